@@ -60,16 +60,14 @@ class IndexPanel:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A fixed level, or a moving one (a Series), that the metric is compared with."""
+    """The level that a metric is compared with, on its sessions."""
 
-    value: float | pd.Series
+    level: pd.Series
     name: str = FIXED
 
     def over(self, index: pd.Index) -> pd.Series:
         """The level on the sessions of a chart."""
-        if isinstance(self.value, pd.Series):
-            return self.value.reindex(index)
-        return pd.Series(self.value, index, dtype="float64")
+        return self.level.reindex(index)
 
 
 @dataclass(frozen=True)

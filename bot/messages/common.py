@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics import flows, trend, units, valuation
+from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS, Arguments, Metric, sources_of
 from bot.analytics.performance import performance
 from bot.analytics.sessions import date_phrase, short_date
@@ -19,7 +22,7 @@ from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, 
 from bot.analytics.valuation import MultipleFigure, percentile_rank
 from bot.analytics.windows import AsOf, Window
 from bot.messages.canvas import ChartStyle, Theme
-from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, Threshold
+from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, Marks, Threshold, rule_chart
 from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, strip_html, table
 from bot.text import counted
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bot.alerts.series import Histories
+    from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
 
 
@@ -170,13 +174,16 @@ def sources(parts: Mapping[str, str]) -> str:
     """Return a line on the sources of parts, e.g. "Sources: Yahoo (prices); CSV import (flows)."."""
     by_label: dict[str, list[str]] = {}
     for part, label in parts.items():
-        if label and label != "no data":
+        if label and label != NO_SOURCE.label:
             by_label.setdefault(label, []).append(part)
-    if not by_label:
-        return "Source: none."
-    if len(by_label) == 1:
-        return f"Source: {next(iter(by_label))}."
-    return "Sources: " + "; ".join(f"{label} ({', '.join(names)})" for label, names in by_label.items()) + "."
+    if len(by_label) < 2:
+        return source_line(list(by_label))
+    return source_line([f"{label} ({', '.join(names)})" for label, names in by_label.items()])
+
+
+def source_line(labels: Sequence[str], remark: str = "") -> str:
+    """Return a line of the labels of sources, e.g. "Sources: Yahoo; CSV import, current."."""
+    return f"{'Source' if len(labels) < 2 else 'Sources'}: {'; '.join(labels) or 'none'}{remark}."
 
 
 def market_sources(market: Market, *parts: str) -> str:
@@ -189,7 +196,7 @@ def market_sources(market: Market, *parts: str) -> str:
 def fact_sources(market: Market) -> str:
     """Return the sources of both funds' facts, "" without any."""
     labels = dict.fromkeys(market.source(f"facts:{ticker}").label for ticker in market.pair.tickers)
-    return ", ".join(label for label in labels if label != "no data")
+    return ", ".join(label for label in labels if label != NO_SOURCE.label)
 
 
 def condition_sources(conditions: Iterable[Condition], market: Market) -> list[str]:
@@ -200,9 +207,7 @@ def condition_sources(conditions: Iterable[Condition], market: Market) -> list[s
 
 def rule_sources(rule: Rule, market: Market, session: pd.Timestamp) -> str:
     """Return a line on the sources of a rule and the age of its figures, e.g. "Source: Yahoo, current."."""
-    labels = condition_sources(rule.conditions, market)
-    word = "Source" if len(labels) == 1 else "Sources"
-    return f"{word}: {'; '.join(labels)}, {age(market, session)}."
+    return source_line(condition_sources(rule.conditions, market), f", {age(market, session)}")
 
 
 def age(market: Market, session: pd.Timestamp) -> str:
@@ -214,6 +219,18 @@ def with_age(words: str, market: Market, session: pd.Timestamp) -> str:
     """Return words with the age of a figure, if it is not of the last completed session."""
     old = age_phrase(market.sessions_behind(session))
     return f"{words}, {old}" if old else words
+
+
+def date_with_age(market: Market, session: pd.Timestamp) -> str:
+    """Return the date of a figure, and its age if it is not of the last completed session."""
+    old = age_phrase(market.sessions_behind(session))
+    return f"{short_date(session)} ({old})" if old else short_date(session)
+
+
+def shortened(rows: Sequence[Html | str], most: int, end: str = "") -> list[Html | str]:
+    """Return the first rows of a list, and a last one that says how many more there are."""
+    more = len(rows) - most
+    return [*rows[:most], *([f"... and {more} more{end}"] if more > 0 else [])]
 
 
 def percentile_phrase(history: pd.Series) -> str | None:
@@ -276,22 +293,25 @@ def chart_style(
     return ChartStyle(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
 
 
-def rule_chart_style(
-    title: str, rule: Rule, market: Market, theme: Theme, panels: Iterable[ConditionPanel]
-) -> ChartStyle:
-    """Return title and footer of a picture of a rule: the sources of its conditions, the newest figure."""
-    last = max(
-        (end for panel in panels if (end := panel.series.last_valid_index()) is not None), default=None
-    )
-    return chart_style(title, market, theme, ", ".join(condition_sources(rule.conditions, market)), last)
-
-
-def condition_panel(condition: Condition, histories: Histories, begin: pd.Timestamp) -> ConditionPanel:
-    """Return the panel of one condition of a rule, from a session on."""
-    series = histories.series(condition)
-    name = FIXED if condition.target.kind == AMOUNT else str(condition.target)
-    level = Threshold(series.threshold.loc[begin:], name)
-    return ConditionPanel(condition.subject, series.value.loc[begin:], METRICS[condition.metric].unit, level)
+def rule_chart_spec(
+    title: str, rule: Rule, context: EvaluationContext, theme: Theme, begin: dt.date, fires: Sequence[dt.date]
+) -> tuple[ChartSpec, list[str]]:
+    """Return the chart of a rule from a session on, its fires marked, and the conditions without figures."""
+    panels, missing = [], []
+    for condition in rule.conditions:
+        series, first = context.histories.series(condition), pd.Timestamp(begin)
+        values, unit = series.value.loc[first:], METRICS[condition.metric].unit
+        name = FIXED if condition.target.kind == AMOUNT else str(condition.target)
+        if values.notna().any():
+            level = Threshold(series.threshold.loc[first:], name)
+            panels.append(ConditionPanel(condition.subject, values, unit, level))
+        else:
+            missing.append(str(condition))
+    last = max((panel.series.last_valid_index() for panel in panels), default=None)
+    label = ", ".join(condition_sources(rule.conditions, context.market))
+    style = chart_style(title, context.market, theme, label, last)
+    marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
+    return partial(rule_chart, panels, style, marks), missing
 
 
 def within(series: pd.Series, window: Window) -> pd.Series:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from hypothesis import strategies as st
 
 from bot.alerts.engine import evaluate, first_state
 from bot.alerts.grammar import parse_rule
@@ -23,11 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.alerts.engine import Event
+    from bot.messages.charts import Chart
 
 
 XNYS = Sessions()
 CSV = Source("csv", "CSV import", "2020-12-11T22:00:00Z")
 FIRST = "2020-01-02"
+SAMPLE = "Sample data: simulated between published points, not the market."
+LONG = [50.0 + (number % 7) / 10 for number in range(300)]  # closes of 300 sessions within a narrow band
+# Notes that a rule may have.
+NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='"“”'), max_size=60)
 
 
 def page(answer: Answer | str) -> str:
@@ -49,9 +56,20 @@ def page(answer: Answer | str) -> str:
     return text
 
 
-def said(answer: Answer | str) -> list[str]:
+def shown(answer: Answer | str) -> list[str]:
     """The lines of a page."""
     return page(answer).splitlines()
+
+
+def button_labels(answer: Answer) -> list[list[str]]:
+    """The labels of the buttons, row by row."""
+    return [[label for label, _ in row] for row in answer.buttons]
+
+
+def drawing(answer: Answer) -> partial[Chart]:
+    """The chart of an answer, with the arguments that it would be drawn of."""
+    assert isinstance(answer.draw, partial)
+    return answer.draw
 
 
 def days(count: int, first: str = FIRST) -> pd.DatetimeIndex:
@@ -118,23 +136,23 @@ def context(of: Market) -> EvaluationContext:
     return EvaluationContext(of, Histories(of, METRICS), XNYS.close(following))
 
 
-def standing(
-    text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0
-) -> AlertView:
-    """An alert made now; with `until`, made that many sessions ago and judged since."""
-    return told(text, of, number=number, life=life, until=until)[0]
-
-
-def told(
+def alert_with_events(
     text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0
 ) -> tuple[AlertView, tuple[Event, ...]]:
-    """An alert made `until` sessions ago with what has happened since."""
+    """An alert created `until` sessions ago, evaluated since, with what has happened to it."""
     rule = parse_rule(text, METRICS)
     history = of.histories.samples(rule, sessions=of.market.sessions)
     cut = len(history) - until
     state = first_state(rule, history[:cut], of.market.last_completed.date())
     run = evaluate(rule, state, history[cut:])
     return AlertView(number, rule, Life(life), run.states[-1] if run.states else state), run.events
+
+
+def alert_view(
+    text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0
+) -> AlertView:
+    """An alert created now, or `until` sessions ago and evaluated since."""
+    return alert_with_events(text, of, number=number, life=life, until=until)[0]
 
 
 def day(text: str) -> dt.date:

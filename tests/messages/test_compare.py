@@ -10,19 +10,15 @@ from bot.analytics.market import Source
 from bot.analytics.performance import performance
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import AsOf, parse_window
-from bot.errors import NoData
 from bot.messages.canvas import LIGHT
 from bot.messages.common import flow_line, multiple_line, ratio_line
-from bot.messages.pages import compare
 from bot.messages.pages.compare import WINDOWS, compare_answer
 from tests.analytics.facts import facts_at
-from tests.messages.pages import days, empty, market, page, said
+from tests.messages.pages import days, drawing, market, page, shown
 from tests.sample_market import sample_market
-from tests.shared_data import market_at, shared
 
 if TYPE_CHECKING:
     from bot.analytics.windows import Window
-    from bot.messages.canvas import ChartStyle
 
 
 SUNDAY = AsOf(asof=pd.Timestamp("2020-12-13"))
@@ -67,7 +63,7 @@ def test_the_whole_page() -> None:
 
 
 def test_the_golden_figures_of_december_2020() -> None:
-    lines = said(
+    lines = shown(
         compare_answer(facts_at("2020-12-13"), SUNDAY, LIGHT, [SINCE, parse_window("since 2009-12-31")])
     )
     price, total = lines[lines.index("Price return") :], lines[lines.index(TOTAL) :]
@@ -88,7 +84,7 @@ def test_the_golden_figures_of_december_2020() -> None:
         "IWM and SPY · close of Fri 11 Dec 2020",
         "Asked for Sun 13 Dec 2020; the last close before it is used.",
     ]
-    assert "6m 12 Jun 2020, ytd 31 Dec 2019, 1y 13 Dec 2019" in page_of(lines)
+    assert any("6m 12 Jun 2020, ytd 31 Dec 2019, 1y 13 Dec 2019" in line for line in lines)
     assert "Flows 20d: IWM +$1.70bn (+3.55% of assets); SPY n/a, no fund facts." in lines
     assert "Multiples: n/a, none stored." in lines
 
@@ -96,16 +92,12 @@ def test_the_golden_figures_of_december_2020() -> None:
 def test_a_window_of_more_than_a_year_is_told_by_the_year_too() -> None:
     until = days(1500).get_loc(pd.Timestamp("2024-01-02"))
     of = market([1.0, *[9.0] * (until - 1), 16.0])  # sixteen times as much in 1,461 days
-    lines = said(compare_answer(of, AsOf(), LIGHT, [parse_window("since 2020-01-02")]))
+    lines = shown(compare_answer(of, AsOf(), LIGHT, [parse_window("since 2020-01-02")]))
     assert "since 2020-01-02 a year: IWM +100.00%, SPY 0.00%." in lines
     assert not any(line.startswith("1y a year") for line in lines)
 
 
 TOTAL = "Total return, distributions reinvested"
-
-
-def page_of(lines: list[str]) -> str:
-    return "\n".join(lines)
 
 
 def row(lines: list[str], name: str) -> list[str]:
@@ -118,17 +110,17 @@ def row(lines: list[str], name: str) -> list[str]:
 def test_every_figure_is_that_of_the_analytics(total: bool) -> None:
     of = sample_market()
     extra = [parse_window(text) for text in ("2d", "4w", "18m", "3y", "10y", "mtd", "since 2015-06-30")]
-    lines = said(compare_answer(of, AsOf(), LIGHT, extra, total))
+    lines = shown(compare_answer(of, AsOf(), LIGHT, extra, total))
     for window in (*WINDOWS, *extra):
-        found = performance(of, window, total)
-        shown = [PERCENT.show(found.small), PERCENT.show(found.large), POINTS.show(found.gap)]
-        assert row(lines, str(window)) == shown
+        figures = performance(of, window, total)
+        cells = [PERCENT.show(figures.small), PERCENT.show(figures.large), POINTS.show(figures.gap)]
+        assert row(lines, str(window)) == cells
     assert (TOTAL in lines, "Price return" in lines) == (total, not total)
     assert any(line.endswith(f"({'total return' if total else 'price'}).") for line in lines)
 
 
 def test_windows_longer_than_the_history_have_no_figure_and_are_named() -> None:
-    lines = said(compare_answer(market([50.0, 51.0, 49.0]), AsOf(), LIGHT, [parse_window("2d")]))
+    lines = shown(compare_answer(market([50.0, 51.0, 49.0]), AsOf(), LIGHT, [parse_window("2d")]))
     assert row(lines, "2d") == ["−2.00%", "0.00%", "−2.00pp"]
     assert row(lines, "1y") == ["n/a", "n/a", "n/a"]
     assert "Base closes: 2d 2 Jan 2020. Too little history for 1w, 1m, 3m, 6m, ytd, 1y." in lines
@@ -136,30 +128,19 @@ def test_windows_longer_than_the_history_have_no_figure_and_are_named() -> None:
 
 
 def test_both_may_lead_each_over_its_windows() -> None:
-    assert "IWM leads: 1d; SPY leads: 2d (price)." in said(
+    assert "IWM leads: 1d; SPY leads: 2d (price)." in shown(
         compare_answer(market([50.0, 40.0, 41.0]), AsOf(), LIGHT, [parse_window("1d"), parse_window("2d")])
     )
 
 
 def test_where_nobody_leads_it_says_so() -> None:
-    assert "Neither leads." in said(compare_answer(market([50.0] * 9), AsOf(), LIGHT))
+    assert "Neither leads." in shown(compare_answer(market([50.0] * 9), AsOf(), LIGHT))
 
 
 def test_an_asked_window_that_is_always_there_is_shown_once() -> None:
-    lines = said(
-        compare_answer(sample_market(), AsOf(), LIGHT, [parse_window("1y"), parse_window("1y")], False)
-    )
+    year = parse_window("1y")
+    lines = shown(compare_answer(market([50.0] * 5), AsOf(), LIGHT, [year, year], False))
     assert len([line for line in lines if line.startswith("1y ")]) == 1
-
-
-def test_stale_data_is_said_before_any_figure() -> None:
-    lines = said(compare_answer(market([50.0] * 9, behind=4), AsOf(), LIGHT))
-    assert lines[1] == "Stale: 4 sessions old; the last completed session is Tue 21 Jan 2020."
-
-
-def test_an_empty_market_has_no_answer() -> None:
-    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        compare_answer(empty(), AsOf(), LIGHT)
 
 
 def test_flows_of_another_session_are_dated() -> None:
@@ -199,6 +180,7 @@ def test_flows_of_doubtful_counts_say_so() -> None:
 
 
 PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
+POSITIVE = "P/E (profitable companies only, trailing):"
 
 
 @pytest.mark.parametrize(
@@ -206,27 +188,12 @@ PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
     [
         ([], "Multiples: n/a, none stored."),
         ([("2020-01-03", "IWM", "pb", 2.0)], "Multiples: n/a, none stored."),
-        (
-            PE,
-            (
-                "P/E (profitable companies only, trailing): "
-                "IWM 25.0x, SPY 20.0x, close of Fri 3 Jan 2020, 3 sessions old."
-            ),
-        ),
-        (
-            PE[:1],
-            "P/E (profitable companies only, trailing): IWM 25.0x (3 Jan 2020, 3 sessions old), SPY n/a.",
-        ),
-        (
-            PE[1:],
-            "P/E (profitable companies only, trailing): IWM n/a, SPY 20.0x (3 Jan 2020, 3 sessions old).",
-        ),
+        (PE, f"{POSITIVE} IWM 25.0x, SPY 20.0x, close of Fri 3 Jan 2020, 3 sessions old."),
+        (PE[:1], f"{POSITIVE} IWM 25.0x (3 Jan 2020, 3 sessions old), SPY n/a."),
+        (PE[1:], f"{POSITIVE} IWM n/a, SPY 20.0x (3 Jan 2020, 3 sessions old)."),
         (
             [*PE, ("2020-01-06", "SPY", "pe", 21.0)],
-            (
-                "P/E (profitable companies only, trailing): "
-                "IWM 25.0x (3 Jan 2020, 3 sessions old), SPY 21.0x (6 Jan 2020, 2 sessions old)."
-            ),
+            f"{POSITIVE} IWM 25.0x (3 Jan 2020, 3 sessions old), SPY 21.0x (6 Jan 2020, 2 sessions old).",
         ),
     ],
 )
@@ -260,7 +227,7 @@ def test_sources_are_named_by_part() -> None:
         "facts:IWM": Source("issuer", "issuer file"),
         "multiples": Source("yahoo", "Yahoo"),
     }
-    lines = said(compare_answer(replace(of, sources=labelled), AsOf(), LIGHT))
+    lines = shown(compare_answer(replace(of, sources=labelled), AsOf(), LIGHT))
     assert lines[-1] == "Sources: CSV import (prices); issuer file (flows); Yahoo (multiples)."
 
 
@@ -274,34 +241,15 @@ def test_buttons_keep_the_moment() -> None:
     ("extra", "title"),
     [([], "IWM and SPY, price since 11 Dec 2019"), ([SINCE], "IWM and SPY, price since 30 Sep 2020")],
 )
-def test_the_chart_shows_the_asked_window_or_a_year(
-    monkeypatch: pytest.MonkeyPatch, extra: list[Window], title: str
-) -> None:
-    looks: list[ChartStyle] = []
-    monkeypatch.setattr(compare, "compare_chart", lambda _, look, __: looks.append(look))
-    answer = compare_answer(sample_market(), AsOf(), LIGHT, extra)
-    assert answer.draw is not None
-    answer.draw()
-    assert [(look.title, look.sample) for look in looks] == [(title, True)]
-    assert looks[0].source == "Source: sample data · close of Fri 11 Dec 2020"
-
-
-@shared
-def test_the_golden_figures_come_out_of_the_full_history() -> None:
-    windows = [SINCE, parse_window("since 2009-12-31")]
-    lines = said(compare_answer(market_at("2020-12-13"), SUNDAY, LIGHT, windows))
-    price, total = lines[lines.index("Price return") :], lines[lines.index(TOTAL) :]
-    assert row(price, "ytd")[:2] == ["+14.87%", "+13.81%"]
-    assert row(total, "ytd")[:2] == ["+16.14%", "+15.48%"]
-    assert row(price, "6m")[:2] == ["+37.63%", "+20.41%"]
-    assert row(price, "since 2020-09-30")[:2] == ["+27.04%", "+9.38%"]
-    assert row(price, "since 2009-12-31")[:2] == ["+204.77%", "+228.70%"]
-    assert "Ratio IWM/SPY 0.5195, 13.08% above its 200-day average (above it since 6 Oct 2020)." in lines
+def test_the_chart_shows_the_asked_window_or_a_year(extra: list[Window], title: str) -> None:
+    _, style, _ = drawing(compare_answer(sample_market(), AsOf(), LIGHT, extra)).args
+    assert (style.title, style.sample) == (title, True)
+    assert style.source == "Source: sample data · close of Fri 11 Dec 2020"
 
 
 def test_a_leg_missing_on_the_last_session_ends_the_comparison_a_session_earlier() -> None:
     of = market([50.0, 51.0, 52.0], [100.0, 100.0, None])
-    lines = said(compare_answer(of, AsOf(), LIGHT))
+    lines = shown(compare_answer(of, AsOf(), LIGHT))
     assert lines[:2] == [
         "IWM and SPY · close of Fri 3 Jan 2020",
         "Stale: 1 session old; the last completed session is Mon 6 Jan 2020.",

@@ -12,7 +12,7 @@ from bot.messages.canvas import LIGHT
 from bot.messages.pages import flows
 from bot.messages.pages.flows import flows_answer
 from tests.analytics.facts import facts_at
-from tests.messages.pages import CSV, days, empty, market, page, said
+from tests.messages.pages import CSV, days, empty, market, page, shown
 from tests.sample_market import sample_market
 from tests.shared_data import market_at, shared
 
@@ -54,7 +54,7 @@ def test_the_whole_page() -> None:
 
 
 def test_the_golden_flow_since_september_2020() -> None:
-    lines = said(flows_answer(facts_at("2020-12-11"), AsOf(), LIGHT, [parse_window("since 2020-09-30")]))
+    lines = shown(flows_answer(facts_at("2020-12-11"), AsOf(), LIGHT, [parse_window("since 2020-09-30")]))
     at = lines.index("since 2020-09-30")
     assert lines[at + 1].split() == ["+$5.55bn", "+14.35%", "+12.26%"]
     assert next(line for line in lines if line.startswith("ytd")).split() == ["ytd", "n/a", "n/a", "n/a"]
@@ -64,7 +64,7 @@ def test_the_golden_flow_since_september_2020() -> None:
 
 
 def test_without_any_facts_only_that_is_said() -> None:
-    assert said(flows_answer(market([50.0] * 5), AsOf(), LIGHT)) == [
+    assert shown(flows_answer(market([50.0] * 5), AsOf(), LIGHT)) == [
         "Fund flows · close of Wed 8 Jan 2020",
         "IWM: n/a, no fund facts.",
         "SPY: n/a, no fund facts.",
@@ -86,7 +86,7 @@ def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:
     of = market([50.0] * 5)
     nav_only = pd.DataFrame({"nav": 100.0, "shares": float("nan"), "assets": 1e9}, days(5))
     held = replace(of, facts={"IWM": nav_only}, sources={**of.sources, "facts:IWM": CSV})
-    lines = said(flows_answer(held, AsOf(), LIGHT))
+    lines = shown(flows_answer(held, AsOf(), LIGHT))
     assert lines[1] == "IWM: n/a, no fund facts with a share count (Yahoo's is frozen and cannot give flows)."
 
 
@@ -95,7 +95,7 @@ def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:
 )
 def test_counts_of_an_earlier_session_say_how_old_they_are(known: int, age: str) -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(known)]})
-    lines = said(flows_answer(of, AsOf(), LIGHT))
+    lines = shown(flows_answer(of, AsOf(), LIGHT))
     last = days(30)[known - 1]
     head = f"IWM: {249 + known}.00m units, ${(249 + known) / 10:.1f}bn, as reported for "
     *_, line = (line for line in lines if line.startswith(head))
@@ -104,7 +104,7 @@ def test_counts_of_an_earlier_session_say_how_old_they_are(known: int, age: str)
 
 def test_a_single_report_has_no_flow() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0]})
-    lines = said(flows_answer(of, AsOf(), LIGHT))
+    lines = shown(flows_answer(of, AsOf(), LIGHT))
     assert [line.split() for line in lines[3:7]] == [
         [name, "n/a", "n/a", "n/a"] for name in ("1d", "5d", "20d", "ytd")
     ]
@@ -115,7 +115,7 @@ def test_a_single_report_has_no_flow() -> None:
 def test_flagged_days_are_explained_newest_first() -> None:
     counts = [250.0, 251, 251, 251, 251, 251, 290, 300, 302, 400, 300, 301]
     window = [Window("d", 11)]
-    lines = said(flows_answer(market([50.0] * 12, units={"IWM": counts}), AsOf(), LIGHT, window))
+    lines = shown(flows_answer(market([50.0] * 12, units={"IWM": counts}), AsOf(), LIGHT, window))
     first = lines.index("SPIKE_REVERT 16 Jan 2020: a jump in the count that was undone within five sessions.")
     assert lines[first + 1 : first + 5] == [
         "SPIKE_REVERT 15 Jan 2020: a jump in the count that was undone within five sessions.",
@@ -132,7 +132,7 @@ def with_facts(of: Market, **columns: object) -> Market:
 def test_a_count_that_was_replaced_is_told_with_what_it_was() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0, 251, 252, 253, 254]})
     was = [float("nan"), float("nan"), 240e6, float("nan"), float("nan")]
-    lines = said(flows_answer(with_facts(of, was=was), AsOf(), LIGHT, [Window("d", 4)]))
+    lines = shown(flows_answer(with_facts(of, was=was), AsOf(), LIGHT, [Window("d", 4)]))
     assert "REVISED 6 Jan 2020: the source gave 240.00m units first." in lines
 
 
@@ -142,25 +142,25 @@ def test_counts_made_of_assets_are_left_out_and_told() -> None:
     of = with_facts(market([50.0] * 24, units={"IWM": counts}), nav=values)
     assert (
         "FAKE_AUM 10 Jan 2020 to 5 Feb 2020: 18 share counts are assets divided by NAV and are left out."
-        in said(flows_answer(of, AsOf(), LIGHT))
+        in shown(flows_answer(of, AsOf(), LIGHT))
     )
 
 
 def test_counts_of_another_source_are_told() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0, 251, 252, 253, 254]})
     note = "SOURCE_SWITCH IWM: issuer file counts units of 2 sessions."
-    assert note in said(flows_answer(replace(of, notes={"facts:IWM": (note,)}), AsOf(), LIGHT))
+    assert note in shown(flows_answer(replace(of, notes={"facts:IWM": (note,)}), AsOf(), LIGHT))
 
 
 def test_assets_give_a_second_answer_where_the_source_states_them() -> None:
     of = market([50.0] * 22, units={"IWM": [250.0 + number for number in range(22)]})
     told = with_facts(of, assets=[100.0 * (250 + number) * 1e6 for number in range(22)])
-    assert "Check by the change of assets less NAV's return, 20d: +$2.00bn." in said(
+    assert "Check by the change of assets less NAV's return, 20d: +$2.00bn." in shown(
         flows_answer(told, AsOf(), LIGHT)
     )
     lacking = with_facts(of, assets=[*[25e9] * 21, float("nan")])
     for without in (of, lacking):
-        assert not any(line.startswith("By assets") for line in said(flows_answer(without, AsOf(), LIGHT)))
+        assert not any(line.startswith("By assets") for line in shown(flows_answer(without, AsOf(), LIGHT)))
 
 
 def test_an_empty_market_has_no_answer() -> None:
@@ -183,7 +183,7 @@ def test_the_chart_begins_at_zero_and_has_only_funds_with_a_base(monkeypatch: py
 
 @shared
 def test_the_golden_flows_come_out_of_the_full_history() -> None:
-    lines = said(flows_answer(market_at("2020-12-11"), AsOf(), LIGHT, [parse_window("since 2020-09-30")]))
+    lines = shown(flows_answer(market_at("2020-12-11"), AsOf(), LIGHT, [parse_window("since 2020-09-30")]))
     assert next(line for line in lines if line.startswith("ytd")).split()[1] == "+$0.82bn"
     assert lines[lines.index("since 2020-09-30") + 1].split()[0] == "+$5.55bn"
 
@@ -199,5 +199,5 @@ def test_the_golden_flows_come_out_of_the_full_history() -> None:
 )
 def test_the_first_line_says_which_way_money_went(moved: dict[str, float], said_of_it: str | None) -> None:
     counts = {fund: [250.0 + step * number for number in range(10)] for fund, step in moved.items()}
-    lines = said(flows_answer(market([50.0] * 10, units=counts), AsOf(), LIGHT, [Window("d", 5)]))
+    lines = shown(flows_answer(market([50.0] * 10, units=counts), AsOf(), LIGHT, [Window("d", 5)]))
     assert (lines[1] == said_of_it) if said_of_it else not lines[1].startswith("Reading")

@@ -9,7 +9,7 @@ from bot.analytics.windows import AsOf
 from bot.errors import BadInput
 from bot.messages.pages.help import Entry, help_page, metric_list, start_answer
 from bot.pair import DEFAULT_PAIR
-from tests.messages.pages import page, said
+from tests.messages.pages import page, shown
 
 ENTRIES = (
     Entry("compare", "[window ...] [tr|price]", "who leads", example="/compare 3y"),
@@ -20,14 +20,14 @@ ENTRIES = (
 
 def test_the_first_screen_has_examples_as_buttons_and_no_advice() -> None:
     answer = start_answer(DEFAULT_PAIR)
-    lines = said(answer)
+    lines = shown(answer)
     assert lines[0] == "Small caps against large caps: IWM and SPY"
     assert lines[-1] == "Every number carries its date and source. Not investment advice."
     assert ("Compare", "/compare") in answer.buttons[0]
 
 
 def test_help_lists_every_command_as_given() -> None:
-    lines = said(help_page("", ENTRIES, DEFAULT_PAIR))
+    lines = shown(help_page("", ENTRIES, DEFAULT_PAIR))
     assert lines[:4] == [
         "Commands",
         "/compare [window ...] [tr|price]: who leads",
@@ -40,12 +40,16 @@ def test_help_lists_every_command_as_given() -> None:
 @pytest.mark.parametrize("topic", ["compare", " /Compare ", "COMPARE"])
 def test_help_with_a_command_shows_its_page(topic: str) -> None:
     answer = help_page(topic, ENTRIES, DEFAULT_PAIR)
-    assert said(answer)[:3] == ["/compare [window ...] [tr|price]", "Who leads.", "Example: /compare 3y"]
+    assert shown(answer)[:3] == [
+        "/compare [window ...] [tr|price]",
+        "Who leads.",
+        "Example: /compare 3y",
+    ]
     assert answer.buttons == ((("Try it", "/compare 3y"),),)
 
 
 def test_help_with_alert_tells_the_grammar() -> None:
-    lines = said(help_page("alert", ENTRIES, DEFAULT_PAIR))
+    lines = shown(help_page("alert", ENTRIES, DEFAULT_PAIR))
     fires = (
         "An alert fires when its rule turns true, then waits until the value is back past its re-arm level."
     )
@@ -63,7 +67,7 @@ def test_help_with_alert_tells_the_grammar() -> None:
 @pytest.mark.parametrize("name", list(METRICS))
 def test_every_metric_has_a_page(name: str) -> None:
     metric = METRICS[name]
-    lines = said(help_page(name.upper(), ENTRIES, DEFAULT_PAIR))
+    lines = shown(help_page(name.upper(), ENTRIES, DEFAULT_PAIR))
     assert lines[0] == f"{name} · {metric.title}"
     assert {metric.meaning, f"Formula: {metric.formula}", f"Unit: {metric.unit.words}."} <= set(lines)
     assert lines[-1] == f"Alert: /alert {metric.example}"
@@ -84,11 +88,11 @@ def test_every_metric_has_a_page(name: str) -> None:
     ],
 )
 def test_a_metrics_arguments_are_told_with_their_defaults(name: str, line: str) -> None:
-    assert line in said(help_page(name, ENTRIES, DEFAULT_PAIR))
+    assert line in shown(help_page(name, ENTRIES, DEFAULT_PAIR))
 
 
 def test_the_default_convention_is_the_one_that_is_stored() -> None:
-    lines = said(help_page("pe_premium", ENTRIES, DEFAULT_PAIR, "losses_in"))
+    lines = shown(help_page("pe_premium", ENTRIES, DEFAULT_PAIR, "losses_in"))
     assert (
         "Takes a convention, losses_in, positive, capped, morningstar or yahoo (default losses_in)." in lines
     )
@@ -101,7 +105,7 @@ def test_help_lists_the_metrics(topic: str) -> None:
 
 def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
     answer = metric_list(AsOf(), DEFAULT_PAIR)
-    lines = said(answer)
+    lines = shown(answer)
     assert len(lines) == len(METRICS) + 3
     assert "ratio IWM/SPY" in lines
     assert "excess Total-return gap (pp)" in lines
@@ -131,7 +135,7 @@ def test_help_on_something_unknown_names_the_nearest(topic: str, message: str) -
 
 def test_only_a_command_that_takes_windows_explains_them() -> None:
     pages = {
-        name: said(help_page(name, [Entry(name, usage, "what is paid")], DEFAULT_PAIR))
+        name: shown(help_page(name, [Entry(name, usage, "what is paid")], DEFAULT_PAIR))
         for name, usage in (("multiples", ""), ("sectors", ""), ("why", "[window]"))
     }
     with_windows = [name for name, text in pages.items() if any(line.startswith("Windows:") for line in text)]

@@ -1,22 +1,40 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from bot.alerts.engine import ConditionValue, Event
-from bot.alerts.grammar import parse_rule
+from bot.alerts.engine import ConditionValue, Event, Status, evaluate, first_state
+from bot.alerts.grammar import parse_rule, preset_of
+from bot.alerts.view import Life, RecordedFire
 from bot.analytics.metrics import METRICS
-from bot.messages.alerts.history import history_answer
+from bot.messages.alerts.card import suggestions
+from bot.messages.alerts.history import MOST_ROWS, alert_list, explanation, history_answer
 from storage.alert_store import ChatEvent, EventDetail
-from tests.messages.pages import said
+from tests.messages.pages import (
+    LONG,
+    SAMPLE,
+    alert_view,
+    button_labels,
+    context,
+    market,
+    page,
+    shown,
+)
+from tests.sample_market import sample_market
+
+if TYPE_CHECKING:
+    from bot.alerts.view import EvaluationContext
+    from bot.messages.common import Answer
 
 
 def detail_of(rule: str, *, muted: bool = False) -> EventDetail:
     day, figures = dt.date(2020, 10, 6), (ConditionValue(5.5, 5.0),)
-    event = Event("fired", day, (">",), figures, (None,), (None,), day, muted=muted)
-    return EventDetail(source="CSV import", event=event.to_json(), rule=parse_rule(rule, METRICS).to_json())
+    fired = Event("fired", day, (">",), figures, (None,), (None,), day, muted=muted)
+    return EventDetail(source="CSV import", event=fired.to_json(), rule=parse_rule(rule, METRICS).to_json())
 
 
 def event(
@@ -45,16 +63,16 @@ def event(
 
 
 def test_nothing_has_fired() -> None:
-    assert said(history_answer([])) == ["Nothing has fired yet.", "Your alerts: /alerts"]
+    assert shown(history_answer([])) == ["Nothing has fired yet.", "Your alerts: /alerts"]
     one = history_answer([], 3)
-    assert said(one) == ["Alert #3 has not fired yet."]
+    assert shown(one) == ["Alert #3 has not fired yet."]
     assert one.buttons == ((("#3", "/alert 3"), ("All alerts", "/alerts")),)
 
 
 def test_an_event_is_told_with_the_rule_of_its_time() -> None:
     rule = parse_rule("ratio > 0.5", METRICS)
     detail = EventDetail(source="Yahoo", rule=rule.to_json())
-    assert said(history_answer([event(), event(value=0.52, detail=detail)], 3)) == [
+    assert shown(history_answer([event(), event(value=0.52, detail=detail)], 3)) == [
         "Alert #3: last 2 events, newest first",
         "6 Oct 2020 · #3 excess 3m > 5pp · fired at +5.50pp",
         "6 Oct 2020 · #3 ratio > 0.5 · fired at 0.5200",
@@ -67,23 +85,23 @@ def test_a_rule_that_cannot_be_read_any_more_is_told_as_it_was_stored() -> None:
     known = parse_rule("ratio > 0.5", METRICS).to_json()
     gone = [known.replace("ratio", "moon"), "{", "5", ""]
     events = [event(rule="moon > 0.5", detail=EventDetail(rule=rule)) for rule in gone]
-    assert said(history_answer(events))[1:5] == ["6 Oct 2020 · #3 moon > 0.5 · fired"] * 4
+    assert shown(history_answer(events))[1:5] == ["6 Oct 2020 · #3 moon > 0.5 · fired"] * 4
 
 
 def test_older_events_are_on_further_pages() -> None:
     first, second = history_answer([event()] * 21), history_answer([event()] * 3, 3, page=2)
-    assert (said(first)[0], len(said(first))) == ("Page 1 of events, newest first", 23)
+    assert (shown(first)[0], len(shown(first))) == ("Page 1 of events, newest first", 23)
     assert first.buttons == ((("Older ›", "/history page 2"),),)
-    assert said(second)[0] == "Alert #3: page 2 of events, newest first"
+    assert shown(second)[0] == "Alert #3: page 2 of events, newest first"
     assert second.buttons[0] == (("‹ Newer", "/history 3 page 1"),)
     assert history_answer([event()] * 20).buttons == ()
     beyond = history_answer([], page=3)
-    assert said(beyond) == ["There is no page 3.", "Your alerts: /alerts"]
+    assert shown(beyond) == ["There is no page 3.", "Your alerts: /alerts"]
     assert beyond.buttons == ((("‹ Newer", "/history page 1"),),)
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "outcome"),
     [
         (event("still"), "still true at +5.50pp"),
         (event("withdrawn"), "withdrawn because the data was revised"),
@@ -97,11 +115,180 @@ def test_older_events_are_on_further_pages() -> None:
         (event(value=None), "fired"),
     ],
 )
-def test_what_became_of_it(row: ChatEvent, told: str) -> None:
-    assert said(history_answer([row]))[1] == f"6 Oct 2020 · #3 excess 3m > 5pp · {told}"
+def test_what_became_of_it(row: ChatEvent, outcome: str) -> None:
+    assert shown(history_answer([row]))[1] == f"6 Oct 2020 · #3 excess 3m > 5pp · {outcome}"
 
 
-def test_a_muted_event_is_recognised_however_its_json_is_spaced() -> None:
-    detail = detail_of("excess 3m > 5pp", muted=True)
-    spaced = msgspec.structs.replace(detail, event=msgspec.json.format(detail.event, indent=2))
-    assert said(history_answer([event(detail=spaced)]))[1].endswith("held back by its cooldown")
+def test_the_list_tells_state_and_distance_of_each() -> None:
+    of = context(market([*LONG, 70.0], units={"IWM": [250.0 + number for number in range(299)]}))
+    rules = ("ratio > 0.6", "ratio < 0.4 and excess 3m > 5pp", "flow iwm 5d > $1bn", "pe iwm > 25x")
+    answer = alert_list([alert_view(rule, of, number=at) for at, rule in enumerate(rules, start=1)], of)
+    assert shown(answer) == [
+        "Alerts · close of Fri 12 Mar 2021",
+        "#1 ratio > 0.6",
+        "Already true when it was set, waiting to re-arm. 0.7000, 16.67% above 0.6.",
+        "#2 ratio < 0.4 and excess 3m > 5pp",
+        "Armed. Ratio 0.7000, 75.00% above 0.4; excess 3m +39.72pp, 34.72pp above 5pp.",
+        "#3 flow iwm 5d > $1bn",
+        (
+            "Armed. +$0.50bn, $0.50bn below $1bn (10 Mar 2021). Evaluated up to 10 Mar 2021; "
+            "waiting for 11 Mar 2021, 5 sessions at most. Stale: 2 sessions old."
+        ),
+        "#4 pe iwm morningstar > 25x",
+        "Armed. Has no value yet.",
+        "Source: CSV import.",
+    ]
+    assert button_labels(answer) == [[f"#{number}", "Why", "Pause", "Off"] for number in (1, 2, 3, 4)]
+
+
+def test_snoozed_paused_and_ending_alerts_say_so() -> None:
+    of = context(market(LONG))
+    last, until = of.market.last_completed.date(), dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
+    changes: list[dict[str, Any]] = [
+        {"snoozed_until": until},
+        {"life": Life.PAUSED},
+        {"expires_on": last + dt.timedelta(days=7)},
+        {"expires_on": last + dt.timedelta(days=300)},
+    ]
+    lines = shown(alert_list([replace(alert_view("ratio > 0.6", of), **change) for change in changes], of))
+    assert [line.partition(" 0.5050")[0] for line in lines[2:9:2]] == [
+        "Armed; snoozed until Sun 14 Mar 2021, 08:30.", "Paused.", "Armed.", "Armed.",
+    ]  # fmt: skip
+    assert lines[6].endswith(" Ends 18 Mar 2021 unless renewed.")
+    assert "Ends" not in lines[8]
+
+
+def test_a_paused_alert_is_not_called_stale() -> None:
+    of = context(market(LONG, units={"IWM": [250.0 + at for at in range(200)]}))
+    paused = alert_view("flow iwm 5d > $1bn", of, life="paused")
+    assert "Stale" not in page(alert_list([paused], of))
+    assert "Stale: 100 sessions old." in page(alert_list([replace(paused, life=Life.ACTIVE)], of))
+
+
+def test_the_list_labels_sample_data() -> None:
+    of = context(sample_market())
+    assert shown(alert_list([alert_view("ratio > sma 200", of)], of))[1] == SAMPLE
+
+
+def many(count: int, number: int = 0, note: str = "") -> Answer:
+    """The page that shows the alert of a number, of `count` alerts with odd numbers."""
+    of = context(market([50.0] * 5))
+    rule = 'ratio > {} note "{}"' if note else "ratio > {}"
+    alert = alert_view(rule.format(0.6, note), of)
+    return alert_list([replace(alert, number=2 * at + 1) for at in range(count)], of, number)
+
+
+def test_eight_alerts_are_one_page_with_a_row_of_buttons_each() -> None:
+    answer = many(MOST_ROWS)
+    assert shown(answer)[0] == "Alerts · close of Wed 8 Jan 2020"
+    assert [row[0] for row in button_labels(answer)] == [f"#{2 * at + 1}" for at in range(MOST_ROWS)]
+
+
+def test_more_are_turned_by_buttons_that_name_an_alert() -> None:
+    first = many(50)
+    assert shown(first)[0] == "Alerts, page 1 of 7 · close of Wed 8 Jan 2020"
+    assert first.buttons[-1] == (("#17 to #31 ›", "/alerts 17"),)
+    second = many(50, 17)
+    assert shown(second)[0].startswith("Alerts, page 2 of 7")
+    assert second.buttons[-1] == (("‹ #1 to #15", "/alerts 1"), ("#33 to #47 ›", "/alerts 33"))
+    last = many(50, 97)
+    assert last.buttons[-1] == (("‹ #81 to #95", "/alerts 81"),)
+    assert len(last.buttons) == 3
+
+
+@pytest.mark.parametrize(("number", "index"), [(18, 2), (0, 1), (99, 7), (10**8, 7), (31, 2), (32, 3)])
+def test_the_page_of_a_number_that_is_gone_is_the_one_where_it_would_be(number: int, index: int) -> None:
+    assert shown(many(50, number))[0].startswith(f"Alerts, page {index} of 7")
+
+
+def test_long_rules_make_shorter_pages_that_fit_one_message() -> None:
+    number, pages, numbers = 0, 0, list[str]()
+    while number is not None:
+        answer = many(30, number, "n" * 470)
+        assert len(page(answer)) < 4096
+        numbers += [row[0][0] for row in answer.buttons if row[0][0].startswith("#") and len(row) == 4]
+        pages += 1
+        onward = [line for row in answer.buttons for label, line in row if label.endswith("›")]
+        number = int(onward[0].rpartition(" ")[2]) if onward else None
+    assert (pages > 4, numbers) == (True, [f"#{2 * at + 1}" for at in range(30)])
+
+
+def test_no_alerts_offer_rules_to_begin_with() -> None:
+    answer = alert_list([], context(market([50.0])))
+    assert shown(answer) == ["No alerts yet.", "Try /alert ratio > sma 200, or choose:"]
+    assert answer.buttons == suggestions()
+
+
+def test_every_suggestion_is_a_preset_or_the_way_to_ones_own() -> None:
+    *presets, ((_, own),) = suggestions()
+    assert own == "/alert new"
+    for ((label, line),) in presets:
+        preset = preset_of(line.removeprefix("/alert new "))
+        assert preset is not None
+        assert preset.name == label
+
+
+RISEN = context(market([*LONG, 70.0]))
+
+
+def stored(text: str, of: EvaluationContext = RISEN, until: int = 1) -> RecordedFire:
+    """The last fire of a rule created `until` sessions ago, with the state before it."""
+    rule = parse_rule(text, METRICS)
+    history, cut = of.histories.samples(rule, sessions=of.market.sessions), -until
+    before = first_state(rule, history[:cut], of.market.last_completed.date())
+    run = evaluate(rule, before, history[cut:])
+    before = run.states[-2] if until > 1 else before
+    return RecordedFire(3, rule, run.events[-1], before, "CSV import", "2021-03-12T21:15:30Z")
+
+
+def test_why_evaluates_the_stored_figures_again() -> None:
+    assert shown(explanation(stored("ratio > sma 20 and excess 3m > 5pp"), RISEN)) == [
+        "Why #3 fired · close of Fri 12 Mar 2021",
+        "ratio > sma 20 and excess 3m > 5pp",
+        "ratio: 0.7000 > 0.5129 (sma 20), previously 0.5050.",
+        "excess 3m: +39.72pp > +5.00pp, previously +0.80pp.",
+        "Re-arms at 0.5123 (moves with sma 20) or +4.88pp.",
+        "Inputs as stored: CSV import, observed 12 Mar 2021, 21:15 UTC.",
+        "Evaluated again from the state after 11 Mar 2021 (armed): it fires.",
+    ]
+
+
+def test_a_first_evaluation_has_nothing_before_and_a_state_that_is_not_kept_is_not_made_up() -> None:
+    fire = stored("ratio > 0.6")
+    first = replace(fire, event=msgspec.structs.replace(fire.event, previous=(None,)), before=None)
+    lines = shown(explanation(first, RISEN))
+    assert lines[2] == "ratio: 0.7000 > 0.6000."
+    assert lines[-1] == "Not evaluated again: the state before it is no longer stored."
+
+
+def test_a_step_that_gives_something_else_is_said() -> None:
+    fire = stored("ratio > 0.6")
+    assert fire.before is not None
+    side = msgspec.structs.replace(fire.before.sides[0], status=Status.FIRED)
+    fired_before = replace(fire, before=msgspec.structs.replace(fire.before, sides=(side,)))
+    other = replace(fire, event=msgspec.structs.replace(fire.event, levels=(0.1,)))
+    for changed, outcome in (
+        (fired_before, "(fired): it does not fire."),
+        (other, "(armed): the result differs from what was reported."),
+    ):
+        line = f"Evaluated again from the state after 11 Mar 2021 {outcome}"
+        assert shown(explanation(changed, RISEN))[-1] == line
+
+
+def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
+    of = context(market([*LONG, 70.0, 50.0, 70.0, 70.0]))
+    lines = shown(explanation(stored("ratio > 0.6 cooldown 2", of, until=4), of))
+    assert lines[0] == "Why #3 was still true · close of Wed 17 Mar 2021"
+    assert lines[-1] == "Evaluated again from the state after 16 Mar 2021 (fired): still true."
+
+
+def test_data_that_was_revised_since_is_shown_beside_what_was_evaluated() -> None:
+    fire = stored("ratio > sma 20 and excess 3m > 5pp")
+    for close, verdict in ((69.0, "the rule is still true"), (40.0, "the rule is not true")):
+        last = shown(explanation(fire, context(market([*LONG, close]))))[-1]
+        assert last.startswith(f"Data revised since: ratio is {close / 100:.4f} (sma 20 0.")
+        assert last.endswith(f" now; {verdict} on these figures.")
+    gone = context(market([*LONG[:-1], 50.0, None, 50.0]))
+    assert shown(explanation(stored("ratio > 0.6"), gone))[-1] == (
+        "Data revised since: ratio is n/a now; the rule cannot be evaluated on these figures."
+    )

@@ -5,26 +5,30 @@ import re
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.analytics.sessions import date_phrase, short_date
+from bot.analytics.units import PERCENT, POINTS
 from bot.messages.html import (
+    DEFAULT_NUMBERS,
     MESSAGE_LIMIT,
+    NUMBERS,
+    TABLE_WIDTH,
     Html,
     age_phrase,
     bold,
     code,
     escape,
     lines,
+    localized,
     pre,
     session_phrase,
     split_html,
     strip_html,
+    table,
     visible_length,
 )
-
-PATIENT = settings(deadline=None)  # a busy machine is no failure
 
 # Characters that break naive splitting: markup, entities, astral planes (two UTF-16 units), borders.
 LETTERS = st.text(st.sampled_from("ab<>&;\"' \n\t\u2212\U0001f4c8é"), max_size=40)
@@ -67,7 +71,6 @@ def assert_balanced(html: str) -> None:
     assert stack == []
 
 
-@PATIENT
 @given(PLAIN)
 def test_escaped_value_is_shown_as_it_was_typed(value: str) -> None:
     assert strip_html(escape(value)) == value
@@ -153,7 +156,6 @@ def test_limit_that_cannot_hold_a_character_is_refused() -> None:
         split_html("a", 1)
 
 
-@PATIENT
 @given(MARKUP, st.integers(2, 60))
 def test_parts_fit_are_balanced_and_lose_nothing(html: Html, limit: int) -> None:
     parts = split_html(html, limit)
@@ -165,7 +167,6 @@ def test_parts_fit_are_balanced_and_lose_nothing(html: Html, limit: int) -> None
     assert squeezed("".join(map(strip_html, parts))) == squeezed(strip_html(html))
 
 
-@PATIENT
 @given(MARKUP, st.integers(2, 60))
 def test_only_white_space_at_the_cuts_is_dropped(html: Html, limit: int) -> None:
     rest = strip_html(html)
@@ -176,7 +177,6 @@ def test_only_white_space_at_the_cuts_is_dropped(html: Html, limit: int) -> None
     assert not rest.strip()
 
 
-@PATIENT
 @given(st.lists(st.text("ab ", min_size=1, max_size=9).filter(str.strip), min_size=1), st.integers(9, 30))
 def test_lines_that_fit_are_never_cut(texts: list[str], limit: int) -> None:
     parts = split_html(pre(texts), limit)
@@ -191,7 +191,6 @@ def test_dates_are_spelled_without_the_locale() -> None:
     assert short_date(dt.date(2000, 1, 1)) == "1 Jan 2000"
 
 
-@PATIENT
 @given(st.dates())
 def test_every_date_is_spelled_as_the_c_locale_does(day: dt.date) -> None:
     assert date_phrase(day) == f"{day:%a} {day.day} {day:%b} {day.year}"
@@ -202,3 +201,127 @@ def test_every_date_is_spelled_as_the_c_locale_does(day: dt.date) -> None:
 )
 def test_age_is_said_only_when_there_is_one(behind: int, phrase: str) -> None:
     assert age_phrase(behind) == phrase
+
+
+HEADER = ("", "IWM", "SPY", "gap")
+
+
+def row(label: str, small: float, large: float) -> list[str]:
+    return [label, PERCENT.show(small), PERCENT.show(large), POINTS.show(small - large)]
+
+
+def test_labels_stand_left_and_figures_right() -> None:
+    text = table(HEADER, [row("6m", 37.63, 20.41), row("1y", -16.51, 115.44)])
+
+    assert text.split("\n") == [
+        "        IWM       SPY        gap",
+        "6m  +37.63%   +20.41%   +17.22pp",
+        "1y  \u221216.51%  +115.44%  \u2212131.95pp",
+    ]
+
+
+def test_columns_stand_one_apart_where_two_would_not_fit() -> None:
+    text = table(HEADER, [row("Dec 31", -304.77, -128.70)])
+
+    assert text.split("\n")[1] == "Dec 31 \u2212304.77% \u2212128.70% \u2212176.07pp"
+    assert len(text.split("\n")[1]) == TABLE_WIDTH
+
+
+def test_label_too_long_for_its_column_stands_above_its_figures() -> None:
+    text = table(HEADER, [row("ytd", 14.87, 13.81), row("since 2009-12-31", 204.77, 228.70)])
+
+    assert text.split("\n") == [
+        "          IWM       SPY       gap",
+        "ytd   +14.87%   +13.81%   +1.06pp",
+        "since 2009-12-31",
+        "     +204.77%  +228.70%  \u221223.93pp",
+    ]
+
+
+def test_missing_cell_is_not_available() -> None:
+    assert table(("", "SPY"), [("flow", None)]) == "      SPY\nflow  n/a"
+
+
+def test_a_table_of_the_header_alone_is_that_line() -> None:
+    assert table(("fund", "units"), []) == "fund  units"
+
+
+def test_figures_that_leave_no_room_for_a_label_are_refused() -> None:
+    with pytest.raises(ValueError, match="does not fit") as caught:
+        table(("fund", "a"), [("x", "9" * 34)])
+
+    assert str(caught.value) == "the table under ['fund', 'a'] does not fit 34 columns"
+
+
+def test_labels_that_are_all_too_long_stand_above_their_figures() -> None:
+    text = table(("CSV import", "answered", "up to"), [("IWM weights", "22 Nov 17:14", "31 Dec 2021")])
+
+    assert text.split("\n") == [
+        "CSV import",
+        "      answered        up to",
+        "IWM weights",
+        "  22 Nov 17:14  31 Dec 2021",
+    ]
+
+
+def test_label_longer_than_the_line_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        table(("", "a"), [("x" * 35, "1")])
+
+
+def test_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^every row needs 2 cells, as the header \['', 'a'\] has$"):
+        table(("", "a"), [("x", "1", "2")])
+
+
+LABEL = st.text("abcdefgh 0123456789", min_size=1, max_size=16).map(str.strip).filter(bool)
+FIGURE = st.floats(-999, 999).map(PERCENT.show)
+
+
+@given(st.lists(st.tuples(LABEL, FIGURE, FIGURE), min_size=1, max_size=8))
+def test_no_line_is_wider_than_the_phone_and_no_cell_is_lost(rows: list[tuple[str, str, str]]) -> None:
+    text = table(("w", "IWM", "SPY"), rows)
+
+    assert max(map(len, text.split("\n"))) <= TABLE_WIDTH
+    assert text.split() == " ".join(cell for cells in (("w", "IWM", "SPY"), *rows) for cell in cells).split()
+    figures = [line for line in text.split("\n") if line.endswith(("%", "SPY"))]
+    assert len(figures) == len(rows) + 1
+    assert len({len(line) for line in figures}) == 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (DEFAULT_NUMBERS, "+$1,234,567.80bn, −0.73%, 25 x"),
+        ("1.234,5", "+$1.234.567,80bn, −0,73%, 25 x"),
+        ("1 234,5", "+$1\u00a0234\u00a0567,80bn, −0,73%, 25 x"),
+        ("1'234.5", "+$1'234'567.80bn, −0.73%, 25 x"),
+        ("no such", "+$1,234,567.80bn, −0.73%, 25 x"),
+    ],
+)
+def test_each_way_has_its_marks(numbers: str, expected: str) -> None:
+    assert localized(Html("+$1,234,567.80bn, −0.73%, 25 x"), numbers) == expected
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        lines("Alert: ", code("ratio > 0.9")),
+        lines("“0.9” is not understood."),
+        lines("Version 0.2.0. Python 3.11.7"),
+        lines("Fri 11 Dec 2020, 18:30, 2020-12-11, #1,2"),
+        Html('<a href="https://t.me/1.5">x</a> &#1234; sma 200'),
+    ],
+)
+def test_what_is_no_number_stays(html: Html) -> None:
+    assert localized(html, "1.234,5") == html
+
+
+@given(st.floats(-1e9, 1e9), st.sampled_from(sorted(NUMBERS)))
+def test_a_table_keeps_its_columns_and_reads_back(value: float, numbers: str) -> None:
+    shown = f"{value:,.2f}"
+    block = localized(pre([shown, "x"]), numbers)
+    thousands, point = NUMBERS[numbers]
+    assert len(block) == len(pre([shown, "x"]))
+    back = block.replace(thousands, "").replace(point, ".")
+    assert float(back.removeprefix("<pre>").split("\n")[0]) == float(shown.replace(",", ""))

@@ -13,7 +13,7 @@ from bot.errors import NoData
 from bot.messages.canvas import LIGHT
 from bot.messages.pages import multiples
 from bot.messages.pages.multiples import multiples_answer
-from tests.messages.pages import days, empty, market, page, said
+from tests.messages.pages import days, empty, market, page, shown
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_the_whole_page() -> None:
 
 def test_none_stored_says_how_they_come() -> None:
     answer = multiples_answer(market([50.0] * 5), AsOf(), LIGHT)
-    assert said(answer) == [
+    assert shown(answer) == [
         "Valuation multiples · close of Wed 8 Jan 2020",
         "n/a: no multiples are stored. Each refresh records Yahoo's of that day.",
         ADVICE,
@@ -57,7 +57,7 @@ def test_none_stored_says_how_they_come() -> None:
 
 
 def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:
-    assert said(multiples_answer(market([50.0] * 5, multiples=PE), AsOf(), LIGHT))[1:] == [
+    assert shown(multiples_answer(market([50.0] * 5, multiples=PE), AsOf(), LIGHT))[1:] == [
         (
             "Reading: IWM costs 25% more than SPY by P/E (profitable companies only, trailing), "
             "as of 3 Jan 2020."
@@ -74,7 +74,7 @@ def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None
 
 def test_no_premium_is_formed_across_dates() -> None:
     figures = [PE[0], ("2020-01-08", "SPY", "pe", 20.0), ("2020-01-08", "IWM", "yield", 1.2)]
-    lines = said(multiples_answer(market([50.0] * 5, multiples=figures), AsOf(), LIGHT))
+    lines = shown(multiples_answer(market([50.0] * 5, multiples=figures), AsOf(), LIGHT))
     assert lines[2:7] == [
         "P/E: IWM of 3 Jan 2020 (3 sessions old); SPY of 8 Jan 2020 (no premium across dates).",
         "Yield: IWM of 8 Jan 2020; SPY n/a (no premium across dates).",
@@ -86,7 +86,7 @@ def test_no_premium_is_formed_across_dates() -> None:
 
 def test_every_premium_is_that_of_the_analytics() -> None:
     of = sample_market(2019, 6, 30)
-    lines = said(multiples_answer(of, AsOf(), LIGHT))
+    lines = shown(multiples_answer(of, AsOf(), LIGHT))
     for figure in valuation.multiple_figures(of):
         name = valuation.MULTIPLES[figure.metric]
         cells = next(line for line in lines if line.startswith(f"{name} ") and "premium:" not in line).split()
@@ -101,7 +101,7 @@ def test_conventions_are_kept_apart() -> None:
     of = sample_market()
     rows = of.multiples.tail(2)
     capped = rows.assign(metric="pe", convention="capped", basis="unstated", value=[30.0, 20.0])
-    lines = said(multiples_answer(replace(of, multiples=pd.concat([of.multiples, capped])), AsOf(), LIGHT))
+    lines = shown(multiples_answer(replace(of, multiples=pd.concat([of.multiples, capped])), AsOf(), LIGHT))
     assert lines.index("Each P/E capped at 60, basis unstated") < lines.index("Losses included, forward")
     assert ADVICE not in lines
 
@@ -110,7 +110,7 @@ def test_what_a_figure_was_computed_from_is_told() -> None:
     of = market([50.0] * 5, multiples=PE)
     told = {"holdings_date": ["2019-12-31", None], "price_date": [None, None], "coverage": [0.97, 0.985]}
     bare = replace(of, multiples=of.multiples.assign(**told))
-    assert "Source: CSV import; holdings of 31 Dec 2019; coverage 97%; price date not stated." in said(
+    assert "Source: CSV import; holdings of 31 Dec 2019; coverage 97%; price date not stated." in shown(
         multiples_answer(bare, AsOf(), LIGHT)
     )
 
@@ -120,7 +120,7 @@ def priced(*dates: str | None) -> list[str]:
     figures = [("2020-01-07", "IWM", "pe", 25.0), ("2020-01-07", "SPY", "pe", 20.0)]
     of = market([50.0] * 5, multiples=figures)
     dated = replace(of, multiples=of.multiples.assign(price_date=dates))
-    return said(multiples_answer(dated, AsOf(), LIGHT))[2:]
+    return shown(multiples_answer(dated, AsOf(), LIGHT))[2:]
 
 
 def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_differ() -> None:
@@ -148,7 +148,7 @@ def test_a_figure_whose_price_date_is_not_stated_says_so() -> None:
 
 def test_histories_of_different_lengths_are_told_apart() -> None:
     more = [("2020-01-06", ticker, metric, 20.0) for ticker in ("IWM", "SPY") for metric in ("pe", "pb")]
-    lines = said(multiples_answer(market([50.0] * 5, multiples=[*PE, *more]), AsOf(), LIGHT))
+    lines = shown(multiples_answer(market([50.0] * 5, multiples=[*PE, *more]), AsOf(), LIGHT))
     assert "Premium percentiles: P/E 50 (n = 2 since 3 Jan 2020)." in lines
     assert "P/B premium: no history of both funds to rank it in yet." in lines
 
@@ -160,7 +160,7 @@ def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
         for day, (_, small) in zip(days(402), steps, strict=True)
         for ticker, value in (("IWM", small), ("SPY", 20.0))
     ]
-    lines = said(multiples_answer(market([50.0] * 402, multiples=figures), AsOf(), LIGHT))
+    lines = shown(multiples_answer(market([50.0] * 402, multiples=figures), AsOf(), LIGHT))
     assert "Premium percentiles: P/E 99 (n = 402 since 2 Jan 2020)." in lines
 
 

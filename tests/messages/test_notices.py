@@ -1,46 +1,67 @@
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from bot.alerts.engine import ConditionValue
+from bot.errors import NoData
 from bot.local.botapi import parse_html
-from bot.messages.alerts.notices import ended_notice, event_list, fire_line, fired_message, paused_message
+from bot.messages.alerts.notices import (
+    ended_notice,
+    event_list,
+    fire_line,
+    fired_message,
+    paused_message,
+    trial_event,
+    trial_message,
+)
 from bot.messages.html import Html
 from storage.alert_store import StoredAlert
-from tests.messages.pages import context, market, page, said, standing, told
+from tests.messages.pages import (
+    LONG,
+    NOTES,
+    SAMPLE,
+    alert_view,
+    alert_with_events,
+    button_labels,
+    context,
+    market,
+    page,
+    shown,
+)
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.alerts.engine import Event
     from bot.alerts.view import AlertView, EvaluationContext
+    from bot.messages.common import Answer
 
 
-LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 RISEN = context(market([*LONG, 70.0]))  # to Fri 12 Mar 2021
+FLAT = context(market(LONG))
 
 
 def happened(rule: str, of: EvaluationContext = RISEN, until: int = 1) -> tuple[AlertView, Event]:
     """An alert and the last that has happened to it."""
-    made, events = told(rule, of, until=until)
-    return made, events[-1]
+    alert, events = alert_with_events(rule, of, until=until)
+    return alert, events[-1]
 
 
-def push(rule: str, of: EvaluationContext = RISEN, *, until: int = 1, fires: int = 1, late: int = 0) -> str:
-    made, event = happened(rule, of, until)
-    return page(fired_message(made, event, of, fires, late))
+def push(
+    rule: str, of: EvaluationContext = RISEN, *, until: int = 1, fires: int = 1, late: int = 0
+) -> Answer:
+    """The message about the last that has happened to an alert."""
+    return fired_message(*happened(rule, of, until), of, fires, late)
 
 
 def test_the_whole_message() -> None:
     of = context(sample_market(2020, 10, 7))
-    assert of.market.last_completed.date().isoformat() == "2020-10-06"
-    assert push("ratio > sma 200", of, fires=2) == (
+    answer = push("ratio > sma 200", of, fires=2)
+    assert page(answer) == (
         "Alert #3 fired · close of Tue 6 Oct 2020\n"
         "ratio > sma 200\n"
         "Sample data: simulated between published points, not the market.\n"
@@ -51,100 +72,71 @@ def test_the_whole_message() -> None:
         "Next check: Wed 7 Oct 2020, 16:15 (New York).\n"
         "Source: sample data, current."
     )
+    assert answer.buttons[0] == (
+        ("#3 Chart", "/alert 3 chart"), ("Why", "/alert 3 why"), ("History", "/alert 3 history"),
+    )  # fmt: skip
 
 
 def test_a_late_message_says_by_how_much_and_how_old_its_figures_are() -> None:
-    lines = push("ratio > 0.6", context(market([*LONG, 70.0], behind=3)), late=3).splitlines()
+    lines = shown(push("ratio > 0.6", context(market([*LONG, 70.0], behind=3)), late=3))
     assert lines[2] == "Late by 3 sessions: the bot was off, or the data came late."
     assert lines[-1] == "Source: CSV import, 3 sessions old."
-    assert "Late by 1 session:" in push("ratio > 0.6", late=1)
-    assert "Late" not in push("ratio > 0.6")
+    assert shown(push("ratio > 0.6", late=1))[2].startswith("Late by 1 session:")
 
 
 def test_each_condition_tells_what_moved() -> None:
-    lines = push("ratio > 0.6 and excess 3m > 5pp").splitlines()
-    assert lines[2:6] == [
+    lines = shown(push("ratio > 0.6 and excess 3m > 5pp"))
+    assert lines[2:7] == [
         "ratio: 0.5050 → 0.7000, 16.67% above 0.6.",
         "Percentile 100 (n = 301 since 2 Jan 2020).",
         "excess 3m: +0.80pp → +39.72pp, 34.72pp above 5pp.",
         "Percentile 100 (n = 238 since 2 Apr 2020).",
+        "Re-arms at 0.5995 or +4.88pp.",
     ]
-    assert "Re-arms at 0.5995 or +4.88pp." in lines
 
 
 def test_the_percentile_is_that_of_the_events_own_session() -> None:
     of = context(market([*LONG, 60.0, 50.0, 70.0]))
-    made, events = told("ratio > 0.55", of, until=3)
-    first = page(fired_message(made, events[0], of, 1, 2))
-    assert "Percentile 100 (n = 301 since 2 Jan 2020)." in first
+    alert, events = alert_with_events("ratio > 0.55", of, until=3)
+    assert "Percentile 100 (n = 301 since 2 Jan 2020)." in shown(fired_message(alert, events[0], of, 1, 2))
 
 
-def test_a_first_value_has_nothing_before_it() -> None:
-    made, event = happened("ratio > 0.6")
-    lines = said(fired_message(made, msgspec.structs.replace(event, previous=(None,)), RISEN, 1, 0))
-    assert "ratio: 0.7000, 16.67% above 0.6." in lines
-
-
-def test_a_missing_leg_is_named() -> None:
-    made, event = happened("ratio > 0.6")
+def test_a_first_value_has_nothing_before_it_and_a_missing_one_is_named() -> None:
+    alert, event = happened("ratio > 0.6")
+    first = msgspec.structs.replace(event, previous=(None,))
+    assert "ratio: 0.7000, 16.67% above 0.6." in shown(fired_message(alert, first, RISEN, 1, 0))
     gone = msgspec.structs.replace(event, figures=(ConditionValue(None, 0.6),), levels=(None,))
-    lines = said(fired_message(made, gone, RISEN, 1, 0))
+    lines = shown(fired_message(alert, gone, RISEN, 1, 0))
     assert "ratio: n/a." in lines
     assert "Re-arms once the value has gone back." in lines
 
 
 def test_an_alert_that_fires_once_ends_with_it() -> None:
-    made, event = happened("ratio > 0.6 once")
-    answer = fired_message(made, event, RISEN, 1, 0)
-    lines = said(answer)
+    answer = push("ratio > 0.6 once")
+    lines = shown(answer)
     assert "It was set to fire once and is now done." in lines
     assert not any(line.startswith(("Re-arms", "Next check")) for line in lines)
-    assert [label for row in answer.buttons for label, _ in row] == ["#3 Chart", "Why", "History", "Renew"]
+    assert button_labels(answer) == [["#3 Chart", "Why", "History"], ["Renew"]]
 
 
-def test_a_cooldown_is_announced() -> None:
-    assert "For 5 sessions further fires are only listed in /history." in push("ratio > 0.6 cooldown 5")
-    assert "For 1 session further fires are only listed in /history." in push("ratio > 0.6 cooldown 1")
+@pytest.mark.parametrize("count", ["5 sessions", "1 session"])
+def test_a_cooldown_is_announced(count: str) -> None:
+    lines = shown(push(f"ratio > 0.6 cooldown {count[0]}"))
+    assert f"For {count} further fires are only listed in /history." in lines
 
 
 def test_what_is_still_true_after_a_cooldown_says_since_when() -> None:
     of = context(market([*LONG, 70.0, 50.0, 70.0, 70.0]))
-    made, events = told("ratio > 0.6 cooldown 2", of, until=4)
-    assert [event.kind for event in events] == ["fired", "fired", "still"]
-    lines = said(fired_message(made, events[-1], of, 2, 0))
+    lines = shown(push("ratio > 0.6 cooldown 2", of, until=4, fires=2))
     assert lines[0] == "Alert #3 is still true, since 16 Mar 2021 · close of Wed 17 Mar 2021"
     assert not any(line.startswith(("For ", "Fires")) for line in lines)
 
 
-def test_the_buttons_answer_with_messages_of_their_own() -> None:
-    made, event = happened("ratio > 0.6")
-    row = fired_message(made, event, RISEN, 1, 0).buttons[0]
-    assert row == (
-        ("#3 Chart", "/alert 3 chart"),
-        ("Why", "/alert 3 why"),
-        ("History", "/alert 3 history"),
-    )
-
-
 def stored(alert: AlertView) -> StoredAlert:
     """A row of the alerts table with the alert's number, rule and last day."""
+    empty = dict.fromkeys(StoredAlert.__struct_fields__)
     return StoredAlert(
-        alert_id=1,
-        chat_id=1,
-        number=alert.number,
-        owner_id=1,
-        rule=str(alert.rule),
-        rule_json=alert.rule.to_json(),
-        life=alert.life,
-        reason="",
-        created_at=dt.datetime(2021, 3, 1, tzinfo=dt.UTC),
-        created_session=None,
-        expires_on=alert.rule.until,
-        announced_expiry=None,
-        snoozed_until=None,
-        thread_id=None,
-        level_session=None,
-        last_split_id=0,
+        **{**empty, "number": alert.number, "rule": str(alert.rule), "expires_on": alert.rule.until}
     )
 
 
@@ -153,13 +145,10 @@ def text_of(html: str) -> str:
     return parse_html(html)[0]
 
 
-NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='"“”'), max_size=60)
-
-
 @given(NOTES)
 def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
-    made, event = happened("ratio > 0.6")
-    noted = replace(made, rule=msgspec.structs.replace(made.rule, note=note))
+    alert, event = happened("ratio > 0.6")
+    noted = replace(alert, rule=msgspec.structs.replace(alert.rule, note=note))
     text = text_of(fired_message(noted, event, RISEN, 1, 0).html)
     assert (f"\n“{note}”\n" in text) is bool(note)
     line = fire_line(3, noted.rule, event, "still true", "Yahoo")
@@ -169,17 +158,13 @@ def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
 
 
 def test_a_line_of_a_list_tells_what_became_of_it() -> None:
-    made, event = happened("ratio > 0.6 and excess 3m > 5pp")
-    assert page(fire_line(12, made.rule, event, "no longer true since 15 Mar 2021", "Yahoo")) == (
-        "12 Mar 2021 · #12 ratio > 0.6 and excess 3m > 5pp · 0.7000, no longer true since 15 Mar 2021 (Yahoo)"
-    )
-
-
-def test_a_line_of_something_still_true_says_since_when() -> None:
-    made, event = happened("ratio > 0.6")
+    alert, event = happened("ratio > 0.6 and excess 3m > 5pp")
+    line = fire_line(12, alert.rule, event, "no longer true since 15 Mar 2021", "Yahoo")
+    head = "12 Mar 2021 · #12 ratio > 0.6 and excess 3m > 5pp · 0.7000"
+    assert page(line) == f"{head}, no longer true since 15 Mar 2021 (Yahoo)"
     still = msgspec.structs.replace(event, kind="still")
-    line = page(fire_line(3, made.rule, still, "still true", "Yahoo"))
-    assert line.endswith("true since 12 Mar 2021, still true (Yahoo)")
+    line = fire_line(12, alert.rule, still, "still true", "Yahoo")
+    assert page(line) == f"{head}, true since 12 Mar 2021, still true (Yahoo)"
 
 
 @pytest.mark.parametrize(
@@ -192,19 +177,18 @@ def test_a_line_of_something_still_true_says_since_when() -> None:
     ],
 )
 def test_a_list_has_twenty_lines_at_most(count: int, title: str, last: str) -> None:
-    lines = said(event_list([Html(f"line {number}") for number in range(count)], sample=False))
+    lines = shown(event_list([Html(f"line {number}") for number in range(count)], sample=False))
     assert (lines[0], lines[-1]) == (title, last)
     assert len(lines) == 1 + min(count, 21)
 
 
 def test_a_list_labels_sample_data() -> None:
-    lines = said(event_list([Html("line")], sample=True))
-    assert lines[1] == "Sample data: simulated between published points, not the market."
+    assert shown(event_list([Html("line")], sample=True))[1] == SAMPLE
 
 
 def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
     answer = paused_message(3, "ratio > 0.6", "“ratios” is not a metric any more.")
-    assert said(answer) == [
+    assert shown(answer) == [
         "Alert #3 is paused: “ratios” is not a metric any more.",
         "ratio > 0.6",
         "All other alerts go on. Resume it once the cause is fixed, or switch it off and create it again.",
@@ -213,10 +197,56 @@ def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
 
 
 def test_an_ended_alert_can_be_renewed() -> None:
-    answer = ended_notice([stored(standing("ratio > 0.6 until 2021-03-11 silent", RISEN))])
-    assert said(answer) == [
+    answer = ended_notice([stored(alert_view("ratio > 0.6 until 2021-03-11 silent", RISEN))])
+    assert shown(answer) == [
         "Alert #3 has ended: 11 Mar 2021 was its last day.",
         "ratio > 0.6 until 2021-03-11 silent",
     ]
-    again = answer.buttons[0][0]
-    assert again == ("Renew for a year", "/alert 3 renew")
+    assert answer.buttons[0][0] == ("Renew for a year", "/alert 3 renew")
+
+
+def test_a_test_is_the_message_of_now_marked_as_one() -> None:
+    answer = trial_message(alert_view("ratio > 0.6", FLAT), FLAT, 2)
+    assert shown(answer) == [
+        "TEST - nothing has fired",
+        "Alert #3 fired · close of Thu 11 Mar 2021",
+        "ratio > 0.6",
+        "ratio: 0.5040 → 0.5050, 15.83% below 0.6.",
+        "Percentile 86 (n = 300 since 2 Jan 2020).",
+        "Re-arms at 0.5995.",
+        "Fires in the last 90 days: 3, including this one.",
+        "Next check: Fri 12 Mar 2021, 16:15 (New York).",
+        "Source: CSV import, current.",
+    ]
+    assert answer.buttons == ((("#3", "/alert 3"), ("Edit", "/alert 3 edit")),)
+    once = shown(trial_message(alert_view("ratio > 0.6 once", FLAT), FLAT, 0))
+    assert "It was set to fire once and is now done." in once
+
+
+def test_a_rule_that_crosses_is_shown_on_the_side_it_stands() -> None:
+    assert trial_event(alert_view("ratio crosses 0.6", FLAT), FLAT).ops == ("<",)
+    assert trial_event(alert_view("ratio crosses 0.4", FLAT), FLAT).ops == (">",)
+
+
+def test_the_figures_are_those_of_the_last_session_that_has_them_all() -> None:
+    of = context(market(LONG, units={"IWM": [250.0 + number for number in range(298)]}))
+    event = trial_event(alert_view("ratio > 0.6 and flow iwm 5d > $1bn", of), of)
+    assert str(event.session) == "2021-03-09"
+    assert None not in event.previous
+
+
+def test_one_session_alone_has_nothing_before_it() -> None:
+    of = context(market([50.0]))
+    assert trial_event(alert_view("ratio > 0.6", of), of).previous == (None,)
+
+
+def test_without_any_figure_there_is_nothing_to_show() -> None:
+    with pytest.raises(NoData, match=r"^There are no figures yet for pe iwm morningstar > 25x, so there"):
+        trial_message(alert_view("pe iwm > 25x", FLAT), FLAT, 0)
+
+
+def test_the_figures_of_a_test_are_as_old_as_they_are() -> None:
+    of = context(market(LONG, behind=2))
+    lines = shown(trial_message(alert_view("ratio > 0.6", of), of, 0))
+    assert lines[3] == "Late by 2 sessions: the bot was off, or the data came late."
+    assert lines[-1] == "Source: CSV import, 2 sessions old."

@@ -20,7 +20,7 @@ from bot.messages.pages.status import (
 from bot.pair import DEFAULT_PAIR, Fund
 from storage.observations import Restatement
 from tests.data.statuses import source_status
-from tests.messages.pages import CSV, XNYS, days, empty, market, page, said
+from tests.messages.pages import CSV, XNYS, days, empty, market, page, shown
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ CHECK = dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC)
 
 def report(
     rows: list[SourceStatus] | None = None,
+    *,
     queue: dict[str, int] | None = None,
     restated: list[Restatement] | None = None,
     zone: ZoneInfo = NEW_YORK,
@@ -45,24 +46,21 @@ def report(
     return StatusReport(now, zone, healths, stored, restated or [], queue or {}, CHECK, "0.2.0")
 
 
-def lines(of: Market, *given: Any, **named: Any) -> list[str]:  # noqa: ANN401 - of `report`
-    return said(status_answer(of, report(*given, **named)))
+def lines(of: Market, rows: list[SourceStatus] | None = None, **named: Any) -> list[str]:  # noqa: ANN401 - of `report`
+    return shown(status_answer(of, report(rows, **named)))
 
 
-def source(subject: str = "IWM prices", **given: Any) -> SourceStatus:  # noqa: ANN401 - a row's columns
-    return source_status(subject=subject, **given)
+def source(subject: str = "IWM prices", **columns: Any) -> SourceStatus:  # noqa: ANN401 - of a row
+    return source_status(subject=subject, **columns)
 
 
 def test_files_imported_this_year_with_figures_of_an_earlier_one_fit_a_phone() -> None:
-    now = dt.datetime(2021, 3, 15, 18, tzinfo=dt.UTC)
-    given = {"source": "csv", "last_success": "2021-03-15T17:50:00Z", "last_session": "2020-12-11"}
-    rows = [
-        source(f"{fund} {kind}", **given) for kind in ("daily prices", "weights") for fund in ("IWM", "SPY")
-    ]
-    told = lines(sample_market(), rows, now=now)
-    at = told.index("IWM daily prices")
-    assert told[at - 2 : at + 2] == [
-        "CSV import",
+    row = source(
+        "IWM daily prices", source="csv", last_success="2021-03-15T17:50:00Z", last_session="2020-12-11"
+    )
+    text = lines(sample_market(), [row], now=dt.datetime(2021, 3, 15, 18, tzinfo=dt.UTC))
+    at = text.index("CSV import")
+    assert text[at + 1 : at + 4] == [
         "      answered        up to",
         "IWM daily prices",
         "  15 Mar 13:50  11 Dec 2020",
@@ -78,8 +76,9 @@ def test_the_whole_page() -> None:
     rows = [source(f"{fund} {figure}") for figure in ("prices", "multiples") for fund in ("IWM", "SPY")]
     failed = {"failures": 2, "last_success": None, "last_session": None, "detail": "Yahoo did not answer."}
     rows[3] = source("SPY multiples", **failed, last_attempt="2020-12-13T17:58:00Z")
-    told = status_answer(sample_market(), report(rows, {"queued": 2, "sent": 9}, [replaced()]))
-    assert page(told) == (
+    queue = {"queued": 2, "sent": 9}
+    answer = status_answer(sample_market(), report(rows, queue=queue, restated=[replaced()]))
+    assert page(answer) == (
         "Status · last completed session Fri 11 Dec 2020\n"
         "Sample data: simulated between published points, not the market.\n"
         "Prices: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
@@ -128,39 +127,39 @@ def test_a_new_database_has_nothing() -> None:
 @pytest.mark.parametrize(
     ("of", "line"),
     [
-        (market([50.0] * 5), "Prices: 2 Jan 2020 to 8 Jan 2020, current; CSV import."),
-        (market([50.0] * 5, behind=1), "Prices: 2 Jan 2020 to 8 Jan 2020, 1 session old; CSV import."),
-        (
-            market([50.0] * 5, [None] * 5),
-            "Prices: no session has a close of both funds; stored are IWM to 8 Jan 2020.",
-        ),
+        (market([50.0] * 5), "2 Jan 2020 to 8 Jan 2020, current; CSV import."),
+        (market([50.0] * 5, behind=1), "2 Jan 2020 to 8 Jan 2020, 1 session old; CSV import."),
+        (market([50.0], [None]), "no session has a close of both funds; stored are IWM to 2 Jan 2020."),
         (
             market([50.0, None], [None, 50.0]),
-            "Prices: no session has a close of both funds; stored are IWM to 2 Jan 2020, SPY to 3 Jan 2020.",
+            "no session has a close of both funds; stored are IWM to 2 Jan 2020, SPY to 3 Jan 2020.",
+        ),
+        (
+            replace(empty(), first_close=pd.Timestamp("2021-01-04")),
+            "none yet, the first stored close is of Mon 4 Jan 2021.",
         ),
     ],
 )
 def test_prices_have_their_span_and_age(of: Market, line: str) -> None:
-    assert lines(of)[1] == line
+    assert lines(of)[1] == f"Prices: {line}"
 
 
-@pytest.mark.parametrize(
-    ("levels", "line"),
-    [
-        ([50.0, None, 50.0], "Sessions without a close of both funds: 1, 3 Jan 2020."),
-        ([50.0, *[None] * 4, 50.0], "Sessions without a close of both funds: 4, the last ones 6 Jan 2020, "),
-    ],
-)
-def test_missing_sessions_are_counted_and_the_last_ones_named(levels: list[float | None], line: str) -> None:
-    assert lines(market(levels))[2].startswith(line)
+def test_missing_sessions_are_counted_and_the_last_ones_named() -> None:
+    title = "Sessions without a close of both funds:"
+    assert lines(market([50.0, None, 50.0]))[2] == f"{title} 1, 3 Jan 2020."
+    many = lines(market([50.0, *[None] * 4, 50.0]))[2]
+    assert many == f"{title} 4, the last ones 6 Jan 2020, 7 Jan 2020, 8 Jan 2020."
 
 
-def test_facts_have_their_span_and_age() -> None:
-    of = market([50.0] * 6, units={"IWM": [250.0] * 5, "SPY": [900.0] * 3})
-    assert lines(of)[2:4] == [
+def test_facts_and_multiples_have_their_span_and_age() -> None:
+    figures = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-06", "SPY", "pe", 20.0)]
+    units = {"IWM": [250.0] * 5, "SPY": [900.0] * 3}
+    text = lines(market([50.0] * 6, units=units, multiples=figures))
+    assert text[2:4] == [
         "IWM fund facts: 2 Jan 2020 to 8 Jan 2020, 1 session old; CSV import.",
         "SPY fund facts: 2 Jan 2020 to 6 Jan 2020, 3 sessions old; CSV import.",
     ]
+    assert "Multiples: 3 Jan 2020 to 6 Jan 2020, 3 sessions old; CSV import." in text
 
 
 def test_facts_without_a_count_are_named() -> None:
@@ -170,22 +169,14 @@ def test_facts_without_a_count_are_named() -> None:
     assert lines(held)[2] == "IWM fund facts: no share counts (NAV only, to 8 Jan 2020)."
 
 
-def test_multiples_have_their_span_and_age() -> None:
-    of = market([50.0] * 5, multiples=[("2020-01-03", "IWM", "pe", 25.0), ("2020-01-06", "SPY", "pe", 20.0)])
-    assert "Multiples: 3 Jan 2020 to 6 Jan 2020, 2 sessions old; CSV import." in lines(of)
-
-
-def test_times_are_those_of_the_chat() -> None:
-    told = lines(market([50.0]), [source()], zone=BERLIN)
-    assert "IWM prices  11 Dec 22:20  11 Dec" in told
-    assert "Next try: Mon 14 Dec 2020, 22:15." in told
-    assert "Next check: Mon 14 Dec 2020, 22:15." in told
-    assert told[-1] == "Version 0.2.0. Times: Europe/Berlin."
-
-
-def test_dates_of_another_year_have_it() -> None:
-    told = lines(market([50.0]), [source()], now=dt.datetime(2021, 1, 4, 15, tzinfo=dt.UTC))
-    assert "IWM prices 11 Dec 2020 11 Dec 2020" in told
+def test_times_are_those_of_the_chat_and_dates_of_another_year_have_it() -> None:
+    text = lines(market([50.0]), [source()], zone=BERLIN)
+    assert "IWM prices  11 Dec 22:20  11 Dec" in text
+    assert "Next try: Mon 14 Dec 2020, 22:15." in text
+    assert "Next check: Mon 14 Dec 2020, 22:15." in text
+    assert text[-1] == "Version 0.2.0. Times: Europe/Berlin."
+    later = dt.datetime(2021, 1, 4, 15, tzinfo=dt.UTC)
+    assert "IWM prices 11 Dec 2020 11 Dec 2020" in lines(market([50.0]), [source()], now=later)
 
 
 def test_a_source_that_asked_to_slow_down_is_left_alone_until_an_instant() -> None:
@@ -197,8 +188,8 @@ def test_a_source_that_asked_to_slow_down_is_left_alone_until_an_instant() -> No
         breaker_until="2020-12-13T18:14:00Z",
         last_session="2020-12-10",
     )
-    told = lines(market([50.0]), [failing, source("SPY prices", last_session="2020-12-10")])
-    assert told[told.index("Next try: Sun 13 Dec 2020, 13:14.") :][:3] == [
+    text = lines(market([50.0]), [failing, source("SPY prices", last_session="2020-12-10")])
+    assert text[text.index("Next try: Sun 13 Dec 2020, 13:14.") :][:3] == [
         "Next try: Sun 13 Dec 2020, 13:14.",
         "IWM prices failed 1x: Yahoo asked to slow down (429).",
         "Yahoo is not asked until Sun 13 Dec 2020, 13:14.",
@@ -207,51 +198,45 @@ def test_a_source_that_asked_to_slow_down_is_left_alone_until_an_instant() -> No
 
 def test_what_is_due_is_tried_now_and_what_a_file_brought_is_not_asked() -> None:
     rows = [source(last_session="2020-12-10"), source(source="csv", outcome="Imported")]
-    told = lines(market([50.0]), rows)
-    assert [line for line in told if "sked" in line or line.startswith("Next try")] == [
+    text = lines(market([50.0]), rows)
+    assert [line for line in text if "sked" in line or line.startswith("Next try")] == [
         "Next try: now.",
         "Not asked: imported or switched off.",
     ]
 
 
-def test_sessions_that_a_source_dropped_are_named() -> None:
-    rows = [source(missing="2020-07-24 2020-07-28 2020-08-28 2020-12-10")]
-    assert "IWM prices are missing for 28 Jul 2020, 28 Aug 2020, 10 Dec 2020 and 1 before." in lines(
-        market([50.0]), rows
+def test_sessions_that_a_source_dropped_are_named_and_its_words_are_no_markup() -> None:
+    row = source(
+        missing="2020-07-24 2020-07-28 2020-08-28 2020-12-10", failures=1, detail="<html> & “quotes”"
     )
+    text = lines(market([50.0]), [row])
+    assert "IWM prices are missing for 28 Jul 2020, 28 Aug 2020, 10 Dec 2020 and 1 before." in text
+    assert "IWM prices failed 1x: <html> & “quotes”" in text
 
 
 @pytest.mark.parametrize(
-    ("config", "on"),
+    ("sections", "on"),
     [
-        (Config(), {"yahoo"}),
-        (Config().with_keys(sources={"yahoo": False, "daily_csv": "https://a.org/{ticker}"}), {"daily-csv"}),
-        (Config().with_keys(sources={"yahoo": False}, issuer={"fetch": True}), set()),
+        ({}, {"yahoo"}),
+        ({"sources": {"yahoo": False, "daily_csv": "https://a.org/{ticker}"}}, {"daily-csv"}),
+        ({"sources": {"yahoo": False}, "issuer": {"fetch": True}}, set()),
         (
-            Config().with_keys(
-                issuer={"fetch": True}, pair={"large": Fund("SPY", issuer_file="https://a.org/spy")}
-            ),
+            {"issuer": {"fetch": True}, "pair": {"large": Fund("SPY", issuer_file="https://a.org/spy")}},
             {"yahoo", "issuer"},
         ),
     ],
 )
-def test_what_is_switched_off_is_not_asked(config: Config, on: set[str]) -> None:
-    assert switched_on(config) == on
-    (told,) = source_healths([source()], XNYS, NOW, switched_on(config))
-    assert (told.next_try is None) == ("yahoo" not in on)
-
-
-def test_words_of_a_source_are_no_markup() -> None:
-    assert "IWM prices failed 1x: <html> & “quotes”" in lines(
-        market([50.0]), [source(failures=1, detail="<html> & “quotes”")]
-    )
+def test_what_is_switched_off_is_not_asked(sections: dict[str, Any], on: set[str]) -> None:
+    assert switched_on(Config().with_keys(**sections)) == on
+    (health,) = source_healths([source()], XNYS, NOW, on)
+    assert (health.next_try is None) == ("yahoo" not in on)
 
 
 def test_the_flags_of_the_last_counts_are_told() -> None:
     counts = [250.0, 251, 251, 251, 251, 251, 251.01, *(252.0 + n for n in range(16))]
-    told = lines(market([50.0] * 23, units={"IWM": counts}))
+    text = lines(market([50.0] * 23, units={"IWM": counts}))
     flags = "STALE 2x, last 9 Jan 2020; LOT 2x, last 13 Jan 2020"
-    assert f"IWM flags on the last {COUNTS_CHECKED} share counts: {flags}." in told
+    assert f"IWM flags on the last {COUNTS_CHECKED} share counts: {flags}." in text
 
 
 def test_what_the_sources_do_not_agree_on_is_told() -> None:
@@ -259,24 +244,19 @@ def test_what_the_sources_do_not_agree_on_is_told() -> None:
         "prices": ("IWM: daily CSV disagrees with Yahoo on 3 of 250 sessions.",),
         "facts:IWM": ("Other.",),
     }
-    told = lines(replace(market([50.0] * 5), notes=notes))
-    assert told[2] == "IWM: daily CSV disagrees with Yahoo on 3 of 250 sessions."
-    assert "Other." in told
+    text = lines(replace(market([50.0] * 5), notes=notes))
+    assert text[2] == "IWM: daily CSV disagrees with Yahoo on 3 of 250 sessions."
+    assert "Other." in text
 
 
 def test_at_most_five_restatements_are_named() -> None:
-    told = lines(
+    text = lines(
         market([50.0]), restated=[replaced(f"2020-12-{day:02}", 190.0, 171.0) for day in range(9, 2, -1)]
     )
-    at = told.index("Restated in the last 30 days:")
-    assert told[at + 1] == "IWM 9 Dec 2020 close 190 → 171 (−1,000.0 bp), Yahoo"
-    assert told[at + 6] == "... and 2 more"
+    at = text.index("Restated in the last 30 days:")
+    assert text[at + 1] == "IWM 9 Dec 2020 close 190 → 171 (−1,000.0 bp), Yahoo"
+    assert text[at + 6] == "... and 2 more"
     assert "Restated in the last 30 days: nothing over 1 bp." in lines(market([50.0]))
-
-
-def test_a_clock_before_the_first_close_does_not_say_that_nothing_is_stored() -> None:
-    of = replace(empty(), first_close=pd.Timestamp("2021-01-04"))
-    assert lines(of)[1] == "Prices: none yet, the first stored close is of Mon 4 Jan 2021."
 
 
 @pytest.mark.parametrize(
@@ -295,8 +275,8 @@ def test_the_queue_is_counted_in_words(queue: dict[str, int], line: str) -> None
 
 
 def test_about_defines_and_does_not_advise() -> None:
-    told = said(about_answer(DEFAULT_PAIR))
-    assert told[0] == "About"
-    assert told[-1] == "Not investment advice."
-    defined = {line.split(":")[0] for line in told if ":" in line}
+    text = shown(about_answer(DEFAULT_PAIR))
+    assert text[0] == "About"
+    assert text[-1] == "Not investment advice."
+    defined = {line.split(":")[0] for line in text if ":" in line}
     assert {"Price return", "Total return", "Ratio", "Flow", "Multiples", "Percentile"} <= defined

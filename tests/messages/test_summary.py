@@ -6,10 +6,8 @@ import pytest
 from bot.analytics.sessions import Sessions
 from bot.errors import NoData
 from bot.messages.pages.summary import next_session_line, summary_answer
-from tests.messages.pages import XNYS, context, day, empty, market, page, said, standing
+from tests.messages.pages import LONG, XNYS, alert_view, context, day, empty, market, page, shown
 from tests.sample_market import sample_market
-
-LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 
 SAMPLE_PAGE = """\
 Daily summary · close of Fri 11 Dec 2020
@@ -35,23 +33,23 @@ Source: sample data."""
 
 def test_the_whole_page() -> None:
     of = context(sample_market())
-    standings = [standing("ratio > sma 200", of, number=1), standing("flow iwm 5d > $1bn", of, number=2)]
+    standings = [alert_view("ratio > sma 200", of, number=1), alert_view("flow iwm 5d > $1bn", of, number=2)]
     assert page(summary_answer(of, standings, XNYS)) == SAMPLE_PAGE
 
 
 def test_a_late_one_says_so_at_once() -> None:
-    lines = said(summary_answer(context(market([50.0, 51.0])), [], XNYS, late=True))
+    lines = shown(summary_answer(context(market([50.0, 51.0])), [], XNYS, late=True))
     assert lines[1] == "Late: this summary could not be sent when it was due."
 
 
 def test_stale_closes_are_said_at_once() -> None:
-    lines = said(summary_answer(context(market([50.0, 51.0], behind=1)), [], XNYS))
+    lines = shown(summary_answer(context(market([50.0, 51.0], behind=1)), [], XNYS))
     assert lines[1] == "Stale: 1 session old; the last completed session is Mon 6 Jan 2020."
 
 
 def changed(levels: list[float]) -> list[str]:
     """What the summary says before its table."""
-    lines = said(summary_answer(context(market(levels)), [], XNYS))
+    lines = shown(summary_answer(context(market(levels)), [], XNYS))
     return lines[1 : lines.index("Price return")]
 
 
@@ -88,26 +86,26 @@ def test_what_changed_comes_first(levels: list[float], news: list[str]) -> None:
 
 def test_an_alert_that_fired_at_the_last_close_is_news() -> None:
     of = context(market([*LONG, 70.0]))
-    fresh, old = standing("ratio > 0.6", of, number=1, until=1), standing("ratio < 0.4", of, number=2)
-    lines = said(summary_answer(of, [fresh, old], XNYS))
+    fresh, old = alert_view("ratio > 0.6", of, number=1, until=1), alert_view("ratio < 0.4", of, number=2)
+    lines = shown(summary_answer(of, [fresh, old], XNYS))
     assert "Alert #1 fired." in lines[: lines.index("Price return")]
     assert "Alert #2 fired." not in lines
 
 
 def test_an_alert_that_fired_earlier_is_no_news() -> None:
     of = context(market([*LONG, 70.0, 70.0]))
-    assert "Alert #3 fired." not in said(summary_answer(of, [standing("ratio > 0.6", of, until=2)], XNYS))
+    assert "Alert #3 fired." not in shown(summary_answer(of, [alert_view("ratio > 0.6", of, until=2)], XNYS))
 
 
 def test_an_alert_on_flows_is_news_a_session_later() -> None:
     of = context(market([50.0] * 31, units={"IWM": [*(250.0 + n / 10 for n in range(29)), 270.0]}))
-    made = standing("flow iwm 1d > $1bn", of, until=1)
-    assert "Alert #3 fired." in said(summary_answer(of, [made], XNYS))
+    made = alert_view("flow iwm 1d > $1bn", of, until=1)
+    assert "Alert #3 fired." in shown(summary_answer(of, [made], XNYS))
 
 
 def test_sources_are_named_by_part() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0] * 5})
-    assert said(summary_answer(context(of), [], XNYS))[-1] == "Source: CSV import."
+    assert shown(summary_answer(context(of), [], XNYS))[-1] == "Source: CSV import."
 
 
 def test_an_empty_market_has_no_summary() -> None:

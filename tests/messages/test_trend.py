@@ -14,7 +14,7 @@ from bot.messages.canvas import LIGHT
 from bot.messages.common import channel_line
 from bot.messages.pages import trend
 from bot.messages.pages.trend import trend_answer
-from tests.messages.pages import empty, market, page, said
+from tests.messages.pages import empty, market, page, shown
 from tests.sample_market import sample_market
 from tests.shared_data import market_at, shared
 
@@ -53,7 +53,7 @@ def test_the_whole_page() -> None:
 
 def test_every_figure_is_that_of_the_registry() -> None:
     of = sample_market(2020, 9, 30)
-    lines = said(trend_answer(of, AsOf(), LIGHT))
+    lines = shown(trend_answer(of, AsOf(), LIGHT))
     for label, name, arguments in trend._LINES:
         metric = METRICS[name]
         assert cell(lines, of.pair.fill(label)) == metric.unit.show(metric_value(metric, of, arguments).value)
@@ -67,13 +67,13 @@ def test_gaps_count_back_from_the_day_asked_for() -> None:
     sunday = pd.Timestamp("2020-12-13")
     of = sample_market().at(sunday)
     found = performance(of, Window("m", 3), total=True).gap
-    lines = said(trend_answer(of, AsOf(asof=sunday), LIGHT))
+    lines = shown(trend_answer(of, AsOf(asof=sunday), LIGHT))
     assert found is not None
     assert cell(lines, "Gap 3m, total return") == f"{found:+.2f}pp"
 
 
 def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
-    assert said(trend_answer(market([50.0]), AsOf(), LIGHT))[1:] == [
+    assert shown(trend_answer(market([50.0]), AsOf(), LIGHT))[1:] == [
         "                        value",
         "Ratio IWM/SPY          0.5000",
         "against 50-day avg        n/a",
@@ -115,7 +115,7 @@ def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
 )
 def test_the_reading_follows_both_averages(levels: list[float], reading_line: str) -> None:
     levels = [level + 0.001 * number for number, level in enumerate(levels)]
-    assert f"Reading: {reading_line}" in said(trend_answer(market(levels), AsOf(), LIGHT))
+    assert f"Reading: {reading_line}" in shown(trend_answer(market(levels), AsOf(), LIGHT))
 
 
 def channelled(*last: float) -> str:
@@ -180,7 +180,7 @@ def test_a_window_longer_than_the_history_shows_all_of_it(monkeypatch: pytest.Mo
 @shared
 def test_the_golden_figures_come_out_of_the_full_history() -> None:
     friday = pd.Timestamp("2020-12-11")
-    lines = said(trend_answer(market_at("2020-12-11"), AsOf(asof=friday), LIGHT))
+    lines = shown(trend_answer(market_at("2020-12-11"), AsOf(asof=friday), LIGHT))
     assert cell(lines, "Ratio IWM/SPY ") == "0.5195"
     assert cell(lines, "against 200-day avg") == "+13.08%"
     assert cell(lines, "Channel, sigmas") == "+0.07"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -22,19 +21,17 @@ from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
-from bot.messages.charts import Marks, rule_chart
 from bot.messages.common import (
     SAMPLE,
     Answer,
     Button,
     age,
-    condition_panel,
     difference_unit,
     distance,
     latest_starting_condition,
     magnitude,
     percentile_phrase,
-    rule_chart_style,
+    rule_chart_spec,
     rule_sources,
 )
 from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, session_phrase, zone_name
@@ -120,26 +117,19 @@ def rule_chart_answer(
     Raises NoData if no condition has a figure.
     """
     rule, market = alert.rule, context.market
-    begin = market.require_end() - _CHART_SPAN
-    panels = [condition_panel(condition, context.histories, begin) for condition in rule.conditions]
-    drawn = [panel for panel in panels if panel.series.notna().any()]
-    if not drawn:
+    name, begin = f"Alert #{alert.number}: {rule}", market.require_end() - _CHART_SPAN
+    draw, missing = rule_chart_spec(name, rule, context, theme, begin, fires)
+    if len(missing) == len(rule.conditions):
         raise NoData(f"There is nothing to draw for {rule}: no figures are stored for the last year.")
-    missing = "; ".join(
-        str(condition)
-        for condition, panel in zip(rule.conditions, panels, strict=True)
-        if not panel.series.notna().any()
-    )
     html = lines(
         title(alert),
         bold(SAMPLE) if market.is_sample else None,
         *figure_lines(alert, context),
-        f"Not drawn, because there are no figures for the last year: {missing}." if missing else None,
+        f"Not drawn, because there are no figures for the last year: {'; '.join(missing)}."
+        if missing
+        else None,
     )
-    style = rule_chart_style(f"Alert #{alert.number}: {rule}", rule, market, theme, drawn)
-    marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
-    back = ("Back", f"/alert {alert.number}")
-    return Answer(html, partial(rule_chart, drawn, style, marks), "alert", ((back,),))
+    return Answer(html, draw, "alert", ((("Back", f"/alert {alert.number}"),),))
 
 
 def card_buttons(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
@@ -151,19 +141,17 @@ def card_buttons(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
     looks = (does(f"#{alert.number} Chart", "chart"), does("Why", "why"), does("History", "history"))
     if alert.life.has_ended or alert.state.done:
         return (looks, (does("Renew", "renew"),))
-    quiet: tuple[Button, ...]
+    quiet = [does("Resume", "resume")]
     if alert.is_paused_by_split:
-        quiet = (does("Rescale", "rescale"), does("Resume", "resume"))
-    elif alert.life is not Life.ACTIVE:
-        quiet = (does("Resume", "resume"),)
-    else:
+        quiet.insert(0, does("Rescale", "rescale"))
+    elif alert.life is Life.ACTIVE:
         is_snoozed = alert.snoozed_until is not None
         first = does("End snooze", "snooze off") if is_snoozed else does("Snooze 1d", "snooze 1d")
-        quiet = (first, does("Snooze 1w", "snooze 1w"), does("Pause", "pause"))
+        quiet = [first, does("Snooze 1w", "snooze 1w"), does("Pause", "pause")]
     changes = (does("Edit", "edit"), does("Test", "test"), does("Off", "off"))
     both_ways = any(condition.op == CROSSES for condition in alert.rule.conditions)
     mirror = () if both_ways else ((does("Also tell me when it goes back", "back"),),)
-    return (looks, quiet, changes, *mirror)
+    return (looks, tuple(quiet), changes, *mirror)
 
 
 def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
@@ -171,8 +159,8 @@ def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
     first = ((f"#{number}", f"/alert {number}"), ("Why", f"/alert {number} why"))
     if life.has_ended:
         return (*first, ("Renew", f"/alert {number} renew"))
-    switch = ("Pause", "pause") if life is Life.ACTIVE else ("Resume", "resume")
-    return (*first, (switch[0], f"/alert {number} {switch[1]}"), ("Off", f"/alert {number} off"))
+    switch = "Pause" if life is Life.ACTIVE else "Resume"
+    return (*first, (switch, f"/alert {number} {switch.lower()}"), ("Off", f"/alert {number} off"))
 
 
 def suggestions() -> tuple[tuple[Button, ...], ...]:
@@ -183,7 +171,7 @@ def suggestions() -> tuple[tuple[Button, ...], ...]:
 
 def title(alert: AlertView) -> Html:
     """Number and rule, the first line of messages about an alert."""
-    return Html(" ").join((bold(f"Alert #{alert.number}"), code(str(alert.rule))))
+    return bold(f"Alert #{alert.number}") + " " + code(str(alert.rule))
 
 
 # Value and distance
@@ -219,20 +207,18 @@ def _condition_sentences(
     if session != newest:
         shown += f" ({short_date(session)}, {age(context.market, session)})"
     return [
-        f"{condition.subject} is {shown}, {_distance_phrase(condition, context)}.",
+        f"{condition.subject} is {shown}, {_distance_phrase(condition, context, session)}.",
         *([f"{capital(rank)}."] if rank is not None else []),
     ]
 
 
-def _distance_phrase(condition: Condition, context: EvaluationContext) -> str:
-    """Distance of the newest value from the target, or a note that the target needs more history."""
-    series, last = context.histories.series(condition), _last_session(condition, context)
-    if last is None:
-        return NOT_AVAILABLE
-    level = float(series.threshold.loc[last])
+def _distance_phrase(condition: Condition, context: EvaluationContext, session: pd.Timestamp) -> str:
+    """Distance of a session's value from the target, or a note that the target needs more history."""
+    series = context.histories.series(condition)
+    level = float(series.threshold.loc[session])
     if math.isnan(level):
         return f"{condition.target} is {NOT_AVAILABLE}: too little history"
-    return distance(condition, float(series.value.loc[last]), level)
+    return distance(condition, float(series.value.loc[session]), level)
 
 
 def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
@@ -245,11 +231,9 @@ def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
         if last is None:
             phrases.append(f"{name}has no value yet")
             continue
-        value = METRICS[condition.metric].unit.show(
-            float(context.histories.series(condition).value.loc[last])
-        )
+        value = METRICS[condition.metric].unit.show(context.histories.series(condition).value.loc[last])
         dated = f" ({short_date(last)})" if last != context.market.end else ""
-        phrases.append(f"{name}{value}, {_distance_phrase(condition, context)}{dated}")
+        phrases.append(f"{name}{value}, {_distance_phrase(condition, context, last)}{dated}")
     return "; ".join(phrases)
 
 

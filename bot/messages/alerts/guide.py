@@ -8,8 +8,7 @@ every page carry all that was chosen before, so that nothing need be remembered;
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
@@ -83,11 +82,9 @@ def guide_start(pair: Pair) -> Answer:
     """Rules that are ready, and the way to one's own."""
     html = lines(
         bold("When should the bot message you?"),
-        *(Html("").join((bold(preset.name), f": {pair.fill(preset.meaning)}")) for preset in PRESETS),
+        *(bold(preset.name) + f": {pair.fill(preset.meaning)}" for preset in PRESETS),
         "",
-        Html("").join(
-            ("Or type a rule: ", code("/alert excess 3m > 5pp confirm 2"), ". Details: /help alert")
-        ),
+        Html("Or type a rule: {}. Details: /help alert").format(code("/alert excess 3m > 5pp confirm 2")),
     )
     return Answer(html, buttons=suggestions())
 
@@ -114,21 +111,19 @@ def metric_page(pair: Pair, topic: str, page: int) -> Answer:
     shown = metrics[(page - 1) * _METRICS_A_PAGE : page * _METRICS_A_PAGE]
     html = lines(
         bold(TOPICS[topic]) + (f" · page {page} of {pages}" if pages > 1 else ""),
-        *(Html("").join((bold(metric.title), f": {metric.meaning}")) for metric in shown),
+        *(bold(metric.title) + f": {metric.meaning}" for metric in shown),
     )
     rows = tuple(((metric.title, f"/alert new {metric.name}"),) for metric in shown)
-    turns = (
-        *((("‹ Previous", f"/alert new {topic} {page - 1}"),) if page > 1 else ()),
-        *((("More ›", f"/alert new {topic} {page + 1}"),) if page < pages else ()),
-    )
-    return Answer(html, buttons=(*rows, *((turns,) if turns else ()), _back_button("/alert new")))
+    before = (("‹ Previous", f"/alert new {topic} {page - 1}"),) if page > 1 else ()
+    after = (("More ›", f"/alert new {topic} {page + 1}"),) if page < pages else ()
+    return Answer(html, buttons=(*rows, *filter(None, [before + after]), _back_button("/alert new")))
 
 
 def parameter_page(
     line: str, metric: Metric, parameter: Parameter, choices: Sequence[str], back: str
 ) -> Answer:
     """The question for one argument."""
-    typed = Html("").join(("Or type the rule, e.g. ", code(f"/alert {metric.example}")))
+    typed = "Or type the rule, e.g. " + code(f"/alert {metric.example}")
     html = lines(bold(metric.title), metric.meaning, _QUESTIONS[parameter.kind], typed)
     buttons = [(_choice_label(parameter, word), f"/alert new {line} {word}") for word in choices]
     columns = 1 if parameter.kind in {"convention", "date"} else _BUTTONS_IN_A_ROW
@@ -160,10 +155,8 @@ def comparison_page(
 def _current_value(metric: Metric, arguments: Mapping[str, Argument], market: Market) -> str:
     current = metric_value(metric, market, dict(arguments))
     value = f"n/a, {current.reason}" if current.value is None else metric.unit.show(current.value)
-    dated = ""
-    if current.session is not None:
-        dated = f" (close of {short_date(current.session)}, {current.source})"
-    return f"Now {value}{dated}."
+    session = current.session
+    return f"Now {value}{f' (close of {short_date(session)}, {current.source})' if session else ''}."
 
 
 def target_page(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
@@ -171,12 +164,8 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
     metric = metrics_of(context.market.pair)[condition.metric]
     targets = suggested_targets(condition, context)
     rows = [
-        (
-            str(suggestion.target).replace("-", MINUS),
-            suggestion.meaning,
-            "n/a" if suggestion.fires is None else str(suggestion.fires),
-        )
-        for suggestion in targets
+        (str(target).replace("-", MINUS), meaning, None if fires is None else str(fires))
+        for target, meaning, fires in targets
     ]
     way = {CROSSES: "crosses", ">": "above"}.get(condition.op, "below")
     html = lines(
@@ -185,12 +174,9 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
         _current_value(METRICS[condition.metric], dict(condition.arguments), context.market),
         pre(table((way, "which is", "fires*"), rows)),
         "* in the last 5 years, or since its history begins",
-        Html("").join(("Or type one, e.g. ", code(f"/alert {metric.example}"))),
+        "Or type one, e.g. " + code(f"/alert {metric.example}"),
     )
-    buttons = [
-        (row[0], f"/alert new {line} {suggestion.target}")
-        for row, suggestion in zip(rows, targets, strict=True)
-    ]
+    buttons = [(str(t.target).replace("-", MINUS), f"/alert new {line} {t.target}") for t in targets]
     return Answer(html, buttons=(*in_rows(buttons, _BUTTONS_IN_A_ROW), _back_button(back)))
 
 
@@ -228,8 +214,7 @@ def _back_button(line: str) -> tuple[Button, ...]:
 # Suggested targets
 
 
-@dataclass(frozen=True)
-class Suggestion:
+class Suggestion(NamedTuple):
     """A target, its meaning, and how often a rule with it would have fired (None without any history)."""
 
     target: Target
@@ -239,10 +224,8 @@ class Suggestion:
 
 def suggested_targets(condition: Condition, context: EvaluationContext) -> list[Suggestion]:
     """Targets for the metric, arguments and comparison of `condition`, whose own target is ignored."""
-    meanings: dict[Target, str] = {}
-    for target, meaning in _candidates(
-        METRICS[condition.metric], condition.op, _past_values(condition, context)
-    ):
+    metric, meanings = METRICS[condition.metric], dict[Target, str]()
+    for target, meaning in _candidates(metric, condition.op, _past_values(condition, context)):
         meanings.setdefault(target, meaning)
     suggested = []
     for target, meaning in meanings.items():
@@ -362,7 +345,7 @@ def snooze_menu(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
         title(alert),
         state_sentence(alert, zone),
         "How long should it be snoozed? Whatever fires in the meantime is sent in one message at the end.",
-        Html("").join(("Or type ", code(f"{command} until 2030-12-31"))),
+        "Or type " + code(f"{command} until 2030-12-31"),
     )
     spans = tuple((span, f"{command} {span}") for span in ("2h", "1d", "1w", "1m"))
     end = ((("End snooze", f"{command} off"),),) if alert.snoozed_until is not None else ()
@@ -371,19 +354,14 @@ def snooze_menu(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
 
 def mirror_menu(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
     """Says why a rule has no single mirror image, and offers the rules that mirror it."""
+    head, reason = "already reports both directions.", "A rule with “crosses” fires upwards and downwards."
     if mirrors:
-        html = lines(
-            bold(f"Alert #{number} has {len(rule.conditions)} conditions"),
-            code(str(rule)),
-            "It goes back as soon as one of them does, and rules have no “or”. Choose one or create several:",
-            *(code(f"/alert {mirror}") for mirror in mirrors),
+        head = f"has {len(rule.conditions)} conditions"
+        reason = (
+            "It goes back as soon as one of them does, and rules have no “or”. Choose one or create several:"
         )
-    else:
-        html = lines(
-            bold(f"Alert #{number} already reports both directions."),
-            code(str(rule)),
-            "A rule with “crosses” fires upwards and downwards.",
-        )
+    commands = (code(f"/alert {mirror}") for mirror in mirrors)
+    html = lines(bold(f"Alert #{number} {head}"), code(str(rule)), reason, *commands)
     rows = tuple(
         ((str(mirror.conditions[0]), f"/alert {number} back {position}"),)
         for position, mirror in enumerate(mirrors, 1)

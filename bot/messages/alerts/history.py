@@ -31,7 +31,8 @@ from bot.messages.alerts.card import (
     summary_distance,
     waiting_phrase,
 )
-from bot.messages.common import Answer, Button, condition_sources, heading
+from bot.messages.alerts.notices import plain_line
+from bot.messages.common import Answer, Button, condition_sources, heading, source_line
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase, visible_length
 
 if TYPE_CHECKING:
@@ -89,30 +90,23 @@ def _revision_sentence(fire: RecordedFire, context: EvaluationContext) -> str | 
     """Today's figures of that session, if they differ."""
     rule, event = fire.rule, fire.event
     current = tuple(_figures_on(condition, event.session, context) for condition in rule.conditions)
-    changed = [
-        f"{condition.subject} is {_show(condition, new)} now"
-        for condition, new, old in zip(rule.conditions, current, event.figures, strict=True)
-        if not _same(new.value, old.value) or not _same(new.threshold, old.threshold)
-    ]
+    changed = []
+    for condition, new, old in zip(rule.conditions, current, event.figures, strict=True):
+        if not _same(new.value, old.value) or not _same(new.threshold, old.threshold):
+            show = METRICS[condition.metric].unit.show
+            is_amount = condition.target.kind == AMOUNT
+            target = "" if is_amount else f" ({condition.target} {show(new.threshold)})"
+            changed.append(f"{condition.subject} is {show(new.value)}{target} now")
     if not changed:
         return None
-    verdict = {
-        True: "the rule is still true",
-        False: "the rule is not true",
-        None: "the rule cannot be evaluated",
-    }[truth(event.ops, Sample(event.session, current))]
-    return f"Data revised since: {'; '.join(changed)}; {verdict} on these figures."
+    verdicts = {True: "is still true", False: "is not true", None: "cannot be evaluated"}
+    verdict = verdicts[truth(event.ops, Sample(event.session, current))]
+    return f"Data revised since: {'; '.join(changed)}; the rule {verdict} on these figures."
 
 
 def _figures_on(condition: Condition, day: dt.date, context: EvaluationContext) -> ConditionValue:
     series, session = context.histories.series(condition), pd.Timestamp(day)
     return ConditionValue(series.value.get(session), series.threshold.get(session)).finite
-
-
-def _show(condition: Condition, figures: ConditionValue) -> str:
-    unit = METRICS[condition.metric].unit
-    target = f" ({condition.target} {unit.show(figures.threshold)})"
-    return f"{unit.show(figures.value)}{'' if condition.target.kind == AMOUNT else target}"
 
 
 def _same(value: float | None, other: float | None) -> bool:
@@ -137,7 +131,7 @@ _DEFERRED = {"snooze": "sent when the snooze ends", "quiet": "sent after the qui
 def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:
     """A page of the chat's alerts: rule, state, value and target. `shown` is an alert on that page."""
     if not alerts:
-        example = Html("").join(("Try ", code("/alert ratio > sma 200"), ", or choose:"))
+        example = Html("Try {}, or choose:").format(code("/alert ratio > sma 200"))
         return Answer(lines(bold("No alerts yet."), example), buttons=suggestions())
     market = context.market
     pages = _pages([(alert, _entry(alert, context)) for alert in alerts])
@@ -150,7 +144,7 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: i
         # Alerts can be listed before any data is stored.
         bold(name) + " · no data yet" if market.end is None else heading(name, market, AsOf()),
         *(entry for _, entry in page),
-        f"{'Source' if len(sources) < 2 else 'Sources'}: {'; '.join(sources) or 'none'}.",
+        source_line(sources),
     )
     rows = tuple(list_buttons(alert.number, alert.life) for alert, _ in page)
     return Answer(html, buttons=(*rows, *_page_buttons(pages, index)))
@@ -164,9 +158,8 @@ def _entry(alert: AlertView, context: EvaluationContext) -> Html:
         stale_phrase(alert, context),
         ending_phrase(alert) if ends_soon(alert, context) else None,
     )
-    return lines(
-        Html(" ").join((bold(f"#{alert.number}"), code(str(alert.rule)))), " ".join(filter(None, sentences))
-    )
+    head = bold(f"#{alert.number}") + " " + code(str(alert.rule))
+    return lines(head, " ".join(filter(None, sentences)))
 
 
 def _pages(entries: Page) -> list[Page]:
@@ -185,7 +178,7 @@ def _pages(entries: Page) -> list[Page]:
 
 def _page_buttons(pages: list[Page], index: int) -> tuple[tuple[Button, ...], ...]:
     """Buttons to the neighbouring pages. They name an alert, so that they survive changes of the list."""
-    row = []
+    row: list[Button] = []
     for at, label in ((index - 1, "‹ {}"), (index + 1, "{} ›")):
         if 0 <= at < len(pages):
             first, last = pages[at][0][0].number, pages[at][-1][0].number
@@ -226,13 +219,11 @@ def _history_turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[
 
 
 def _event_line(event: ChatEvent) -> Html:
-    """Session, number, the rule as it was then, what happened and at which value."""
+    """The event with the rule as it was then, and the value at which it happened."""
     rule_text, unit = event.rule, None
-    try:
+    with suppress(KeyError, msgspec.DecodeError):  # it cannot be read any more
         rule = Rule.from_json(event.detail.rule)
         rule_text, unit = str(rule), METRICS[rule.conditions[0].metric].unit
-    except (KeyError, msgspec.DecodeError):  # it cannot be read any more
-        pass
     outcome = _TRANSITIONS.get(event.transition, event.transition)
     if unit and event.value is not None and event.transition != "withdrawn":
         outcome += f" at {unit.show(event.value)}"
@@ -242,6 +233,4 @@ def _event_line(event: ChatEvent) -> Html:
     unsent = "held back by its cooldown" if is_muted else _DEFERRED.get(event.deferred or "")
     if unsent:
         outcome += f", {unsent}"
-    return Html("").join(
-        (f"{short_date(event.session)} · #{event.number} ", code(rule_text), f" · {outcome}")
-    )
+    return plain_line(event.number, rule_text, event.session, outcome)

@@ -8,7 +8,7 @@ alert's message would look like now.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,22 @@ from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
 from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rearmed, state_sentence
-from bot.messages.common import SAMPLE, Answer, Button, distance, in_rows, percentile_phrase, rule_sources
+from bot.messages.common import (
+    SAMPLE,
+    Answer,
+    Button,
+    distance,
+    in_rows,
+    percentile_phrase,
+    rule_sources,
+    shortened,
+)
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase
 from bot.text import counted
 
 if TYPE_CHECKING:
     from bot.alerts.revision import ConditionValues, Revision
-    from bot.alerts.rule import Condition, Rule
+    from bot.alerts.rule import Rule
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
     from storage.alert_store import SplitChange, StoredAlert
@@ -38,6 +47,7 @@ FIRES_SINCE_DAYS = 90
 MOST_LISTED = 20  # events or alerts in one message; those beyond are counted
 _MOST_WAITING = 5  # alerts that the notice of an outage names
 _RENEWALS_IN_A_ROW = 4
+_ALERTS_HINT = ": /alerts"
 TRIAL_MARK = "TEST - nothing has fired"
 # Why several events are sent in one message.
 AWAY, QUIET, SNOOZED = "away", "quiet", "snoozed"
@@ -62,18 +72,17 @@ def fired_message(
     deferred  a sentence that says why the message was deferred, in place of the one about a late message
     """
     rule, market, fired = alert.rule, context.market, event.kind == "fired"
+    if late and not deferred:
+        outcome = f"; {since}" if since else ""
+        deferred = f"Late by {counted(late, 'session')}: the bot was off, or the data came late{outcome}."
     happened = "fired" if fired else f"is still true, since {short_date(event.since)}"
     html = lines(
         bold(f"Alert #{alert.number} {happened}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
         bold(SAMPLE) if market.is_sample else None,
-        deferred or (_late_sentence(late, since) if late else None),
-        *(
-            sentence
-            for position, condition in enumerate(rule.conditions)
-            for sentence in _move_sentences(event, position, condition, context)
-        ),
+        deferred or None,
+        *_move_sentences(rule, event, context),
         rearmed(rule, event),
         f"For {counted(rule.cooldown, 'session')} further fires are only listed in /history."
         if fired and rule.cooldown
@@ -85,29 +94,19 @@ def fired_message(
     return Answer(html, buttons=card_buttons(replace(alert, life=Life.DONE) if event.done else alert))
 
 
-def _late_sentence(late: int, since: str) -> str:
-    outcome = f"; {since}" if since else ""
-    return f"Late by {counted(late, 'session')}: the bot was off, or the data came late{outcome}."
-
-
-def _move_sentences(
-    event: Event, position: int, condition: Condition, context: EvaluationContext
-) -> list[str]:
-    """Previous and new value of one condition, how far past its target, and its place in history."""
-    figures, previous = event.figures[position], event.previous[position]
-    if figures.both is None:
-        return [f"{condition.subject}: {NOT_AVAILABLE}."]
-    value, level = figures.both
-    before = f"{_show(condition, previous)} → " if previous is not None else ""
-    rank = percentile_phrase(context.histories.series(condition).value.loc[: pd.Timestamp(event.session)])
-    return [
-        f"{condition.subject}: {before}{_show(condition, value)}, {distance(condition, value, level)}.",
-        *([] if rank is None else [f"{capital(rank)}."]),
-    ]
-
-
-def _show(condition: Condition, figure: float | None) -> str:
-    return NOT_AVAILABLE if figure is None else METRICS[condition.metric].unit.show(figure)
+def _move_sentences(rule: Rule, event: Event, context: EvaluationContext) -> Iterator[str]:
+    """Previous and new value of each condition, how far past its target, and its place in history."""
+    for condition, figures, previous in zip(rule.conditions, event.figures, event.previous, strict=True):
+        if figures.both is None:
+            yield f"{condition.subject}: {NOT_AVAILABLE}."
+            continue
+        value, level = figures.both
+        show = METRICS[condition.metric].unit.show
+        before = f"{show(previous)} → " if previous is not None else ""
+        yield f"{condition.subject}: {before}{show(value)}, {distance(condition, value, level)}."
+        history = context.histories.series(condition).value.loc[: pd.Timestamp(event.session)]
+        if (rank := percentile_phrase(history)) is not None:
+            yield f"{capital(rank)}."
 
 
 def trial_message(alert: AlertView, context: EvaluationContext, fires: int) -> Answer:
@@ -149,7 +148,7 @@ def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
 
 def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:
     """Events that were not sent when they happened, in one message; those beyond 20 are counted."""
-    count, more = len(event_lines), len(event_lines) - MOST_LISTED
+    count = len(event_lines)
     title = (
         f"Late: {counted(count, 'fire')}, evaluated only now"
         if why == AWAY
@@ -158,8 +157,7 @@ def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) ->
     html = lines(
         bold(title) + (", newest first" if count > 1 else ""),
         bold(SAMPLE) if sample else None,
-        *event_lines[:MOST_LISTED],
-        f"... and {more} more: /history" if more > 0 else None,
+        *shortened(event_lines, MOST_LISTED, ": /history"),
     )
     return Answer(html, buttons=((("Alerts", "/alerts"), ("History", "/history")),))
 
@@ -180,7 +178,7 @@ def correction_line(number: int, rule: Rule, event: Event, revision: Revision, s
 
 def plain_line(number: int, rule: str, session: dt.date, outcome: str) -> Html:
     """One line of a list: session, number, rule and what happened."""
-    return Html("").join((f"{short_date(session)} · #{number} ", code(rule), f" · {outcome}"))
+    return Html("{} · #{} {} · {}").format(short_date(session), number, code(rule), outcome)
 
 
 def correction_notice(
@@ -214,13 +212,14 @@ def correction_notice(
 def _changes(rule: Rule, session: dt.date, then: ConditionValues, now: ConditionValues) -> list[str]:
     """A sentence for every figure of a session that has changed: a value, or a target that moves."""
     changes = []
-    before: Sequence[ConditionValue] = then or (ConditionValue(None, None),) * len(now)
+    before = then or (ConditionValue(None, None),) * len(now)
     for condition, old, new in zip(rule.conditions, before, now, strict=True):
+        show = METRICS[condition.metric].unit.show
         for name, previous, current in (
             (condition.subject, old.value, new.value),
             (str(condition.target), old.threshold, new.threshold),
         ):
-            shown, becomes = _show(condition, previous), _show(condition, current)
+            shown, becomes = show(previous), show(current)
             unknown_target = previous is None and name != condition.subject
             if current is not None and shown != becomes and not unknown_target:
                 changes.append(f"{name}, {short_date(session)}: {shown} → {becomes}.")
@@ -234,8 +233,7 @@ def paused_message(number: int, rule: str, reason: str) -> Answer:
         code(rule),
         "All other alerts go on. Resume it once the cause is fixed, or switch it off and create it again.",
     )
-    switches = (("Resume", f"/alert {number} resume"), ("Off", f"/alert {number} off"))
-    return Answer(html, buttons=(switches,))
+    return Answer(html, buttons=((("Resume", f"/alert {number} resume"), ("Off", f"/alert {number} off")),))
 
 
 def ending_soon_notice(alerts: Sequence[StoredAlert]) -> Answer:
@@ -264,12 +262,10 @@ def ended_notice(alerts: Sequence[StoredAlert]) -> Answer:
 
 
 def _list_of_ends(head: Html, alerts: Sequence[StoredAlert]) -> Answer:
-    rows = [Html("").join((f"{_last_day(alert)} · ", _number_and_rule(alert))) for alert in alerts]
+    rows = [Html("{} · {}").format(_last_day(alert), _number_and_rule(alert)) for alert in alerts]
     renewals = [_renew(alert, f"Renew #{alert.number}") for alert in alerts[:MOST_LISTED]]
-    return Answer(
-        lines(head, *_shortened(rows)),
-        buttons=(*in_rows(renewals, _RENEWALS_IN_A_ROW), (("Alerts", "/alerts"),)),
-    )
+    buttons = (*in_rows(renewals, _RENEWALS_IN_A_ROW), (("Alerts", "/alerts"),))
+    return Answer(lines(head, *shortened(rows, MOST_LISTED, _ALERTS_HINT)), buttons=buttons)
 
 
 def _last_day(alert: StoredAlert, phrase: Callable[[dt.date], str] = short_date) -> str:
@@ -281,13 +277,7 @@ def _renew(alert: StoredAlert, label: str) -> Button:
 
 
 def _number_and_rule(alert: StoredAlert) -> Html:
-    return Html("").join((f"#{alert.number} ", code(alert.rule)))
-
-
-def _shortened(rows: Sequence[Html], most: int = MOST_LISTED) -> list[Html | str]:
-    """The first rows of a list of alerts, and how many more there are."""
-    more = len(rows) - most
-    return [*rows[:most], *([f"... and {more} more: /alerts"] if more > 0 else [])]
+    return Html("#{} {}").format(alert.number, code(alert.rule))
 
 
 @dataclass(frozen=True)
@@ -328,7 +318,7 @@ def outage_notice(gaps: Sequence[DataGap], waiting: Sequence[StoredAlert], marke
         f"Data stale: {', '.join(part_name(gap.part) for gap in gaps)}",
         *(f"{_missing_since(gap)} Source: {_source(gap, market)}." for gap in gaps),
         "Until the data is back, these alerts wait; none of them fires or re-arms:",
-        *_shortened([_number_and_rule(alert) for alert in waiting], _MOST_WAITING),
+        *shortened([_number_and_rule(alert) for alert in waiting], _MOST_WAITING, _ALERTS_HINT),
         "You get one message when it is back.",
     )
 
@@ -378,14 +368,12 @@ def paused_by_split(
     splits: Sequence[SplitChange], factor: float, pauses: Sequence[tuple[StoredAlert, Rule]]
 ) -> Answer:
     """The alerts that a split has paused, each with its rule at the rescaled level and a button to set it."""
-    rows = [
-        Html("").join((_number_and_rule(alert), " → ", code(str(rescaled)))) for alert, rescaled in pauses
-    ]
+    rows = [_number_and_rule(alert) + " → " + code(str(rescaled)) for alert, rescaled in pauses]
     html = lines(
         bold(f"Split: {split_text(splits)}"),
         f"The ratio is {factor:g} times what it was. "
         "Alerts on its level are paused; the split fires none of them.",
-        *_shortened(rows),
+        *shortened(rows, MOST_LISTED, _ALERTS_HINT),
         "A button sets the alert to its rescaled level and resumes it. To keep its level, resume it instead.",
     )
     numbers = [alert.number for alert, _ in pauses[:MOST_LISTED]]

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bot.analytics.metrics import metrics_of, sources_of
 from bot.analytics.sessions import short_date
-from bot.analytics.units import NOT_AVAILABLE, PERCENT
+from bot.analytics.units import PERCENT
 from bot.analytics.windows import AsOf
 from bot.messages.alerts.card import times
-from bot.messages.charts import ChartSpec, Marks, rule_chart
-from bot.messages.common import (
-    Answer,
-    condition_panel,
-    heading,
-    latest_starting_condition,
-    rule_chart_style,
-    sources,
-)
+from bot.messages.common import Answer, heading, latest_starting_condition, rule_chart_spec, sources
 from bot.messages.html import Html, bold, code, lines, pre, table
 from bot.text import counted
 
@@ -45,24 +36,23 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     without_band = ", with the re-arm band or without."
     if fires.count or backtest.bare:
         without_band = f"; without the re-arm band it would have fired {times(backtest.bare)}."
-    outcomes: list[Html | str] = []
+    outcomes: tuple[Html | str, ...] = ()
     if fires.count:
-        header = ("sessions", "median", "rose", "n", "any day")
         rows = [
             (
                 str(outcome.horizon),
                 PERCENT.show(outcome.median, 1),
-                NOT_AVAILABLE if outcome.rose is None else f"{outcome.rose:.0f}%",
+                None if outcome.rose is None else f"{outcome.rose:.0f}%",
                 str(outcome.n),
                 PERCENT.show(outcome.base, 1),
             )
             for outcome in backtest.after
         ]
-        outcomes = [
+        outcomes = (
             f"What {market.pair} did after it fired:",
-            pre(table(header, rows)),
+            pre(table(("sessions", "median", "rose", "n", "any day"), rows)),
             "Any day: the median after every session, fired or not.",
-        ]
+        )
     html = lines(
         heading("Backtest", market, AsOf()),
         code(str(rule)),
@@ -84,7 +74,8 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     line = backtest.preset.name.lower() if backtest.preset else str(rule)
     again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
     buttons = ((("Make it an alert", f"/alert {line}"), *again),)
-    return Answer(html, _chart(backtest, theme), "backtest", buttons)
+    draw, _ = rule_chart_spec(f"Backtest: {rule}", rule, backtest.context, theme, backtest.begin, fires.dates)
+    return Answer(html, draw, "backtest", buttons)
 
 
 def _span(backtest: Backtest, is_short: bool) -> str:
@@ -98,13 +89,3 @@ def _span(backtest: Backtest, is_short: bool) -> str:
     age = f", {counted(behind, 'session')} before the last close" if behind else ""
     span = f"from {short_date(backtest.begin)} to {short_date(backtest.end)}"
     return f"Evaluated close by close {span}{age}{note}."
-
-
-def _chart(backtest: Backtest, theme: Theme) -> ChartSpec:
-    """Draw every condition that has a figure in the span, one above the other, the fires marked."""
-    begin, histories, rule = pd.Timestamp(backtest.begin), backtest.context.histories, backtest.rule
-    panels = [condition_panel(condition, histories, begin) for condition in rule.conditions]
-    style = rule_chart_style(f"Backtest: {rule}", rule, backtest.context.market, theme, panels)
-    fires = [pd.Timestamp(day) for day in backtest.fires.dates]
-    marks = Marks(fires, "fired") if fires else None
-    return partial(rule_chart, [panel for panel in panels if panel.series.notna().any()], style, marks)

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.analytics import flows, valuation
 from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, SHARE, USD
-from bot.analytics.valuation import (
-    INDEX_BASE,
-    ReturnSplit,
-    convention_for,
-    implied_index,
-    implied_per_share,
-    margins,
-    return_split,
-)
+from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for, return_split
 from bot.messages.charts import ChartSpec, IndexPanel, indexed_chart
 from bot.messages.common import (
     Answer,
@@ -46,24 +37,17 @@ if TYPE_CHECKING:
 _PER_SHARE = {"pe": "Earnings", "pcf": "Cash flow", "pb": "Book", "ps": "Sales"}
 
 
-@dataclass(frozen=True)
-class _Figure:
-    """One figure per share of one fund: now, at the base, and now with the base as 100."""
+class _Figure(NamedTuple):
+    """One figure per share of one fund, by session."""
 
     name: str
-    last: pd.Timestamp | None
-    now: float | None
+    dollars: pd.Series
     index: pd.Series  # from the base on, where it is 100; empty without a base
 
     @property
-    def first(self) -> pd.Timestamp | None:
-        """The session of the base."""
-        return self.index.index[0] if len(self.index) else None
-
-    @property
-    def grown(self) -> float | None:
-        """The last value of the index, None if there is none after the base."""
-        return float(self.index.iloc[-1]) if len(self.index) > 1 else None
+    def is_indexed(self) -> bool:
+        """Whether there is a figure after the base."""
+        return len(self.index) > 1
 
 
 def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Window) -> Answer:
@@ -80,7 +64,14 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
         return Answer(html, buttons=(page_buttons(as_of, "Compare", "What moved it"),))
     convention = valuation.CONVENTIONS.get(chosen, chosen)
     funds = {
-        ticker: [_figure(market, ticker, metric, chosen, window) for metric in _PER_SHARE]
+        ticker: [
+            _Figure(
+                name,
+                valuation.implied_per_share(market, ticker, metric, chosen),
+                valuation.implied_index(market, ticker, metric, chosen, window),
+            )
+            for metric, name in _PER_SHARE.items()
+        ]
         for ticker in market.pair.tickers
     }
     html = lines(
@@ -90,7 +81,7 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
         "",
         market_sources(market, "prices", "multiples"),
     )
-    drawable = any(figure.grown is not None for figures in funds.values() for figure in figures)
+    drawable = any(figure.is_indexed for figures in funds.values() for figure in figures)
     draw = _chart(market, funds, f"Implied per share, indexed: {convention}", theme) if drawable else None
     spans = (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}"))
     others = page_buttons(as_of, "Multiples", "What moved it")
@@ -101,26 +92,23 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figur
     rows = [
         (
             figure.name,
-            NOT_AVAILABLE if figure.now is None else f"${figure.now:,.2f}",
-            INDEX.show(figure.grown),
+            f"${figure.dollars.iloc[-1]:,.2f}" if len(figure.dollars) else None,
+            INDEX.show(figure.index.iloc[-1]) if figure.is_indexed else None,
         )
         for figure in figures
     ]
-    dated = next((figure for figure in figures if figure.grown is not None), None)
-    recorded = next((figure.last for figure in figures if figure.last is not None), None)
-    if dated is not None and dated.first is not None and dated.last is not None:
-        span = f"{short_date(dated.first)} to {short_date(dated.last)}"
-    elif recorded is not None:
-        span = f"figures to {short_date(recorded)}, none at the base"
-    else:
-        span = "no figures"
-    ends = {figure.name: figure.last for figure in figures if figure.last is not None}
-    newest = max(ends.values(), default=None)
-    if newest is not None:
+    ends = {figure.name: figure.dollars.index[-1] for figure in figures if len(figure.dollars)}
+    span, older = "no figures", list[str]()
+    if ends:
+        newest = max(ends.values())
+        older = [f"{name} of {short_date(last)}" for name, last in ends.items() if last != newest]
+        indexed = next((figure.index.index for figure in figures if figure.is_indexed), None)
+        span = f"figures to {short_date(next(iter(ends.values())))}, none at the base"
+        if indexed is not None:
+            span = f"{short_date(indexed[0])} to {short_date(indexed[-1])}"
         span = with_age(span, market, newest)
-    older = [f"{name} of {short_date(last)}" for name, last in ends.items() if last != newest]
-    profit, equity = margins(market, ticker, convention)
-    earnings = implied_per_share(market, ticker, "pe", convention)
+    profit, equity = valuation.margins(market, ticker, convention)
+    earnings = figures[0].dollars
     return lines(
         bold(ticker) + f", {span}",
         pre(table(("per share", "now", "index"), rows)),
@@ -135,20 +123,13 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figur
     )
 
 
-def _figure(market: Market, ticker: str, metric: str, convention: str, window: Window) -> _Figure:
-    series = implied_per_share(market, ticker, metric, convention)
-    index = implied_index(market, ticker, metric, convention, window)
-    last = series.index[-1] if len(series) else None
-    return _Figure(_PER_SHARE[metric], last, None if last is None else float(series[last]), index)
-
-
 def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, theme: Theme) -> ChartSpec:
     """Draw a panel a fund, its lines the indexed figures of the text, their base in its title if shared."""
     panels = []
     for ticker, figures in funds.items():
-        bases = {figure.first for figure in figures if figure.first is not None}
+        bases = {figure.index.index[0] for figure in figures if len(figure.index)}
         base = short_date(next(iter(bases))) if len(bases) == 1 else "base"
-        drawn = {figure.name: figure.index for figure in figures if figure.grown is not None}
+        drawn = {figure.name: figure.index for figure in figures if figure.is_indexed}
         panels.append(IndexPanel(f"{ticker}, {base} = {INDEX_BASE:.0f}", drawn))
     last = max(
         figure.index.index[-1] for figures in funds.values() for figure in figures if len(figure.index)
@@ -187,10 +168,8 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
     notes = []
     split = return_split(market, ticker, window, chosen) if chosen is not None else "no P/E stored"
     if isinstance(split, ReturnSplit):
-        rows += [
-            ("implied earnings", PERCENT.show(split.earnings)),
-            ("multiple (P/E)", PERCENT.show(split.multiple)),
-        ]
+        rows.append(("implied earnings", PERCENT.show(split.earnings)))
+        rows.append(("multiple (P/E)", PERCENT.show(split.multiple)))
         notes.append(
             f"P/E {split.pe_first:.1f}x → {split.pe_last:.1f}x, {valuation.CONVENTIONS[split.convention]}: "
             f"(1 {_term(split.earnings)}) × (1 {_term(split.multiple)}) = 1 {_term(split.price)}, "

@@ -15,8 +15,15 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.valuation import MultipleFigure, convention_for
 from bot.data.provider import LABELS
 from bot.messages.charts import metric_chart
-from bot.messages.common import Answer, chart_style, convention_phrase, heading, page_buttons
-from bot.messages.html import Html, age_phrase, bold, capital, lines, pre, table
+from bot.messages.common import (
+    Answer,
+    chart_style,
+    convention_phrase,
+    date_with_age,
+    heading,
+    page_buttons,
+)
+from bot.messages.html import Html, bold, capital, lines, pre, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,33 +74,29 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
 
 def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | None) -> Html | None:
     """Return whether the small fund costs more by the P/E of one convention, None if unknown."""
-    premiums = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
-    if not premiums:
+    priced = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
+    if not priced:
         return None
-    figure = max(premiums, key=lambda f: f.observations)
-    premium = figure.premium or 0.0
+    figure = max(priced, key=lambda f: f.observations)
+    premium, session = figure.premium or 0.0, figure.small_session
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
     small, large = market.pair.tickers
     how = f"by P/E ({convention_phrase(figure.convention, figure.basis)})"
-    session = figure.small_session
-    dated = (
-        f", as of {short_date(session)}" if session is not None and market.sessions_behind(session) else ""
-    )
+    dated = f", as of {short_date(session)}" if session and market.sessions_behind(session) else ""
     return bold("Reading") + f": {small} costs {size} {more} than {large} {how}{dated}."
 
 
 def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure]) -> Html:
-    ordered = sorted(figures, key=lambda f: list(valuation.MULTIPLES).index(f.metric))
     rows = []
-    for figure in ordered:
+    for figure in figures:
         small, large = (METRICS[figure.metric].unit.show(value) for value in (figure.small, figure.large))
         rows.append((valuation.MULTIPLES[figure.metric], small, large, PERCENT.show(figure.premium, 1)))
     return lines(
         bold(capital(convention_phrase(name, basis))),
-        *_dates(market, ordered),
+        *_dates(market, figures),
         pre(table(("", *market.pair.tickers, "premium"), rows)),
-        *_ranks(ordered),
-        _provenance(market, ordered),
+        *_ranks(figures),
+        _provenance(market, figures),
     )
 
 
@@ -118,12 +121,10 @@ def _session(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp 
     """Return the date of the prices behind a figure with its age, and the figure's own date if it differs."""
     if session is None:
         return NOT_AVAILABLE
-    old = age_phrase(market.sessions_behind(session if priced is None else priced))
-    aged = f" ({old})" if old else ""
     if priced is None:
-        return f"of {short_date(session)}{aged}"
+        return f"of {date_with_age(market, session)}"
     of = "" if priced == session else f"of {short_date(session)}, "
-    return f"{of}prices of {short_date(priced)}{aged}"
+    return f"{of}prices of {date_with_age(market, priced)}"
 
 
 def _ranks(figures: list[MultipleFigure]) -> list[str]:

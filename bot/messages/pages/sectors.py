@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.analytics.valuation import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, newest_weights
 from bot.data.provider import LABELS
-from bot.messages.common import Answer, heading, page_buttons, sources
-from bot.messages.html import Html, age_phrase, bold, lines, pre, table
+from bot.messages.common import Answer, date_with_age, heading, page_buttons, sources
+from bot.messages.html import Html, bold, lines, pre, table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bot.analytics.market import Market
     from bot.analytics.windows import AsOf
 
@@ -63,19 +60,17 @@ def sectors_answer(market: Market, as_of: AsOf) -> Answer:
 
 
 def _block(market: Market, entry: Weights) -> Html:
-    title = (
-        "Industry groups" if entry.level == GROUP else _CLASSIFICATIONS.get(entry.source, "Sectors, imported")
-    )
+    by_source = _CLASSIFICATIONS.get(entry.source, "Sectors, imported")
+    title = "Industry groups" if entry.level == GROUP else by_source
     shown = entry.frame.head(_GROUPS_SHOWN)
     small, large = market.pair.tickers
     rows = [
         (_short(str(name)), SHARE.show(row[small]), SHARE.show(row[large]), POINTS.show(row["gap"], 1))
         for name, row in shown.iterrows()
     ]
-    dates = {ticker: _aged(market, session) for ticker, session in entry.sessions.items()}
-    if len(set(dates.values())) == 1:
-        dated = f"As of {next(iter(dates.values()))}, largest difference first."
-    else:
+    dates, shared = _dates(market, entry)
+    dated = f"As of {shared}, largest difference first."
+    if not shared:
         dated = f"As of {', '.join(f'{ticker} {date}' for ticker, date in dates.items())}."
     more, only = len(entry.frame) - len(shown), " and ".join(entry.sessions)
     return lines(
@@ -87,10 +82,10 @@ def _block(market: Market, entry: Weights) -> Html:
     )
 
 
-def _aged(market: Market, session: pd.Timestamp) -> str:
-    """Return a session with its age: weights are those of a report, which may be months old."""
-    old = age_phrase(market.sessions_behind(session))
-    return f"{short_date(session)}{f' ({old})' if old else ''}"
+def _dates(market: Market, entry: Weights) -> tuple[dict[str, str], str]:
+    """Return the date of each fund's weights with its age, and the one that both share, "" for none."""
+    dates = {ticker: date_with_age(market, session) for ticker, session in entry.sessions.items()}
+    return dates, next(iter(dates.values())) if len(set(dates.values())) == 1 else ""
 
 
 def _short(name: str) -> str:
@@ -104,18 +99,13 @@ def _revenue(market: Market) -> list[str]:
     """Return the share of revenue from the home market, imported only."""
     sentences = []
     for entry in newest_weights(market, REVENUE):
-        dates = {
-            ticker: _aged(market, entry.sessions[ticker])
-            for ticker in market.pair.tickers
-            if ticker in entry.sessions
-        }
-        same = len(set(dates.values())) == 1
+        dates, shared = _dates(market, entry)
         for name, row in entry.frame.iterrows():
             parts = [
-                f"{ticker} {SHARE.show(row[ticker])}" + ("" if same else f" as of {date}")
+                f"{ticker} {SHARE.show(row[ticker])}" + ("" if shared else f" as of {date}")
                 for ticker, date in dates.items()
             ]
-            dated = f", as of {next(iter(dates.values()))}" if same else ""
+            dated = f", as of {shared}" if shared else ""
             source = LABELS.get(entry.source, entry.source)
             sentences.append(f"Share of revenue, {name}: {', '.join(parts)}{dated}; {source}.")
     return sentences or ["Share of revenue from the home market: n/a, none imported."]

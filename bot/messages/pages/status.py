@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from bot.analytics import flows
 from bot.analytics.sessions import MONTHS, Sessions, date_phrase, short_date
 from bot.analytics.units import MINUS
 from bot.data.provider import LABELS
 from bot.data.schedule import closed_until, next_try
-from bot.messages.common import DISCLAIMER, SAMPLE, Answer, age, left_out_notes
+from bot.messages.common import DISCLAIMER, SAMPLE, Answer, age, left_out_notes, shortened
 from bot.messages.html import Html, bold, lines, moment, pre, table, zone_name
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ def findings(
             yield line.endswith(": none."), "share counts", line.rstrip(".")
     restated = _restated(restatements)
     for line in restated[1:] or restated:
-        yield True, "restatements", line.rstrip(".")
+        yield True, "restatements", str(line).rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -158,28 +160,30 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
 def _prices(market: Market) -> str:
     """Return span and age of the sessions with a close of both funds, or what is stored of each."""
     if market.end is not None:
-        span = f"{short_date(market.closes.index[0])} to {short_date(market.end)}"
-        return f"Prices: {span}, {age(market, market.end)}; {market.source('prices').label}."
-    closes = {
-        ticker: market.prices[ticker].dropna() for ticker in market.pair.tickers if ticker in market.prices
-    }
+        return f"Prices: {_span(market, market.closes.index, 'prices')}"
     stored = [
-        f"{ticker} to {short_date(column.index[-1])}" for ticker, column in closes.items() if len(column)
+        f"{ticker} to {short_date(closes.index[-1])}"
+        for ticker in market.pair.tickers
+        if len(closes := market.prices.get(ticker, pd.Series()).dropna())
     ]
-    if not stored and market.first_close is not None:
+    if stored:
+        return f"Prices: no session has a close of both funds; stored are {', '.join(stored)}."
+    if market.first_close is not None:
         return f"Prices: none yet, the first stored close is of {date_phrase(market.first_close)}."
-    if not stored:
-        return "Prices: none stored."
-    return f"Prices: no session has a close of both funds; stored are {', '.join(stored)}."
+    return "Prices: none stored."
+
+
+def _span(market: Market, sessions: pd.Index, part: str) -> str:
+    """Return first and last session, age and source of stored figures."""
+    first, last = sessions[0], sessions[-1]
+    return f"{short_date(first)} to {short_date(last)}, {age(market, last)}; {market.source(part).label}."
 
 
 def _missing(market: Market) -> str | None:
     gaps = market.missing
-    if not len(gaps):
-        return None
     shown = ", ".join(short_date(day) for day in gaps[-_SESSIONS_SHOWN:])
     more = "the last ones " if len(gaps) > _SESSIONS_SHOWN else ""
-    return f"Sessions without a close of both funds: {len(gaps):,}, {more}{shown}."
+    return f"Sessions without a close of both funds: {len(gaps):,}, {more}{shown}." if len(gaps) else None
 
 
 def _facts(market: Market, ticker: str) -> str:
@@ -189,9 +193,7 @@ def _facts(market: Market, ticker: str) -> str:
         nav = frame["nav"].dropna()
         stored = f" (NAV only, to {short_date(nav.index[-1])})" if len(nav) else ""
         return f"{ticker} fund facts: no share counts{stored}."
-    span = f"{short_date(counts.index[0])} to {short_date(counts.index[-1])}"
-    old = age(market, counts.index[-1])
-    return f"{ticker} fund facts: {span}, {old}; {market.source(f'facts:{ticker}').label}."
+    return f"{ticker} fund facts: {_span(market, counts.index, f'facts:{ticker}')}"
 
 
 def _flag_lines(market: Market) -> list[str]:
@@ -214,21 +216,17 @@ def _flag_lines(market: Market) -> list[str]:
 
 
 def _multiples(market: Market) -> str:
-    rows = market.multiples
-    if rows.empty:
-        return "Multiples: none stored."
-    first, last = rows["session"].iloc[0], rows["session"].iloc[-1]
-    span = f"{short_date(first)} to {short_date(last)}, {age(market, last)}"
-    return f"Multiples: {span}; {market.source('multiples').label}."
+    sessions = pd.Index(market.multiples["session"])
+    return f"Multiples: {_span(market, sessions, 'multiples') if len(sessions) else 'none stored.'}"
 
 
 def _sources(report: StatusReport) -> list[Html | str]:
     """Return a table a source, and below it when it is tried next and what is wrong with it."""
     known = {health.status.source for health in report.sources}
     unasked = [label for name, label in LABELS.items() if name in report.stored and name not in known]
-    imported = f"Figures of {', '.join(unasked)} are stored from an import." if unasked else None
+    imported = [f"Figures of {', '.join(unasked)} are stored from an import."] if unasked else []
     if not report.sources:
-        return ["Sources: none has been asked yet.", *([imported] if imported else [])]
+        return ["Sources: none has been asked yet.", *imported]
     parts: list[Html | str] = [bold("Sources")]
     for name, group in groupby(report.sources, key=lambda source: source.source):
         rows = list(group)
@@ -241,7 +239,7 @@ def _sources(report: StatusReport) -> list[Html | str]:
         rests = next((row.rests_until for row in rows if row.rests_until), None)
         if rests is not None:
             parts.append(f"{name} is not asked until {moment(rests, report.zone)}.")
-    return [*parts, *([imported] if imported else [])]
+    return [*parts, *imported]
 
 
 def _cells(status: SourceStatus, report: StatusReport) -> tuple[str, str, str]:
@@ -271,13 +269,11 @@ def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
     return [f"Next try {when}: {', '.join(subjects)}." for when, subjects in groups.items()]
 
 
-def _restated(restatements: Sequence[Restatement]) -> list[str]:
+def _restated(restatements: Sequence[Restatement]) -> list[Html | str]:
     title = f"Restated in the last {RESTATED_DAYS} days:"
     if not restatements:
         return [f"{title} nothing over 1 bp."]
-    more = len(restatements) - _RESTATED_SHOWN
-    shown = [_restatement(restatement) for restatement in restatements[:_RESTATED_SHOWN]]
-    return [title, *shown, *([f"... and {more} more"] if more > 0 else [])]
+    return [title, *shortened([_restatement(row) for row in restatements], _RESTATED_SHOWN)]
 
 
 def _restatement(restatement: Restatement) -> str:

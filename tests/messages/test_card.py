@@ -9,10 +9,10 @@ import msgspec
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.view import Life, RecordedFire
+from bot.errors import NoData
 from bot.local.botapi import parse_html
 from bot.messages.alerts.card import (
     alert_page,
@@ -20,12 +20,27 @@ from bot.messages.alerts.card import (
     list_buttons,
     new_alert_page,
     rearm_phrase,
+    rule_chart_answer,
     state_sentence,
     summary_distance,
 )
 from bot.messages.alerts.history import alert_list, explanation
+from bot.messages.canvas import LIGHT
 from bot.messages.pages.summary import summary_answer
-from tests.messages.pages import XNYS, context, day, market, page, said, standing, told
+from tests.messages.pages import (
+    LONG,
+    NOTES,
+    XNYS,
+    alert_view,
+    alert_with_events,
+    context,
+    day,
+    drawing,
+    empty,
+    market,
+    page,
+    shown,
+)
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
@@ -33,15 +48,13 @@ if TYPE_CHECKING:
     from bot.messages.common import Answer
 
 
-SAMPLE = "Sample data: simulated between published points, not the market."
 LATER = dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
-LONG = [50.0 + (number % 7) / 10 for number in range(300)]
 
 
 def reply(text: str, of: EvaluationContext) -> Answer:
     """The reply to a new rule."""
-    made = standing(text, of)
-    return new_alert_page(made, of, frequency(made.rule, of.histories.samples(made.rule)))
+    alert = alert_view(text, of)
+    return new_alert_page(alert, of, frequency(alert.rule, of.histories.samples(alert.rule)))
 
 
 def test_a_new_rule_that_is_true_already() -> None:
@@ -73,7 +86,7 @@ def test_a_new_rule_that_is_armed() -> None:
 
 
 def test_each_condition_of_a_joined_rule_has_its_lines() -> None:
-    lines = said(reply("ratio_vs_sma 200 > 5% and flow_gap 20d > 2pp", context(sample_market())))
+    lines = shown(reply("ratio_vs_sma 200 > 5% and flow_gap 20d > 2pp", context(sample_market())))
     assert lines[2:9] == [
         "ratio_vs_sma 200 is +13.10%, 8.10pp above 5%.",
         "Percentile 100 (n = 2,558 since 15 Oct 2010).",
@@ -85,22 +98,18 @@ def test_each_condition_of_a_joined_rule_has_its_lines() -> None:
     ]
 
 
-def test_figures_of_an_older_close_are_dated_with_their_age() -> None:
+def test_figures_of_older_closes_are_dated_with_their_age() -> None:
     of = context(market([50.0] * 30, units={"IWM": [250.0 + number for number in range(25)]}))
-    lines = said(reply("flow iwm 5d > $1bn", of))
+    lines = shown(reply("flow iwm 5d > $1bn", of))
     assert "Close of Thu 6 Feb 2020. Source: CSV import, 5 sessions old." in lines
-
-
-def test_conditions_of_different_closes_are_dated_each() -> None:
-    of = context(market([50.0] * 30, units={"IWM": [250.0 + number for number in range(25)]}))
-    lines = said(reply("ratio > 0.6 and flow iwm 5d > $1bn", of))
+    lines = shown(reply("ratio > 0.6 and flow iwm 5d > $1bn", of))
     assert lines[1] == "ratio is 0.5000, 16.67% below 0.6."
     assert lines[3] == "flow iwm 5d is +$0.50bn (6 Feb 2020, 5 sessions old), $0.50bn below $1bn."
     assert "Close of Thu 13 Feb 2020. Source: CSV import, current." in lines
 
 
 def test_a_rule_on_nothing_stored_says_so_and_is_kept() -> None:
-    lines = said(reply("pe iwm > 25x", context(market(LONG))))
+    lines = shown(reply("pe iwm > 25x", context(market(LONG))))
     assert lines[1].startswith("pe iwm morningstar: n/a, no ")
     assert lines[1].endswith(". It is evaluated once there is a value.")
     assert lines[2:5] == [
@@ -111,37 +120,34 @@ def test_a_rule_on_nothing_stored_says_so_and_is_kept() -> None:
 
 
 def test_a_target_that_needs_more_history_says_so() -> None:
-    lines = said(reply("ratio > pct 90", context(market(LONG[:100]))))
+    lines = shown(reply("ratio > pct 90", context(market(LONG[:100]))))
     assert lines[1] == "ratio is 0.5010, pct 90 is n/a: too little history."
     assert "After a fire it re-arms below pct 90 (no band: fewer than 60 values)." in lines
 
 
 @pytest.mark.parametrize(
-    ("frequency", "line"),
+    ("fires", "since", "line"),
     [
-        (Frequency((), None, None), "How often it would have fired: n/a, no history."),
-        (Frequency((), day("2015-12-14"), day("2020-12-11")), "In the last 5 years it would not have fired."),
+        ([], None, "How often it would have fired: n/a, no history."),
+        ([], "2015-12-14", "In the last 5 years it would not have fired."),
+        (["2020-10-06"], "2015-12-14", "In the last 5 years it would have fired once, on 6 Oct 2020."),
         (
-            Frequency((day("2020-10-06"),), day("2015-12-14"), day("2020-12-11")),
-            "In the last 5 years it would have fired once, on 6 Oct 2020.",
-        ),
-        (
-            Frequency((day("2019-10-06"), day("2020-10-06")), day("2015-12-14"), day("2020-12-11")),
+            ["2019-10-06", "2020-10-06"],
+            "2015-12-14",
             "In the last 5 years it would have fired twice, last on 6 Oct 2020.",
         ),
         (
-            Frequency((day("2020-10-06"),) * 3, day("2018-03-01"), day("2020-12-11")),
+            ["2020-10-06"] * 3,
+            "2018-03-01",
             "Since 1 Mar 2018 (before: too little history) it would have fired 3 times, last on 6 Oct 2020.",
         ),
-        (
-            Frequency((), day("2018-03-01"), day("2020-12-11")),
-            "Since 1 Mar 2018 (before: too little history) it would not have fired.",
-        ),
+        ([], "2018-03-01", "Since 1 Mar 2018 (before: too little history) it would not have fired."),
     ],
 )
-def test_how_often_it_would_have_fired(frequency: Frequency, line: str) -> None:
+def test_how_often_it_would_have_fired(fires: list[str], since: str | None, line: str) -> None:
     of = context(market(LONG))
-    assert line in said(new_alert_page(standing("ratio > 0.6", of), of, frequency))
+    past = Frequency(tuple(map(day, fires)), since and day(since), since and day("2020-12-11"))
+    assert line in shown(new_alert_page(alert_view("ratio > 0.6", of), of, past))
 
 
 @pytest.mark.parametrize(
@@ -166,13 +172,7 @@ def test_how_often_it_would_have_fired(frequency: Frequency, line: str) -> None:
 )
 def test_where_it_rearms(rule: str, line: str) -> None:
     of = context(market(LONG))
-    assert rearm_phrase(standing(rule, of), of) == line
-
-
-def test_an_alert_that_is_done_rearms_nowhere() -> None:
-    of = context(market([*LONG, 70.0]))
-    done = standing("ratio > 0.6 once", of, until=1)
-    assert (rearm_phrase(done, of), state_sentence(done)) == (None, "Ended.")
+    assert rearm_phrase(alert_view(rule, of), of) == line
 
 
 @pytest.mark.parametrize(
@@ -180,56 +180,50 @@ def test_an_alert_that_is_done_rearms_nowhere() -> None:
     [
         ("ratio > 0.8", "active", 0, "Armed."),
         ("ratio > 0.6 confirm 3", "active", 2, "Confirming, 2 of 3."),
-        ("ratio > 0.6", "active", 2, "Fired 13 Mar 2021, waiting to re-arm."),
+        ("ratio > 0.6", "active", 2, "Fired 12 Mar 2021, waiting to re-arm."),
         ("ratio > 0.6", "active", 0, "Already true when it was set, waiting to re-arm."),
         ("ratio > 0.6", "paused", 2, "Paused."),
         ("ratio > 0.6", "expired", 2, "Ended."),
         ("ratio > 0.6", "done", 2, "Ended."),
+        ("ratio > 0.6 once", "active", 2, "Ended."),
         ("ratio crosses 0.6", "active", 1, "Armed downwards."),
-        ("ratio crosses 0.6", "active", 2, "Fired upwards 13 Mar 2021, armed downwards."),
+        ("ratio crosses 0.6", "active", 2, "Fired upwards 12 Mar 2021, armed downwards."),
         ("ratio crosses 0.6 confirm 3", "active", 2, "Confirming upwards, 2 of 3."),
     ],
 )
 def test_the_state_in_words(rule: str, life: str, until: int, words: str) -> None:
-    of = context(market([*LONG, 70.0, 70.0]))
-    since = of.market.closes.index[-2]
-    told_words = state_sentence(standing(rule, of, life=life, until=until))
-    assert told_words == words.replace("13 Mar 2021", f"{since.day} {since:%b} {since.year}")
+    of = context(market([*LONG, 70.0, 70.0]))  # to Mon 15 Mar 2021
+    assert state_sentence(alert_view(rule, of, life=life, until=until)) == words
 
 
 def test_a_rule_that_has_fired_both_ways_tells_of_the_last_fire() -> None:
     of = context(market([*LONG, 70.0, 59.999]))  # below the threshold, within the band
-    since = of.market.closes.index[-1]
-    said_of = state_sentence(standing("ratio crosses 0.6", of, until=2))
-    assert said_of == f"Fired {since.day} {since:%b} {since.year}, waiting to re-arm."
+    alert = alert_view("ratio crosses 0.6", of, until=2)
+    assert state_sentence(alert) == "Fired 15 Mar 2021, waiting to re-arm."
 
 
 def test_a_new_rule_that_crosses_says_which_way_it_waits_for() -> None:
-    lines = said(reply("ratio crosses 0.6", context(market(LONG))))
+    lines = shown(reply("ratio crosses 0.6", context(market(LONG))))
     assert "Armed upwards: you get a message when the rule becomes true." in lines
 
 
 def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
     for after, waits in ((1, True), (4, True), (6, False)):
         of = context(market([*LONG, None, *[70.0] * after]))
-        mark = of.market.closes.index[len(LONG) - 1].date()
-        made = standing("ratio > 0.6", of)
-        made = replace(made, state=msgspec.structs.replace(made.state, session=mark))
-        told_line = "Evaluated up to 11 Mar 2021; waiting for 12 Mar 2021, 5 sessions at most."
-        assert (told_line in said(alert_page(made, of))) is waits
-        assert (told_line in page(alert_list([made], of))) is waits
-        assert told_line not in said(alert_page(replace(made, life=Life.PAUSED), of))
-
-
-def test_a_new_rule_on_a_weekly_figure_says_how_far_it_is_evaluated() -> None:
-    lines = said(reply("pe losses_in > 50x", context(sample_market())))
-    assert "Evaluated up to 4 Dec 2020; waiting for 7 Dec 2020, 5 sessions at most." in lines
+        alert = alert_view("ratio > 0.6", of)
+        state = msgspec.structs.replace(alert.state, session=of.market.closes.index[len(LONG) - 1].date())
+        alert = replace(alert, state=state)
+        line = "Evaluated up to 11 Mar 2021; waiting for 12 Mar 2021, 5 sessions at most."
+        assert (line in shown(alert_page(alert, of))) is waits
+        assert (line in page(alert_list([alert], of))) is waits
+        assert (line in shown(new_alert_page(alert, of, Frequency((), None, None)))) is waits
+        assert line not in shown(alert_page(replace(alert, life=Life.PAUSED), of))
 
 
 def test_one_alert_in_full() -> None:
     of = context(market([*LONG, 70.0]))
-    answer = alert_page(standing("ratio > 0.6", of, number=7, until=1), of)
-    assert said(answer) == [
+    answer = alert_page(alert_view("ratio > 0.6", of, number=7, until=1), of)
+    assert shown(answer) == [
         "Alert #7 ratio > 0.6",
         "Fired 12 Mar 2021, waiting to re-arm.",
         "ratio is 0.7000, 16.67% above 0.6.",
@@ -239,12 +233,6 @@ def test_one_alert_in_full() -> None:
         "Next check: Mon 15 Mar 2021, 16:15 (New York).",
     ]
     assert answer.buttons[-1] == (("All alerts", "/alerts"),)
-
-
-def test_an_alert_that_is_paused_has_no_next_check() -> None:
-    of = context(market(LONG))
-    answer = alert_page(standing("ratio > 0.6", of, life="paused"), of)
-    assert not any(line.startswith("Next check") for line in said(answer))
 
 
 @pytest.mark.parametrize(
@@ -262,135 +250,165 @@ def test_the_buttons_of_an_alert_are_what_it_can_do(life: str, labels: list[str]
     assert all(line.startswith("/alert 3") for _, line in row)
 
 
+LOOKS, CHANGES = ["#3 Chart", "Why", "History"], ["Edit", "Test", "Off"]
+
+
 @pytest.mark.parametrize(
     ("rule", "changed", "labels"),
     [
         (
             "ratio > 0.6",
             {},
-            [
-                ["#3 Chart", "Why", "History"],
-                ["Snooze 1d", "Snooze 1w", "Pause"],
-                ["Edit", "Test", "Off"],
-                ["Also tell me when it goes back"],
-            ],
+            [LOOKS, ["Snooze 1d", "Snooze 1w", "Pause"], CHANGES, ["Also tell me when it goes back"]],
         ),
         (
             "ratio crosses 0.6",
             {"snoozed_until": LATER},
-            [["#3 Chart", "Why", "History"], ["End snooze", "Snooze 1w", "Pause"], ["Edit", "Test", "Off"]],
+            [LOOKS, ["End snooze", "Snooze 1w", "Pause"], CHANGES],
         ),
-        (
-            "ratio crosses 0.6",
-            {"life": Life.PAUSED},
-            [["#3 Chart", "Why", "History"], ["Resume"], ["Edit", "Test", "Off"]],
-        ),
+        ("ratio crosses 0.6", {"life": Life.PAUSED}, [LOOKS, ["Resume"], CHANGES]),
         (
             "ratio crosses 0.6",
             {"life": Life.PAUSED, "reason": "split of IWM 2 for 1 on Thu 16 Jan 2020"},
-            [["#3 Chart", "Why", "History"], ["Rescale", "Resume"], ["Edit", "Test", "Off"]],
+            [LOOKS, ["Rescale", "Resume"], CHANGES],
         ),
-        ("ratio > 0.6", {"life": Life.EXPIRED}, [["#3 Chart", "Why", "History"], ["Renew"]]),
-        ("ratio > 0.6", {"life": Life.DONE}, [["#3 Chart", "Why", "History"], ["Renew"]]),
+        ("ratio > 0.6", {"life": Life.EXPIRED}, [LOOKS, ["Renew"]]),
+        ("ratio > 0.6", {"life": Life.DONE}, [LOOKS, ["Renew"]]),
     ],
 )
-def test_the_card_holds_every_deed_and_no_other(
+def test_the_card_holds_every_action_that_is_possible(
     rule: str, changed: dict[str, Any], labels: list[list[str]]
 ) -> None:
-    rows = card_buttons(replace(standing(rule, context(market(LONG))), **changed))
+    rows = card_buttons(replace(alert_view(rule, context(market(LONG))), **changed))
     assert [[label for label, _ in row] for row in rows] == labels
 
 
-def test_the_time_a_snooze_ends_is_local() -> None:
-    snoozed = replace(standing("ratio > 0.6", context(market(LONG))), snoozed_until=LATER)
+def test_the_state_names_the_local_end_of_a_snooze_and_the_reason_of_a_pause_or_end() -> None:
+    alert = alert_view("ratio > 0.6", context(market(LONG)))
+    snoozed = replace(alert, snoozed_until=LATER)
+    berlin = state_sentence(snoozed, ZoneInfo("Europe/Berlin"))
     assert state_sentence(snoozed) == "Armed; snoozed until Sun 14 Mar 2021, 08:30."
-    assert (
-        state_sentence(snoozed, ZoneInfo("Europe/Berlin")) == "Armed; snoozed until Sun 14 Mar 2021, 13:30."
-    )
+    assert berlin == "Armed; snoozed until Sun 14 Mar 2021, 13:30."
     assert state_sentence(replace(snoozed, life=Life.PAUSED)) == "Paused."
-
-
-def test_why_it_is_paused_or_has_ended_is_said() -> None:
-    made = replace(standing("ratio > 0.6", context(market(LONG))), reason="it cannot be evaluated (KeyError)")
-    assert state_sentence(replace(made, life=Life.PAUSED)) == "Paused: it cannot be evaluated (KeyError)."
-    assert state_sentence(replace(made, life=Life.DONE, reason="fired once")) == "Ended: fired once."
+    paused = replace(alert, life=Life.PAUSED, reason="it cannot be evaluated (KeyError)")
+    assert state_sentence(paused) == "Paused: it cannot be evaluated (KeyError)."
+    assert state_sentence(replace(alert, life=Life.DONE, reason="fired once")) == "Ended: fired once."
 
 
 def test_the_next_check_is_told_in_the_chats_own_time() -> None:
     of = replace(context(market(LONG)), zone=ZoneInfo("Asia/Ho_Chi_Minh"))
-    assert said(alert_page(standing("ratio > 0.6", of), of))[-1] == (
+    assert shown(alert_page(alert_view("ratio > 0.6", of), of))[-1] == (
         "Next check: Sat 13 Mar 2021, 04:15 (Ho Chi Minh)."
     )
 
 
 def test_its_last_day_is_told_and_near_it_one_tap_renews() -> None:
     of = context(market(LONG))
-    made = standing("ratio > 0.6", of)
+    alert, last = alert_view("ratio > 0.6", of), of.market.last_completed.date()
     renew = (("Renew for a year", "/alert 3 renew"),)
-    for left, is_near in ((31, False), (30, True), (0, True)):
-        ends = of.market.last_completed.date() + dt.timedelta(days=left)
-        answer = alert_page(replace(made, expires_on=ends), of)
-        assert f"Ends {ends.day} {ends:%b} {ends.year} unless renewed." in said(answer)
+    for left, ends, is_near in ((31, "11 Apr", False), (30, "10 Apr", True), (0, "11 Mar", True)):
+        ending = replace(alert, expires_on=last + dt.timedelta(days=left))
+        answer = alert_page(ending, of)
+        assert f"Ends {ends} 2021 unless renewed." in shown(answer)
         assert (renew in answer.buttons) is is_near
-    assert renew not in alert_page(replace(made, expires_on=ends, life=Life.EXPIRED), of).buttons
-    assert not any(line.startswith("Ends") for line in said(alert_page(made, of)))
+    assert renew not in alert_page(replace(ending, life=Life.EXPIRED), of).buttons
+    assert not any(line.startswith("Ends") for line in shown(alert_page(alert, of)))
 
 
 def test_a_remark_stands_before_the_state() -> None:
     of = context(market(LONG))
-    assert said(alert_page(standing("ratio > 0.6", of), of, remark="Renewed."))[1:3] == ["Renewed.", "Armed."]
+    lines = shown(alert_page(alert_view("ratio > 0.6", of), of, remark="Renewed."))
+    assert lines[1:3] == ["Renewed.", "Armed."]
 
 
-def test_an_alert_that_has_ended_rearms_nowhere_and_is_not_checked() -> None:
+@pytest.mark.parametrize(("life", "rearms"), [("done", False), ("paused", True)])
+def test_what_is_not_evaluated_has_no_next_check_and_what_has_ended_rearms_nowhere(
+    life: str, rearms: bool
+) -> None:
     of = context(market(LONG))
-    lines = said(alert_page(standing("ratio > 0.6", of, life="done"), of))
-    assert not any(line.startswith(("After", "Re-arms", "Next", "Ends")) for line in lines)
+    lines = shown(alert_page(alert_view("ratio > 0.6", of, life=life), of))
+    assert not any(line.startswith(("Next", "Ends")) for line in lines)
+    assert any(line.startswith("After a fire it re-arms") for line in lines) is rearms
 
 
 def test_a_joined_rule_says_which_history_begins_last() -> None:
     of = context(market(LONG, units={"IWM": [250.0 + number for number in range(299)]}))
-    told = "Since 17 Jan 2020 (before: too little history of flow iwm 10d > $1bn) it would not have fired."
-    assert told in said(reply("ratio > 0.6 and flow iwm 10d > $1bn", of))
-    assert "How often it would have fired: n/a, no history of pe iwm morningstar > 25x." in said(
+    line = "Since 17 Jan 2020 (before: too little history of flow iwm 10d > $1bn) it would not have fired."
+    assert line in shown(reply("ratio > 0.6 and flow iwm 10d > $1bn", of))
+    assert "How often it would have fired: n/a, no history of pe iwm morningstar > 25x." in shown(
         reply("ratio > 0.6 and pe iwm > 25x", of)
     )
 
 
 def test_what_an_edited_alert_was_stands_below_its_title() -> None:
     of = context(market(LONG))
-    made = standing("ratio > 0.6", of)
-    answer = new_alert_page(made, of, Frequency((), None, None), "Was: ratio > 0.5")
-    assert said(answer)[:2] == ["Alert #3 ratio > 0.6", "Was: ratio > 0.5"]
-    paused = said(new_alert_page(replace(made, life=Life.PAUSED), of, Frequency((), None, None)))
-    assert "Paused: resume it to get messages." in paused
-    assert not any(line.startswith("Next") for line in paused)
+    alert, past = alert_view("ratio > 0.6", of), Frequency((), None, None)
+    lines = shown(new_alert_page(alert, of, past, "Was: ratio > 0.5"))
+    assert lines[:2] == ["Alert #3 ratio > 0.6", "Was: ratio > 0.5"]
+    lines = shown(new_alert_page(replace(alert, life=Life.PAUSED), of, past))
+    assert "Paused: resume it to get messages." in lines
+    assert not any(line.startswith("Next") for line in lines)
 
 
 def test_a_distance_is_told_without_a_name_where_there_is_one_condition() -> None:
-    of = context(market([50.0] * 5))
-    assert summary_distance(standing("ratio > 0.6", of), of) == "0.5000, 16.67% below 0.6"
-
-
-def test_values_of_another_session_are_dated_in_the_list() -> None:
     of = context(market([50.0] * 5, [100.0] * 4 + [None]))
     assert of.market.end == pd.Timestamp("2020-01-07")
-    assert summary_distance(standing("ratio > 0.6", of), of).endswith("below 0.6")
+    assert summary_distance(alert_view("ratio > 0.6", of), of) == "0.5000, 16.67% below 0.6"
 
 
-NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='"“”'), max_size=60)
+RISEN = context(market([*LONG, 70.0]))
 
 
 @given(NOTES)
 def test_a_note_cannot_become_markup_anywhere(note: str) -> None:
-    of = context(market([*LONG, 70.0]))
-    made, (event,) = told("ratio > 0.6", of, until=1)
-    noted = replace(made, rule=msgspec.structs.replace(made.rule, note=note))
-    pages = (
-        new_alert_page(noted, of, Frequency((), None, None)).html,
-        alert_page(noted, of).html,
-        alert_list([noted], of).html,
-        summary_answer(of, [noted], XNYS).html,
-        explanation(RecordedFire(3, noted.rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z"), of),
+    alert, (event,) = alert_with_events("ratio > 0.6", RISEN, until=1)
+    rule = msgspec.structs.replace(alert.rule, note=note)
+    noted = replace(alert, rule=rule)
+    fire = RecordedFire(3, rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z")
+    for answer in (
+        new_alert_page(noted, RISEN, Frequency((), None, None)).html,
+        alert_page(noted, RISEN).html,
+        alert_list([noted], RISEN).html,
+        summary_answer(RISEN, [noted], XNYS).html,
+        explanation(fire, RISEN),
+    ):
+        assert str(rule) in parse_html(answer)[0]
+
+
+def test_every_condition_is_drawn_with_its_threshold_over_a_year() -> None:
+    of = context(market(LONG, units={"IWM": [250.0 + number for number in range(299)]}))
+    rule = "ratio > sma 20 and flow iwm 5d > $1bn"
+    answer = rule_chart_answer(alert_view(rule, of), of, LIGHT, [day("2020-12-01")])
+    assert shown(answer)[0] == f"Alert #3 {rule}"
+    panels, style, marks = drawing(answer).args
+    assert [(panel.name, panel.threshold.name) for panel in panels] == [
+        ("ratio", "sma 20"), ("flow iwm 5d", "threshold"),
+    ]  # fmt: skip
+    assert [str(panel.series.index[0].date()) for panel in panels] == ["2020-03-11", "2020-03-11"]
+    assert style.footer == "Source: CSV import · close of Thu 11 Mar 2021"
+    assert marks.sessions == [pd.Timestamp("2020-12-01")]
+
+
+def test_a_threshold_is_drawn_even_before_it_is_defined() -> None:
+    of = context(market([50.0 + number for number in range(10)]))
+    (panel,), _, marks = drawing(rule_chart_answer(alert_view("ratio > sma 8", of), of, LIGHT, [])).args
+    assert panel.threshold.over(panel.series.index).isna().tolist() == [True] * 7 + [False] * 3
+    assert marks is None
+
+
+def test_a_condition_without_figures_is_named_and_the_others_are_drawn() -> None:
+    of = context(market(LONG))
+    answer = rule_chart_answer(alert_view("ratio > 0.6 and pe iwm > 25x", of), of, LIGHT, [])
+    assert shown(answer)[-1] == (
+        "Not drawn, because there are no figures for the last year: pe iwm morningstar > 25x."
     )
-    for html in pages:
-        assert str(noted.rule) in parse_html(html)[0]
+    assert len(drawing(answer).args[0]) == 1
+
+
+def test_without_any_figure_there_is_nothing_to_draw() -> None:
+    of = context(market(LONG))
+    with pytest.raises(NoData, match=r"^There is nothing to draw for pe iwm morningstar > 25x: no figure"):
+        rule_chart_answer(alert_view("pe iwm > 25x", of), of, LIGHT, [])
+    nothing = context(empty())
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        rule_chart_answer(alert_view("ratio > 1", nothing), nothing, LIGHT, [])

@@ -12,7 +12,7 @@ from bot.messages.canvas import LIGHT
 from bot.messages.common import subject_title
 from bot.messages.pages import chart as module
 from bot.messages.pages.chart import metric_answer
-from tests.messages.pages import empty, market, page, said
+from tests.messages.pages import empty, market, page, shown
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
                 chart(metric.name, of)
             assert str(error.value).endswith(f": n/a, {found.reason}.")
             continue
-        lines = said(chart(metric.name, of))
+        lines = shown(chart(metric.name, of))
         assert lines[0].startswith(metric.title)
         assert lines[2].startswith(metric.unit.show(found.value))
         assert metric.meaning in lines
@@ -75,11 +75,11 @@ def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, told: st
     answer = metric_answer(
         of, AsOf(), LIGHT, METRICS["flow"], {"fund": "IWM", "window": Window("d", 5)}, YEAR
     )
-    assert said(answer)[1] == told
+    assert shown(answer)[1] == told
 
 
 def test_a_single_value_has_no_place_in_history() -> None:
-    assert said(chart("ratio", market([50.0])))[1] == "0.5000."
+    assert shown(chart("ratio", market([50.0])))[1] == "0.5000."
 
 
 def test_a_metric_without_a_value_says_why() -> None:

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.alerts.grammar import parse_rule
+from bot.analytics.market import Dispute, Market, Source
+from bot.analytics.metrics import METRICS
+from bot.analytics.windows import YTD, AsOf
+from bot.errors import NoData
+from bot.messages.canvas import LIGHT
+from bot.messages.common import (
+    MAX_BUTTON_DATA,
+    age,
+    button_rows,
+    distance,
+    heading,
+    percentile_phrase,
+    rule_sources,
+    sources,
+)
+from bot.messages.pages.chart import metric_answer
+from bot.messages.pages.compare import compare_answer
+from bot.messages.pages.flows import flows_answer
+from bot.messages.pages.fundamentals import attribution_answer, fundamentals_answer
+from bot.messages.pages.multiples import multiples_answer
+from bot.messages.pages.sectors import sectors_answer
+from bot.messages.pages.summary import summary_answer
+from bot.messages.pages.trend import trend_answer
+from tests.messages.pages import SAMPLE, XNYS, context, days, empty, market, shown
+from tests.sample_market import sample_market
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.messages.common import Answer
+
+NOTHING = (
+    "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
+    "python -m bot import prices IWM_daily.csv --ticker IWM"
+)
+FIVE, NAN, NOW = market([50.0] * 5), float("nan"), AsOf()
+
+
+def as_of(**dates: str) -> AsOf:
+    return AsOf(**{word: pd.Timestamp(text) for word, text in dates.items()})
+
+
+def head(of: Market, moment: AsOf = NOW) -> list[str]:
+    """The lines of a heading below its title, and the title's date first."""
+    title, *remarks = shown(heading("Trend", of, moment))
+    return [title.removeprefix("Trend · close of "), *remarks]
+
+
+@pytest.mark.parametrize(
+    ("of", "moment", "lines"),
+    [
+        (FIVE, NOW, ["Wed 8 Jan 2020"]),
+        (
+            market([50.0] * 5, behind=1),
+            as_of(),
+            ["Wed 8 Jan 2020", "Stale: 1 session old; the last completed session is Thu 9 Jan 2020."],
+        ),
+        (
+            market([50.0] * 5, behind=3),
+            as_of(),
+            ["Wed 8 Jan 2020", "Stale: 3 sessions old; the last completed session is Mon 13 Jan 2020."],
+        ),
+        (
+            FIVE.at(pd.Timestamp("2020-01-05")),
+            as_of(asof="2020-01-05"),
+            ["Fri 3 Jan 2020", "Asked for Sun 5 Jan 2020; the last close before it is used."],
+        ),
+        (FIVE.at(pd.Timestamp("2020-01-07")), as_of(asof="2020-01-07"), ["Tue 7 Jan 2020"]),
+        (FIVE, as_of(known="2020-01-31"), ["Wed 8 Jan 2020", "As known on Fri 31 Jan 2020."]),
+        (sample_market(), as_of(), ["Fri 11 Dec 2020", SAMPLE]),
+    ],
+)
+def test_a_heading_names_the_close_and_what_is_to_be_known_about_it(
+    of: Market, moment: AsOf, lines: list[str]
+) -> None:
+    assert head(of, moment) == lines
+
+
+@pytest.mark.parametrize(
+    ("levels", "note"),
+    [
+        ([50.0, None, 50.0], ["Missing in the last year: 1 session, the last on 3 Jan 2020."]),
+        ([50.0, None, 50.0, None, 50.0], ["Missing in the last year: 2 sessions, the last on 7 Jan 2020."]),
+        ([50.0, None, *[50.0] * 251], ["Missing in the last year: 1 session, the last on 3 Jan 2020."]),
+        ([50.0, None, *[50.0] * 252], []),  # to 4 Jan 2021
+    ],
+)
+def test_sessions_of_the_last_year_that_are_missing_are_counted(
+    levels: list[float | None], note: list[str]
+) -> None:
+    assert head(market(levels))[1:] == [f"{line} Windows in days skip them." for line in note]
+
+
+def disputed(**differences: dict[str, float]) -> Market:
+    """A Market in which the daily CSV's closes differ from Yahoo's, by fund and session."""
+    disputes = tuple(
+        Dispute(ticker, "Yahoo", "daily CSV", pd.Series(sizes.values(), pd.DatetimeIndex(list(sizes))))
+        for ticker, sizes in differences.items()
+    )
+    return replace(FIVE, disputes=disputes)
+
+
+def test_a_disagreement_is_told_for_a_year_and_not_before_it_happens() -> None:
+    assert len(head(disputed(IWM={"2019-01-08": 0.3}, SPY={"2018-06-29": 0.3}))) == 1
+    note = head(disputed(IWM={"2019-01-08": 0.3, "2019-01-09": -0.002}))[1]
+    assert "differ by up to 0.20% on 1 session, the last on 9 Jan 2019" in note
+    of = disputed(IWM={"2020-01-03": 0.002, "2020-01-07": 0.5})
+    assert "up to 0.20% on 1 session" in head(of.at(pd.Timestamp("2020-01-06")))[1]
+    assert len(head(of.at(pd.Timestamp("2020-01-02")))) == 1
+
+
+def test_sources_of_prices_that_disagree_are_told_in_the_head() -> None:
+    of = disputed(IWM={"2020-01-03": 0.002, "2020-01-06": -0.0125}, SPY={"2020-01-06": 0.005})
+    (note,) = head(of)[1:]
+    assert note == (
+        "Prices of Yahoo and daily CSV differ by up to 1.25% on 2 sessions, the last on 6 Jan 2020. "
+        "Those of Yahoo are used; see /status."
+    )
+    assert len(shown(heading("Flows", of, AsOf(), priced=False))) == 1
+
+
+def lacking(held: str, ticker: str) -> str:
+    return (
+        f"There is no session yet with a close of both funds (prices stored: {held}). Import the rest: "
+        f"python -m bot import prices {ticker}_daily.csv --ticker {ticker}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (empty(), NOTHING),
+        (market([None, None], [None, None]), NOTHING),
+        (market([50.0, 50.0], [None, None]), lacking("IWM from 2 Jan 2020; SPY none", "SPY")),
+        (market([None, None], [None, 100.0]), lacking("IWM none; SPY from 3 Jan 2020", "IWM")),
+        (market([50.0, None], [None, 100.0]), lacking("IWM from 2 Jan 2020; SPY from 3 Jan 2020", "SPY")),
+        (
+            replace(empty(), first_close=pd.Timestamp("2021-01-04")),
+            (
+                "The first stored close of both funds is of Mon 4 Jan 2021; the last completed session is "
+                "Fri 11 Dec 2020, so there is nothing to show yet."
+            ),
+        ),
+    ],
+)
+def test_without_a_common_close_it_is_said_what_there_is(of: Market, message: str) -> None:
+    with pytest.raises(NoData) as error:
+        of.require_end()
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda of: attribution_answer(of, AsOf(), YTD),
+        lambda of: compare_answer(of, AsOf(), LIGHT),
+        lambda of: flows_answer(of, AsOf(), LIGHT),
+        lambda of: fundamentals_answer(of, AsOf(), LIGHT, YTD),
+        lambda of: metric_answer(of, AsOf(), LIGHT, METRICS["ratio"], {}, YTD),
+        lambda of: multiples_answer(of, AsOf(), LIGHT),
+        lambda of: sectors_answer(of, AsOf()),
+        lambda of: summary_answer(context(of), [], XNYS),
+        lambda of: trend_answer(of, AsOf(), LIGHT),
+    ],
+)
+def test_an_empty_market_has_no_page(answer: Callable[[Market], Answer]) -> None:
+    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
+        answer(empty())
+
+
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        ({}, "Source: none."),
+        ({"prices": "no data", "flows": ""}, "Source: none."),
+        ({"prices": "Yahoo", "flows": "Yahoo"}, "Source: Yahoo."),
+        ({"prices": "Yahoo", "flows": "no data"}, "Source: Yahoo."),
+        (
+            {"prices": "Yahoo", "flows": "issuer file", "multiples": "Yahoo"},
+            "Sources: Yahoo (prices, multiples); issuer file (flows).",
+        ),
+    ],
+)
+def test_each_part_has_its_source(parts: dict[str, str], line: str) -> None:
+    assert sources(parts) == line
+
+
+def test_the_moment_asked_for_goes_with_the_buttons() -> None:
+    assert AsOf().suffix == ""
+    moment = as_of(asof="2020-12-13", known="2021-01-05")
+    assert moment.suffix == " asof 2020-12-13 known 2021-01-05"
+
+
+def test_a_command_too_long_for_a_button_is_left_out() -> None:
+    fits, long = "/" + "x" * (MAX_BUTTON_DATA - 2), "/" + "x" * (MAX_BUTTON_DATA - 1)
+    rows = button_rows([[("fits", fits), ("long", long)], [("long", long)], [("é", "/é" * 30)]], "e")
+    assert rows == [[("fits", "e" + fits)]]
+
+
+def at(rule: str, value: float, level: float) -> str:
+    return distance(parse_rule(rule, METRICS).conditions[0], value, level)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "level", "words"),
+    [
+        ("ratio > sma 200", 0.4676, 0.4642, "0.73% above sma 200 (0.4642)"),
+        ("ratio > sma 200", 0.4323, 0.4642, "6.87% below sma 200 (0.4642)"),
+        ("ratio > 0.51234", 0.5, 0.51234, "2.41% below 0.51234"),
+        ("ratio > 0.5", 0.5, 0.5, "exactly at 0.5"),
+        ("ratio > 0.5", 0.500001, 0.5, "just above 0.5"),
+        ("ratio > 0.5", 0.499999, 0.5, "just below 0.5"),
+        ("excess 3m > -2pp", 5.21, -2.0, "7.21pp above −2pp"),
+        ("ratio_vs_sma 200 > 5%", 5.37, 5.0, "0.37pp above 5%"),
+        ("ratio_vs_sma 200 > high 20", 5.0, 6.5, "1.50pp below high 20 (+6.50%)"),
+        ("flow iwm 5d > $1bn", 0.9584e9, 1e9, "$41.6m below $1bn"),
+        ("flow iwm 5d < -$1.5bn", -2e9, -1.5e9, "$0.50bn below −$1.5bn"),
+        ("flow_z iwm 20d > 2", 1.0, 2.0, "1.00 below 2"),
+        ("pe iwm > 25x", 30.0, 25.0, "20.00% above 25x"),
+        ("yield iwm > 1.5%", 1.2, 1.5, "0.30pp below 1.5%"),
+        ("pe_premium > pct 90", 120.0, 100.0, "20.00pp above pct 90 (+100.00%)"),
+        ("momentum > 0", 3.0, 0.0, "3.00pp above 0pp"),
+        ("ratio > 0", 0.5, 0.0, "0.5000 above 0"),
+    ],
+)
+def test_a_distance_is_told_in_words_that_fit_its_unit(
+    rule: str, value: float, level: float, words: str
+) -> None:
+    assert at(rule, value, level) == words
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_a_distance_always_says_the_side(value: float, level: float) -> None:
+    side = "above" if value > level else "below" if value < level else "exactly at"
+    assert f"{side} sma 20 (" in at("excess 3m > sma 20", value, level)
+
+
+@pytest.mark.parametrize(
+    ("values", "phrase"),
+    [
+        ([], None),
+        ([1.0], None),
+        ([NAN, 1.0], None),
+        ([2.0, 1.0], "percentile 50 (n = 2 since 2 Jan 2020)"),
+        ([1.0, 2.0], "percentile 100 (n = 2 since 2 Jan 2020)"),
+        ([NAN, 2.0, 1.0, NAN], "percentile 50 (n = 2 since 3 Jan 2020)"),
+        ([3.0] + [0.0] * 1_498 + [2.0], "percentile 99 (n = 1,500 since 2 Jan 2020)"),
+    ],
+)
+def test_a_place_in_history_has_its_n_and_its_first_date(values: list[float], phrase: str | None) -> None:
+    assert percentile_phrase(pd.Series(values, days(len(values)))) == phrase
+
+
+@pytest.mark.parametrize(("behind", "words"), [(0, "current"), (1, "1 session old"), (3, "3 sessions old")])
+def test_an_age_counts_the_sessions_since(behind: int, words: str) -> None:
+    assert age(market([50.0] * 5, behind=behind), days(5)[-1]) == words
+
+
+@pytest.mark.parametrize(
+    ("rule", "old", "line"),
+    [
+        ("ratio > 0.5", 0, "Source: CSV import, current."),
+        ("ratio > 0.5 and excess 3m > 0", 1, "Source: CSV import, 1 session old."),
+        ("ratio > 0.5 and flow_gap 20d > 2pp", 2, "Sources: CSV import; issuer file, 2 sessions old."),
+    ],
+)
+def test_a_rule_names_the_sources_of_all_its_conditions(rule: str, old: int, line: str) -> None:
+    of = market([50.0] * 5, units={"IWM": [250.0], "SPY": [900.0]}, behind=old)
+    issuer = dict.fromkeys(("facts:IWM", "facts:SPY"), Source("issuer", "issuer file"))
+    of = replace(of, sources={**of.sources, **issuer})
+    assert rule_sources(parse_rule(rule, METRICS), of, days(5)[-1]) == line
