@@ -146,7 +146,8 @@ def test_a_target_that_needs_more_history_says_so() -> None:
 )
 def test_how_often_it_would_have_fired(fires: list[str], since: str | None, line: str) -> None:
     of = context(market(LONG))
-    past = Frequency(tuple(map(day, fires)), since and day(since), since and day("2020-12-11"))
+    span = (day(since), day("2020-12-11")) if since else (None, None)
+    past = Frequency(tuple(map(day, fires)), *span)
     assert line in shown(new_alert_page(alert_view("ratio > 0.6", of), of, past))
 
 

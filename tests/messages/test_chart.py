@@ -10,24 +10,22 @@ from bot.analytics.windows import AsOf, Window
 from bot.errors import NoData
 from bot.messages.canvas import LIGHT
 from bot.messages.common import subject_title
-from bot.messages.pages import chart as module
 from bot.messages.pages.chart import metric_answer
-from tests.messages.pages import empty, market, page, shown
+from tests.messages.pages import drawing, market, page, shown
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.metrics import Argument
-    from bot.messages.canvas import ChartStyle
     from bot.messages.common import Answer
 
 
-YEAR = Window("y", 1)
+YEAR, NOW = Window("y", 1), AsOf()
 
 
-def chart(name: str, of: Market, span: Window = YEAR) -> Answer:
+def chart(name: str, of: Market, span: Window = YEAR, moment: AsOf = NOW, **arguments: Argument) -> Answer:
     metric = METRICS[name]
-    return metric_answer(of, AsOf(), LIGHT, metric, metric.defaults(), span)
+    return metric_answer(of, moment, LIGHT, metric, metric.defaults() | arguments, span)
 
 
 def test_the_whole_page() -> None:
@@ -60,95 +58,57 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "told"),
+    ("count", "late"),
     [
-        (30, "+$0.50bn, percentile 100 (n = 25 since 9 Jan 2020)."),
-        (29, "+$0.50bn (close of Wed 12 Feb 2020, 1 session old), percentile 100 (n = 24 since 9 Jan 2020)."),
-        (
-            27,
-            "+$0.50bn (close of Mon 10 Feb 2020, 3 sessions old), percentile 100 (n = 22 since 9 Jan 2020).",
-        ),
+        (30, ""),
+        (29, " (close of Wed 12 Feb 2020, 1 session old)"),
+        (27, " (close of Mon 10 Feb 2020, 3 sessions old)"),
     ],
 )
-def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, told: str) -> None:
+def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, late: str) -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})
-    answer = metric_answer(
-        of, AsOf(), LIGHT, METRICS["flow"], {"fund": "IWM", "window": Window("d", 5)}, YEAR
-    )
-    assert shown(answer)[1] == told
+    line = f"+$0.50bn{late}, percentile 100 (n = {count - 5} since 9 Jan 2020)."
+    assert shown(chart("flow", of, window=Window("d", 5)))[1] == line
 
 
-def test_a_single_value_has_no_place_in_history() -> None:
+def test_a_single_value_has_no_place_in_history_and_a_missing_one_a_reason() -> None:
     assert shown(chart("ratio", market([50.0])))[1] == "0.5000."
-
-
-def test_a_metric_without_a_value_says_why() -> None:
     with pytest.raises(NoData, match=r"^Beta, 252 days: n/a, too little history"):
         chart("beta", market([50.0] * 5))
 
 
-def test_an_empty_market_has_no_answer() -> None:
-    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        chart("ratio", empty())
-
-
 @pytest.mark.parametrize(
-    ("name", "title"),
+    ("name", "arguments", "title"),
     [
-        ("ratio", "IWM/SPY"),
-        ("ratio_vs_sma", "IWM/SPY against its average, 200 days"),
-        ("channel", "Place in the channel since 4 Jan 2010"),
-        ("flow_pct", "Fund flow, % of assets IWM 20d"),
+        ("ratio", {}, "IWM/SPY"),
+        ("ratio_vs_sma", {}, "IWM/SPY against its average, 200 days"),
+        ("channel", {}, "Place in the channel since 4 Jan 2010"),
+        ("flow_pct", {}, "Fund flow, % of assets IWM 20d"),
+        ("pe_premium", {"convention": "losses_in"}, "P/E premium, losses included"),
+        ("pe", {"convention": "positive"}, "P/E IWM, profitable companies only"),
     ],
 )
-def test_the_title_holds_the_arguments(name: str, title: str) -> None:
-    assert subject_title(METRICS[name], METRICS[name].defaults()) == title
+def test_the_title_holds_the_arguments(name: str, arguments: dict[str, Argument], title: str) -> None:
+    assert subject_title(METRICS[name], METRICS[name].defaults() | arguments) == title
 
 
-def test_the_title_says_a_convention_in_words() -> None:
-    assert subject_title(METRICS["pe_premium"], {"convention": "losses_in"}) == "P/E premium, losses included"
-    arguments = {"fund": "IWM", "convention": "positive"}
-    assert subject_title(METRICS["pe"], arguments) == "P/E IWM, profitable companies only"
-
-
-Drawn = list[tuple[pd.Series, "ChartStyle"]]
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    found: Drawn = []
-
-    def note(series: pd.Series, _: object, look: ChartStyle) -> None:
-        found.append((series, look))
-
-    monkeypatch.setattr(module, "metric_chart", note)
-    return found
-
-
-def test_the_chart_spans_the_window(drawn: Drawn) -> None:
+def test_the_chart_spans_the_window() -> None:
     answer = chart("ratio", sample_market(), Window("m", 1))
-    assert (answer.draw is not None, answer.name) == (True, "ratio")
-    if answer.draw is not None:
-        answer.draw()
-    ((series, look),) = drawn
+    series, _, style = drawing(answer).args
+    assert answer.name == "ratio"
     assert series.index[0] == pd.Timestamp("2020-11-11")
-    assert look.footer == "Source: sample data · close of Fri 11 Dec 2020"
+    assert style.footer == "Source: sample data · close of Fri 11 Dec 2020"
 
 
-def test_a_metric_on_facts_names_the_funds_own_source(drawn: Drawn) -> None:
+def test_a_metric_on_facts_names_the_funds_own_source() -> None:
     of = market([50.0] * 30, units={"SPY": [900.0 + number for number in range(30)]})
-    metric = METRICS["flow"]
-    answer = metric_answer(of, AsOf(), LIGHT, metric, {"fund": "SPY", "window": Window("d", 5)}, YEAR)
-    assert answer.draw is not None
-    answer.draw()
-    assert drawn[0][1].footer.startswith("Source: CSV import · ")
+    _, _, style = drawing(chart("flow", of, fund="SPY", window=Window("d", 5))).args
+    assert style.footer.startswith("Source: CSV import · ")
 
 
 def test_its_buttons_keep_the_arguments_and_the_date() -> None:
-    metric = METRICS["flow"]
-    arguments: dict[str, Argument] = {"fund": "SPY", "window": Window("d", 5)}
-    asked = AsOf(asof=pd.Timestamp("2020-12-11"))
-    answer = metric_answer(sample_market(), asked, LIGHT, metric, arguments, YEAR)
+    moment = AsOf(asof=pd.Timestamp("2020-12-11"))
+    answer = chart("flow", sample_market(), moment=moment, fund="SPY", window=Window("d", 5))
     assert answer.buttons == (
         (
             ("6 months", "/chart flow spy 5d 6m asof 2020-12-11"),

@@ -7,18 +7,15 @@ import pandas as pd
 import pytest
 
 from bot.analytics.windows import AsOf, Window, parse_window
-from bot.errors import NoData
 from bot.messages.canvas import LIGHT
-from bot.messages.pages import flows
 from bot.messages.pages.flows import flows_answer
 from tests.analytics.facts import facts_at
-from tests.messages.pages import CSV, days, empty, market, page, shown
+from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
 from tests.shared_data import market_at, shared
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
-    from bot.messages.canvas import ChartStyle
 
 
 SAMPLE_PAGE = """\
@@ -63,8 +60,13 @@ def test_the_golden_flow_since_september_2020() -> None:
     assert lines[-1] == "Source: CSV import."
 
 
+def page_of_flows(of: Market, *windows: Window) -> list[str]:
+    return shown(flows_answer(of, AsOf(), LIGHT, windows))
+
+
 def test_without_any_facts_only_that_is_said() -> None:
-    assert shown(flows_answer(market([50.0] * 5), AsOf(), LIGHT)) == [
+    answer = flows_answer(market([50.0] * 5), AsOf(), LIGHT)
+    assert shown(answer) == [
         "Fund flows · close of Wed 8 Jan 2020",
         "IWM: n/a, no fund facts.",
         "SPY: n/a, no fund facts.",
@@ -77,34 +79,34 @@ def test_without_any_facts_only_that_is_said() -> None:
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
         "Source: none.",
     ]
-    answer = flows_answer(market([50.0] * 5), AsOf(), LIGHT)
     assert answer.draw is None
-    assert [label for row in answer.buttons for label, _ in row] == ["Compare", "What moved it"]
+    assert button_labels(answer) == [["Compare", "What moved it"]]
 
 
 def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:
-    of = market([50.0] * 5)
     nav_only = pd.DataFrame({"nav": 100.0, "shares": float("nan"), "assets": 1e9}, days(5))
-    held = replace(of, facts={"IWM": nav_only}, sources={**of.sources, "facts:IWM": CSV})
-    lines = shown(flows_answer(held, AsOf(), LIGHT))
+    lines = page_of_flows(replace(market([50.0] * 5), facts={"IWM": nav_only}))
     assert lines[1] == "IWM: n/a, no fund facts with a share count (Yahoo's is frozen and cannot give flows)."
 
 
 @pytest.mark.parametrize(
-    ("known", "age"), [(30, ""), (29, ", 1 session old"), (28, ", 2 sessions old"), (20, ", 10 sessions old")]
+    ("count", "reported"),
+    [
+        (30, "13 Feb 2020"),
+        (29, "12 Feb 2020, 1 session old"),
+        (28, "11 Feb 2020, 2 sessions old"),
+        (20, "30 Jan 2020, 10 sessions old"),
+    ],
 )
-def test_counts_of_an_earlier_session_say_how_old_they_are(known: int, age: str) -> None:
-    of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(known)]})
-    lines = shown(flows_answer(of, AsOf(), LIGHT))
-    last = days(30)[known - 1]
-    head = f"IWM: {249 + known}.00m units, ${(249 + known) / 10:.1f}bn, as reported for "
-    *_, line = (line for line in lines if line.startswith(head))
-    assert line == f"{head}{last.day} {last:%b} 2020{age}"
+def test_counts_of_an_earlier_session_say_how_old_they_are(count: int, reported: str) -> None:
+    of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})
+    units, assets = f"{249 + count}.00m units", f"${(249 + count) / 10:.1f}bn"
+    assert f"IWM: {units}, {assets}, as reported for {reported}" in page_of_flows(of)
 
 
 def test_a_single_report_has_no_flow() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0]})
-    lines = shown(flows_answer(of, AsOf(), LIGHT))
+    lines = page_of_flows(of)
     assert [line.split() for line in lines[3:7]] == [
         [name, "n/a", "n/a", "n/a"] for name in ("1d", "5d", "20d", "ytd")
     ]
@@ -114,8 +116,7 @@ def test_a_single_report_has_no_flow() -> None:
 
 def test_flagged_days_are_explained_newest_first() -> None:
     counts = [250.0, 251, 251, 251, 251, 251, 290, 300, 302, 400, 300, 301]
-    window = [Window("d", 11)]
-    lines = shown(flows_answer(market([50.0] * 12, units={"IWM": counts}), AsOf(), LIGHT, window))
+    lines = page_of_flows(market([50.0] * 12, units={"IWM": counts}), Window("d", 11))
     first = lines.index("SPIKE_REVERT 16 Jan 2020: a jump in the count that was undone within five sessions.")
     assert lines[first + 1 : first + 5] == [
         "SPIKE_REVERT 15 Jan 2020: a jump in the count that was undone within five sessions.",
@@ -132,7 +133,7 @@ def with_facts(of: Market, **columns: object) -> Market:
 def test_a_count_that_was_replaced_is_told_with_what_it_was() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0, 251, 252, 253, 254]})
     was = [float("nan"), float("nan"), 240e6, float("nan"), float("nan")]
-    lines = shown(flows_answer(with_facts(of, was=was), AsOf(), LIGHT, [Window("d", 4)]))
+    lines = page_of_flows(with_facts(of, was=was), Window("d", 4))
     assert "REVISED 6 Jan 2020: the source gave 240.00m units first." in lines
 
 
@@ -142,43 +143,31 @@ def test_counts_made_of_assets_are_left_out_and_told() -> None:
     of = with_facts(market([50.0] * 24, units={"IWM": counts}), nav=values)
     assert (
         "FAKE_AUM 10 Jan 2020 to 5 Feb 2020: 18 share counts are assets divided by NAV and are left out."
-        in shown(flows_answer(of, AsOf(), LIGHT))
-    )
+    ) in page_of_flows(of)
 
 
 def test_counts_of_another_source_are_told() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0, 251, 252, 253, 254]})
     note = "SOURCE_SWITCH IWM: issuer file counts units of 2 sessions."
-    assert note in shown(flows_answer(replace(of, notes={"facts:IWM": (note,)}), AsOf(), LIGHT))
+    assert note in page_of_flows(replace(of, notes={"facts:IWM": (note,)}))
 
 
 def test_assets_give_a_second_answer_where_the_source_states_them() -> None:
     of = market([50.0] * 22, units={"IWM": [250.0 + number for number in range(22)]})
-    told = with_facts(of, assets=[100.0 * (250 + number) * 1e6 for number in range(22)])
-    assert "Check by the change of assets less NAV's return, 20d: +$2.00bn." in shown(
-        flows_answer(told, AsOf(), LIGHT)
-    )
+    stated = with_facts(of, assets=[100.0 * (250 + number) * 1e6 for number in range(22)])
+    check = "Check by the change of assets less NAV's return, 20d: "
+    assert f"{check}+$2.00bn." in page_of_flows(stated)
     lacking = with_facts(of, assets=[*[25e9] * 21, float("nan")])
     for without in (of, lacking):
-        assert not any(line.startswith("By assets") for line in shown(flows_answer(without, AsOf(), LIGHT)))
+        assert not any(line.startswith(check) for line in page_of_flows(without))
 
 
-def test_an_empty_market_has_no_answer() -> None:
-    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        flows_answer(empty(), AsOf(), LIGHT)
-
-
-def test_the_chart_begins_at_zero_and_has_only_funds_with_a_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[pd.DataFrame, ChartStyle]] = []
-    monkeypatch.setattr(flows, "flows_chart", lambda frame, look: drawn.append((frame, look)))
+def test_the_chart_begins_at_zero_and_has_only_funds_with_a_base() -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(30)], "SPY": [900.0] * 3})
-    answer = flows_answer(of, AsOf(), LIGHT, [Window("d", 5)])
-    assert answer.draw is not None
-    answer.draw()
-    ((frame, look),) = drawn
+    frame, style = drawing(flows_answer(of, AsOf(), LIGHT, [Window("d", 5)])).args
     assert list(frame.columns) == ["IWM"]
     assert frame["IWM"].tolist() == [0.0] + [100e6] * 5
-    assert look.title == "Money into the funds since 6 Feb 2020"
+    assert style.title == "Money into the funds since 6 Feb 2020"
 
 
 @shared
@@ -189,7 +178,7 @@ def test_the_golden_flows_come_out_of_the_full_history() -> None:
 
 
 @pytest.mark.parametrize(
-    ("moved", "said_of_it"),
+    ("steps", "reading"),
     [
         ({"IWM": 1.0, "SPY": -1.0}, "Reading, 5d: money went into IWM and out of SPY."),
         ({"IWM": -1.0, "SPY": -1.0}, "Reading, 5d: money went out of IWM and SPY."),
@@ -197,7 +186,7 @@ def test_the_golden_flows_come_out_of_the_full_history() -> None:
         ({"IWM": 0.0}, None),
     ],
 )
-def test_the_first_line_says_which_way_money_went(moved: dict[str, float], said_of_it: str | None) -> None:
-    counts = {fund: [250.0 + step * number for number in range(10)] for fund, step in moved.items()}
-    lines = shown(flows_answer(market([50.0] * 10, units=counts), AsOf(), LIGHT, [Window("d", 5)]))
-    assert (lines[1] == said_of_it) if said_of_it else not lines[1].startswith("Reading")
+def test_the_first_line_says_which_way_money_went(steps: dict[str, float], reading: str | None) -> None:
+    counts = {fund: [250.0 + step * number for number in range(10)] for fund, step in steps.items()}
+    lines = page_of_flows(market([50.0] * 10, units=counts), Window("d", 5))
+    assert (lines[1] == reading) if reading else not lines[1].startswith("Reading")

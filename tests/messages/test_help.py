@@ -110,8 +110,7 @@ def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
     assert "ratio IWM/SPY" in lines
     assert "excess Total-return gap (pp)" in lines
     assert "flow Fund flow ($)" in lines
-    found = [line for row in answer.buttons for _, line in row]
-    assert found == [f"/chart {name}" for name in METRICS]
+    assert [line for row in answer.buttons for _, line in row] == [f"/chart {name}" for name in METRICS]
 
 
 def test_the_lists_buttons_keep_the_moment() -> None:

@@ -202,14 +202,13 @@ def test_the_page_of_a_number_that_is_gone_is_the_one_where_it_would_be(number: 
 
 
 def test_long_rules_make_shorter_pages_that_fit_one_message() -> None:
-    number, pages, numbers = 0, 0, list[str]()
-    while number is not None:
-        answer = many(30, number, "n" * 470)
+    onward, pages, numbers = ["/alerts 0"], 0, list[str]()
+    while onward:
+        answer = many(30, int(onward[0].rpartition(" ")[2]), "n" * 470)
         assert len(page(answer)) < 4096
         numbers += [row[0][0] for row in answer.buttons if row[0][0].startswith("#") and len(row) == 4]
         pages += 1
         onward = [line for row in answer.buttons for label, line in row if label.endswith("›")]
-        number = int(onward[0].rpartition(" ")[2]) if onward else None
     assert (pages > 4, numbers) == (True, [f"#{2 * at + 1}" for at in range(30)])
 
 

@@ -9,15 +9,13 @@ import pytest
 
 from bot.analytics import valuation
 from bot.analytics.windows import AsOf
-from bot.errors import NoData
 from bot.messages.canvas import LIGHT
-from bot.messages.pages import multiples
 from bot.messages.pages.multiples import multiples_answer
-from tests.messages.pages import days, empty, market, page, shown
+from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
-    from bot.messages.canvas import ChartStyle
+    from bot.analytics.market import Market
 
 
 SAMPLE_PAGE = """\
@@ -45,6 +43,10 @@ def test_the_whole_page() -> None:
     assert page(multiples_answer(sample_market(), AsOf(), LIGHT)) == SAMPLE_PAGE
 
 
+def multiples(of: Market) -> list[str]:
+    return shown(multiples_answer(of, AsOf(), LIGHT))
+
+
 def test_none_stored_says_how_they_come() -> None:
     answer = multiples_answer(market([50.0] * 5), AsOf(), LIGHT)
     assert shown(answer) == [
@@ -53,11 +55,11 @@ def test_none_stored_says_how_they_come() -> None:
         ADVICE,
     ]
     assert answer.draw is None
-    assert [label for row in answer.buttons for label, _ in row] == ["Compare", "What moved it"]
+    assert button_labels(answer) == [["Compare", "What moved it"]]
 
 
 def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:
-    assert shown(multiples_answer(market([50.0] * 5, multiples=PE), AsOf(), LIGHT))[1:] == [
+    assert multiples(market([50.0] * 5, multiples=PE))[1:] == [
         (
             "Reading: IWM costs 25% more than SPY by P/E (profitable companies only, trailing), "
             "as of 3 Jan 2020."
@@ -74,7 +76,7 @@ def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None
 
 def test_no_premium_is_formed_across_dates() -> None:
     figures = [PE[0], ("2020-01-08", "SPY", "pe", 20.0), ("2020-01-08", "IWM", "yield", 1.2)]
-    lines = shown(multiples_answer(market([50.0] * 5, multiples=figures), AsOf(), LIGHT))
+    lines = multiples(market([50.0] * 5, multiples=figures))
     assert lines[2:7] == [
         "P/E: IWM of 3 Jan 2020 (3 sessions old); SPY of 8 Jan 2020 (no premium across dates).",
         "Yield: IWM of 8 Jan 2020; SPY n/a (no premium across dates).",
@@ -86,7 +88,7 @@ def test_no_premium_is_formed_across_dates() -> None:
 
 def test_every_premium_is_that_of_the_analytics() -> None:
     of = sample_market(2019, 6, 30)
-    lines = shown(multiples_answer(of, AsOf(), LIGHT))
+    lines = multiples(of)
     for figure in valuation.multiple_figures(of):
         name = valuation.MULTIPLES[figure.metric]
         cells = next(line for line in lines if line.startswith(f"{name} ") and "premium:" not in line).split()
@@ -101,17 +103,16 @@ def test_conventions_are_kept_apart() -> None:
     of = sample_market()
     rows = of.multiples.tail(2)
     capped = rows.assign(metric="pe", convention="capped", basis="unstated", value=[30.0, 20.0])
-    lines = shown(multiples_answer(replace(of, multiples=pd.concat([of.multiples, capped])), AsOf(), LIGHT))
+    lines = multiples(replace(of, multiples=pd.concat([of.multiples, capped])))
     assert lines.index("Each P/E capped at 60, basis unstated") < lines.index("Losses included, forward")
     assert ADVICE not in lines
 
 
 def test_what_a_figure_was_computed_from_is_told() -> None:
     of = market([50.0] * 5, multiples=PE)
-    told = {"holdings_date": ["2019-12-31", None], "price_date": [None, None], "coverage": [0.97, 0.985]}
-    bare = replace(of, multiples=of.multiples.assign(**told))
-    assert "Source: CSV import; holdings of 31 Dec 2019; coverage 97%; price date not stated." in shown(
-        multiples_answer(bare, AsOf(), LIGHT)
+    columns = {"holdings_date": ["2019-12-31", None], "price_date": [None, None], "coverage": [0.97, 0.985]}
+    assert "Source: CSV import; holdings of 31 Dec 2019; coverage 97%; price date not stated." in multiples(
+        replace(of, multiples=of.multiples.assign(**columns))
     )
 
 
@@ -119,65 +120,67 @@ def priced(*dates: str | None) -> list[str]:
     """/multiples of P/Es that were computed from prices of these dates, IWM's and SPY's."""
     figures = [("2020-01-07", "IWM", "pe", 25.0), ("2020-01-07", "SPY", "pe", 20.0)]
     of = market([50.0] * 5, multiples=figures)
-    dated = replace(of, multiples=of.multiples.assign(price_date=dates))
-    return shown(multiples_answer(dated, AsOf(), LIGHT))[2:]
+    return multiples(replace(of, multiples=of.multiples.assign(price_date=dates)))[2:]
 
 
-def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_differ() -> None:
-    lines = priced("2020-01-06", "2020-01-06")
-    assert lines[1] == "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
+@pytest.mark.parametrize(
+    ("small", "large", "dated", "source"),
+    [
+        (
+            "2020-01-06",
+            "2020-01-06",
+            "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old).",
+            "CSV import.",
+        ),
+        (
+            "2020-01-07",
+            "2020-01-06",
+            (
+                "IWM prices of 7 Jan 2020 (1 session old); "
+                "SPY of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
+            ),
+            "CSV import.",
+        ),
+        (None, None, "Of 7 Jan 2020 (1 session old).", "CSV import; price date not stated."),
+        (
+            "2020-01-07",
+            None,
+            "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020 (1 session old).",
+            "CSV import; some price dates not stated.",
+        ),
+    ],
+)
+def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_differ(
+    small: str | None, large: str | None, dated: str, source: str
+) -> None:
+    lines = priced(small, large)
+    assert lines[1] == dated
     assert "+25.0%" in lines[3]
-    assert "Source: CSV import." in lines
-
-
-def test_prices_of_different_dates_are_told_for_each_fund() -> None:
-    lines = priced("2020-01-07", "2020-01-06")
-    assert lines[1] == (
-        "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
-    )
-
-
-def test_a_figure_whose_price_date_is_not_stated_says_so() -> None:
-    assert priced(None, None)[1] == "Of 7 Jan 2020 (1 session old)."
-    assert "Source: CSV import; price date not stated." in priced(None, None)
-    assert priced("2020-01-07", None)[1] == (
-        "IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020 (1 session old)."
-    )
-    assert "Source: CSV import; some price dates not stated." in priced("2020-01-07", None)
+    assert f"Source: {source}" in lines
 
 
 def test_histories_of_different_lengths_are_told_apart() -> None:
     more = [("2020-01-06", ticker, metric, 20.0) for ticker in ("IWM", "SPY") for metric in ("pe", "pb")]
-    lines = shown(multiples_answer(market([50.0] * 5, multiples=[*PE, *more]), AsOf(), LIGHT))
+    lines = multiples(market([50.0] * 5, multiples=[*PE, *more]))
     assert "Premium percentiles: P/E 50 (n = 2 since 3 Jan 2020)." in lines
     assert "P/B premium: no history of both funds to rank it in yet." in lines
 
 
 def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
-    steps = [("IWM", 40.0)] + [("IWM", 20.0 + number / 100) for number in range(400)] + [("IWM", 30.0)]
+    small = [40.0, *(20.0 + number / 100 for number in range(400)), 30.0]
     figures = [
         (f"{day:%Y-%m-%d}", ticker, "pe", value)
-        for day, (_, small) in zip(days(402), steps, strict=True)
-        for ticker, value in (("IWM", small), ("SPY", 20.0))
+        for day, pe in zip(days(402), small, strict=True)
+        for ticker, value in (("IWM", pe), ("SPY", 20.0))
     ]
-    lines = shown(multiples_answer(market([50.0] * 402, multiples=figures), AsOf(), LIGHT))
+    lines = multiples(market([50.0] * 402, multiples=figures))
     assert "Premium percentiles: P/E 99 (n = 402 since 2 Jan 2020)." in lines
 
 
-@pytest.mark.parametrize(("count", "drawable"), [(1, False), (2, True)])
-def test_there_is_a_chart_once_there_is_a_line(
-    monkeypatch: pytest.MonkeyPatch, count: int, drawable: bool
-) -> None:
-    figures = [(f"{day:%Y-%m-%d}", ticker, "pe", 20.0) for day in days(count) for ticker in ("IWM", "SPY")]
-    looks: list[ChartStyle] = []
-    monkeypatch.setattr(multiples, "metric_chart", lambda _, __, look: looks.append(look))
-    answer = multiples_answer(market([50.0] * 5, multiples=figures), AsOf(), LIGHT)
-    assert (answer.draw is not None) is drawable
-    if answer.draw is not None:
-        answer.draw()
-        assert looks[0].title == "P/E premium of IWM over SPY, profitable companies only"
-
-
-def test_an_empty_market_has_no_answer() -> None:
-    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        multiples_answer(empty(), AsOf(), LIGHT)
+def test_there_is_a_chart_once_there_is_a_line() -> None:
+    figures = [(f"{day:%Y-%m-%d}", ticker, "pe", 20.0) for day in days(2) for ticker in ("IWM", "SPY")]
+    one, two = (
+        multiples_answer(market([50.0] * 5, multiples=rows), AsOf(), LIGHT) for rows in (figures[:2], figures)
+    )
+    assert one.draw is None
+    assert drawing(two).args[2].title == "P/E premium of IWM over SPY, profitable companies only"

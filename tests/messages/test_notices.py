@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -134,10 +134,9 @@ def test_what_is_still_true_after_a_cooldown_says_since_when() -> None:
 
 def stored(alert: AlertView) -> StoredAlert:
     """A row of the alerts table with the alert's number, rule and last day."""
-    empty = dict.fromkeys(StoredAlert.__struct_fields__)
-    return StoredAlert(
-        **{**empty, "number": alert.number, "rule": str(alert.rule), "expires_on": alert.rule.until}
-    )
+    columns: dict[str, Any] = dict.fromkeys(StoredAlert.__struct_fields__)
+    columns |= {"number": alert.number, "rule": str(alert.rule), "expires_on": alert.rule.until}
+    return StoredAlert(**columns)
 
 
 def text_of(html: str) -> str:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import datetime as dt
+
 import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
-from bot.errors import NoData
 from bot.messages.pages.summary import next_session_line, summary_answer
-from tests.messages.pages import LONG, XNYS, alert_view, context, day, empty, market, page, shown
+from tests.messages.pages import LONG, XNYS, alert_view, context, day, market, page, shown
 from tests.sample_market import sample_market
 
 SAMPLE_PAGE = """\
@@ -37,20 +38,13 @@ def test_the_whole_page() -> None:
     assert page(summary_answer(of, standings, XNYS)) == SAMPLE_PAGE
 
 
+def summary(*levels: float) -> list[str]:
+    return shown(summary_answer(context(market(levels)), [], XNYS))
+
+
 def test_a_late_one_says_so_at_once() -> None:
     lines = shown(summary_answer(context(market([50.0, 51.0])), [], XNYS, late=True))
     assert lines[1] == "Late: this summary could not be sent when it was due."
-
-
-def test_stale_closes_are_said_at_once() -> None:
-    lines = shown(summary_answer(context(market([50.0, 51.0], behind=1)), [], XNYS))
-    assert lines[1] == "Stale: 1 session old; the last completed session is Mon 6 Jan 2020."
-
-
-def changed(levels: list[float]) -> list[str]:
-    """What the summary says before its table."""
-    lines = shown(summary_answer(context(market(levels)), [], XNYS))
-    return lines[1 : lines.index("Price return")]
 
 
 @pytest.mark.parametrize(
@@ -81,36 +75,27 @@ def changed(levels: list[float]) -> list[str]:
     ],
 )
 def test_what_changed_comes_first(levels: list[float], news: list[str]) -> None:
-    assert changed(levels) == news
+    lines = summary(*levels)
+    assert lines[1 : lines.index("Price return")] == news
 
 
 def test_an_alert_that_fired_at_the_last_close_is_news() -> None:
-    of = context(market([*LONG, 70.0]))
-    fresh, old = alert_view("ratio > 0.6", of, number=1, until=1), alert_view("ratio < 0.4", of, number=2)
-    lines = shown(summary_answer(of, [fresh, old], XNYS))
-    assert "Alert #1 fired." in lines[: lines.index("Price return")]
-    assert "Alert #2 fired." not in lines
-
-
-def test_an_alert_that_fired_earlier_is_no_news() -> None:
-    of = context(market([*LONG, 70.0, 70.0]))
-    assert "Alert #3 fired." not in shown(summary_answer(of, [alert_view("ratio > 0.6", of, until=2)], XNYS))
+    of = context(market([*LONG, 50.0, 70.0, 70.0]))
+    alerts = [
+        alert_view("ratio > 0.6 confirm 2", of, number=1, until=2),
+        alert_view("ratio < 0.4", of, number=2),
+        alert_view("ratio > 0.6", of, number=3, until=2),  # fired a session earlier
+    ]
+    assert alerts[2].state.sides[0].since == dt.date(2021, 3, 15)
+    lines = shown(summary_answer(of, alerts, XNYS))
+    assert [line for line in lines if line.endswith(" fired.")] == ["Alert #1 fired."]
+    assert lines.index("Alert #1 fired.") < lines.index("Price return")
 
 
 def test_an_alert_on_flows_is_news_a_session_later() -> None:
     of = context(market([50.0] * 31, units={"IWM": [*(250.0 + n / 10 for n in range(29)), 270.0]}))
-    made = alert_view("flow iwm 1d > $1bn", of, until=1)
-    assert "Alert #3 fired." in shown(summary_answer(of, [made], XNYS))
-
-
-def test_sources_are_named_by_part() -> None:
-    of = market([50.0] * 5, units={"IWM": [250.0] * 5})
-    assert shown(summary_answer(context(of), [], XNYS))[-1] == "Source: CSV import."
-
-
-def test_an_empty_market_has_no_summary() -> None:
-    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        summary_answer(context(empty()), [], XNYS)
+    alert = alert_view("flow iwm 1d > $1bn", of, until=1)
+    assert "Alert #3 fired." in shown(summary_answer(of, [alert], XNYS))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +121,5 @@ def test_the_next_session_names_holidays_and_half_days(last: str, line: str) -> 
 
 
 def test_a_closure_from_the_config_is_a_holiday_too() -> None:
-    closed = Sessions([day("2020-12-14")])
-    assert next_session_line(pd.Timestamp("2020-12-11"), closed) == (
-        "Next session: Tue 15 Dec 2020. No session on Mon 14 Dec 2020."
-    )
+    line = next_session_line(pd.Timestamp("2020-12-11"), Sessions([day("2020-12-14")]))
+    assert line == "Next session: Tue 15 Dec 2020. No session on Mon 14 Dec 2020."
