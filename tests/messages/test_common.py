@@ -94,6 +94,7 @@ def test_a_heading_names_the_close_and_what_is_to_be_known_about_it(
         ([50.0, None, 50.0, None, 50.0], ["Missing in the last year: 2 sessions, the last on 7 Jan 2020."]),
         ([50.0, None, *[50.0] * 251], ["Missing in the last year: 1 session, the last on 3 Jan 2020."]),
         ([50.0, None, *[50.0] * 252], []),  # to 4 Jan 2021
+        ([50.0] * 4 + [None, *[50.0] * 253], []),  # 8 Jan 2020, to 8 Jan 2021
     ],
 )
 def test_sessions_of_the_last_year_that_are_missing_are_counted(
