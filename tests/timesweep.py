@@ -71,14 +71,14 @@ def problems(name: str) -> list[str]:
             if day in steady:
                 right = instant.replace(tzinfo=None) == wanted - steady[day]
             else:
-                right = _is_due(instant, wanted, zone)
+                right = shows_due_time(instant, wanted, zone)
             if not right or instant <= before:
                 found.append(f"{name} {day} {at}: {instant} is another time, or not after {before}")
             before = instant
     return found
 
 
-def _is_due(instant: dt.datetime, wanted: dt.datetime, zone: ZoneInfo) -> bool:
+def shows_due_time(instant: dt.datetime, wanted: dt.datetime, zone: ZoneInfo) -> bool:
     """Whether an instant shows the wanted local time first, or ends the gap that the time lies in."""
     local = instant.astimezone(zone)
     if local.replace(tzinfo=None) == wanted:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
@@ -173,6 +173,20 @@ def store_results(
     return commit.fires, commit.skipped
 
 
+class _StoredEvent(NamedTuple):
+    """An event that has just been stored, and what is said about it where."""
+
+    event_id: int
+    notification: Notification
+    place: Place
+
+    @property
+    def line(self) -> ListedEvent:
+        """The event as a line of a list."""
+        session = self.notification.alert_event.event.session.isoformat()
+        return self.event_id, session, str(self.notification.line)
+
+
 @dataclass(frozen=True)
 class _Commit:
     """One transaction, and what it has stored so far."""
@@ -189,31 +203,31 @@ class _Commit:
 
     def store(self, notified: Sequence[NotifiedResult]) -> None:
         """Store the results and queue their messages."""
-        lists: dict[Place, list[tuple[int, Notification]]] = defaultdict(list)
+        lists: dict[Place, list[_StoredEvent]] = defaultdict(list)
         for result, notifications in notified:
             if not self._is_current(result):
                 self.skipped.add(result.stored.alert_id)
                 continue
-            place, rule = _place(result), result.stored.rule
+            alert = result.stored
             if result.broken:
-                alert_store.set_life(self.db, result.stored.alert_id, Life.PAUSED, result.broken)
-                answer = notices.paused_message(result.stored.number, rule, result.broken)
+                alert_store.set_life(self.db, alert.alert_id, Life.PAUSED, result.broken)
+                answer = notices.paused_message(alert.number, alert.rule, result.broken)
                 self._queue_notice(result, answer, "paused")
                 continue
-            for notification, event_id in self._store_events(result, notifications):
-                change = notification.alert_event
+            for stored in self._store_events(result, notifications):
+                change = stored.notification.alert_event
                 if change.stored is not None:
-                    self._revise(place, change.stored, notification, event_id)
+                    self._revise(change.stored, stored)
                     continue
-                self.fires.append(Fire(result.stored.chat_id, result.stored.number, rule, change.event))
-                if notification.listed:
-                    lists[place].append((event_id, notification))
+                self.fires.append(Fire(alert.chat_id, alert.number, alert.rule, change.event))
+                if stored.notification.listed:
+                    lists[stored.place].append(stored)
                 else:
-                    self._queue_event(place, f"alert:{event_id}", notification, event_id)
+                    self._queue_event(stored, "alert")
             self._set_life(result)
         for place, listed in lists.items():
-            lines = [_list_line(event_id, notification) for event_id, notification in listed]
-            silent = all(notification.silent for _, notification in listed)
+            lines = [stored.line for stored in listed]
+            silent = all(stored.notification.silent for stored in listed)
             self.writer.event_list(place, lines, notices.AWAY, sample=self.sample, silent=silent)
 
     def _is_current(self, result: EvaluationResult) -> bool:
@@ -229,8 +243,8 @@ class _Commit:
 
     def _store_events(
         self, result: EvaluationResult, notifications: Sequence[Notification]
-    ) -> list[tuple[Notification, int]]:
-        """Save the states to keep and the events of one alert. Returns the new events with their ids."""
+    ) -> list[_StoredEvent]:
+        """Save the states to keep and the events of one alert. Returns the new events."""
         alert_id = result.stored.alert_id
         for state in result.states[-alert_store.STATES_KEPT :]:
             alert_store.save_state(self.db, alert_id, state.session.isoformat(), state.to_json())
@@ -253,7 +267,7 @@ class _Commit:
                 deferred=notification.deferred if change.stored is None else None,
             )
             if event_id is not None:
-                new.append((notification, event_id))
+                new.append(_StoredEvent(event_id, notification, _place(result)))
         return new
 
     def _set_life(self, result: EvaluationResult) -> None:
@@ -268,40 +282,35 @@ class _Commit:
             ended = structs.replace(stored, expires_on=result.alert.rule.until)
             self._queue_notice(result, notices.ended_notice([ended]), "ended")
 
-    def _revise(self, place: Place, revised: EventInForce, notification: Notification, event_id: int) -> None:
+    def _revise(self, revised: EventInForce, stored: _StoredEvent) -> None:
         """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction."""
         if revised.event.muted:
             return
         deferred, message = alert_store.deferral_and_message(self.db, revised.event_id)
+        event_id, notification, _ = stored
         withdrawn = notification.alert_event.transition == WITHDRAWN
         if deferred is not None:
             alert_store.set_deferral(self.db, revised.event_id, None)
             alert_store.set_deferral(self.db, event_id, None if withdrawn else deferred)
         elif message is not None and (queued := outbox.find_amendable(self.db, message)) is not None:
-            self._amend(queued, revised, notification, event_id)
+            self._amend(queued, revised, stored)
         elif withdrawn and (message is None or not outbox.is_dead(self.db, message)):
             if notification.deferred is not None:
                 alert_store.set_deferral(self.db, event_id, notification.deferred)
             else:
                 reply_to = None if message is None else outbox.sent_message_id(self.db, message)
-                self._queue_event(place, f"correction:{event_id}", notification, event_id, reply_to)
+                self._queue_event(stored, "correction", reply_to)
 
-    def _queue_event(
-        self,
-        place: Place,
-        dedup: str,
-        notification: Notification,
-        event_id: int,
-        reply_to: int | None = None,
-    ) -> None:
+    def _queue_event(self, stored: _StoredEvent, kind: str, reply_to: int | None = None) -> None:
         """Queue the message of one event, if it has one of its own."""
+        event_id, notification, place = stored
         if notification.text is None:
             return
         payload = self.writer.payload(place, notification.text, silent=notification.silent)
         if reply_to is not None:
             payload["reply_to"] = reply_to
         about = notification.alert_event.event.session.isoformat()
-        message = self.writer.message(place, dedup, payload, about=about)
+        message = self.writer.message(place, f"{kind}:{event_id}", payload, about=about)
         alert_store.assign_message(self.db, [event_id], message)
 
     def _queue_notice(self, result: EvaluationResult, answer: Answer, event: str) -> None:
@@ -310,11 +319,9 @@ class _Commit:
         about = result.states[-1].session.isoformat() if result.states else None
         self.writer.notice(_place(result), dedup, answer, about)
 
-    def _amend(
-        self, message: OutboxMessage, revised: EventInForce, notification: Notification, event_id: int
-    ) -> None:
+    def _amend(self, message: OutboxMessage, revised: EventInForce, stored: _StoredEvent) -> None:
         """Remove an event from a message that was not sent, or restate it there."""
-        place = (message.chat_id, message.thread_id)
+        place, notification = (message.chat_id, message.thread_id), stored.notification
         listed = message.body.events
         restated = notification.alert_event.transition == RESTATED
         if listed is None:
@@ -323,12 +330,12 @@ class _Commit:
             elif notification.text is not None:
                 payload = self.writer.payload(place, notification.text, silent=notification.silent)
                 outbox.amend(self.db, message.id, payload)
-                alert_store.assign_message(self.db, [event_id], message.id)
+                alert_store.assign_message(self.db, [stored.event_id], message.id)
             return
         lines = [line for line in listed.lines if line[0] != revised.event_id]
         if restated:
-            lines.append(_list_line(event_id, notification))
-            alert_store.assign_message(self.db, [event_id], message.id)
+            lines.append(stored.line)
+            alert_store.assign_message(self.db, [stored.event_id], message.id)
         if lines:
             events = structs.replace(listed, lines=lines)
             payload = self.writer.list_payload(place, events, silent=message.body.silent)
@@ -339,7 +346,3 @@ class _Commit:
 
 def _place(result: EvaluationResult) -> Place:
     return result.stored.chat_id, result.stored.thread_id
-
-
-def _list_line(event_id: int, notification: Notification) -> ListedEvent:
-    return event_id, notification.alert_event.event.session.isoformat(), str(notification.line)

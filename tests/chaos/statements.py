@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import re
 import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -102,20 +103,9 @@ async def _cycle(
 
 def _kind(statement: str) -> str:
     """What a statement does to which table."""
-    words = statement.replace("(", " ").replace('"', " ").replace("[", " ").replace("]", " ").split()
-    upper = [word.upper() for word in words]
-    if upper[0] == "WITH":
-        upper, words = upper[(at := _verb(upper)) :], words[at:]
-    if upper[0] == "INSERT":
-        return f"INSERT INTO {words[upper.index('INTO') + 1]}"
-    if upper[0] == "UPDATE":
-        skip = 3 if upper[1] == "OR" else 1
-        return f"UPDATE {words[skip]}"
-    return " ".join(words[: 3 if upper[0] == "DELETE" else 1])
-
-
-def _verb(upper: Sequence[str]) -> int:
-    return min(upper.index(verb) for verb in ("INSERT", "UPDATE", "DELETE") if verb in upper)
+    verb = r"\b(?:INSERT(?: OR \w+)? INTO|UPDATE(?: OR \w+)?|DELETE FROM)\s+[\[\"]?\w+"
+    match = re.search(verb, statement, re.IGNORECASE)
+    return " ".join((match[0] if match else statement.split(maxsplit=1)[0]).split())
 
 
 async def prepare(path: Path) -> None:
