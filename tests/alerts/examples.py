@@ -101,8 +101,8 @@ def armed(a_rule: Rule, *bands: float) -> State:
 def walk(a_rule: Rule, state: State, some: Sequence[Sample]) -> str:
     """The sides after each sample in short: A, C1, F; a fire is marked *, a muted one -, reported late !."""
     words = []
-    for each in some:
-        state, event = step(a_rule, state, each)
+    for bar in some:
+        state, event = step(a_rule, state, bar)
         sides = zip(state.sides, side_ops(a_rule), strict=True)
         words.append("/".join(_short(side) + _mark(event, ops) for side, ops in sides))
     return " ".join(words)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from bot.alerts.lexer import plain_note
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from bot.analytics.metrics import Argument, Metric, Parameter
 
 
-# So many series where a promise is made about a thousand; fewer for runs that repeat the tests per mutant.
-THOUSAND = settings(max_examples=int(os.environ.get("EXAMPLES", "1000")))
 DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
 COUNTED = st.builds(Window, st.sampled_from(["d", "w", "m", "y"]), st.integers(1, 100))
 SINCE = DATES.map(lambda day: Window("since", since=day))
@@ -59,9 +55,9 @@ def targets(metric: Metric) -> st.SearchStrategy[Target]:
 @st.composite
 def conditions(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Condition:
     metric = draw(st.sampled_from(list(registry.values())))
-    given = tuple((each.name, draw(arguments(each))) for each in metric.parameters)
+    values = tuple((parameter.name, draw(arguments(parameter))) for parameter in metric.parameters)
     op = draw(st.sampled_from([">", "<", ">=", "<=", "crosses"]))
-    return Condition(metric.name, given, op, draw(targets(metric)))
+    return Condition(metric.name, values, op, draw(targets(metric)))
 
 
 @st.composite

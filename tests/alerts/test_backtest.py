@@ -1,23 +1,37 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import random
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import msgspec
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bot.alerts.backtest import fires_without_band, frequency
-from bot.alerts.engine import ConditionValue, Sample
-from bot.alerts.series import Histories
+from benchmarks.backtest import timings, waits
+from benchmarks.metrics import made_up_market
+from bot.alerts.backtest import Outcome, evaluate_series, fires_without_band, frequency, has_answer, outcomes
+from bot.alerts.engine import ConditionValue, Sample, Side, State, Status, evaluate, step
+from bot.alerts.grammar import parse_rule
+from bot.alerts.series import Histories, SampleSeries
 from bot.analytics.market import Market
-from tests.alerts.examples import REGISTRY, day, rule, sample, samples
+from bot.analytics.metrics import METRICS
+from tests.alerts.examples import REGISTRY, armed, day, rule, sample, samples
+
+if TYPE_CHECKING:
+    from bot.alerts.engine import Event
+    from bot.alerts.rule import Rule
 
 
 def test_fires_are_counted_with_their_dates() -> None:
-    found = frequency(rule("ratio > 5"), samples([4.0, 6.0, 4.0, 6.0, 6.0]))
-    assert found.count == 2
-    assert found.dates == (day(2), day(4))
-    assert (found.since, found.until) == (day(2), day(5))
+    fires = frequency(rule("ratio > 5"), samples([4.0, 6.0, 4.0, 6.0, 6.0]))
+    assert fires.count == 2
+    assert fires.dates == (day(2), day(4))
+    assert (fires.since, fires.until) == (day(2), day(5))
 
 
 def test_what_was_already_true_at_the_start_is_no_fire() -> None:
@@ -25,25 +39,29 @@ def test_what_was_already_true_at_the_start_is_no_fire() -> None:
 
 
 def test_counting_starts_after_the_first_session_that_says_where_the_rule_stands() -> None:
-    found = frequency(rule("ratio > 5"), samples([None, None, 6.0, 4.0, 6.0]))
-    assert (found.since, found.dates) == (day(4), (day(5),))
+    fires = frequency(rule("ratio > 5"), samples([None, None, 6.0, 4.0, 6.0]))
+    assert (fires.since, fires.dates) == (day(4), (day(5),))
 
 
 def test_without_a_session_to_evaluate_nothing_is_claimed() -> None:
     for some in ([], samples([None, None]), samples([6.0])):
-        found = frequency(rule("ratio > 5"), some)
-        assert (found.dates, found.since, found.until) == ((), None, None)
+        fires = frequency(rule("ratio > 5"), some)
+        assert (fires.dates, fires.since, fires.until) == ((), None, None)
+        assert fires_without_band(rule("ratio > 5"), some) == 0
+
+
+def dated(*bars: tuple[str, float | None]) -> list[Sample]:
+    """Samples of one condition, with 5 as its threshold, on these days."""
+    return [Sample(dt.date.fromisoformat(day), (ConditionValue(value, 5.0),)) for day, value in bars]
 
 
 def test_only_the_last_five_years_count() -> None:
-    dates = [dt.date(2015, 6, 12), dt.date(2015, 6, 15), dt.date(2015, 6, 16), dt.date(2020, 6, 15)]
-    some = [
-        Sample(date, (ConditionValue(value, 5.0),))
-        for date, value in zip(dates, [4.0, 6.0, 4.0, 6.0], strict=True)
-    ]
-    assert frequency(rule("ratio > 5"), some).dates == (dates[3],)
-    assert frequency(rule("ratio > 5"), some).since == dates[2]
-    assert frequency(rule("ratio > 5"), some, years=6).dates == (dates[1], dates[3])
+    some = dated(("2015-06-12", 4.0), ("2015-06-15", 6.0), ("2015-06-16", 4.0), ("2020-06-15", 6.0))
+    fires = frequency(rule("ratio > 5"), some)
+    assert (fires.since, fires.dates) == (some[2].session, (some[3].session,))
+    assert frequency(rule("ratio > 5"), some, years=6).dates == (some[1].session, some[3].session)
+    assert fires_without_band(rule("ratio > 5"), some) == 1
+    assert fires_without_band(rule("ratio > 5"), some, years=6) == 2
 
 
 def test_once_and_until_are_left_aside_and_muted_fires_do_not_count() -> None:
@@ -60,31 +78,24 @@ def test_the_band_is_the_one_the_rule_would_be_given_today() -> None:
 
 
 def test_years_are_counted_back_from_the_last_figure() -> None:
-    dates = [dt.date(2014, 1, 2), dt.date(2015, 6, 15), dt.date(2015, 6, 16), dt.date(2020, 6, 15)]
-    some = [
-        Sample(date, (ConditionValue(value, 5.0),))
-        for date, value in zip(dates, [4.0, 4.0, 6.0, 6.0], strict=True)
-    ]
-    late = [
-        *some,
-        Sample(dt.date(2020, 7, 15), (ConditionValue(None, 5.0),)),
-        Sample(dt.date(2020, 8, 14), (ConditionValue(1.0, None),)),
-    ]
-    found = frequency(rule("ratio > 5"), late)
-    assert (found.since, found.until, found.dates) == (dates[2], dates[3], (dates[2],))
+    some = dated(("2014-01-02", 4.0), ("2015-06-15", 4.0), ("2015-06-16", 6.0), ("2020-06-15", 6.0))
+    late = Sample(dt.date(2020, 8, 14), (ConditionValue(1.0, None),))
+    fires = frequency(rule("ratio > 5"), [*some, *dated(("2020-07-15", None)), late])
+    first, last = some[2].session, some[3].session
+    assert (fires.since, fires.until, fires.dates) == (first, last, (first,))
 
 
 def test_counting_starts_when_every_condition_has_had_a_figure() -> None:
     a_rule = rule("ratio > 5 and gauge 200 > 5%")
     early = [sample(number, (4.0, 5.0), (None, 5.0)) for number in range(1, 6)]
     some = [*early, sample(6, (6.0, 5.0), (4.0, 5.0)), sample(7, (6.0, 5.0), (6.0, 5.0))]
-    found = frequency(a_rule, some)
-    assert (found.since, found.dates) == (day(7), (day(7),))
+    fires = frequency(a_rule, some)
+    assert (fires.since, fires.dates) == (day(7), (day(7),))
     assert frequency(a_rule, early).since is None
     assert fires_without_band(a_rule, early) == 0
     # the last condition's first figure on a session that another lacks says nothing yet
     late = [*early, sample(6, (None, 5.0), (6.0, 5.0)), *some[5:]]
-    late = [replace(each, session=day(number)) for number, each in enumerate(late, start=1)]
+    late = [replace(bar, session=day(number)) for number, bar in enumerate(late, start=1)]
     assert frequency(a_rule, late).since == day(8)
 
 
@@ -108,29 +119,234 @@ def test_fires_without_the_band_are_counted_without_a_level_too() -> None:
     assert fires_without_band(rule("ratio > 5 cooldown 100"), samples(values)) == 1
 
 
-def test_without_a_session_to_evaluate_there_are_no_fires_without_the_band() -> None:
-    for some in ([], samples([None, None]), samples([6.0])):
-        assert fires_without_band(rule("ratio > 5"), some) == 0
-
-
-def test_fires_without_the_band_are_of_the_last_years() -> None:
-    dates = [dt.date(2015, 6, 12), dt.date(2015, 6, 15), dt.date(2015, 6, 16), dt.date(2020, 6, 15)]
-    some = [
-        Sample(date, (ConditionValue(value, 5.0),))
-        for date, value in zip(dates, [4.0, 6.0, 4.0, 6.0], strict=True)
-    ]
-    assert fires_without_band(rule("ratio > 5"), some) == 1
-    assert fires_without_band(rule("ratio > 5"), some, years=6) == 2
-
-
 @pytest.mark.parametrize("text", ["ratio > 5", "ratio crosses 5", "ratio > 5 and gauge 200 > 5%"])
 def test_it_runs_over_a_market(text: str) -> None:
     index = pd.bdate_range("2020-01-01", periods=4)
     prices = pd.DataFrame({"IWM": [4.0, 6.0, 4.0, 6.0], "SPY": 1.0}, index=index)
     market = Market(prices=prices, last_completed=index[-1])
-    found = frequency(rule(text), Histories(market, REGISTRY).samples(rule(text)))
+    fires = frequency(rule(text), Histories(market, REGISTRY).samples(rule(text)))
     fired = (0, 1, 2, 3) if "crosses" in text else (1, 3)
-    assert found.dates == tuple(index[position].date() for position in fired if position)
+    assert fires.dates == tuple(index[position].date() for position in fired if position)
     gap = replace(market, prices=prices.drop(index[2]))
     series = Histories(gap, REGISTRY).samples(rule(text), sessions=index)
     assert frequency(rule(text), series).dates == (index[1].date(),)
+
+
+FIGURES = st.one_of(st.none(), st.just(math.nan), st.integers(6, 14).map(lambda number: number / 2))
+LEG = st.builds(ConditionValue, FIGURES, st.sampled_from([5.0, 5.0, 5.0, 4.5, None]))
+ONE = (
+    "ratio > 5",
+    "ratio <= 5 confirm 2",
+    "ratio < 5 rearm 6",
+    "ratio > 5 rearm 4.5",
+    "ratio crosses 5 confirm 3",
+    "ratio >= 5 cooldown 3",
+    "ratio crosses 5 cooldown 2 confirm 2",
+    "ratio crosses 5 cooldown 1",
+    "ratio < 5 once",
+    "ratio > sma 20 until 2020-01-20",
+)
+TWO = (
+    "ratio > 5 and gauge 200 < 5%",
+    "ratio crosses 5 and gauge 200 >= 5% cooldown 2",
+    "ratio crosses 5 and ratio crosses 4 confirm 2",
+)
+
+
+@given(
+    st.sampled_from([*ONE, *TWO]),
+    st.lists(st.tuples(LEG, LEG), max_size=40),
+    st.sampled_from([0.0, 0.5, 1.0, 0.3]),
+    st.integers(0, 20),
+)
+def test_a_series_is_evaluated_as_each_of_its_samples(
+    text: str, legs: list[tuple[ConditionValue, ConditionValue]], band: float, cut: int
+) -> None:
+    a_rule = rule(text)
+    width = len(a_rule.conditions)
+    some = [Sample(day(number), pair[:width]) for number, pair in enumerate(legs, start=1)]
+    # from anywhere: cooling, confirming or holding word back
+    start = (
+        armed(a_rule, *([band] * width)),
+        *evaluate(a_rule, armed(a_rule, *([band] * width)), some).states,
+    )
+    state = start[min(cut, len(start) - 1)]
+    state = State.from_json(state.to_json())
+    run = evaluate(a_rule, state, some)
+    assert evaluate_series(a_rule, state, SampleSeries.of(some)) == ((run.states or (state,))[-1], run.events)
+
+
+@pytest.mark.parametrize("band", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("text", [*ONE, *TWO])
+def test_a_series_is_evaluated_as_each_of_its_samples_over_a_year(text: str, band: float) -> None:
+    """Some years that are the same each time, begun at every tenth of their states."""
+    a_rule = rule(text)
+    width = len(a_rule.conditions)
+    values, levels = [None, math.nan, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5], [5.0, 5.0, 5.0, 4.5, None]
+    for seed in range(2):
+        chance = random.Random(seed)
+        some = [
+            Sample(
+                day(number),
+                tuple(ConditionValue(chance.choice(values), chance.choice(levels)) for _ in range(width)),
+            )
+            for number in range(1, 81)
+        ]
+        first = armed(a_rule, *([band] * width))
+        for state in (first, *evaluate(a_rule, first, some).states[::10]):
+            run = evaluate(a_rule, state, some)
+            assert evaluate_series(a_rule, state, SampleSeries.of(some)) == (
+                (run.states or (state,))[-1],
+                run.events,
+            )
+
+
+def test_a_cooldown_counts_the_evaluated_sessions_that_are_passed_over() -> None:
+    a_rule = rule("ratio > 5 cooldown 9")
+    some = samples([4.0, 6.0, 6.0, None, 6.0, 6.0])
+    state, (event,) = evaluate_series(a_rule, armed(a_rule), SampleSeries.of(some))
+    assert (state.cooling, event.session) == (6, day(2))
+    # ... from where it stands, and never below none
+    tail = SampleSeries.of(samples([6.0] * 9, first=7))
+    assert evaluate_series(a_rule, state, tail[:4])[0].cooling == 2
+    assert evaluate_series(a_rule, state, tail)[0].cooling == 0
+
+
+@pytest.mark.parametrize(
+    "values", [[6.0, 4.0, 6.0], [6.0, 4.0, 6.0, None], [6.0, 4.0, 6.0, None, None, None]]
+)
+def test_a_muted_fire_is_reported_with_the_first_session_that_answers(values: list[float | None]) -> None:
+    a_rule = rule("ratio > 5 cooldown 2")
+    some = samples([*values])
+    state, events = evaluate_series(a_rule, armed(a_rule), SampleSeries.of(some))
+    assert (state.session, state.sides[0].unreported) == (day(len(values)), True)
+    assert [event.muted for event in events] == [False, True]
+    late = samples([None, 6.0, 6.0, 6.0], first=len(values) + 1)
+    run = evaluate(a_rule, state, late)
+    assert evaluate_series(a_rule, state, SampleSeries.of(late)) == (run.states[-1], run.events)
+    assert [event.kind for event in run.events] == ["still"]
+
+
+def test_a_series_gives_the_samples_it_was_made_of() -> None:
+    some = [sample(1, (1.0, 2.0), (3.0, None)), sample(2, (None, 5.0), (math.nan, math.inf))]
+    series = SampleSeries.of(some)
+    assert list(series) == [some[0], sample(2, (None, 5.0), (None, None))]
+    assert list(series[1:]) == [series[1]]
+    assert series[-1] == series[1]
+    assert SampleSeries.of(series) is series
+    assert (list(SampleSeries.of([])), SampleSeries.of([]).after(day(1))) == ([], 0)
+    assert (series.after(day(0)), series.after(day(1)), series.after(day(9))) == (0, 1, 2)
+
+
+def test_distances_are_of_the_last_sessions_that_have_both_figures() -> None:
+    series = SampleSeries.of([*samples([9.0, 6.0, None, 4.0]), sample(5, (7.0, None))])
+    assert series.distances(0) == [4.0, 1.0, -1.0]
+    assert series.distances(0, 2) == [1.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("legs", "expected"),
+    [
+        (((6.0, 5.0), (3.0, 4.0)), True),
+        (((5.0, 5.0), (None, 4.0)), True),  # one is false, whatever the other
+        (((6.0, 5.0), (None, 4.0)), False),
+        (((None, 5.0), (3.0, None)), False),
+    ],
+)
+def test_a_session_answers_when_any_side_is_true_or_false(
+    legs: tuple[tuple[float, float], tuple[float, float]], expected: bool
+) -> None:
+    a_rule = rule("ratio > 5 and gauge 200 < 4%")
+    assert has_answer(a_rule, SampleSeries.of([sample(1, *legs)])).tolist() == [expected]
+
+
+def test_a_state_of_another_rule_is_not_swept() -> None:
+    a_rule = rule("ratio crosses 5")
+    series = SampleSeries.of(samples([4.0, 5.0]))
+    for change in ({"bands": ()}, {"bands": (0.0, 0.0)}):
+        with pytest.raises(ValueError, match="argument 2 is"):
+            evaluate_series(a_rule, msgspec.structs.replace(armed(a_rule), **change), series)
+    # none of these sides could turn, so that only their number tells
+    waiting = msgspec.structs.replace(armed(a_rule), sides=(Side(Status.FIRED),) * 3)
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        evaluate_series(a_rule, waiting, SampleSeries.of(samples([5.0, 5.0])))
+
+
+def test_samples_of_different_rules_are_no_series() -> None:
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        SampleSeries.of([sample(1, (4.0, 5.0), (1.0, 2.0)), sample(2, (4.0, 5.0))])
+    some = SampleSeries.of(samples([4.0, 5.0]))
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        SampleSeries(some.days, some.observed, some.thresholds * 2)[0]
+
+
+SESSIONS = pd.bdate_range("2020-01-01", periods=8)
+RATIO = pd.Series([1.0, 1.1, 1.0, 0.5, 1.0, 2.0, 1.0, 1.0], index=SESSIONS)
+
+
+def nth(position: int) -> dt.date:
+    session: dt.date = SESSIONS[position].date()
+    return session
+
+
+def test_the_move_is_measured_from_the_close_of_the_fire() -> None:
+    (outcome,) = outcomes([nth(2)], RATIO, nth(0), (1,))
+    assert (outcome.n, outcome.median, outcome.rose) == (1, -50.0, 0.0)
+
+
+def test_median_and_share_of_rises_are_over_all_fires() -> None:
+    # Moves over two sessions: from 1.0 to 1.0, from 1.0 to 1.0, from 0.5 to 2.0.
+    (outcome,) = outcomes([nth(0), nth(2), nth(3)], RATIO, nth(0), (2,))
+    assert (outcome.n, outcome.median) == (3, 0.0)
+    assert outcome.rose is not None
+    assert round(outcome.rose, 6) == round(100 / 3, 6)
+
+
+def test_half_a_percent_is_a_rise() -> None:
+    index = SESSIONS[:3]
+    (outcome,) = outcomes([nth(0), nth(1)], pd.Series([1.0, 1.005, 1.005], index=index), nth(0), (1,))
+    assert (outcome.n, outcome.rose) == (2, 50.0)
+
+
+def test_a_fire_too_near_the_end_is_not_counted() -> None:
+    assert outcomes([nth(6)], RATIO, nth(0), (2,)) == [Outcome(2, 0, None, None, 0.0)]
+
+
+def test_the_comparison_is_any_session_of_the_span_only() -> None:
+    # From session 3 on the moves over one session are +100, +100, -50, 0.
+    (outcome,) = outcomes([], RATIO, nth(3), (1,))
+    assert outcome == Outcome(1, 0, None, None, 50.0)
+
+
+def test_every_horizon_has_its_own_line() -> None:
+    assert [outcome.horizon for outcome in outcomes([nth(0)], RATIO, nth(0))] == [5, 20, 60]
+    assert [outcome.n for outcome in outcomes([nth(0)], RATIO, nth(0))] == [1, 0, 0]
+
+
+def test_every_example_is_timed_beside_its_metric() -> None:
+    times = list(timings(made_up_market(sessions=700), repeats=1))
+    assert [timing.rule.split()[0] for timing in times] == list(METRICS)
+    assert all(timing.metric > 0 and timing.ratio > 0 for timing in times)
+    assert any(timing.fires for timing in times)
+
+
+def test_the_whole_answer_is_timed_beside_the_metrics_chart() -> None:
+    (wait,) = waits(made_up_market(sessions=700), ["excess 3m > 5pp"], repeats=1)
+    assert wait.rule == "excess 3m > 5pp"
+    assert wait.chart > 0
+    assert wait.ratio == wait.backtest / wait.chart
+
+
+def test_twenty_years_are_evaluated_where_something_can_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated = []
+
+    def counted(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]:
+        evaluated.append(sample.session)
+        return step(rule, state, sample)
+
+    monkeypatch.setattr("bot.alerts.backtest.step", counted)
+    market = made_up_market()
+    parsed = parse_rule("ratio > sma 200", METRICS)
+    fires = frequency(parsed, Histories(market, METRICS).samples(parsed, None, market.sessions), 20)
+    assert fires.count > 20
+    assert fires.count <= len(evaluated) <= 2 * fires.count + 1

@@ -57,20 +57,15 @@ def market(
 
 
 def legs(text: str, values: Sequence[float]) -> list[ConditionValue]:
-    return [each.figures[0] for each in samples(rule(text), market(values), REGISTRY)]
+    return [bar.figures[0] for bar in samples(rule(text), market(values), REGISTRY)]
 
 
 def thresholds(text: str, values: Sequence[float]) -> list[float | None]:
     return [leg.threshold for leg in legs(text, values)]
 
 
-def test_an_amount_is_the_same_on_every_session() -> None:
-    assert legs("ratio > 5", [4.0, 6.0]) == [ConditionValue(4.0, 5.0), ConditionValue(6.0, 5.0)]
-
-
-def test_sessions_are_plain_dates_in_order() -> None:
-    found = samples(rule("ratio > 5"), market([1.0, 2.0]), REGISTRY)
-    assert found == [
+def test_samples_are_on_plain_dates_in_order() -> None:
+    assert samples(rule("ratio > 5"), market([1.0, 2.0]), REGISTRY) == [
         Sample(dt.date(2018, 1, 1), (ConditionValue(1.0, 5.0),)),
         Sample(dt.date(2018, 1, 2), (ConditionValue(2.0, 5.0),)),
     ]
@@ -165,24 +160,22 @@ def test_a_metric_without_any_history_is_awaited_beside_one_that_has_it(dtype: s
 def test_a_leg_that_is_not_stored_yet_is_awaited_for_five_sessions(stored: int, evaluated: int) -> None:
     ten = market([1.0] * 10, shares=[7.0] * stored)
     found = samples(rule("ratio > 5 and flow iwm 5d > $1"), ten, REGISTRY)
-    assert [each.figures[0].value for each in found] == [1.0] * evaluated
-    assert [each.figures[1].value for each in found] == [7.0] * stored + [None] * (evaluated - stored)
+    assert [bar.figures[0].value for bar in found] == [1.0] * evaluated
+    assert [bar.figures[1].value for bar in found] == [7.0] * stored + [None] * (evaluated - stored)
 
 
-def test_a_session_that_says_nothing_before_a_later_value_is_not_awaited() -> None:
-    assert legs("ratio > 5", [1.0, NAN, 3.0]) == [
-        ConditionValue(1.0, 5.0),
-        ConditionValue(None, 5.0),
-        ConditionValue(3.0, 5.0),
-    ]
-
-
-def test_a_session_that_says_nothing_at_the_end_is_awaited() -> None:
-    assert legs("ratio > 5", [1.0, 2.0, NAN]) == [ConditionValue(1.0, 5.0), ConditionValue(2.0, 5.0)]
-
-
-def test_a_value_without_a_threshold_yet_is_not_awaited() -> None:
-    assert legs("ratio > sma 3", [1.0, 2.0]) == [ConditionValue(1.0, None), ConditionValue(2.0, None)]
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("ratio > 5", [1.0, NAN, 3.0], [(1.0, 5.0), (None, 5.0), (3.0, 5.0)]),  # nothing, and a later value
+        ("ratio > 5", [1.0, 2.0, NAN], [(1.0, 5.0), (2.0, 5.0)]),  # nothing at the end: awaited
+        ("ratio > sma 3", [1.0, 2.0], [(1.0, None), (2.0, None)]),  # a value without a threshold yet
+    ],
+)
+def test_a_session_without_a_value_is_awaited_unless_a_later_one_has_it(
+    text: str, values: list[float], expected: list[tuple[float | None, float | None]]
+) -> None:
+    assert legs(text, values) == [ConditionValue(*figures) for figures in expected]
 
 
 @pytest.mark.parametrize(("later", "evaluated"), [(1, 3), (4, 3), (5, 9), (6, 10)])
@@ -193,20 +186,12 @@ def test_a_session_that_is_missing_altogether_is_awaited_for_five_sessions(
     gap = replace(whole, prices=whole.prices.drop(whole.prices.index[3]))
     found = samples(rule("ratio > 5"), gap, REGISTRY, sessions=sessions(50))
     assert len(found) == evaluated
-    assert [each.figures[0].value for each in found[:4]] == [0.0, 1.0, 2.0, None][:evaluated]
-
-
-def test_without_the_calendar_a_missing_session_is_not_noticed() -> None:
-    whole = market([0.0, 1.0, 2.0, 3.0])
-    gap = replace(whole, prices=whole.prices.drop(whole.prices.index[2]))
-    assert len(samples(rule("ratio > 5"), gap, REGISTRY)) == 3
+    assert [bar.figures[0].value for bar in found[:4]] == [0.0, 1.0, 2.0, None][:evaluated]
 
 
 def test_the_calendar_adds_no_session_before_the_data() -> None:
-    found = samples(
-        rule("ratio > 5"), market([1.0]), REGISTRY, sessions=pd.bdate_range("2017-01-02", periods=300)
-    )
-    assert len(found) == 1
+    early = pd.bdate_range("2017-01-02", periods=300)
+    assert len(samples(rule("ratio > 5"), market([1.0]), REGISTRY, sessions=early)) == 1
 
 
 def test_a_history_is_computed_once_for_all_rules() -> None:
@@ -230,11 +215,8 @@ def test_sessions_are_those_that_were_asked_with() -> None:
     whole = market([0.0, 1.0, 2.0, 3.0])
     histories = Histories(replace(whole, prices=whole.prices.drop(whole.prices.index[2])), REGISTRY)
     a_rule = rule("ratio > 5")
-    assert [len(histories.samples(a_rule, sessions=known)) for known in (None, sessions(50), None)] == [
-        3,
-        2,
-        3,
-    ]
+    lengths = [len(histories.samples(a_rule, sessions=known)) for known in (None, sessions(50), None)]
+    assert lengths == [3, 2, 3]  # without the calendar the missing session is not noticed
 
 
 def test_each_rule_waits_for_its_own_inputs() -> None:

@@ -97,7 +97,6 @@ def test_momentum_leaves_the_last_month_out() -> None:
         assert history.iloc[t] == pytest.approx(100 * expected)
 
 
-@settings(max_examples=25)
 @given(SEEDS, st.integers(3, 90))
 def test_the_slope_is_that_of_a_straight_line_through_each_window(seed: int, n: int) -> None:
     r = walk(seed, 120)
@@ -159,7 +158,6 @@ def test_the_drawdown_is_zero_at_a_high() -> None:
     assert trend.drawdown(r).index.equals(r.index)
 
 
-@settings(max_examples=20)
 @given(SEEDS, st.integers(3, 40))
 def test_beta_and_correlation_are_those_of_daily_total_returns(seed: int, n: int) -> None:
     found = two(seed, 60)

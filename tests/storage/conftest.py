@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,10 +12,11 @@ from typing import TypeAlias
 
 import pytest
 import sqlite_utils
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver it chose
 
 from storage import db as database_module
 from storage.chat_store import ensure_chat
-from storage.db import Database, connect, create_file, open_database, transaction
+from storage.db import Database, open_database, transaction
 from storage.migrations import MIGRATIONS
 from tests.storage import kills
 
@@ -35,14 +37,27 @@ def database(path: Path) -> Iterator[Database]:
         yield opened
 
 
+def in_memory() -> sqlite_utils.Database:
+    """An empty database as connect() opens one, but in memory."""
+    conn = sqlite3.connect(":memory:", isolation_level=None)
+    conn.execute("PRAGMA foreign_keys=ON")
+    return sqlite_utils.Database(conn, strict=True, execute_plugins=False)
+
+
+@pytest.fixture(scope="session")
+def schema() -> Iterator[sqlite_utils.Database]:
+    with in_memory() as db:
+        MIGRATIONS.apply(db)
+        yield db
+
+
 @pytest.fixture
-def db(path: Path) -> Iterator[sqlite_utils.Database]:
+def db(schema: sqlite_utils.Database) -> Iterator[sqlite_utils.Database]:
     """What a storage function is given: a connection inside a transaction."""
-    create_file(path)
-    opened = connect(path, read_only=False)
-    with transaction(opened, "BEGIN IMMEDIATE"):
-        yield opened
-    opened.close()
+    with in_memory() as opened:
+        schema.conn.backup(opened.conn)
+        with transaction(opened, "BEGIN IMMEDIATE"):
+            yield opened
 
 
 @pytest.fixture
@@ -60,10 +75,10 @@ def chats(db: sqlite_utils.Database) -> None:
 
 
 @pytest.fixture(scope="module")
-def scratch() -> Iterator[sqlite_utils.Database]:
+def scratch(schema: sqlite_utils.Database) -> Iterator[sqlite_utils.Database]:
     """A database that the examples of a property share; each begins by emptying it."""
-    with sqlite_utils.Database(memory=True) as db:
-        MIGRATIONS.apply(db)
+    with in_memory() as db:
+        schema.conn.backup(db.conn)
         yield db
 
 
@@ -87,3 +102,8 @@ def spawn(path: Path) -> Iterator[Spawn]:
             return process
 
         yield start
+
+
+def refused(kind: type[Exception], message: str) -> pytest.RaisesExc[Exception]:
+    """Expects an error of this kind with exactly this message."""
+    return pytest.raises(kind, match=f"^{re.escape(message)}$")

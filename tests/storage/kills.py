@@ -105,7 +105,7 @@ def migrating(path: Path, older: Path, *, all_of_them: bool = True) -> Iterator[
     begin(path, older)
     migrate(path, steps)
     last = -steps.left
-    chosen = range(1, last + 1) if all_of_them else sorted({1, 2, *range(1, last, last // 6), last - 1, last})
+    chosen = range(1, last + 1) if all_of_them else sorted({1, 2, *range(1, last, last // 3), last - 1, last})
     for count in chosen:
         begin(path, older)
         if not killed(partial(migrate, path), count):

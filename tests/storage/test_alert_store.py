@@ -6,23 +6,37 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from storage import observations
 from storage.alert_store import (
+    ChatEvent,
+    EventDetail,
+    SplitChange,
     StoredAlert,
     StoredState,
     active_alerts,
     add_alert,
+    add_event,
     alerts_of,
+    assign_message,
     clear_states,
     current_state,
+    deferral_and_message,
     deferred_events,
     expiring_alerts,
+    fires_since,
     get_alert,
     last_evaluated_sessions,
     list_events,
+    mark_all_splits_seen,
     mark_expiry_announced,
+    mark_splits_seen,
+    new_split_changes,
+    next_revision,
     recently_ended,
     replace_rule,
+    revisable_events,
     save_state,
+    set_deferral,
     set_expiry,
     set_life,
     set_snooze,
@@ -32,13 +46,43 @@ from storage.alert_store import (
 )
 from storage.chat_store import deactivate, reactivate
 from storage.db import Refused
-from tests.storage.alert_rows import AT_NOON, AT_ONE, NOON, ONE, event, new
+from storage.rows import Split
 
 if TYPE_CHECKING:
     import sqlite_utils
 
 
 pytestmark = pytest.mark.usefixtures("chats")
+
+NOON, ONE = "2020-12-11T12:00:00Z", "2020-12-11T13:00:00Z"
+AT_NOON, AT_ONE = dt.datetime(2020, 12, 11, 12, tzinfo=dt.UTC), dt.datetime(2020, 12, 11, 13, tzinfo=dt.UTC)
+
+
+def new(db: sqlite_utils.Database, chat_id: int = 1, session: str | None = None) -> StoredAlert:
+    rule = "ratio > sma 200"
+    return add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json="{}", now=NOON, session=session)
+
+
+def event(
+    db: sqlite_utils.Database,
+    session: str,
+    transition: str = "fired",
+    alert_id: int = 1,
+    revision: int = 0,
+    deferred: str | None = None,
+) -> int | None:
+    return add_event(
+        db,
+        alert_id=alert_id,
+        session=session,
+        transition=transition,
+        now=ONE,
+        value=0.52,
+        threshold=0.51,
+        detail=EventDetail(source="CSV import"),
+        revision=revision,
+        deferred=deferred,
+    )
 
 
 def state(session: str, text: str) -> StoredState:
@@ -93,52 +137,45 @@ def test_an_alert_of_an_unknown_chat_is_refused(db: sqlite_utils.Database) -> No
         new(db, 9)
 
 
+def test_a_change_of_an_alert_that_does_not_exist_changes_nothing(db: sqlite_utils.Database) -> None:
+    assert not set_life(db, 99, "done")
+    assert not set_expiry(db, 99, None)
+    assert not set_snooze(db, 99, ONE)
+    assert not replace_rule(db, 99, rule="s", rule_json="{}")
+    assert not switch_off(db, 99)
+
+
 def test_ended_alerts_are_kept_and_not_listed(db: sqlite_utils.Database) -> None:
     for life in ("active", "paused", "expired", "done"):
         assert set_life(db, new(db).alert_id, life, f"is {life}")
     assert [row.number for row in alerts_of(db, 1)] == [1, 2]
     ended = [get_alert(db, 1, number) for number in (3, 4)]
     assert [alert.reason for alert in ended if alert] == ["is expired", "is done"]
-    assert [len(alerts_of(db, chat_id)) for chat_id in (1, 2)] == [2, 0]
-    assert not set_life(db, 99, "done")
+    assert alerts_of(db, 2) == []
 
 
-def test_evaluated_are_the_active_alerts_of_active_chats(db: sqlite_utils.Database) -> None:
-    one, two, three = new(db), new(db, 2), new(db)
-    set_life(db, three.alert_id, "paused")
-    assert [row.alert_id for row in active_alerts(db)] == [one.alert_id, two.alert_id]
+def test_the_active_alerts_of_active_chats_are_evaluated(db: sqlite_utils.Database) -> None:
+    first, second, third = new(db), new(db, 2), new(db)
+    save_state(db, first.alert_id, "2020-12-11", "fired")
+    save_state(db, first.alert_id, "2020-12-10", "armed")
+    assert last_evaluated_sessions(db) == {1: "2020-12-11", 2: None, 3: None}
+    set_life(db, third.alert_id, "paused")
+    assert active_alerts(db) == [first, second]
     deactivate(db, 2, "blocked")
-    assert [row.alert_id for row in active_alerts(db)] == [one.alert_id]
+    assert active_alerts(db) == [first]
+    assert last_evaluated_sessions(db) == {1: "2020-12-11"}
     reactivate(db, 2)
-    assert active_alerts(db)[1] == two
-
-
-def test_marks_tell_how_far_each_of_them_was_evaluated(db: sqlite_utils.Database) -> None:
-    one, two, three = new(db), new(db, 2), new(db)
-    save_state(db, one.alert_id, "2020-12-11", "fired")
-    save_state(db, one.alert_id, "2020-12-10", "armed")
-    assert last_evaluated_sessions(db) == {
-        one.alert_id: "2020-12-11",
-        two.alert_id: None,
-        three.alert_id: None,
-    }
-    set_life(db, three.alert_id, "paused")
-    deactivate(db, 2, "blocked")
-    assert last_evaluated_sessions(db) == {one.alert_id: "2020-12-11"}
-
-
-# Expiry, snooze and another rule
+    assert active_alerts(db) == [first, second]
 
 
 def test_alerts_that_end_by_a_date_come_soonest_first(db: sqlite_utils.Database) -> None:
-    for on in ("2021-12-11", "2021-12-10", "2021-12-12", None, "2021-12-01"):
-        set_expiry(db, new(db).alert_id, on)
+    for day in ("2021-12-11", "2021-12-10", "2021-12-12", None, "2021-12-01"):
+        set_expiry(db, new(db).alert_id, day)
     set_life(db, 1, "paused")
     set_life(db, 5, "done")
     set_expiry(db, new(db, 2).alert_id, "2021-12-01")
     deactivate(db, 2, "blocked")
     assert [(row.number, row.timezone) for row in expiring_alerts(db, "2021-12-11")] == [(2, None), (1, None)]
-    assert not set_expiry(db, 99, None)
 
 
 def test_an_expiry_is_announced_once_until_it_is_moved(db: sqlite_utils.Database) -> None:
@@ -155,99 +192,32 @@ def test_a_snooze_ends_at_an_instant_or_at_once(db: sqlite_utils.Database) -> No
     assert alerts_of(db, 1)[0].snoozed_until == AT_ONE
     set_snooze(db, 1, None)
     assert alerts_of(db, 1)[0].snoozed_until is None
-    assert not set_snooze(db, 99, ONE)
 
 
 def test_another_rule_keeps_number_history_and_expiry(db: sqlite_utils.Database) -> None:
-    row = add_alert(
-        db,
-        chat_id=1,
-        owner_id=5,
-        rule="r",
-        rule_json="{}",
-        now=NOON,
-        session="2020-12-10",
-        expires_on="2021-12-11",
-    )
+    new(db, session="2020-12-10")
+    set_expiry(db, 1, "2021-12-11")
+    (before,) = alerts_of(db, 1)
     event(db, "2020-12-11")
     assert replace_rule(db, 1, rule="s", rule_json='{"s": 1}')
-    assert get_alert(db, 1, 1) == replace(row, rule="s", rule_json='{"s": 1}')
+    assert get_alert(db, 1, 1) == replace(before, rule="s", rule_json='{"s": 1}')
     assert len(list_events(db, alert_id=1)) == 1
     replace_rule(db, 1, rule="t", rule_json="{}", session="2020-12-11")
-    again = alerts_of(db, 1)[0]
-    assert (str(again.level_session), str(again.created_session)) == ("2020-12-11", "2020-12-10")
-    assert not replace_rule(db, 99, rule="s", rule_json="{}")
+    after = alerts_of(db, 1)[0]
+    assert (str(after.level_session), str(after.created_session)) == ("2020-12-11", "2020-12-10")
 
 
-def test_what_an_alert_held_is_not_told_once_it_is_switched_off(db: sqlite_utils.Database) -> None:
-    new(db)
-    new(db)
+def test_deferred_events_of_an_alert_are_dropped_once_it_is_switched_off(db: sqlite_utils.Database) -> None:
     for alert_id in (1, 2):
+        new(db)
         event(db, "2020-12-11", alert_id=alert_id, deferred="snooze")
     assert switch_off(db, 1)
     assert [row.alert_id for row in deferred_events(db)] == [2]
     alerts = [get_alert(db, 1, number) for number in (1, 2)]
     assert [(row.life, row.reason) for row in alerts if row] == [("done", "switched off"), ("active", "")]
-    assert not switch_off(db, 99)
 
 
-# States
-
-
-def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Database) -> None:
-    new(db)
-    assert current_state(db, 1) is None
-    save_state(db, 1, "2020-12-10", "armed")
-    save_state(db, 1, "2020-12-11", "fired")
-    save_state(db, 1, "2020-12-09", "earlier")
-    assert current_state(db, 1) == state("2020-12-11", "fired")
-    assert state_before(db, 1, "2020-12-11") == state("2020-12-10", "armed")
-    assert state_before(db, 1, "2020-12-09") is None
-
-
-def test_a_state_is_replaced_when_its_session_is_evaluated_again(db: sqlite_utils.Database) -> None:
-    new(db)
-    save_state(db, 1, "2020-12-11", "fired")
-    save_state(db, 1, "2020-12-11", "armed")
-    assert current_state(db, 1) == state("2020-12-11", "armed")
-
-
-def test_the_states_before_the_last_ten_sessions_are_kept(db: sqlite_utils.Database) -> None:
-    new(db)
-    new(db)
-    save_state(db, 2, "2020-12-01", "another's")
-    days = [f"2020-12-{day:02}" for day in range(1, 15)]
-    for day in days:
-        save_state(db, 1, day, f"after {day}")
-    kept = [row["session"] for row in db.table("alert_states").rows_where("alert_id = 1")]
-    assert kept == days[-11:]
-    for day, before in zip(days[-10:], days[-11:-1], strict=True):
-        assert state_before(db, 1, day) == state(before, f"after {before}")
-    assert state_before(db, 1, days[-11]) is None
-    assert current_state(db, 2) == state("2020-12-01", "another's")
-
-
-def test_an_alert_starts_afresh_without_its_states(db: sqlite_utils.Database) -> None:
-    new(db)
-    new(db)
-    save_state(db, 1, "2020-12-11", "fired")
-    save_state(db, 2, "2020-12-11", "armed")
-    clear_states(db, 1)
-    assert current_state(db, 1) is None
-    assert current_state(db, 2) is not None
-
-
-def test_the_kept_states_come_oldest_first(db: sqlite_utils.Database) -> None:
-    new(db)
-    save_state(db, 1, "2020-12-11", "later")
-    save_state(db, 1, "2020-12-10", "before")
-    assert stored_states(db, 1) == ["before", "later"]
-
-
-# Ended
-
-
-def test_alerts_that_ended_lately_are_those_that_told_something(db: sqlite_utils.Database) -> None:
+def test_alerts_that_ended_lately_are_those_with_an_event(db: sqlite_utils.Database) -> None:
     for number, life in enumerate(("active", "done", "done", "expired", "paused"), start=1):
         new(db)
         event(db, "2020-12-01" if number == 3 else "2020-12-11", alert_id=number)
@@ -257,3 +227,252 @@ def test_alerts_that_ended_lately_are_those_that_told_something(db: sqlite_utils
     assert [row.alert_id for row in recently_ended(db, "2020-12-10")] == [4, 5]
     deactivate(db, 1, "blocked")
     assert recently_ended(db, "2020-12-10") == []
+
+
+# States
+
+
+def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Database) -> None:
+    new(db)
+    assert current_state(db, 1) is None
+    save_state(db, 1, "2020-12-10", "armed")
+    save_state(db, 1, "2020-12-11", "confirming")
+    save_state(db, 1, "2020-12-09", "earlier")
+    save_state(db, 1, "2020-12-11", "fired")  # evaluated again
+    assert current_state(db, 1) == state("2020-12-11", "fired")
+    assert state_before(db, 1, "2020-12-11") == state("2020-12-10", "armed")
+    assert state_before(db, 1, "2020-12-09") is None
+    assert stored_states(db, 1) == ["earlier", "armed", "fired"]
+
+
+def test_the_states_before_the_last_ten_sessions_are_kept(db: sqlite_utils.Database) -> None:
+    new(db)
+    new(db)
+    save_state(db, 2, "2020-12-01", "another's")
+    days = [f"2020-12-{day:02}" for day in range(1, 15)]
+    for day in days:
+        save_state(db, 1, day, f"after {day}")
+    assert stored_states(db, 1) == [f"after {day}" for day in days[-11:]]
+    assert state_before(db, 1, days[-10]) == state(days[-11], f"after {days[-11]}")
+    assert state_before(db, 1, days[-11]) is None
+    clear_states(db, 1)
+    assert current_state(db, 1) is None
+    assert current_state(db, 2) == state("2020-12-01", "another's")
+
+
+# Events
+
+
+def test_an_event_is_stored_once_per_revision(db: sqlite_utils.Database) -> None:
+    new(db)
+    assert event(db, "2020-12-11") == 1
+    assert event(db, "2020-12-11") is None
+    assert event(db, "2020-12-11", revision=1) == 2
+    assert event(db, "2020-12-11", "re-armed") == 3
+    assert event(db, "2020-12-12") == 4
+
+
+def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
+    new(db)
+    event(db, "2020-12-11")
+    assert list_events(db, alert_id=1) == [
+        ChatEvent(
+            event_id=1,
+            alert_id=1,
+            session=dt.date(2020, 12, 11),
+            transition="fired",
+            revision=0,
+            value=0.52,
+            threshold=0.51,
+            detail=EventDetail(source="CSV import"),
+            created_at=AT_ONE,
+            deferred=None,
+            message=None,
+            number=1,
+            rule="ratio > sma 200",
+            chat_id=1,
+        )
+    ]
+
+
+def test_events_of_an_alert_or_a_chat_come_newest_first(db: sqlite_utils.Database) -> None:
+    for chat_id in (1, 1, 2):
+        new(db, chat_id)
+    for alert_id, session in ((1, "2020-12-10"), (2, "2020-12-11"), (3, "2020-12-11"), (1, "2020-12-09")):
+        event(db, session, alert_id=alert_id)
+    assert [row.event_id for row in list_events(db, alert_id=1)] == [1, 4]
+    assert [row.event_id for row in list_events(db, chat_id=1)] == [2, 1, 4]
+    assert [row.event_id for row in list_events(db, chat_id=1, limit=1)] == [2]
+
+
+def test_fires_are_counted_by_session(db: sqlite_utils.Database) -> None:
+    new(db)
+    for session in ("2020-12-09", "2020-12-10", "2020-12-11"):
+        event(db, session)
+    event(db, "2020-12-11", revision=1)
+    event(db, "2020-12-12", "re-armed")
+    assert fires_since(db, 1, "2020-12-10") == 2
+    assert fires_since(db, 2, "2020-12-10") == 0
+    assert fires_since(db, 1, "2020-12-09", until="2020-12-10") == 2
+
+
+def test_a_fire_that_was_withdrawn_does_not_count_unless_it_came_back(db: sqlite_utils.Database) -> None:
+    new(db)
+    event(db, "2020-12-11")
+    event(db, "2020-12-11", "withdrawn", revision=1)
+    assert fires_since(db, 1, "2020-12-10") == 0
+    event(db, "2020-12-11", revision=2)
+    assert fires_since(db, 1, "2020-12-10") == 1
+
+
+def test_events_since_the_oldest_state_come_as_they_were_stored(db: sqlite_utils.Database) -> None:
+    new(db)
+    for session in ("2020-12-11", "2020-12-09", "2020-12-10"):
+        event(db, session)
+    assert revisable_events(db, 1) == []
+    save_state(db, 1, "2020-12-10", "{}")
+    assert [row.session.day for row in revisable_events(db, 1)] == [11, 10]
+    assert revisable_events(db, 1)[0].detail == EventDetail(source="CSV import")
+
+
+def test_a_revision_is_numbered_above_all_that_is_stored(db: sqlite_utils.Database) -> None:
+    new(db)
+    assert next_revision(db, 1) == 1
+    event(db, "2020-12-11", revision=3)
+    assert next_revision(db, 1) == 4
+
+
+def test_deferred_events_of_active_chats_wait_oldest_first(db: sqlite_utils.Database) -> None:
+    add_alert(db, chat_id=1, owner_id=5, rule="r", rule_json="{}", now=NOON, thread_id=7)
+    new(db, 2)
+    for session, deferred in (("2020-12-11", "snooze"), ("2020-12-10", "quiet"), ("2020-12-09", None)):
+        event(db, session, deferred=deferred)
+    event(db, "2020-12-09", alert_id=2, deferred="quiet")
+    deactivate(db, 2, "blocked")
+    first, second = deferred_events(db)
+    assert (str(first.session), first.deferred) == ("2020-12-10", "quiet")
+    assert (first.chat_id, first.number, first.rule, first.thread_id) == (1, 1, "r", 7)
+    assert (first.detail, first.snoozed_until) == (EventDetail(source="CSV import"), None)
+    assert (str(second.session), second.deferred) == ("2020-12-11", "snooze")
+    assert assign_message(db, [1, 2], 40) == 2
+    assert deferred_events(db) == []
+    assert deferral_and_message(db, 2) == (None, 40)
+
+
+def test_an_event_can_be_deferred_later(db: sqlite_utils.Database) -> None:
+    new(db)
+    event(db, "2020-12-11")
+    set_deferral(db, 1, "quiet")
+    assert deferral_and_message(db, 1) == ("quiet", None)
+    set_deferral(db, 1, None)
+    assert deferred_events(db) == []
+
+
+# Splits
+
+
+def alert(db: sqlite_utils.Database) -> int:
+    return new(db, session="2020-12-10").alert_id
+
+
+def split(
+    db: sqlite_utils.Database,
+    session: str = "2020-12-14",
+    ratio: float | None = 2.0,
+    *,
+    source: str = "yahoo",
+    ticker: str = "IWM",
+    at: str = "22:00:00",
+) -> None:
+    observed_at = f"{session}T{at}Z"
+    observations.add(db, Split, [Split(ticker, session, ratio)], source=source, observed_at=observed_at)
+
+
+def changes_by_alert(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
+    return {
+        alert_id: [(change.ticker, str(change.session), change.ratio) for change in changes]
+        for alert_id, changes in new_split_changes(db).items()
+    }
+
+
+def test_splits_after_an_alert_was_made_are_unseen_until_it_is_marked(db: sqlite_utils.Database) -> None:
+    first, second, third = alert(db), alert(db), alert(db)
+    assert changes_by_alert(db) == {}
+    split(db)
+    change = ("IWM", "2020-12-14", 2.0)
+    assert changes_by_alert(db) == {alert_id: [change] for alert_id in (first, second, third)}
+    mark_splits_seen(db, first)
+    assert set(changes_by_alert(db)) == {second, third}
+    mark_all_splits_seen(db, except_for=[third])
+    assert set(changes_by_alert(db)) == {third}
+    mark_all_splits_seen(db)
+    assert changes_by_alert(db) == {}
+
+
+def test_a_split_that_two_sources_report_is_one(db: sqlite_utils.Database) -> None:
+    alert_id = alert(db)
+    split(db)
+    split(db, source="csv")
+    split(db, ratio=4.0, ticker="SPY")
+    assert changes_by_alert(db) == {alert_id: [("IWM", "2020-12-14", 2.0), ("SPY", "2020-12-14", 4.0)]}
+    mark_all_splits_seen(db)
+    split(db, source="daily-csv")
+    assert changes_by_alert(db) == {}
+
+
+def test_a_split_of_old_that_is_imported_later_and_one_of_the_sample_change_no_level(
+    db: sqlite_utils.Database,
+) -> None:
+    alert(db)
+    new(db)
+    split(db, "2005-06-09")
+    split(db, "2020-12-10")
+    split(db, source="sample")
+    assert changes_by_alert(db) == {}
+
+
+def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.Database) -> None:
+    early = alert(db)
+    split(db)
+    alert(db)  # its Market was in the new shares already
+    assert set(changes_by_alert(db)) == {early}
+    replace_rule(db, early, rule="s", rule_json="{}")
+    assert set(changes_by_alert(db)) == {early}  # without a session its level is the one it had
+    replace_rule(db, early, rule="s", rule_json="{}", session="2020-12-14")
+    assert changes_by_alert(db) == {}
+
+
+def test_a_split_that_was_allowed_for_and_withdrawn_is_undone(db: sqlite_utils.Database) -> None:
+    alert_id = alert(db)
+    split(db)
+    mark_all_splits_seen(db)
+    split(db, ratio=None, at="23:00:00")
+    withdrawn = SplitChange("IWM", dt.date(2020, 12, 14), 2.0, withdrawn=True)
+    assert new_split_changes(db) == {alert_id: [withdrawn]}
+    assert withdrawn.factor == 0.5
+    mark_all_splits_seen(db)
+    assert new_split_changes(db) == {}
+
+
+def test_a_split_withdrawn_before_any_alert_allowed_for_it_changes_nothing(db: sqlite_utils.Database) -> None:
+    alert(db)
+    split(db)
+    split(db, ratio=None, at="23:00:00")
+    assert new_split_changes(db) == {}
+
+
+def test_a_split_that_another_source_still_reports_stays(db: sqlite_utils.Database) -> None:
+    alert(db)
+    split(db)
+    split(db, source="csv")
+    mark_all_splits_seen(db)
+    split(db, ratio=None, at="23:00:00")
+    assert new_split_changes(db) == {}
+
+
+def test_a_ratio_that_is_corrected_changes_the_levels_by_the_difference(db: sqlite_utils.Database) -> None:
+    alert_id = alert(db)
+    split(db)
+    mark_all_splits_seen(db)
+    split(db, ratio=3.0, at="23:00:00")
+    assert changes_by_alert(db) == {alert_id: [("IWM", "2020-12-14", 1.5)]}

@@ -1,21 +1,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import shutil
 import stat
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlite_utils
 
 from storage import backup as module
-from storage.backup import backup, row_counts
-from storage.db import Database, DatabaseBroken, DiskFault, StorageError, open_database
+from storage.backup import backup, integrity_check, restore, row_counts
+from storage.db import (
+    Database,
+    DatabaseBroken,
+    DatabaseBusy,
+    DatabaseMissing,
+    DiskFault,
+    StorageError,
+    open_database,
+)
 from storage.migrations import MIGRATIONS
 from storage.rows import get_meta, set_meta
+from tests.storage.conftest import refused
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -77,9 +91,7 @@ def test_a_copy_that_does_not_agree_replaces_nothing(
     target = tmp_path / "copy.sqlite3"
     target.write_text("old")
     monkeypatch.setattr(module, "integrity_check", lambda _: ["row 1 missing from index"])
-    with pytest.raises(
-        DatabaseBroken, match=r"^The backup does not agree with the database; nothing was kept\.$"
-    ):
+    with refused(DatabaseBroken, "The backup does not agree with the database; nothing was kept."):
         backup(filled.path, target)
     assert target.read_text() == "old"
     assert not (tmp_path / "copy.sqlite3.part").exists()
@@ -101,7 +113,7 @@ def test_a_database_in_use_is_never_overwritten(filled: Database, path: Path, tm
     with open_database(tmp_path / "other.sqlite3") as other:
         for target in (path, link, other.path):
             message = f"{target} is a database in use; name another file, e.g. bot-copy.db."
-            with pytest.raises(StorageError, match=f"^{re.escape(message)}$"):
+            with refused(StorageError, message):
                 backup(filled.path, target)
     assert filled.run_sync(lambda db: get_meta(db, "word")) == "kept"
 
@@ -126,10 +138,273 @@ def test_another_programs_database_is_not_copied(path: Path, tmp_path: Path) -> 
 
 
 def test_a_target_that_cannot_be_written_is_named(filled: Database, tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
     target = tmp_path / "folder"
-    with pytest.raises(
-        DiskFault, match=rf"^The backup {re.escape(str(target))} could not be written \(.+\)\.$"
-    ):
+    target.mkdir()
+    with refused(DiskFault, f"The backup {target} could not be written (Is a directory)."):
         backup(filled.path, target)
-    assert sorted(file.name for file in tmp_path.iterdir() if "part" in file.name) == []
+    assert not (tmp_path / "folder.part").exists()
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def copy(database: Database, tmp_path: Path) -> Path:
+    """A backup that says "old"; the database has gone on to "new"."""
+    database.run_sync(lambda db: set_meta(db, "word", "old"))
+    backup(database.path, tmp_path / "copy.sqlite3")
+    database.run_sync(lambda db: set_meta(db, "word", "new"))
+    database.close()
+    return tmp_path / "copy.sqlite3"
+
+
+@pytest.fixture
+def aside(tmp_path: Path) -> Path:
+    return tmp_path / "aside.sqlite3"
+
+
+def nothing(db: sqlite_utils.Database) -> None:
+    assert db.conn.in_transaction
+
+
+def word(path: Path) -> str | None:
+    with open_database(path) as opened:
+        assert opened.run_plain_sync(integrity_check) == []
+        return opened.run_sync(lambda db: get_meta(db, "word"))
+
+
+def files(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+def test_the_backup_takes_the_databases_place_which_is_kept(path: Path, copy: Path, aside: Path) -> None:
+    before = copy.read_bytes()
+    restore(copy, path, aside, nothing)
+    assert (word(path), word(aside)) == ("old", "new")
+    assert copy.read_bytes() == before
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert files(path.parent) == {"bot.sqlite3", "aside.sqlite3", "copy.sqlite3"}
+
+
+def test_where_there_is_no_database_the_backup_becomes_it(tmp_path: Path, copy: Path) -> None:
+    path, aside = tmp_path / "new" / "bot.sqlite3", tmp_path / "new" / "aside.sqlite3"
+    restore(copy, path, aside, nothing)
+    assert word(path) == "old"
+    assert files(path.parent) == {"bot.sqlite3"}
+
+
+def test_what_settles_the_backup_runs_in_a_transaction_of_it(path: Path, copy: Path, aside: Path) -> None:
+    def settle(db: sqlite_utils.Database) -> str | None:
+        before = get_meta(db, "word")
+        set_meta(db, "word", "settled")
+        return before
+
+    assert restore(copy, path, aside, settle) == "old"
+    assert word(path) == "settled"
+
+
+def test_what_fails_while_it_settles_leaves_all_as_it_was(path: Path, copy: Path, aside: Path) -> None:
+    def settle(db: sqlite_utils.Database) -> None:
+        set_meta(db, "word", "settled")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        restore(copy, path, aside, settle)
+    assert word(path) == "new"
+    assert files(path.parent) == {"bot.sqlite3", "copy.sqlite3"}
+
+
+def test_what_stood_in_the_log_of_the_replaced_database_is_kept_with_it(
+    path: Path, copy: Path, aside: Path
+) -> None:
+    killed(path, "last")
+    assert Path(f"{path}-wal").stat().st_size > 0
+    restore(copy, path, aside, nothing)
+    assert (word(path), word(aside)) == ("old", "last")
+
+
+def test_what_stands_in_the_log_of_the_backup_counts(path: Path, copy: Path, aside: Path) -> None:
+    killed(copy, "later")
+    assert Path(f"{copy}-wal").stat().st_size > 0
+    restore(copy, path, aside, nothing)
+    assert word(path) == "later"
+
+
+def killed(path: Path, word: str) -> None:
+    """Write a word into a database, and leave it as a process does that dies without closing it."""
+    with open_database(path) as opened:
+        opened.run_sync(lambda db: set_meta(db, "word", word))
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{path}{suffix}", f"{path}{suffix}.left")
+    for suffix in ("", "-wal"):
+        Path(f"{path}{suffix}.left").replace(f"{path}{suffix}")
+
+
+def test_a_damaged_database_goes_aside_as_it_is(path: Path, copy: Path, aside: Path) -> None:
+    path.write_bytes(b"rubbish" * 1000)
+    Path(f"{path}-wal").write_bytes(b"more rubbish")
+    restore(copy, path, aside, nothing)
+    assert word(path) == "old"
+    assert aside.read_bytes() == b"rubbish" * 1000
+    assert Path(f"{aside}-wal").read_bytes() == b"more rubbish"
+
+
+def test_the_log_of_a_damaged_database_is_not_read_into_the_new_one(
+    path: Path, copy: Path, aside: Path
+) -> None:
+    killed(path, "last")
+    content = path.read_bytes()
+    path.write_bytes(b"rubbish." * 12 + content[96:])
+    restore(copy, path, aside, nothing)
+    assert word(path) == "old"
+    assert Path(f"{aside}-wal").stat().st_size > 0
+
+
+def test_a_file_system_without_links_gets_a_copy(
+    path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.link", refuse)
+    restore(copy, path, aside, nothing)
+    assert (word(path), word(aside)) == ("old", "new")
+
+
+def test_nothing_that_is_kept_is_overwritten(path: Path, copy: Path, aside: Path) -> None:
+    aside.write_text("mine")
+    with refused(DiskFault, f"{path} could not be replaced (File exists)."):
+        restore(copy, path, aside, nothing)
+    assert word(path) == "new"
+    assert aside.read_text() == "mine"
+
+
+def test_a_database_that_another_program_has_open_is_not_replaced(
+    path: Path, copy: Path, aside: Path
+) -> None:
+    message = f"Another program has {path} open; end it first, e.g. an import or a replication."
+    with open_database(path) as other:
+        with refused(DatabaseBusy, message):
+            restore(copy, path, aside, nothing)
+        other.run_sync(lambda db: set_meta(db, "word", "theirs"))
+    assert word(path) == "theirs"
+    assert files(path.parent) == {"bot.sqlite3", "copy.sqlite3"}
+
+
+def newer(copy: Path) -> None:
+    with sqlite_utils.Database(copy) as db:
+        db.table("_sqlite_migrations").insert(
+            {"migration_set": "storage", "name": "m999_later", "applied_at": ""}
+        )
+
+
+def foreign(copy: Path) -> None:
+    copy.unlink()
+    with sqlite_utils.Database(copy) as db:
+        db.table("photos").insert({"name": "x"})
+
+
+def damaged(copy: Path) -> None:
+    content = bytearray(copy.read_bytes())
+    content[4096 * 2 : 4096 * 3] = b"\x55" * 4096
+    copy.write_bytes(content)
+
+
+def orphaned(copy: Path) -> None:
+    with sqlite_utils.Database(copy) as db:
+        db.execute(
+            "INSERT INTO summaries (chat_id, kind, local_date, due_at) VALUES (7, 'daily', '2020-01-01', '')"
+        )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (newer, "{copy} was written by a newer version of this program (m999_later); update it."),
+        (foreign, "{copy} is a database of another program; name another backup."),
+        (
+            lambda copy: copy.write_text("Date,Close\n" * 200),
+            "{copy} is not sound, nothing was replaced: file is not a database; name another backup.",
+        ),
+        (lambda copy: copy.write_bytes(b""), "{copy} is empty; name a backup of this program."),
+        (
+            orphaned,
+            (
+                "{copy} is not sound, nothing was replaced: "
+                "Row 1 of summaries refers to a missing row of chats; name another backup."
+            ),
+        ),
+    ],
+)
+def test_a_file_that_is_no_sound_backup_is_refused_before_anything_happens(
+    path: Path, copy: Path, aside: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    spoil(copy)
+    with refused(DatabaseBroken, message.format(copy=copy)):
+        restore(copy, path, aside, nothing)
+    assert word(path) == "new"
+    assert files(path.parent) == {"bot.sqlite3", "copy.sqlite3"}
+
+
+def test_a_damaged_backup_is_refused(path: Path, copy: Path, aside: Path) -> None:
+    damaged(copy)
+    message = rf"^{re.escape(str(copy))} is not sound, nothing was replaced: [^\n*]+; name another backup\.$"
+    with pytest.raises(DatabaseBroken, match=message):
+        restore(copy, path, aside, nothing)
+    assert word(path) == "new"
+
+
+def test_what_is_missing_or_the_database_itself_is_refused(path: Path, copy: Path, aside: Path) -> None:
+    none = path.with_name("none.db")
+    with refused(DatabaseMissing, f"There is no backup {none}."):
+        restore(none, path, aside, nothing)
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    for file in (path, link):
+        with refused(StorageError, f"{file} is the database itself; name a backup."):
+            restore(file, path, aside, nothing)
+    assert copy.exists()
+    assert word(path) == "new"
+
+
+def test_a_backup_of_an_earlier_version_is_brought_up_to_date(
+    path: Path,
+    copy: Path,
+    aside: Path,
+    later_release: None,  # noqa: ARG001 - last: the copy is of the release before
+) -> None:
+    before = copy.read_bytes()
+    restore(copy, path, aside, nothing)
+    with open_database(path, read_only=True) as current:
+        assert current.run_sync(lambda db: get_meta(db, "word")) == "old"
+    assert copy.read_bytes() == before
+
+
+def test_an_unsound_backup_of_an_earlier_version_is_found_out_before_it_is_brought_up_to_date(
+    path: Path,
+    copy: Path,
+    aside: Path,
+    later_release: None,  # noqa: ARG001 - last: the copy is of the release before
+) -> None:
+    orphaned(copy)
+    with pytest.raises(DatabaseBroken, match=f"^{re.escape(str(copy))} is not sound, nothing was replaced: "):
+        restore(copy, path, aside, nothing)
+    assert word(path) == "new"
+
+
+def test_killed_at_any_step_there_is_the_old_database_or_the_new_one(path: Path, copy: Path) -> None:
+    child = [sys.executable, "-m", "tests.storage.kills", "restore", str(path), str(copy)]
+    done = subprocess.run(child, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 - our own code
+    words = [json.loads(line) for line in done.stdout.splitlines()]
+    assert words[-1] == "old"
+    assert len(words) > 3
+    assert words == sorted(words)  # "new" as long as nothing was swapped, "old" from then on
+
+
+def test_file_and_folder_are_synced(
+    path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(module, "_sync", synced.append)
+    restore(copy, path, aside, nothing)
+    assert synced == [path.with_name(f"{path.name}.restore"), path.parent]

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
+import shutil
 import stat
 import threading
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,17 +26,18 @@ from storage.db import (
     DiskFull,
     Refused,
     StorageError,
+    from_driver,
+    hold_lock,
+    is_locked,
     open_database,
 )
+from storage.migrations import NAMES
 from storage.observations import fingerprint
 from storage.rows import get_meta, set_meta
+from tests.storage.conftest import refused
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
-    from pathlib import Path
-
-    Spawn = Callable[[str], subprocess.Popen[str]]
+    from tests.storage.conftest import Spawn
 
 
 HALF_A_TRANSACTION = """
@@ -139,7 +145,7 @@ def test_no_other_connection_writes_between_reading_and_writing(
 
     def append(db: sqlite_utils.Database) -> None:
         word = read(db)
-        with pytest.raises(DatabaseBusy):
+        with refused(DatabaseBusy, f"Another process is writing to {path}; try again in a moment."):
             other.run_sync(partial(write, "theirs"))
         set_meta(db, "word", f"{word} and mine")
 
@@ -187,7 +193,7 @@ async def test_a_broken_constraint_is_our_own_error(database: Database, path: Pa
         )
 
     message = f"{path} refused a row: FOREIGN KEY constraint failed."
-    with pytest.raises(Refused, match=f"^{re.escape(message)}$"):
+    with refused(Refused, message):
         await database.run(orphan)
     assert await database.run(read) is None
 
@@ -199,7 +205,7 @@ async def test_a_full_disk_keeps_the_old_state_and_the_next_transaction_works(
     pages = await database.run_plain(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
     await database.run_plain(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall())
     message = f"The disk is full: {path} could not be written; free some room and try again."
-    with pytest.raises(DiskFull, match=f"^{re.escape(message)}$"):
+    with refused(DiskFull, message):
         await database.run(partial(write, "x" * 100_000))
     assert await database.run(read) == "old"
     await database.run(partial(write, "new"))
@@ -236,7 +242,7 @@ def test_reading_only_refuses_writes(database: Database, path: Path) -> None:
     message = f"{path} cannot be written: the file or its disk is read-only."
     with (
         open_database(path, read_only=True) as reader,
-        pytest.raises(DiskFault, match=f"^{re.escape(message)}$"),
+        refused(DiskFault, message),
     ):
         reader.run_sync(partial(write, "new"))
     assert database.run_sync(read) == "old"
@@ -257,7 +263,7 @@ def test_reading_only_sees_one_state_while_another_writes(database: Database, pa
 def test_reading_only_creates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "none" / "bot.sqlite3"
     message = f"There is no database at {path}; name another file, e.g. --db bot.db."
-    with pytest.raises(DatabaseMissing, match=f"^{re.escape(message)}$"):
+    with refused(DatabaseMissing, message):
         open_database(path, read_only=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -265,7 +271,7 @@ def test_reading_only_creates_nothing(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
     path.write_text("Date,Close\n" * 200)
     message = f"{path} is not a database of this program; name another file, e.g. --db bot.db."
-    with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
+    with refused(DatabaseBroken, message):
         open_database(path)
     assert path.read_text() == "Date,Close\n" * 200
 
@@ -275,7 +281,7 @@ def test_another_programs_database_is_left_as_it_is(path: Path) -> None:
         other.table("photos").insert({"name": "x"})
     before = path.read_bytes()
     message = f"{path} is a database of another program; name another file, e.g. --db bot.db."
-    with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
+    with refused(DatabaseBroken, message):
         open_database(path)
     assert path.read_bytes() == before
 
@@ -287,7 +293,7 @@ def test_a_newer_database_is_refused(database: Database, path: Path) -> None:
             {"migration_set": "storage", "name": "m999_later", "applied_at": ""}
         )
     message = f"{path} was written by a newer version of this program (m999_later); update it."
-    with pytest.raises(DatabaseBroken, match=f"^{re.escape(message)}$"):
+    with refused(DatabaseBroken, message):
         open_database(path)
 
 
@@ -332,31 +338,15 @@ def test_killed_in_the_middle_of_a_transaction_the_old_state_stays(database: Dat
     assert database.run_sync(read) == "mine"
 
 
-def test_another_process_in_a_transaction_is_waited_for_then_named(
-    path: Path, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+def test_whatever_another_connection_writes_changes_the_fingerprint_of_the_observations(
+    database: Database,
 ) -> None:
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0.01)
-    with open_database(path) as database:
-        database.run_sync(partial(write, "old"))
-        spawn(HALF_A_TRANSACTION)
-        message = f"Another process is writing to {path}; try again in a moment."
-        with pytest.raises(DatabaseBusy, match=f"^{re.escape(message)}$"):
-            database.run_sync(partial(write, "mine"))
-        assert database.run_plain_sync(read) == "old"
-
-
-def test_whatever_another_process_writes_changes_the_fingerprint_of_the_observations(
-    database: Database, spawn: Spawn
-) -> None:
-    database.run_sync(partial(write, "mine"))
     before = database.run_plain_sync(fingerprint)
-    database.run_sync(partial(write, "mine again"))
+    database.run_sync(partial(write, "mine"))
     assert database.run_plain_sync(fingerprint) == before
-    child = spawn(HALF_A_TRANSACTION)
-    child.communicate("")
-    assert child.returncode == 0
+    with open_database(database.path) as other:
+        other.run_sync(partial(write, "theirs"))
     assert database.run_plain_sync(fingerprint) != before
-    assert database.run_sync(read) == "new"
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -366,7 +356,7 @@ def test_an_open_file_that_lost_its_name_is_found_out(database: Database, path: 
     if replaced:
         path.write_bytes(b"")
     message = f"{path} was deleted or replaced while the bot had it open."
-    with pytest.raises(DatabaseMissing, match=f"^{re.escape(message)}$"):
+    with refused(DatabaseMissing, message):
         asyncio.run(database.check_path())
 
 
@@ -396,3 +386,223 @@ def test_a_damaged_file_is_found_out(path: Path) -> None:
         assert database.run_plain_sync(integrity_check) != []
         with pytest.raises(DatabaseBroken, match=rf"^{re.escape(str(path))} is damaged \(.+\); restore"):
             database.run_sync(read)
+
+
+def test_opening_again_migrates_nothing(path: Path) -> None:
+    def state(db: sqlite_utils.Database) -> tuple[str, list[dict[str, object]]]:
+        return db.schema, list(db.table("_sqlite_migrations").rows)
+
+    with open_database(path) as once:
+        before = once.run_plain_sync(state)
+    with open_database(path) as again:
+        assert again.run_plain_sync(state) == before
+    assert {row["name"] for row in before[1]} == NAMES
+
+
+@pytest.fixture
+def today(path: Path) -> Path:
+    """A database with a row in it."""
+    with open_database(path) as database:
+        database.run_sync(lambda db: set_meta(db, "word", "old"))
+    return path
+
+
+@pytest.fixture
+def older(today: Path, later_release: None) -> Path:  # noqa: ARG001 - made before the later release runs
+    return today
+
+
+def test_an_older_database_is_brought_up_to_date_with_its_rows(older: Path) -> None:
+    with open_database(older) as opened:
+        assert opened.run_sync(lambda db: get_meta(db, "word")) == "old"
+        assert opened.run_sync(lambda db: db.table("notes").count) == 0
+
+
+def test_an_older_database_is_not_opened_for_reading(older: Path) -> None:
+    message = f"{older} was written by an older version; start the bot on it once, then try again."
+    with refused(DatabaseBroken, message):
+        open_database(older, read_only=True)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_database_of_before_the_first_release_names_export_and_import(path: Path, read_only: bool) -> None:
+    with sqlite_utils.Database(path) as unreleased:
+        unreleased.table("bars").create({"id": int})
+        unreleased.table("_sqlite_migrations").insert_all(
+            {"migration_set": "storage", "name": name, "applied_at": ""}
+            for name in ("m001_observations", "m002_chats_and_alerts")
+        )
+    before = path.read_bytes()
+    message = (
+        f"{path} was written before the first release and cannot be brought up to date: save its data with "
+        "“export” of the version that wrote it, then read them into a new database with “import”."
+    )
+    with refused(DatabaseBroken, message):
+        open_database(path, read_only=read_only)
+    assert path.read_bytes() == before
+
+
+def test_a_migration_that_fails_leaves_the_old_schema(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: sqlite_utils.Database) -> list[str]:
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database_module, "broken_references", fail)
+        with pytest.raises(RuntimeError):
+            open_database(older)
+    with sqlite_utils.Database(older) as db:
+        assert "notes" not in db.table_names()
+    open_database(older).close()
+
+
+def test_a_migration_that_breaks_references_is_undone(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "broken_references", lambda _: ["Row 1 of a refers to nothing"])
+    message = f"{older} could not be brought up to date: Row 1 of a refers to nothing."
+    with refused(DatabaseBroken, message):
+        open_database(older)
+    with sqlite_utils.Database(older) as db:
+        assert "notes" not in db.table_names()
+
+
+HOLD = """
+import sys
+from storage.db import hold_lock
+with hold_lock(sys.argv[1]):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_turned_away_until_the_first_is_gone(path: Path, spawn: Spawn) -> None:
+    child = spawn(HOLD)
+    message = (
+        f"Another bot (process {child.pid}) is using {path}; stop it first, or name another file with --db."
+    )
+    with refused(DatabaseBusy, message), hold_lock(path):
+        pass
+    child.kill()
+    child.wait()
+    with hold_lock(path) as lock:
+        assert lock.read_text() == f"{os.getpid()}\n"
+
+
+def test_the_lock_is_free_again_after_its_block(path: Path) -> None:
+    with pytest.raises(RuntimeError), hold_lock(path):
+        raise RuntimeError
+    with hold_lock(path):
+        pass
+
+
+def test_it_is_held_against_the_same_process_too(path: Path) -> None:
+    with hold_lock(path), pytest.raises(DatabaseBusy), hold_lock(path):
+        pass
+
+
+def test_by_a_link_it_is_the_same_database_with_the_same_lock(path: Path, tmp_path: Path) -> None:
+    path.touch()
+    link = tmp_path / "elsewhere" / "link.sqlite3"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with hold_lock(link):
+        assert is_locked(path)
+        with pytest.raises(DatabaseBusy), hold_lock(path):
+            pass
+    assert [file.name for file in link.parent.iterdir()] == [link.name]
+
+
+def test_on_a_full_disk_it_is_held_without_a_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    message = f"Another bot is using {path}; stop it first, or name another file with --db."
+    with (
+        hold_lock(path),
+        refused(DatabaseBusy, message),
+        hold_lock(path),
+    ):
+        pass
+
+
+def test_the_folder_is_made_and_databases_do_not_share_a_lock(tmp_path: Path) -> None:
+    with hold_lock(tmp_path / "new" / "a.sqlite3") as one, hold_lock(tmp_path / "new" / "b.sqlite3") as other:
+        assert (one.name, other.name) == ("a.sqlite3.lock", "b.sqlite3.lock")
+
+
+def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lock = tmp_path / "file" / "a.sqlite3.lock"
+    with (
+        pytest.raises(DiskFault, match=rf"^The lock file {re.escape(str(lock))} cannot be written \(.+\)\.$"),
+        hold_lock(tmp_path / "file" / "a.sqlite3"),
+    ):
+        pass
+
+
+def test_a_link_in_the_place_of_the_lock_is_refused_and_what_it_names_is_untouched(path: Path) -> None:
+    target = path.with_name("precious")
+    target.write_text("kept")
+    lock = path.with_name(f"{path.name}.lock")
+    lock.symlink_to(target)
+    message = f"The lock file {lock} cannot be written (Too many levels of symbolic links)."
+    with refused(DiskFault, message), hold_lock(path):
+        pass
+    assert not is_locked(path)
+    assert target.read_text() == "kept"
+
+
+def test_asking_whether_it_is_held_takes_and_makes_nothing(path: Path) -> None:
+    assert not is_locked(path)
+    assert list(path.parent.iterdir()) == []
+    with hold_lock(path) as lock:
+        said = lock.read_text()
+        assert is_locked(path)
+        assert lock.read_text() == said
+    assert not is_locked(path)
+    with hold_lock(path):
+        pass
+
+
+def test_the_folder_that_a_lock_makes_is_its_owners_alone(tmp_path: Path) -> None:
+    with hold_lock(tmp_path / "new" / "bot.db") as lock:
+        assert stat.S_IMODE(lock.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+
+
+class DriverError(Exception):
+    """As the driver raises it."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__("disk I/O error")
+        self.sqlite_errorcode = code
+
+
+@pytest.mark.parametrize(
+    ("free", "kind", "said"),
+    [
+        (2**16, DiskFault, "The disk failed while reading or writing bot.db (disk I/O error)."),
+        (2**16 - 1, DiskFull, "The disk is full: bot.db could not be written; free some room and try again."),
+        (0, DiskFull, "The disk is full: bot.db could not be written; free some room and try again."),
+    ],
+)
+@pytest.mark.parametrize("code", [10, 10 | 19 << 8])
+def test_an_io_error_without_room_on_the_disk_is_a_full_disk(
+    code: int, free: int, kind: type[StorageError], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    error = from_driver(DriverError(code), Path("bot.db"))
+    assert (type(error), str(error)) == (kind, said)
+
+
+def test_a_disk_that_cannot_even_be_asked_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> None:
+        raise OSError
+
+    monkeypatch.setattr(shutil, "disk_usage", fail)
+    assert type(from_driver(DriverError(10), Path("bot.db"))) is DiskFault
+
+
+@pytest.mark.parametrize("code", [None, 99])
+def test_an_unknown_code_keeps_the_drivers_words(code: int | None) -> None:
+    error = from_driver(DriverError(code), Path("bot.db"))
+    assert (type(error), str(error)) == (StorageError, "bot.db could not be used: disk I/O error.")
