@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ROOT, Call
+from bot.cli import demo, main
+from tests.cli.conftest import ROOT
 
 # Each command line with its exit code when all is well. None of them uses the network.
 COMMANDS = {
@@ -19,7 +22,7 @@ COMMANDS = {
     "chta": 2,
     "run --db bot.db": 2,
     "chat --offline --db bot.db": 0,
-    "demo": 0,
+    "demo --now 2020-12-29T22:00Z": 0,
     "check --offline --db bot.db": 0,
     "refresh --config quiet.toml --db bot.db": 0,
     "import prices two.csv --ticker IWM --db bot.db": 0,
@@ -28,6 +31,7 @@ COMMANDS = {
     "backup copy.db --db bot.db": 0,
     "restore old.db --db bot.db": 0,
 }
+NAMES = ("stdin", "stdout", "stderr")
 STREAMS = {
     "no stdin": "<&-",
     "no stdout": ">&-",
@@ -37,9 +41,8 @@ STREAMS = {
     "both full": "</dev/null >/dev/full 2>&1",
     "read only": "</dev/null 1</dev/null",
     "no terminal": "</dev/null",
+    "no reader": "</dev/null | head -c 0; exit ${PIPESTATUS[0]}",
 }
-EVERY_STREAM = ("--help", "doctor --offline --db bot.db", "chat --offline --db bot.db")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 # Opens the database while the low descriptors are closed, then says whether they are the null device.
 DESCRIPTORS = """
 import os, sys
@@ -64,38 +67,70 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
         ["/bin/bash", "-c", line],
         capture_output=True,
         encoding="utf-8",
-        env=ENVIRONMENT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
         timeout=120,
     )
 
 
-def prepare(bot: Call) -> None:
-    Path("quiet.toml").write_text("[sources]\nyahoo = false\n")
-    Path("two.csv").write_text("Date,Close\n2020-10-05,150\n2020-10-06,151\n")
-    assert bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db").code == 0
-    assert bot("backup", "old.db", "--db", "bot.db").code == 0
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the commands read."""
+    folder = tmp_path_factory.mktemp("prepared")
+    database = ("--db", str(folder / "bot.db"))
+    (folder / "quiet.toml").write_text("[sources]\nyahoo = false\n")
+    (folder / "two.csv").write_text("Date,Close\n2020-10-05,150\n2020-10-06,151\n")
+    assert main(["import", "prices", str(folder / "two.csv"), "--ticker", "IWM", *database]) == 0
+    assert main(["backup", str(folder / "old.db"), *database]) == 0
+    return folder
 
 
+@pytest.mark.parametrize("is_full", [False, True], ids=["closed", "full"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_answers_in_one_sentence_or_none_whatever_its_streams(command: str, bot: Call) -> None:
-    prepare(bot)
-    program = f"{shlex.quote(sys.executable)} -m bot {command}"
-    for name in STREAMS if command in EVERY_STREAM else ("none", "full"):
-        done = shell(f"{program} {STREAMS[name]}")
+def test_a_command_answers_in_one_sentence_or_none_whatever_its_streams(
+    command: str,
+    is_full: bool,
+    prepared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shutil.copytree(prepared, ".", dirs_exist_ok=True)
+    monkeypatch.setattr(demo, "_QUESTIONS", ())
+    errors = io.StringIO()
+    full = open("/dev/full", "w", encoding="utf-8")  # noqa: PTH123, SIM115 - closed below
+    streams = (io.StringIO("/help\n"), full, errors) if is_full else (None, None, None)
+    for name, stream in zip(NAMES, streams, strict=True):
+        monkeypatch.setattr(sys, name, stream)
+        monkeypatch.setattr(sys, f"__{name}__", stream)
+    code, text = main(command.split()), errors.getvalue()
+    for stream in (full, *(getattr(sys, name) for name in NAMES)):
+        stream.close()
+    assert "Traceback" not in text
+    assert [record for record in caplog.records if record.exc_info] == []
+    if is_full and COMMANDS[command] == 0:
+        (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+        assert line.startswith("error: Standard output cannot be written (")
+        assert code == 1
+    else:
+        assert code == COMMANDS[command]
+
+
+@pytest.mark.parametrize(
+    ("command", "states"), [("--help", tuple(STREAMS)), ("chat --offline --db bot.db", ("none", "full"))]
+)
+def test_a_process_ends_in_one_sentence_or_none_whatever_its_streams(
+    command: str, states: tuple[str, ...]
+) -> None:
+    for state in states:
+        done = shell(f"{shlex.quote(sys.executable)} -m bot {command} {STREAMS[state]}")
         text = done.stdout + done.stderr
-        unwritable = ("full" in name or name == "read only") and COMMANDS[command] == 0
-        assert done.returncode == (1 if unwritable else COMMANDS[command]), (name, text)
-        assert "Traceback" not in text, name
-        assert "Exception ignored" not in text, name
-        if unwritable and name != "both full":
-            lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-            assert lines[0].startswith("error: Standard output cannot be written ("), name
-            assert len(lines) == 1, name
-    done = shell(f"{program} </dev/null | head -c 0; exit ${{PIPESTATUS[0]}}")
-    assert done.returncode in {1, COMMANDS[command]}
-    assert "Traceback" not in done.stderr
-    assert "Exception ignored" not in done.stderr
+        unwritable = state in {"full", "both full", "read only"}
+        assert done.returncode in ({0, 1} if state == "no reader" else {int(unwritable)}), (state, text)
+        assert "Traceback" not in text, state
+        assert "Exception ignored" not in text, state
+        if unwritable and state != "both full":
+            (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+            assert line.startswith("error: Standard output cannot be written ("), state
 
 
 def test_no_file_of_the_database_gets_a_low_descriptor() -> None:
