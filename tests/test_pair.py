@@ -26,7 +26,7 @@ from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES
 from bot.chat.commands import BY_NAME
 from bot.chat.dispatch import menu
-from bot.cli import main
+from bot.cli import demo, main
 from bot.errors import ConfigError
 from bot.messages import canvas
 from bot.pair import DEFAULT_PAIR, Fund, Pair
@@ -209,13 +209,13 @@ def questions() -> list[str]:
     of_metrics = [
         text
         for name, metric in metrics.items()
-        for text in (f"/help {name}", f"/chart {name}", f"/alert {metric.example}", name)
+        for text in (f"/help {name}", f"/chart {name}", f"/alert {metric.example}")
     ]
     backtests = [f"/backtest {metrics[name].example}" for name in ("ratio", "flow", "pe_premium")]
     others = (
         "/help metrics", "/alert ijr inflows 5d above $1bn", "/alert ivv outflows 1m over $2bn",
         "/alert ijr/ivv > 0.1", "/alert IVV P/E > 5", "/alert ijr > 5", "/alert nonsense > 5", "/alert",
-        "/compare ijr vs ivv 3y", "/compare QQQ", "/flow", "/nonsense", "ratio > 0.5", "/alerts", "/history",
+        "/compare ijr vs ivv 3y", "/compare QQQ", "/flow", "/nonsense", "ratio > 0.5", "ratio", "/alerts", "/history",
         "/chart flow ivv 20d", "/chart pe ivv", "/compare asof 1999-01-04", "/sectors", "/multiples",
         "/why 1y",
     )  # fmt: skip
@@ -366,9 +366,13 @@ def test_funds_known_by_their_ticker_alone_are_noted_by_doctor(line: CommandLine
         )
 
 
-def test_the_demo_is_on_the_sample_market_whatever_the_pair(line: CommandLine) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_the_demo_is_on_the_sample_market_whatever_the_pair(
+    line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_QUESTIONS", ("/compare asof 2020-12-13",))
     line.database = line.folder / "demo.db"
-    code, output = line.run("demo", "--out", line.folder / "pictures")
+    code, output = line.run("demo", "--out", line.folder / "pictures", "--now", "2020-12-29T22:00Z")
     assert code == 0, output
     assert "IWM and SPY · close of Fri 11 Dec 2020" in output
 
