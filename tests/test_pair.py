@@ -49,7 +49,7 @@ PAIR = Pair(Fund("IJR"), Fund("IVV"))
 TICKERS = {"small": "IJR", "large": "IVV"}
 DEFAULT_FUNDS = re.compile(r"(?<![a-z])(iwm|spy)(?![a-z])", re.IGNORECASE)
 XNYS = Sessions()
-HISTORY = XNYS.index[(XNYS.index >= "2016-06-01") & (XNYS.index <= "2020-12-11")]
+HISTORY = XNYS.index[(XNYS.index >= "2018-12-03") & (XNYS.index <= "2020-12-11")]
 MONDAY, TUESDAY = "2020-12-14", "2020-12-15"
 CLOSES = {"IJR": 90.0, "IVV": 366.0}
 PICTURE = (Path(__file__).parents[1] / "docs" / "compare.png").read_bytes()
@@ -99,7 +99,7 @@ class CommandLine:
         assert code == 0, output
 
     def import_all(self) -> None:
-        """Four years of everything that can be imported."""
+        """Two years of everything that can be imported."""
         days = [f"{day:%Y-%m-%d}" for day in HISTORY]
         for seed, ticker in enumerate(PAIR.tickers):
             prices = closes(ticker, seed)
