@@ -139,27 +139,20 @@ async def test_an_answer_of_telegram_is_waited_for_thirty_seconds(place: Place) 
     assert bot.application.bot.request.read_timeout == 30
 
 
-async def test_a_token_that_telegram_refuses_is_said_and_not_shown(place: Place) -> None:
-    place.configure(token=place.api.token.replace("AAF", "AAX"))
-    async with place.run() as bot:
-        code, said = await bot.ended()
-    assert (code, said) == (1, "error: Telegram refuses this token; ask @BotFather for a valid one.\n")
-
-
-async def test_every_problem_of_the_configuration_is_said_at_once(place: Place) -> None:
+async def test_every_problem_of_the_configuration_is_said_at_once(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
     token = place.folder / "token"
     token.write_text(place.api.token)
     token.chmod(0o644)
-    place.configure(
+    config = place.configure(
         telegram='token_file = "token"',
         access='mode = "all"',
         time='timezone = "Mars"',
         storage="databse = 3",
     )
-    async with place.run() as bot:
-        code, said = await bot.ended()
-    assert code == 2
-    assert said.splitlines() == [
+    assert main(["run", "--config", str(config)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
         "config: [access] mode: must be one of: allowlist, open",
         "config: [time] timezone: “Mars” is not a time zone name such as America/New_York",
         "config: [storage] databse: unknown key; did you mean database?",
@@ -168,16 +161,17 @@ async def test_every_problem_of_the_configuration_is_said_at_once(place: Place) 
     assert not place.database.exists()
 
 
-async def test_a_start_without_the_database_that_backups_are_of_names_the_newest(place: Place) -> None:
+async def test_a_start_without_the_database_that_backups_are_of_names_the_newest(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = place.folder / "backups"
-    await asyncio.to_thread(folder.mkdir)
+    folder.mkdir()
     for day in ("2026-11-19", "2026-11-20"):
-        await asyncio.to_thread((folder / f"bot-{day}.db").touch)
-    async with place.run() as bot:
-        assert (await place.answer("/about", "About")).text
-        code, said, _ = await bot.stopped()
-    assert code == 0
-    assert said.partition(" WARNING bot.cli.run: ")[2].splitlines()[0] == (
+        (folder / f"bot-{day}.db").touch()
+    monkeypatch.setattr(app, "run_bot", lambda _: "")
+    assert main(["run", "--config", str(place.folder / "config.toml")]) == 0
+    assert place.database.exists()
+    assert caplog.messages[0] == (
         f"there is no database at {place.database}; a new one is created, "
         f"“restore {folder / 'bot-2026-11-20.db'}” brings back the newest backup"
     )

@@ -215,9 +215,9 @@ def questions() -> list[str]:
     others = (
         "/help metrics", "/alert ijr inflows 5d above $1bn", "/alert ivv outflows 1m over $2bn",
         "/alert ijr/ivv > 0.1", "/alert IVV P/E > 5", "/alert ijr > 5", "/alert nonsense > 5", "/alert",
-        "/compare ijr vs ivv 3y", "/compare QQQ", "/flow", "/nonsense", "ratio > 0.5", "ratio", "/alerts", "/history",
+        "/compare ijr vs ivv 3y", "/compare QQQ", "/flow", "/nonsense", "ratio > 0.5", "/alerts", "/history",
         "/chart flow ivv 20d", "/chart pe ivv", "/compare asof 1999-01-04", "/sectors", "/multiples",
-        "/why 1y",
+        "/why 1y", "ratio",
     )  # fmt: skip
     return [*(f"/help {name}" for name in BY_NAME), *of_metrics, *backtests, *others]
 

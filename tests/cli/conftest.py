@@ -105,7 +105,7 @@ class Files:
     folder: Path
 
     def prices(self, ticker: str, until: str = "9999") -> Path:
-        """Daily prices up to a day."""
+        """Daily prices from 2019 up to a day."""
         return self._cut(f"{ticker}_daily", until)
 
     def facts(self, until: str = "9999") -> Path:
@@ -115,7 +115,7 @@ class Files:
     def _cut(self, name: str, until: str) -> Path:
         header, *lines = (self.folder / f"{name}.csv").read_text(encoding="utf-8").splitlines(keepends=True)
         cut = Path(f"{name}-{until}.csv").absolute()
-        cut.write_text(header + "".join(line for line in lines if line[:10] <= until), encoding="utf-8")
+        cut.write_text(header + "".join(line for line in lines if "2019" <= line[:10] <= until), encoding="utf-8")
         return cut
 
     def take_in(self, bot: Call, until: str = "9999", db: str = "bot.db") -> None:

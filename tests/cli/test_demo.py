@@ -359,8 +359,9 @@ def test_nothing_else_is_left_behind(played: tuple[Path, Result]) -> None:
 
 
 def test_at_a_terminal_the_demo_stays_open_on_the_whole_market(
-    terminal: Callable[[bytes], None], capsys: pytest.CaptureFixture[str]
+    terminal: Callable[[bytes], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(demo, "_QUESTIONS", ())
     terminal(b"/compare\n/alerts\n/quit\n")
     assert main(["demo", "--db", "kept.db", "--now", "2020-10-02T22:00Z"]) == 0
     _, typed = capsys.readouterr().out.split("The clock goes on to 13 Dec 2020.\n")

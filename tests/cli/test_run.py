@@ -179,10 +179,10 @@ def test_refresh_fills_the_database_and_answers_name_yahoo(
     days = [session.date() for session in sessions.index[sessions.index <= last][-300:]]
     with FakeYahoo(tmp_path) as yahoo:
         yahoo.add(sample_fund("IWM", days, 200.0), sample_fund("SPY", days, 500.0))
-        first = process("refresh", "--db", "bot.db", environment=yahoo.environment)
-        asked = yahoo.count("chart")
         for name, value in yahoo.environment.items():
             monkeypatch.setenv(name, value)
+        first = bot("refresh", "--db", "bot.db")
+        asked = yahoo.count("chart")
         forget(tmp_path / "cache")
         second = bot("refresh", "--db", "bot.db")
         assert yahoo.count("chart") > asked
@@ -246,23 +246,23 @@ def configure(folder: Path, api: FakeBotApi, token: str) -> Path:
     return config
 
 
-async def check_online(config: Path, *more: str) -> Result:
-    """The command in a process of its own, while the fake answers here."""
-    return await asyncio.to_thread(process, "check", "--config", config, "--now", FRIDAY, *more)
+async def check_online(bot: Call, config: Path, *more: str) -> Result:
+    """The command in a thread, while the fake answers here."""
+    return await asyncio.to_thread(bot, "check", "--config", config, "--now", FRIDAY, *more)
 
 
-async def test_waiting_messages_are_sent_and_not_again(tmp_path: Path) -> None:
+async def test_waiting_messages_are_sent_and_not_again(bot: Call, tmp_path: Path) -> None:
     queue(tmp_path / "bot.db")
     async with FakeBotApi() as api:
         api.chat(CHAT, "private")
         config = configure(tmp_path, api, api.token)
-        kept = await check_online(config, "--offline")
+        kept = await check_online(bot, config, "--offline")
         assert kept.out.splitlines()[-1] == "messages: 0 sent, 1 waiting for “run”"
-        sent = await check_online(config)
+        sent = await check_online(bot, config)
         assert (sent.code, sent.err) == (0, "")
         assert sent.out.splitlines()[-1] == "messages: 1 sent, 0 waiting"
         assert [message.text for message in api.messages(CHAT)] == ["Alert #1 fired"]
-        again = await check_online(config)
+        again = await check_online(bot, config)
         assert again.out.splitlines()[-1] == "messages: 0 sent, 0 waiting"
         assert len(api.messages(CHAT)) == 1
 
@@ -271,7 +271,8 @@ async def test_a_refused_token_is_said_and_the_message_waits(tmp_path: Path) -> 
     queue(tmp_path / "bot.db")
     async with FakeBotApi() as api:
         wrong = "1:" + "x" * 35
-        said = await check_online(configure(tmp_path, api, wrong))
+        config = configure(tmp_path, api, wrong)
+        said = await asyncio.to_thread(process, "check", "--config", config, "--now", FRIDAY)
         assert "Telegram refuses this token; ask @BotFather for a valid one." in said.out.splitlines()
         assert said.out.splitlines()[-1] == "messages: 0 sent, 1 waiting for “run”"
         assert wrong not in said.out + said.err
