@@ -115,7 +115,8 @@ class Files:
     def _cut(self, name: str, until: str) -> Path:
         header, *lines = (self.folder / f"{name}.csv").read_text(encoding="utf-8").splitlines(keepends=True)
         cut = Path(f"{name}-{until}.csv").absolute()
-        cut.write_text(header + "".join(line for line in lines if "2019" <= line[:10] <= until), encoding="utf-8")
+        rows = [line for line in lines if "2019" <= line[:10] <= until]
+        cut.write_text("".join([header, *rows]), encoding="utf-8")
         return cut
 
     def take_in(self, bot: Call, until: str = "9999", db: str = "bot.db") -> None:
