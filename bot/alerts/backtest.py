@@ -115,12 +115,12 @@ def evaluate_series(rule: Rule, state: State, series: SampleSeries) -> tuple[Sta
     events: list[Event] = []
     evaluation = _SeriesEvaluation(rule, state, series)
     while position < end and not state.done:
-        following = min(evaluation.following(state, position), end)
-        state = evaluation.passed(state, position, following)
-        if following < end:
-            state, event = step(rule, state, series[following])
+        turn = min(evaluation.first_turn(state, position), end)
+        state = evaluation.state_between(state, position, turn)
+        if turn < end:
+            state, event = step(rule, state, series[turn])
             events += [event] if event else []
-        position = following + 1
+        position = turn + 1
     return state, tuple(events)
 
 
@@ -135,7 +135,7 @@ class _SeriesEvaluation:
         self._answered = np.append(np.flatnonzero(answered), len(series))
         self._known = [_last_flagged(answered & series.known(index)) for index in range(len(series.observed))]
 
-    def following(self, state: State, position: int) -> int:
+    def first_turn(self, state: State, position: int) -> int:
         """The first position from `position` on that has to be evaluated, or the length."""
         first = min(
             int(turns.next[side.status][position])
@@ -147,7 +147,7 @@ class _SeriesEvaluation:
             first = min(first, int(self._answered[after_cooldown]))
         return first
 
-    def passed(self, state: State, begin: int, end: int) -> State:
+    def state_between(self, state: State, begin: int, end: int) -> State:
         """The state after the samples from `begin` up to before `end`, at which nothing turns."""
         if begin == end:
             return state

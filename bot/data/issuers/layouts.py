@@ -144,11 +144,11 @@ class SheetReader:
         """
         values: dict[str, float] = {}
         total, count, ended = 0.0, 0, bool(table.sheet)
-        for place, cells, note in table.rows():
-            if note and count:
+        for place, cells, is_note in table.rows():
+            if is_note and count:
                 ended = True
                 break
-            if note:
+            if is_note:
                 continue
             try:
                 weight = number(cells["weight"]) or 0.0
@@ -196,17 +196,17 @@ class SheetReader:
     def _dated(self, table: SheetTable, column: str) -> Iterator[tuple[str, str, Cells]]:
         """Place, session and cells of the rows of sessions."""
         ended = False
-        for place, cells, note in table.rows():
+        for place, cells, is_note in table.rows():
             if all(cell in MISSING for cell in cells.values()):
-                ended = ended or note
-                self.empty += not note
+                ended = ended or is_note
+                self.empty += not is_note
                 continue
             try:
                 day = date(cells[column])
                 if day > self._today:
                     raise BadCell(f"{day} is in the future")
             except BadCell as error:
-                if not (ended or note):
+                if not (ended or is_note):
                     self.bad.append(f"{place}: {error}")
                 continue
             if day in self._open:

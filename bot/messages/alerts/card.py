@@ -135,23 +135,23 @@ def rule_chart_answer(
 def card_buttons(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
     """All buttons of one alert. One that has ended can only be viewed and renewed."""
 
-    def does(label: str, action: str) -> Button:
+    def button(label: str, action: str) -> Button:
         return label, f"/alert {alert.number} {action}"
 
-    looks = (does(f"#{alert.number} Chart", "chart"), does("Why", "why"), does("History", "history"))
+    views = (button(f"#{alert.number} Chart", "chart"), button("Why", "why"), button("History", "history"))
     if alert.life.has_ended or alert.state.done:
-        return (looks, (does("Renew", "renew"),))
-    quiet = [does("Resume", "resume")]
+        return (views, (button("Renew", "renew"),))
+    pauses = [button("Resume", "resume")]
     if alert.is_paused_by_split:
-        quiet.insert(0, does("Rescale", "rescale"))
+        pauses.insert(0, button("Rescale", "rescale"))
     elif alert.life is Life.ACTIVE:
         is_snoozed = alert.snoozed_until is not None
-        first = does("End snooze", "snooze off") if is_snoozed else does("Snooze 1d", "snooze 1d")
-        quiet = [first, does("Snooze 1w", "snooze 1w"), does("Pause", "pause")]
-    changes = (does("Edit", "edit"), does("Test", "test"), does("Off", "off"))
+        first = button("End snooze", "snooze off") if is_snoozed else button("Snooze 1d", "snooze 1d")
+        pauses = [first, button("Snooze 1w", "snooze 1w"), button("Pause", "pause")]
+    changes = (button("Edit", "edit"), button("Test", "test"), button("Off", "off"))
     both_ways = any(condition.op == CROSSES for condition in alert.rule.conditions)
-    mirror = () if both_ways else ((does("Also tell me when it goes back", "back"),),)
-    return (looks, tuple(quiet), changes, *mirror)
+    mirror = () if both_ways else ((button("Also tell me when it goes back", "back"),),)
+    return (views, tuple(pauses), changes, *mirror)
 
 
 def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:

@@ -57,7 +57,7 @@ class Health:
 
     def sentence(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """All of it in one line."""
-        status, following = self.status, self.tried(zone, now)
+        status, following = self.status, self.next_try_phrase(zone, now)
         where = "" if following == _NOW else f" {zone_name(zone)}"
         parts = [
             f"last success {moment(status.last_success, zone)}" if status.last_success else "no success yet",
@@ -79,7 +79,7 @@ class Health:
         more = len(dropped) - _SESSIONS_SHOWN
         return f"{named} and {more} before" if more > 0 else named
 
-    def tried(self, zone: ZoneInfo, now: dt.datetime) -> str:
+    def next_try_phrase(self, zone: ZoneInfo, now: dt.datetime) -> str:
         """When it is tried next: an instant, or "now"."""
         return _NOW if self.next_try is None or self.next_try <= now else moment(self.next_try, zone)
 
@@ -261,7 +261,8 @@ def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
     groups: dict[str, list[str]] = {}
     for source in rows:
         if source.next_try is not None:
-            groups.setdefault(source.tried(report.zone, report.now), []).append(source.status.subject)
+            when = source.next_try_phrase(report.zone, report.now)
+            groups.setdefault(when, []).append(source.status.subject)
     if not groups:
         return ["Not asked: imported or switched off."]
     if len(groups) == 1:
