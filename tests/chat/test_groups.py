@@ -266,6 +266,15 @@ async def test_blocked_or_kicked_the_chat_sleeps_and_wakes_when_let_in_again(gro
     assert (await settings(group))[0] == [(1, "active")]
 
 
+async def test_a_group_of_which_only_some_are_let_in_wakes_too(with_alert: Path, tmp_path: Path) -> None:
+    async with talking(with_alert, tmp_path, mode="allowlist", users=frozenset({ADMIN})) as talk:
+        talk.api.last_update_id += 1_000
+        for change in (talk.api.block, talk.api.unblock):
+            change(GROUP)
+            await talk.answers()
+        assert [row["status"] for row in await talk.rows("chats")] == ["active"]
+
+
 async def test_a_group_that_was_rejected_is_not_woken_when_the_bot_is_added_again(group: Talk) -> None:
     def reject(db: sqlite_utils.Database) -> None:
         chat_store.decide_access(db, GROUP, "rejected", group.now, "Group")

@@ -161,6 +161,22 @@ async def test_a_snooze_that_is_lifted_tells_at_the_next_tick(desk: Desk) -> Non
     assert "Held back while this alert was snoozed; still true." in said
 
 
+async def test_a_snooze_tells_at_its_end_what_was_still_true_after_a_cooldown(desk: Desk) -> None:
+    await prepared(desk, f"{RULE} cooldown 3")
+    await work(desk, [0.65, 0.5, 0.65])
+    await snooze(desk, desk.now + dt.timedelta(days=7))
+    await work(desk, [0.66, 0.66], 3)
+    assert len(await desk.messages()) == 1
+    await snooze(desk, None)
+    await work(desk)
+    _, message = await desk.messages()
+    assert message.splitlines()[:3] == [
+        "Alert #1 is still true, since 21 Jan 2020 · close of Thu 23 Jan 2020",
+        f"{RULE} cooldown 3",
+        "Held back while this alert was snoozed; still true.",
+    ]
+
+
 async def test_a_snooze_that_ends_in_quiet_hours_waits_for_their_end(desk: Desk) -> None:
     await prepared(desk, RULE, quiet=UNTIL_MORNING)
     await snooze(desk, after_close(DAYS[0], 2))

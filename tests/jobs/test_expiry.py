@@ -78,6 +78,12 @@ async def test_an_alert_never_ends_unannounced(desk: Desk) -> None:
     assert await at(desk, "2021-02-09T12:00") == ["Alert #1 has ended: 8 Feb 2021 was its last day."]
 
 
+async def test_an_end_is_announced_on_the_last_day_too(desk: Desk) -> None:
+    await made(desk)
+    assert await at(desk, "2021-01-15T12:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
+    assert await at(desk, "2021-01-16T12:00") == ["Alert #1 has ended: 15 Jan 2021 was its last day."]
+
+
 async def test_an_alert_without_an_end_stays(desk: Desk) -> None:
     await made(desk, on=None)
     assert await at(desk, "2030-01-01T12:00") == []

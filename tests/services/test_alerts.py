@@ -290,6 +290,15 @@ async def test_a_fire_is_explained_from_what_was_recorded(level: Desk) -> None:
     assert count == 1
     events = await alert_views.history(caller(level), limit=10)
     assert [(event.number, event.transition) for event in events] == [(1, "fired")]
+
+
+async def test_what_was_still_true_after_a_cooldown_is_explained_as_a_fire_is(level: Desk) -> None:
+    await alerts.create(caller(level), "ratio > 0.6 rearm 0.55 cooldown 3")
+    await level.closes([0.65, 0.5, 0.65, 0.66, 0.66], "2020-01-16")
+    await level.evaluate()
+    _, fire, _ = await alert_views.show_with_last_fire(caller(level), 1)
+    assert fire is not None
+    assert (fire.event.kind, fire.event.session) == ("still", dt.date(2020, 1, 23))
     assert await alert_views.history(caller(level), limit=10, skip=1) == []
 
 
