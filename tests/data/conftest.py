@@ -12,6 +12,7 @@ import sqlite_utils
 from bot.data.yahoo import Yahoo
 from storage.db import open_database
 from storage.migrations import MIGRATIONS
+from tests.fakes.website import Website
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import Fund
 
@@ -72,6 +73,13 @@ def yahoo(fake: FakeYahoo, yahoo_cache: Path) -> Yahoo:
     del fake
     forget(yahoo_cache)
     return Yahoo(yahoo_cache, timeout=5)
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Website]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Website() as running:
+        yield running
 
 
 def forget(folder: Path) -> None:

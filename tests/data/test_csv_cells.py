@@ -40,9 +40,11 @@ def test_every_way_to_write_a_date_is_read(day: dt.date) -> None:
     for written in (
         day.isoformat(),
         f"{day.isoformat()} 00:00:00-05:00",
+        f"{day.isoformat()}T00:00:00Z",
         f"{month[:3]} {day.day:02}, {day.year}",
         f"{month} {day.day}, {day.year}",
         f"{day.day:02}-{month[:3].upper()}-{day.year}",
+        f"{day.day} {month[:3].lower()} {day.year}",
     ):
         assert csv_cells.date(written) == day
 

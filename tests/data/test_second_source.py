@@ -20,15 +20,16 @@ from bot.messages.pages.compare import compare_answer
 from storage import sources
 from storage.db import Database, open_database
 from tests.data.conftest import forget
-from tests.fakes.website import Website, page
+from tests.fakes.website import page
 from tests.fakes.yahoo_pages import sample_fund
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from bot.analytics.market import Market
     from bot.data.provider import Provider
+    from tests.fakes.website import Website
     from tests.fakes.yahoo import FakeYahoo
 
 
@@ -86,13 +87,6 @@ async def world(fake: FakeYahoo, yahoo_cache: Path, tmp_path: Path, site: Websit
     forget(yahoo_cache)
     async with open_database(tmp_path / "bot.db") as database:
         yield World(fake, site, database, yahoo_cache)
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Website]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Website() as running:
-        yield running
 
 
 BOTH = ["yahoo IWM prices", "yahoo SPY prices", "daily-csv IWM prices", "daily-csv SPY prices"]

@@ -3,14 +3,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
+from msgspec.structs import replace
 
-from bot.data.store import store, store_file
+from bot.analytics.sessions import Sessions
+from bot.data.provider import Observations, Ok, Partial
+from bot.data.store import store, store_file, withdrawals
 from storage import observations, sources
-from storage.rows import Distribution, Split
+from storage.rows import Bar, Distribution, Split
 from tests.data.imports import PRICES, read
 
 if TYPE_CHECKING:
+    import sqlite_utils
+
     from storage.db import Database
 
 
@@ -62,3 +68,137 @@ def test_a_corrected_file_withdraws_a_distribution(database: Database) -> None:
     assert amounts() == [0.115]
     database.run_sync(lambda db: store_file(db, right, observed_at="2021-01-03T00:00:00Z"))
     assert amounts() == [None]
+
+
+COMPLETED = Sessions().between(pd.Timestamp("2020-12-01"), pd.Timestamp("2020-12-11"))
+DAYS = [f"{day:%Y-%m-%d}" for day in COMPLETED]
+
+
+def paid(*days: str, ticker: str = "IWM") -> list[Distribution]:
+    return [Distribution(ticker, day, 0.5) for day in days]
+
+
+def bars(*days: str) -> list[Bar]:
+    return [Bar("IWM", day, 100.0) for day in days]
+
+
+def gone(db: sqlite_utils.Database, outcome: Ok | Partial, stored: str = "2020-12-04") -> list[str]:
+    """Ex-dates withdrawn by an answer of one source that told of a distribution before."""
+    observations.add(db, Distribution, paid(stored), source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    found = withdrawals(db, "yahoo", "IWM", outcome, COMPLETED)
+    assert found.keys() <= {"distributions"}
+    rows = found.get("distributions", [])
+    assert all(row == Distribution("IWM", row.session, None) for row in rows)
+    return [row.session for row in rows]
+
+
+def test_one_that_is_no_longer_listed_is_withdrawn(db: sqlite_utils.Database) -> None:
+    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": []})) == ["2020-12-04"]
+
+
+def test_one_that_was_given_another_date_is_withdrawn(db: sqlite_utils.Database) -> None:
+    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-07")})) == ["2020-12-04"]
+
+
+def test_one_that_is_listed_stays(db: sqlite_utils.Database) -> None:
+    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-04")})) == []
+
+
+@pytest.mark.parametrize("absent", ["2020-12-03", "2020-12-04", "2020-12-07"])
+def test_without_the_bars_around_it_nothing_is_withdrawn(absent: str, db: sqlite_utils.Database) -> None:
+    shown = bars(*(day for day in DAYS if day != absent))
+    assert gone(db, Partial({"bars": shown, "distributions": []}, (absent,))) == []
+
+
+def test_a_session_missing_elsewhere_is_no_hindrance(db: sqlite_utils.Database) -> None:
+    shown = bars(*(day for day in DAYS if day != "2020-12-10"))
+    assert gone(db, Partial({"bars": shown, "distributions": []}, ("2020-12-10",))) == ["2020-12-04"]
+
+
+def test_beside_one_that_cannot_be_dated_nothing_is_withdrawn(db: sqlite_utils.Database) -> None:
+    strange = ("a distribution dated 2020-12-05, which is no session",)
+    assert gone(db, Partial({"bars": bars(*DAYS), "distributions": []}, strange)) == []
+
+
+def test_an_answer_that_says_nothing_of_distributions_withdraws_none(db: sqlite_utils.Database) -> None:
+    assert gone(db, Ok({"bars": bars(*DAYS)})) == []
+
+
+def test_an_answer_without_most_of_them_has_lost_its_list(db: sqlite_utils.Database) -> None:
+    """Every total return of the past would change, because one page came without its events."""
+    rows = paid("2020-12-02", "2020-12-08")
+    observations.add(db, Distribution, rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": []})) == []
+    one = Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-02", "2020-12-08")})
+    assert gone(db, one) == ["2020-12-04"]
+
+
+@pytest.mark.parametrize("edge", [DAYS[0], DAYS[-1]])
+def test_at_the_ends_of_an_answer_nothing_is_withdrawn(edge: str, db: sqlite_utils.Database) -> None:
+    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": []}), edge) == []
+
+
+def test_another_sources_another_funds_and_withdrawn_ones_are_left(db: sqlite_utils.Database) -> None:
+    for source, rows in (
+        ("csv", paid("2020-12-04")),
+        ("yahoo", paid("2020-12-08", ticker="SPY")),
+        ("yahoo", [Distribution("IWM", "2020-12-08", None)]),
+    ):
+        observations.add(db, Distribution, rows, source=source, observed_at="2020-12-04T22:00:00Z")
+    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-04")})) == []
+
+
+@pytest.mark.parametrize(("stored", "expected"), [("2020-12-04", ["2020-12-04"]), ("2020-12-02", [])])
+def test_a_list_without_bars_is_whole_from_its_first_to_its_last(
+    stored: str, expected: list[str], db: sqlite_utils.Database
+) -> None:
+    outcome = Ok({"fund_facts": [], "distributions": paid("2020-12-03", "2020-12-09")})
+    assert gone(db, outcome, stored) == expected
+    assert withdrawals(db, "yahoo", "IWM", Ok({"distributions": []}), COMPLETED) == {}
+
+
+# Splits
+
+
+SPLIT = Split("IWM", "2020-12-04", 2.0)
+
+
+@pytest.fixture
+def split(db: sqlite_utils.Database) -> sqlite_utils.Database:
+    """A database in which the source has told of a split."""
+    observations.add(db, Split, [SPLIT], source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    return db
+
+
+def test_a_split_that_is_no_longer_listed_is_withdrawn(split: sqlite_utils.Database) -> None:
+    payload: Observations = {"bars": bars(*DAYS), "distributions": [], "splits": []}
+    gone = {"splits": [replace(SPLIT, ratio=None)]}
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == gone
+    assert withdrawals(split, "csv", "IWM", Ok(payload), COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "SPY", Ok(payload), COMPLETED) == {}
+    rows = gone["splits"]
+    observations.add(split, Split, rows, source="yahoo", observed_at="2020-12-05T22:00:00Z")
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Ok({"bars": bars(*DAYS), "splits": [SPLIT]}),
+        Ok({"bars": bars(*DAYS), "distributions": []}),
+        Ok({"bars": bars(*DAYS[:3]), "splits": []}),
+        Partial({"bars": bars(*DAYS), "splits": []}, ("a split dated 2020-12-05, which is no session",)),
+        Partial({"bars": bars(*(day for day in DAYS if day != "2020-12-07")), "splits": []}, ("2020-12-07",)),
+    ],
+)
+def test_a_split_is_withdrawn_with_the_same_caution(
+    split: sqlite_utils.Database, outcome: Ok | Partial
+) -> None:
+    assert withdrawals(split, "yahoo", "IWM", outcome, COMPLETED) == {}
+
+
+def test_an_answer_that_came_without_its_events_withdraws_no_split(split: sqlite_utils.Database) -> None:
+    rows = paid("2020-12-02", "2020-12-08")
+    observations.add(split, Distribution, rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
+    payload: Observations = {"bars": bars(*DAYS), "distributions": [], "splits": []}
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}

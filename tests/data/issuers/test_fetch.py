@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,7 +9,9 @@ import pytest
 from bot import __version__
 from bot.analytics.sessions import Sessions
 from bot.data.issuers import fetch as fetching
-from bot.data.issuers.fetch import IssuerFiles, fetch
+from bot.data.issuers.fetch import IssuerFiles, fetch, off_market, store_issuer
+from bot.data.issuers.import_file import read_issuer
+from bot.data.load import build_market, read_frames
 from bot.data.provider import (
     AccessRefused,
     Empty,
@@ -20,89 +20,33 @@ from bot.data.provider import (
     Observations,
     Ok,
     Partial,
-    RateLimited,
     Rejected,
     SchemaChanged,
 )
 from bot.data.refresh import refresh
+from bot.errors import ImportRejected
 from storage import observations, sources
 from storage.db import open_database
-from storage.rows import Bar, FundFacts
+from storage.observations import Written
+from storage.rows import Bar, Distribution, FundFacts, Observation, SectorWeight, moment
+from tests import shared_data
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml
+from tests.fakes.website import page, redirect
+from tests.funds import PAIR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from bot.data.refresh import FetchReport
+    from bot.data.store import FileContents
+    from storage.db import Database
+    from tests.fakes.website import Website
 
 
 COMPLETED = pd.bdate_range("2020-11-02", "2020-12-14")
 TODAY = dt.date(2020, 12, 15)
 BY_HAND = "download it in a browser and run: python -m bot import issuer FILE"
-
-
-class Site:
-    """An issuer's site on loopback: what each path answers is set by the test."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
-        self.agents: list[str] = []
-        self.release = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}{path}"
-
-    def gives(self, path: str, body: bytes, status: int = 200, **headers: str) -> str:
-        def answer(handler: BaseHTTPRequestHandler) -> None:
-            handler.send_response(status)
-            handler.send_header("Content-Type", "text/html")  # wrong for figures, and not to be believed
-            handler.send_header("Content-Length", headers.get("Length", str(len(body))))
-            for name, value in headers.items():
-                handler.send_header(name.replace("_", "-"), value)
-            handler.end_headers()
-            handler.wfile.write(body)
-
-        self.answers[path] = answer
-        return self.url(path)
-
-    def hangs(self, path: str) -> str:
-        def wait(_: BaseHTTPRequestHandler) -> None:
-            self.release.wait(10)
-
-        self.answers[path] = wait
-        return self.url(path)
-
-    def close(self) -> None:
-        self.release.set()
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                site.agents.append(self.headers["User-Agent"])
-                site.answers[self.path](self)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-                del format, args
-
-        return Handler
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    running = Site()
-    yield running
-    running.close()
 
 
 def files(**answers: bytes | FetchOutcome) -> IssuerFiles:
@@ -111,69 +55,18 @@ def files(**answers: bytes | FetchOutcome) -> IssuerFiles:
     return IssuerFiles(urls, lambda url: answers[url[-3:]], lambda: TODAY)
 
 
-def test_a_file_is_downloaded_through_redirects_under_our_own_name(site: Site) -> None:
+def test_a_file_is_downloaded_through_redirects_under_our_own_name(site: Website) -> None:
     whole = spreadsheetml(samples.FUND)
-    site.gives("/file", whole)
-    moved = site.gives("/old", b"", 302, Location="/file")
-    assert fetch(moved) == whole
+    site.pages = {"/old": redirect("/file"), "/file": page(whole, Content_Type="text/html")}
+    assert fetch(f"{site.address}/old") == whole
     assert site.agents == [f"small-versus-large-bot/{__version__}"] * 2
 
 
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (401, AccessRefused("HTTP 401")),
-        (403, AccessRefused("HTTP 403")),
-        (404, NetworkDown("there is nothing at its address (HTTP 404)")),
-        (429, RateLimited(None)),
-        (500, NetworkDown("the server is out of order (HTTP 500)")),
-        (503, NetworkDown("the server is out of order (HTTP 503)")),
-    ],
-)
-def test_each_refusal_of_the_site_is_told_apart(site: Site, status: int, outcome: FetchOutcome) -> None:
-    assert fetch(site.gives("/file", b"<html>", status)) == outcome
-
-
-def test_how_long_to_wait_is_heard(site: Site) -> None:
-    assert fetch(site.gives("/file", b"", 429, Retry_After="120")) == RateLimited(120.0)
-
-
-def test_an_answer_that_breaks_off_is_no_file(site: Site) -> None:
-    site.answers["/cut"] = cut_short
-    assert fetch(site.url("/cut")) == NetworkDown("the answer broke off")
-
-
-def cut_short(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(b"As Of")
-    handler.close_connection = True
-
-
-def test_a_site_that_does_not_answer_is_given_up(site: Site) -> None:
-    assert fetch(site.hangs("/never"), timeout=0.05) == NetworkDown("no answer in time")
-
-
-def test_a_site_that_answers_too_slowly_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 61.0])
-    monkeypatch.setattr("bot.data.csv_source.time.monotonic", lambda: next(times))
-    assert fetch(site.gives("/slow", b"x")) == NetworkDown("no answer in time")
-
-
-def test_a_site_that_is_not_there_is_down(site: Site) -> None:
-    site.close()
-    assert fetch(site.url("/file")) == NetworkDown("the connection failed")
-    assert fetch("http://127.0.0.1:port/") == NetworkDown("its address is not valid")
-
-
-def test_a_circle_of_redirects_and_a_file_too_large_are_refused(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    circle = site.gives("/a", b"", 302, Location="/a")
-    assert fetch(circle) == NetworkDown("it leads in a circle")
+def test_what_stops_a_download_is_its_outcome(site: Website, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "LARGEST", 1_000_000)
-    assert fetch(site.gives("/big", b"x" * 1_000_001)) == SchemaChanged("larger than 1 MB")
+    site.pages = {"/refused": page("<html>", "403 Forbidden"), "/big": page(b"x" * 1_000_001)}
+    assert fetch(f"{site.address}/refused") == AccessRefused("HTTP 403")
+    assert fetch(f"{site.address}/big") == SchemaChanged("larger than 1 MB")
 
 
 def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
@@ -248,11 +141,9 @@ def test_what_the_download_says_is_passed_on_and_only_what_has_an_address_is_ask
     assert (provider.name, provider.label, provider.serves) == ("issuer", "issuer file", ("fund",))
 
 
-async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Site, tmp_path: Path) -> None:
-    urls = {
-        "IWM": site.gives("/iwm", spreadsheetml(samples.FUND)),
-        "SPY": site.gives("/spy", b"<html>no</html>"),
-    }
+async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Website, tmp_path: Path) -> None:
+    site.pages = {"/IWM": page(spreadsheetml(samples.FUND)), "/SPY": page("<html>no</html>")}
+    urls = {ticker: f"{site.address}/{ticker}" for ticker in PAIR}
     now = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
     async with open_database(tmp_path / "bot.db") as database:
         reports = await refresh(database, [IssuerFiles(urls)], Sessions(), now)
@@ -348,14 +239,6 @@ async def test_a_fetched_file_of_another_fund_changes_nothing_and_says_why(tmp_p
     assert f"{row.rests_until:%Y-%m-%d %H:%M}" == "2020-12-12 03:30"
 
 
-async def test_a_fetched_file_without_navs_leaves_those_of_an_earlier_one(tmp_path: Path) -> None:
-    rows = [*samples.EQUITIES, *samples.REST]
-    held = samples.holdings_csv(as_of="Dec 11, 2020", count="290,400,000.00", rows=rows)
-    reports, facts, _ = await fetched_twice(tmp_path, {}, spreadsheetml(samples.FUND), held)
-    assert facts[-1] == ("2020-12-11", 190.2135, 290400000.0)
-    assert reports[1].outcome == "1 fund fact, 2 sector weights; missing NAV."
-
-
 async def test_a_fetched_file_off_the_price_here_and_there_says_where(tmp_path: Path) -> None:
     prices = {"2010-05-28": 66.08, "2020-11-30": 181.02, "2020-12-04": 170.0, "2020-12-11": 190.3}
     [first, again], _, _ = await fetched_twice(tmp_path, prices, *[spreadsheetml(samples.FUND)] * 2)
@@ -363,3 +246,160 @@ async def test_a_fetched_file_off_the_price_here_and_there_says_where(tmp_path: 
         " NAV more than 5% off the market price, stored as given: 2020-12-04 (+10.7%)."
     )
     assert "market price" not in again.outcome
+
+
+FIRST, SECOND = "2026-04-11T12:00:00Z", "2026-04-12T12:00:00Z"
+NOW = dt.datetime(2026, 4, 13, 12, tzinfo=dt.UTC)
+
+
+def read(data: bytes, ticker: str | None = None) -> FileContents:
+    return read_issuer(data, name="file", completed=Sessions().index, today=NOW.date(), ticker=ticker)
+
+
+def kept(database: Database, contents: FileContents, at: str = FIRST) -> dict[str, Written]:
+    return database.run_sync(lambda db: store_issuer(db, contents, name="file", observed_at=at))[1]
+
+
+def newest(database: Database, kind: type[Observation], *columns: str) -> list[tuple[object, ...]]:
+    rows = database.run_sync(lambda db: observations.newest(db, kind))
+    return [tuple(getattr(row, column) for column in columns) for row in rows]
+
+
+def priced(database: Database, closes: dict[str, float], source: str = "yahoo") -> None:
+    bars = [Bar("IWM", day, close) for day, close in closes.items()]
+    database.run_sync(lambda db: observations.add(db, Bar, bars, source=source, observed_at=FIRST))
+
+
+def said_of(database: Database, contents: FileContents) -> list[str]:
+    """The last sentence of the preview, with what is said of NAVs far from the price."""
+    compared, _ = database.run_sync(lambda db: store_issuer(db, contents, name="file", observed_at=SECOND))
+    assert compared.observations == contents.observations
+    return [line for line in compared.preview.sentences() if "off the market price" in line]
+
+
+def test_what_was_read_is_stored_under_the_issuer_once(database: Database) -> None:
+    contents = read(spreadsheetml(samples.FUND))
+    assert kept(database, contents) == {
+        "fund_facts": Written(inserted=5),
+        "distributions": Written(inserted=3),
+        "sector_weights": Written(inserted=2),
+    }
+    assert newest(database, FundFacts, "source", "session", "nav", "shares")[-1] == (
+        "issuer",
+        "2020-12-11",
+        190.2135,
+        290300000.0,
+    )
+    assert newest(database, SectorWeight, "level", "sector", "weight", "source") == [
+        ("sector", "Financials", 50.0, "issuer"),
+        ("sector", "Health Care", 50.0, "issuer"),
+    ]
+    assert kept(database, contents, SECOND) == {
+        "fund_facts": Written(unchanged=5),
+        "distributions": Written(unchanged=3),
+        "sector_weights": Written(unchanged=2),
+    }
+
+
+def test_an_import_is_noted_among_the_sources(database: Database) -> None:
+    kept(database, read(spreadsheetml(samples.FUND)))
+    [row] = database.run_sync(sources.source_statuses)
+    assert (row.source, row.subject, row.outcome) == ("issuer", "IWM import", "Imported")
+    assert (row.last_success, f"{row.last_session}") == (moment(FIRST), "2020-12-11")
+
+
+def test_the_market_takes_its_shares_from_the_issuer(database: Database) -> None:
+    kept(database, read(spreadsheetml(samples.FUND)))
+    stored = database.run_sync(read_frames)
+    facts = build_market(stored, Sessions(), NOW).facts["IWM"]
+    assert facts.loc["2020-12-11", "shares"] == 290300000.0
+    assert list(build_market(stored, Sessions(), NOW).distributions["IWM"]) == [0.267236, 0.465775, 0.566445]
+
+
+def test_a_file_without_navs_leaves_those_of_an_earlier_one(database: Database) -> None:
+    kept(database, read(spreadsheetml(samples.FUND)))
+    rows = [*samples.EQUITIES, *samples.REST]
+    contents = read(samples.holdings_csv(as_of="Dec 11, 2020", count="290,400,000.00", rows=rows))
+    assert kept(database, contents, SECOND)["fund_facts"] == Written(revised=1)
+    assert newest(database, FundFacts, "session", "nav", "shares")[-1] == (
+        "2020-12-11",
+        190.2135,
+        290400000.0,
+    )
+
+
+def test_a_distribution_that_is_no_longer_listed_is_withdrawn_within_the_list(database: Database) -> None:
+    kept(database, read(spreadsheetml(samples.FUND)))
+    fewer: list[list[Cell]] = [samples.DISTRIBUTIONS[0], samples.DISTRIBUTIONS[1], samples.DISTRIBUTIONS[3]]
+    kept(database, read(spreadsheetml({**samples.FUND, "Distributions": fewer})), SECOND)
+    withdrawn = [("2007-12-27", 0.267236), ("2020-06-15", None), ("2020-09-23", 0.566445)]
+    assert newest(database, Distribution, "session", "amount") == withdrawn
+    older = [samples.DISTRIBUTIONS[0], samples.DISTRIBUTIONS[3]]
+    kept(database, read(spreadsheetml({**samples.FUND, "Distributions": older})), SECOND)
+    assert newest(database, Distribution, "session", "amount") == withdrawn
+
+
+def test_navs_far_from_the_market_price_are_listed_and_stored_as_given(database: Database) -> None:
+    priced(database, {"2010-05-28": 66.08, "2020-11-30": 181.02, "2020-12-04": 170.0, "2020-12-11": 190.3})
+    assert said_of(database, read(spreadsheetml(samples.FUND))) == [
+        "NAV more than 5% off the market price, stored as given: 2020-12-04 (+10.7%)."
+    ]
+    assert ("2020-12-04", 188.2706) in newest(database, FundFacts, "session", "nav")
+
+
+SESSIONS = ("2007-06-21", "2010-05-28", "2020-11-30", "2020-12-04", "2020-12-11")
+OTHERS = "file was not imported: 4 of 5 NAVs are more than 5% off IWM's price, so it is another fund's."
+
+
+def test_a_file_whose_navs_are_mostly_off_is_another_funds(database: Database) -> None:
+    priced(database, dict.fromkeys(SESSIONS, 80.0))
+    with pytest.raises(ImportRejected) as caught:
+        kept(database, read(spreadsheetml(samples.FUND)))
+    assert str(caught.value) == OTHERS
+    assert newest(database, FundFacts, "session") == []
+    assert database.run_sync(sources.source_statuses) == []
+
+
+def test_a_few_navs_do_not_tell_whose_they_are(database: Database) -> None:
+    priced(database, {"2020-12-11": 80.0})
+    assert said_of(database, read(spreadsheetml(samples.FUND))) == [
+        "NAV more than 5% off the market price, stored as given: 2020-12-11 (+137.8%)."
+    ]
+
+
+def test_navs_are_not_held_against_sample_prices_or_none(database: Database) -> None:
+    contents = read(spreadsheetml(samples.FUND))
+    assert said_of(database, contents) == []
+    priced(database, dict.fromkeys(SESSIONS, 80.0), "sample")
+    assert said_of(database, contents) == []
+
+
+@shared_data.shared
+def test_the_issuers_own_bad_rows_over_the_full_history(database: Database) -> None:
+    """The workbook's history as the issuer published it, in the layout in which it is served."""
+    whole = shared_data.fund_facts()
+    rows: list[list[Cell]] = [
+        [f"{day:%b %d, %Y}", nav, "--", "--" if pd.isna(shares) else shares]
+        for day, nav, shares in zip(whole.index[::-1], whole["nav"][::-1], whole["shares"][::-1], strict=True)
+    ]
+    contents = read(spreadsheetml({**samples.FUND, "Historical": [samples.HISTORICAL[0], *rows]}))
+    assert contents.preview.closed == ("2010-05-31", "2013-06-30")
+    facts = {row.session: row for row in contents.observations["fund_facts"]}
+    assert len(facts) == len(whole) - 2
+    assert [facts[day].shares for day in ("2007-06-21", "2007-06-22", "2007-06-25")] == [
+        1150000.0,
+        1150000.0,
+        150000.0,
+    ]
+    prices = shared_data.market().prices["IWM"]
+    off = off_market(contents.observations["fund_facts"], "IWM", prices, "file")
+    assert off == (
+        "2001-07-05 (+13.6%)",
+        "2001-07-06 (+13.5%)",
+        "2001-07-09 (+13.1%)",
+        "2001-07-10 (+13.4%)",
+        "2002-01-03 (+6.9%)",
+        "2002-01-04 (+6.8%)",
+        "2002-01-07 (+7.2%)",
+    )
+    assert kept(database, contents)["fund_facts"] == Written(inserted=len(facts))

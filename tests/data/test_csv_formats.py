@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from bot.data import sample
-from bot.data.csv_formats import FORMATS, export
+from bot.data.csv_cells import BadCell
+from bot.data.csv_formats import FORMATS, check_facts, export
 from bot.data.load import read_frames
 from bot.data.provider import rows_by_kind
 from bot.data.store import store, store_file
@@ -236,3 +237,17 @@ def test_sample_data_never_leaves_as_a_file(database: Database) -> None:
         exported(database, "prices", "IWM")
     with pytest.raises(NoData, match=r"^There are no multiples of SPY from sample to export\.$"):
         exported(database, "multiples", "SPY", "sample")
+
+
+def test_what_a_fund_may_have_passes_and_so_does_what_is_missing() -> None:
+    check_facts(FundFacts("SPY", "2026-02-03", 689.56, 1_032_782_016.0, 712_072_560_640.0))
+    check_facts(FundFacts("IWM", "2007-06-25", None, 150_000.0))
+    check_facts(FundFacts("IWM", "2007-06-25"))
+
+
+def test_figures_that_cannot_belong_together_are_refused() -> None:
+    wrong = (
+        "^nav 190.2 times shares 90,000,000,000 is above 10,000,000,000,000 dollars, more than any fund has$"
+    )
+    with pytest.raises(BadCell, match=wrong):
+        check_facts(FundFacts("IWM", "2020-12-11", 190.2, 9e10))

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.data.source_selection import AGREEING, SESSIONS, TOLERANCE, compare_closes, leading_source, prices
+from bot.data.source_selection import (
+    AGREEING,
+    SESSIONS,
+    TOLERANCE,
+    classify_splits,
+    compare_closes,
+    leading_source,
+    prices,
+    unit_factors,
+)
 
 DAYS = pd.bdate_range("2020-09-01", periods=400)
 
@@ -47,33 +56,34 @@ def test_one_session_in_a_hundred_may_disagree(shared: int, apart: int, *, joins
     assert compare_closes(closes(400), other).joins == joins
 
 
-def test_the_worst_session_is_named() -> None:
-    other = closes(250, d3=101.0, d7=97.0, d9=100.5)
-    comparison = compare_closes(closes(250), other)
+def test_differences_are_relative_to_the_lead_by_session() -> None:
+    comparison = compare_closes(closes(250), closes(250, d3=101.0, d7=97.0, d9=100.5))
     assert list(comparison.differences.index) == [DAYS[3], DAYS[7], DAYS[9]]
     assert comparison.differences.tolist() == pytest.approx([0.01, -0.03, 0.005])
-    assert comparison.describe("Yahoo", "daily CSV") == (
-        "daily CSV disagrees with Yahoo on 3 of 250 sessions, worst 10 Sep 2020 by 300 bp; it fills no gaps."
-    )
 
 
-def test_a_disagreement_that_does_not_keep_it_from_joining_is_told_too() -> None:
-    sentence = compare_closes(closes(250), closes(250, d3=101.0)).describe("Yahoo", "daily CSV")
-    assert sentence == "daily CSV disagrees with Yahoo on 1 of 250 sessions, worst 4 Sep 2020 by 100 bp."
-
-
-def test_a_split_that_one_source_has_not_seen_is_a_large_number() -> None:
-    sentence = compare_closes(closes(400), closes(400) * 20).describe("Yahoo", "CSV import")
-    assert sentence == (
-        "CSV import disagrees with Yahoo on 400 of 400 sessions, worst 1 Sep 2020 by 190,000 bp; "
-        "it fills no gaps."
-    )
-
-
-@pytest.mark.parametrize(("count", "words"), [(0, "0 sessions"), (1, "1 session"), (19, "19 sessions")])
-def test_too_few_shared_sessions_are_told(count: int, words: str) -> None:
-    sentence = compare_closes(closes(200), closes(100, 200 - count)).describe("Yahoo", "daily CSV")
-    assert sentence == f"daily CSV and Yahoo share {words}; they are compared from 20 on."
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (
+            closes(250, d3=101.0, d7=97.0, d9=100.5),
+            "disagrees with Yahoo on 3 of 250 sessions, worst 10 Sep 2020 by 300 bp; it fills no gaps.",
+        ),
+        (
+            closes(250, d3=101.0),  # keeps it from nothing
+            "disagrees with Yahoo on 1 of 250 sessions, worst 4 Sep 2020 by 100 bp.",
+        ),
+        (
+            closes(400) * 20,  # a split that the other has not seen
+            "disagrees with Yahoo on 400 of 400 sessions, worst 1 Sep 2020 by 190,000 bp; it fills no gaps.",
+        ),
+        (closes(0), "and Yahoo share 0 sessions; they are compared from 20 on."),
+        (closes(1), "and Yahoo share 1 session; they are compared from 20 on."),
+        (closes(19), "and Yahoo share 19 sessions; they are compared from 20 on."),
+    ],
+)
+def test_a_disagreement_is_a_sentence(other: pd.Series, words: str) -> None:
+    assert compare_closes(closes(400), other).describe("Yahoo", "daily CSV") == f"daily CSV {words}"
 
 
 def test_missing_closes_are_not_compared() -> None:
@@ -159,3 +169,58 @@ def test_every_other_source_is_compared_with_the_lead() -> None:
 def test_one_source_or_none_has_nothing_to_be_compared_with() -> None:
     assert notes({"yahoo": closes(300)}) == ()
     assert notes({}) == ()
+
+
+# Units across splits
+
+SPLIT = pd.Timestamp("2020-12-14")
+EARLY, LATE = "2020-12-11T22:00:00Z", "2020-12-14T22:00:00Z"
+AROUND = pd.DatetimeIndex(["2020-12-10", "2020-12-11", SPLIT])
+
+
+@pytest.mark.parametrize(
+    ("levels", "observed", "ratio", "units"),
+    [
+        # what was observed before is in old units, what was observed later is not
+        ([200.0, 201.0, 100.0], [EARLY, EARLY, LATE], 2.0, [2.0, 2.0, 1.0]),
+        ([100.0, 100.5, 100.0], [LATE, LATE, LATE], 2.0, [1.0, 1.0, 1.0]),
+        ([200.0, 100.5, 100.0], [EARLY, LATE, LATE], 2.0, [2.0, 1.0, 1.0]),
+        # a history that was not rewritten yet is in old units, however late it was observed
+        ([200.0, 201.0, 100.0], [LATE, LATE, LATE], 2.0, [2.0, 2.0, 1.0]),
+        ([200.0, 201.0, 100.0], [EARLY, LATE, LATE], 2.0, [2.0, 2.0, 1.0]),
+        ([20.0, 20.1, 200.0], [LATE, LATE, LATE], 0.1, [0.1, 0.1, 1.0]),
+        # where nothing falls there was no split
+        ([100.0, 100.5, 100.0], [EARLY, EARLY, LATE], 2.0, [1.0, 1.0, 1.0]),
+        # a ratio that a move of the market could be is judged by the dates
+        ([105.0, 100.0, 100.0], [EARLY, EARLY, LATE], 1.05, [1.05, 1.05, 1.0]),
+        # without a level after the split the dates count
+        ([100.0, 100.0, math.nan], [EARLY, EARLY, LATE], 2.0, [2.0, 2.0, 1.0]),
+        ([100.0, 100.0, math.nan], [LATE, LATE, LATE], 2.0, [1.0, 1.0, 1.0]),
+    ],
+)
+def test_units_of_figures_before_a_split(
+    levels: list[float], observed: list[str], ratio: float, units: list[float]
+) -> None:
+    instants, splits = pd.Series(observed, AROUND), pd.Series({SPLIT: ratio})
+    split_units = classify_splits(pd.Series(levels, AROUND), instants, splits)
+    assert list(unit_factors(instants, splits, split_units)) == units
+
+
+def test_levels_far_from_the_split_tell_nothing_of_it() -> None:
+    index, splits = pd.DatetimeIndex(["2020-06-01", SPLIT]), pd.Series({SPLIT: 2.0})
+    instants = pd.Series(LATE, index)
+    split_units = classify_splits(pd.Series([200.0, 100.0], index), instants, splits)
+    assert list(unit_factors(instants, splits, split_units)) == [1.0, 1.0]
+
+
+def test_without_any_level_the_dates_count() -> None:
+    observed, splits = pd.Series([EARLY, LATE], AROUND[:2]), pd.Series({SPLIT: 2.0})
+    assert list(unit_factors(observed, splits, {})) == [2.0, 1.0]
+
+
+def test_two_splits_multiply() -> None:
+    index = pd.DatetimeIndex(["2020-12-10", "2020-12-11", "2020-12-15"])
+    splits = pd.Series({index[1]: 2.0, index[2]: 3.0})
+    observed = pd.Series([f"{day:%Y-%m-%d}T22:00:00Z" for day in index], index)
+    split_units = classify_splits(pd.Series([120.0, 60.0, 20.0], index), observed, splits)
+    assert list(unit_factors(observed, splits, split_units)) == [6.0, 3.0, 1.0]
