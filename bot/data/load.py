@@ -80,11 +80,10 @@ def build_market(
     shown = sessions.index[sessions.index <= last]
     prices = {ticker: source_selection.prices(frames, ticker) for ticker in pair.tickers}
     facts = {ticker: source_selection.facts(frames, ticker, last) for ticker in pair.tickers}
-    chosen = {f"facts:{ticker}": selected for ticker, selected in facts.items()}
-    sources = {part: selected.source for part, selected in chosen.items()}
+    sources = {f"facts:{ticker}": selected.source for ticker, selected in facts.items()}
     sources["prices"] = _joint_source(selected.source for selected in prices.values())
     multiples, sources["multiples"] = _multiples(frames["multiples"])
-    notes = {part: selected.notes for part, selected in chosen.items()}
+    notes = {f"facts:{ticker}": selected.notes for ticker, selected in facts.items()}
     notes["prices"] = tuple(note for selected in prices.values() for note in selected.notes)
     closes = pd.DataFrame({ticker: selected.data for ticker, selected in prices.items()})
     both = closes.dropna().index

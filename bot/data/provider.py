@@ -115,15 +115,9 @@ class RateLimited(FetchOutcome):
 
     def describe(self) -> str:
         """The request to wait, with its time if it named one."""
-        seconds = self.retry_after
-        wait = ""
-        if seconds:
-            wait = (
-                f" and to wait {seconds:.0f} s"
-                if seconds < _MINUTES
-                else f" and to wait {seconds / 60:.0f} min"
-            )
-        return f"No data: asked to slow down (HTTP 429){wait}."
+        seconds = self.retry_after or 0
+        words = f"{seconds:.0f} s" if seconds < _MINUTES else f"{seconds / 60:.0f} min"
+        return f"No data: asked to slow down (HTTP 429){f' and to wait {words}' if seconds else ''}."
 
 
 @dataclass(frozen=True)
@@ -223,24 +217,17 @@ def digest(*answers: str | bytes) -> str:
     return hashed.hexdigest()[:16]
 
 
-# Class names of transport errors of httpx, curl_cffi and requests, most specific first, in words.
+# Transport errors in words, and their class names in httpx, curl_cffi and requests, most specific
+# first.
 _FAULTS = {
-    "TimeoutException": "no answer in time",
-    "Timeout": "no answer in time",
-    "TimeoutError": "no answer in time",
-    "TooManyRedirects": "it leads in a circle",
-    "ProxyError": "the proxy refused the connection",
-    "RemoteProtocolError": "the answer broke off",
-    "ReadError": "the answer broke off",
-    "IncompleteRead": "the answer broke off",
-    "ChunkedEncodingError": "the answer broke off",
-    "DNSError": "its name could not be resolved",
-    "gaierror": "its name could not be resolved",
-    "CertificateVerifyError": "its certificate is not trusted",
-    "SSLCertVerificationError": "its certificate is not trusted",
-    "SSLError": "the secure connection failed",
-    "InvalidURL": "its address is not valid",
-    "UnsupportedProtocol": "its address is not valid",
+    "no answer in time": {"TimeoutException", "Timeout", "TimeoutError"},
+    "it leads in a circle": {"TooManyRedirects"},
+    "the proxy refused the connection": {"ProxyError"},
+    "the answer broke off": {"RemoteProtocolError", "ReadError", "IncompleteRead", "ChunkedEncodingError"},
+    "its name could not be resolved": {"DNSError", "gaierror"},
+    "its certificate is not trusted": {"CertificateVerifyError", "SSLCertVerificationError"},
+    "the secure connection failed": {"SSLError"},
+    "its address is not valid": {"InvalidURL", "UnsupportedProtocol"},
 }
 
 
@@ -251,7 +238,7 @@ def transport_fault(error: BaseException) -> str:
     while cause is not None:
         names.update(kind.__name__ for kind in type(cause).__mro__)
         cause = cause.__cause__ or cause.__context__
-    return next((words for name, words in _FAULTS.items() if name in names), "the connection failed")
+    return next((words for words, kinds in _FAULTS.items() if kinds & names), "the connection failed")
 
 
 def _counts(payload: Observations) -> str:

@@ -29,7 +29,7 @@ from bot.data.schedule import (
     recent_missing,
     rest_until,
 )
-from bot.data.store import store, with_rows, withdrawals
+from bot.data.store import store, with_withdrawals
 from storage import sources
 
 if TYPE_CHECKING:
@@ -96,9 +96,8 @@ class FetchRequest:
         try:
             if self.figure == "prices":
                 return self.provider.prices(self.ticker, since, completed)
-            if self.figure == "multiples":
-                return self.provider.multiples(self.ticker, completed)
-            return self.provider.fund(self.ticker, completed)
+            read = self.provider.multiples if self.figure == "multiples" else self.provider.fund
+            return read(self.ticker, completed)
         except Exception as error:  # noqa: BLE001 - one source's bug stops no other
             _log.exception("%s failed on %s", self.provider.name, self.subject)
             return NetworkDown(f"the request failed ({type(error).__name__})")
@@ -180,7 +179,7 @@ def _success(
 ) -> FetchReport:
     """Write the figures and withdraw those that the source no longer gives."""
     name, ticker = request.provider.name, request.ticker
-    rows = with_rows(outcome.payload, withdrawals(db, name, ticker, outcome, completed))
+    rows = with_withdrawals(db, name, ticker, outcome, completed)
     counts = store(db, rows, source=name, observed_at=now)
     written = {kind: count for kind, count in counts.items() if rows_by_kind(rows)[kind]}
     sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"

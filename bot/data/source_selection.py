@@ -174,23 +174,28 @@ def prices(frames: Frames, ticker: str) -> SelectedSeries:
         for name, frame in bars.items()
     }
     lead = leading_source(closes)
-    series, label = closes[lead], LABELS.get(lead, lead)
+    series, lead_label = closes[lead], _label(lead)
+    source_label = lead_label
     filled: dict[str, pd.DatetimeIndex] = {}
     notes, disputes = [], []
     for name, other in closes.items():
         if name == lead:
             continue
-        comparison, other_label = compare_closes(closes[lead], other), LABELS.get(name, name)
-        if sentence := comparison.describe(LABELS.get(lead, lead), other_label):
+        comparison, label = compare_closes(closes[lead], other), _label(name)
+        if sentence := comparison.describe(lead_label, label):
             notes.append(f"{ticker}: {sentence}")
         if comparison.shared >= SESSIONS and len(comparison.differences):
-            disputes.append(Dispute(ticker, LABELS.get(lead, lead), other_label, comparison.differences))
+            disputes.append(Dispute(ticker, lead_label, label, comparison.differences))
         extra = other[~other.index.isin(series.index)]
         if len(extra) and comparison.joins:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
-            label += f" + {other_label} ({counted(len(extra), 'session')})"
-    source = Source(lead, label, str(bars[lead]["observed_at"].max()))
+            source_label += f" + {label} ({counted(len(extra), 'session')})"
+    source = Source(lead, source_label, str(bars[lead]["observed_at"].max()))
     return SelectedSeries(series, source, filled, tuple(notes), tuple(disputes))
+
+
+def _label(source: str) -> str:
+    return LABELS.get(source, source)
 
 
 def _splits(frames: Frames, ticker: str) -> pd.Series:
@@ -246,7 +251,7 @@ def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     if len(replaced):  # the newest first: of a session replaced twice, the count before the last one
         was = replaced.drop_duplicates("session").set_index("session")["was"].astype("float64")
         values["was"] = was.set_axis(pd.DatetimeIndex(was.index)).reindex(values.index) * factor
-    source = Source(lead, LABELS.get(lead, lead), str(frame["observed_at"].max()))
+    source = Source(lead, _label(lead), str(frame["observed_at"].max()))
     return SelectedSeries(values, source, notes=tuple(_source_switches(ticker, counts, lead)))
 
 
@@ -268,7 +273,7 @@ def _source_switches(ticker: str, counts: Mapping[str, pd.Index], lead: str) -> 
         if name != lead and len(more):
             last = f"{counted(len(more), 'session')}, last {short_date(more[-1])}"
             sentences.append(
-                f"SOURCE_SWITCH {ticker}: {LABELS.get(name, name)} counts units of {last}, "
-                f"{LABELS.get(lead, lead)} does not; a flow is never taken across sources."
+                f"SOURCE_SWITCH {ticker}: {_label(name)} counts units of {last}, "
+                f"{_label(lead)} does not; a flow is never taken across sources."
             )
     return sentences

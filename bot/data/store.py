@@ -1,5 +1,8 @@
 """Writes observations of any source, and whole files, to the database.
 
+Every figure takes one way: an answer is reviewed by its provider (a file by `accept` of its issuer), then
+`with_withdrawals` adds what it takes back, and `store` writes it.
+
 It also withdraws distributions and splits that a source no longer lists, or has given another date. A
 distribution that stays stored beside its correction is counted twice in every total return, and a split that
 never was halves all closes before it. One is withdrawn only where the answer has the session before, its own
@@ -133,6 +136,13 @@ def with_rows(rows: Observations, more: Mapping[str, Sequence[Observation]]) -> 
     )
 
 
+def with_withdrawals(
+    db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok | Partial, completed: pd.DatetimeIndex
+) -> Observations:
+    """The rows of an answer, and those that withdraw what it should list and does not."""
+    return with_rows(outcome.payload, withdrawals(db, source, ticker, outcome, completed))
+
+
 def withdrawals(
     db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok | Partial, completed: pd.DatetimeIndex
 ) -> dict[str, list[Observation]]:
@@ -143,9 +153,9 @@ def withdrawals(
     """
     withdrawn: dict[str, list[Observation]] = {}
     payload = rows_by_kind(outcome.payload)
-    if isinstance(outcome, Partial) and not _are_dates(outcome.missing):
-        return withdrawn
     answered = {bar.session for bar in outcome.payload["bars"]} if "bars" in payload else None
+    if answered is not None and isinstance(outcome, Partial) and not _are_dates(outcome.missing):
+        return withdrawn
     for kind in EVENTS:
         if kind.table not in payload:
             continue

@@ -325,27 +325,6 @@ BEFORE, AFTER = "2020-12-11T22:00:00Z", "2020-12-14T22:00:00Z"
 SPLIT = {"session": "2020-12-14", "ratio": 2.0}
 
 
-def test_what_was_observed_before_a_split_is_put_into_todays_units() -> None:
-    rows = Rows().closes("yahoo", DAYS[:29], close=100.0, at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
-    rows.put("bars", "yahoo", [{"session": DAYS[29], "close": 50.2, "provisional": 0}], AFTER)
-    assert DAYS[29] == "2020-12-14"
-    market = rows.market()
-    assert closes(market)[DAYS[0]] == pytest.approx(50.0)
-    assert closes(market)[DAYS[28]] == pytest.approx(50.14)
-    assert closes(market)[DAYS[29]] == 50.2
-
-
-def test_what_was_observed_after_a_split_is_in_its_units_already() -> None:
-    rows = Rows().closes("yahoo", DAYS[:29], close=50.0, at=AFTER).put("splits", "yahoo", [SPLIT], AFTER)
-    assert closes(rows.market())[DAYS[0]] == 50.0
-
-
-def test_two_splits_count_one_after_the_other() -> None:
-    rows = Rows().closes("yahoo", DAYS[:10], close=120.0, at=DAYS[9] + "T22:00:00Z")
-    rows.put("splits", "yahoo", [{"session": DAYS[15], "ratio": 2.0}, {"session": DAYS[20], "ratio": 1.5}])
-    assert closes(rows.market())[DAYS[0]] == pytest.approx(40.0)
-
-
 def test_distributions_and_facts_of_before_a_split_are_rebased_too() -> None:
     rows = Rows().closes("yahoo", DAYS[:29], at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
     rows.put("distributions", "yahoo", [{"session": DAYS[10], "amount": 0.5}], BEFORE)
@@ -377,12 +356,6 @@ def test_before_a_source_rewrites_its_history_all_of_it_is_rebased_here() -> Non
     assert paid(market) == {DAYS[10]: 0.25}
     assert list(market.fund("IWM")["nav"]) == [50.15, 50.2]
     assert list(market.fund("IWM")["shares"]) == [2e6, 2e6]
-
-
-def test_a_split_that_no_close_shows_halves_none() -> None:
-    rows = Rows().closes("yahoo", DAYS[:29], at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
-    rows.closes("yahoo", DAYS[29:30], at=AFTER)
-    assert closes(rows.market())[DAYS[0]] == 100.0
 
 
 def test_multiples_are_the_same_before_and_after_a_split() -> None:

@@ -20,7 +20,7 @@ from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.import_file import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Provider, Rejected, digest
-from bot.data.store import store_import, with_rows, withdrawals
+from bot.data.store import store_import, with_withdrawals
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
 from bot.text import command_line
@@ -51,16 +51,16 @@ def accept(
     """The rows to store for a file, and the NAVs that are far from the market price, each with how far.
 
     Both imported and fetched files pass here. What a file does not give (a holdings file has no NAV) stays
-    as an earlier one gave it; a distribution that an earlier file had and this one's list no longer has is
-    withdrawn. Raises ImportRejected if its NAVs are another fund's; then nothing may be written.
+    as an earlier one gave it. Raises ImportRejected if its NAVs are another fund's; then nothing may be
+    written.
     """
     facts = rows.get("fund_facts", ())
-    far = off_market(facts, ticker, stored_closes(db, ticker), name) if facts else ()
-    if facts:
-        stored = observations.newest(db, FundFacts, ticker=ticker, source=SOURCE)
-        known = {row.session: row for row in stored}
-        rows = {**rows, "fund_facts": [_completed(row, known.get(row.session, row)) for row in facts]}
-    return with_rows(rows, withdrawals(db, SOURCE, ticker, Ok(rows), pd.DatetimeIndex([]))), far
+    if not facts:
+        return rows, ()
+    far = off_market(facts, ticker, stored_closes(db, ticker), name)
+    stored = observations.newest(db, FundFacts, ticker=ticker, source=SOURCE)
+    known = {row.session: row for row in stored}
+    return {**rows, "fund_facts": [_completed(row, known.get(row.session, row)) for row in facts]}, far
 
 
 def off_market(facts: Sequence[FundFacts], ticker: str, market: pd.Series, name: str) -> tuple[str, ...]:
@@ -89,7 +89,9 @@ def store_issuer(
 
     Raises ImportRejected as `accept` does.
     """
-    rows, far = accept(db, contents.preview.ticker, contents.observations, name)
+    ticker = contents.preview.ticker
+    rows, far = accept(db, ticker, contents.observations, name)
+    rows = with_withdrawals(db, SOURCE, ticker, Ok(rows), pd.DatetimeIndex([]))
     written = store_import(db, rows, source=SOURCE, subject=contents.subject, observed_at=observed_at)
     if not far:
         return contents, written
