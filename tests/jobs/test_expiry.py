@@ -103,6 +103,12 @@ async def test_one_made_for_a_few_days_is_not_announced(desk: Desk) -> None:
     assert await at(desk, "2020-01-16T12:00") == []
 
 
+async def test_one_made_for_more_than_a_week_is_announced(desk: Desk) -> None:
+    for day in ("2020-01-22", "2020-01-23"):  # made on 15 January
+        await made(desk, f"{RULE} until {day}", on=day)
+    assert await at(desk, "2020-01-16T12:00") == ["Alert #2 ends soon: its last day is Thu 23 Jan 2020."]
+
+
 async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
     for number in range(25):
         await made(desk, f"ratio > {0.6 + number / 1000:.3f}")
