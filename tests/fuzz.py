@@ -34,7 +34,6 @@ from tests.chat.people import (
     BLOCKED,
     PEOPLE,
     SECRETS,
-    STEP,
     STRANGER,
     command_lines,
     every_button,
@@ -44,7 +43,7 @@ from tests.chat.people import (
     typed,
     village,
 )
-from tests.chat.talk import GROUP, OWNER, YOU, make_sample
+from tests.chat.talk import GROUP, OWNER, STEP, YOU, make_sample
 
 if TYPE_CHECKING:
     from bot.local.botapi import Json, Message

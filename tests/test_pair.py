@@ -32,8 +32,8 @@ from bot.messages import canvas
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.services.questions import refuse_reserved_tickers
 from storage.db import open_database
-from tests.chat.people import STEP, command_lines
-from tests.chat.talk import ME, OWNER, talking
+from tests.chat.people import command_lines
+from tests.chat.talk import ME, OWNER, STEP, talking
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import Fund as YahooFund
 

@@ -16,6 +16,7 @@ from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.valuation import convention_for
 from bot.chart_process import ChartRenderer
+from storage import chat_store
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bot.config import Config
     from bot.data.load import Markets
     from bot.pair import Pair
+    from storage.chat_store import StoredChat
     from storage.db import Database
 
 
@@ -84,6 +86,12 @@ class Caller:
     user_id: int
     now: dt.datetime
     change: Transaction
+
+
+def ensure_chat(db: sqlite_utils.Database, caller: Caller) -> StoredChat:
+    """Return the caller's chat as it is stored, after storing it if it is new."""
+    chat = caller.chat
+    return chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
 
 
 def wall_clock() -> dt.datetime:

@@ -21,9 +21,9 @@ from bot.alerts.series import parts_read
 from bot.alerts.view import AlertView, Life
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
-from bot.services import alert_views, metrics_for
+from bot.services import alert_views, ensure_chat, metrics_for
 from bot.services.alert_views import ShownAlert, find_alert, read_alert, refuse_ended, refuse_paused
-from storage import alert_store, chat_store, sources
+from storage import alert_store, sources
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -100,7 +100,7 @@ async def create(caller: Caller, rule: Rule | str) -> StartedAlert:
     _refuse_past(new_rule, context.market, caller.now, "/alert")
 
     def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
-        chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
+        ensure_chat(db, caller)
         _check_others(db, caller, new_rule, adds=True)
         return alert_store.add_alert(
             db,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.errors import BadInput
-from bot.services import DAILY
+from bot.services import DAILY, ensure_chat
 from storage import chat_store, outbox
 from storage.chat_store import APPROVED, REJECTED
 from storage.rows import get_meta, set_meta
@@ -79,11 +79,10 @@ async def stored_chat(services: Services, chat_id: int) -> StoredChat | None:
 async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
     """Set the time zone. A summary whose time has passed in the new zone is not sent late."""
 
-    def write(db: sqlite_utils.Database) -> None:
-        before = _ensure_chat(db, caller)
-        chat_store.set_preference(db, caller.chat.id, "timezone", zone)
+    def write(db: sqlite_utils.Database, before: StoredChat) -> None:
+        chat_store.set_preference(db, before.chat_id, "timezone", zone)
         if before.summary_at is not None:
-            chat_store.set_summary(db, caller.chat.id, before.summary_at)
+            chat_store.set_summary(db, before.chat_id, before.summary_at)
             _skip_past(db, caller, before.summary_at, zone)
 
     return await _change(caller, write)
@@ -91,26 +90,20 @@ async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
 
 async def set_quiet_hours(caller: Caller, start: str | None, end: str | None) -> StoredChat:
     """Set the local times "HH:MM" between which alerts wait, or None and None for no quiet hours."""
-    return await _change(caller, lambda db: chat_store.set_quiet_hours(db, caller.chat.id, start, end))
+    return await _change(caller, lambda db, chat: chat_store.set_quiet_hours(db, chat.chat_id, start, end))
 
 
 async def set_preference(caller: Caller, name: str, value: str | None) -> StoredChat:
     """Set which return is shown ("returns"), the colours of charts ("theme") or how numbers are written."""
-    return await _change(caller, lambda db: chat_store.set_preference(db, caller.chat.id, name, value))
+    return await _change(caller, lambda db, chat: chat_store.set_preference(db, chat.chat_id, name, value))
 
 
-def _ensure_chat(db: sqlite_utils.Database, caller: Caller) -> StoredChat:
-    chat = caller.chat
-    return chat_store.ensure_chat(db, chat.id, chat.kind, chat.title, caller.now)
-
-
-async def _change(caller: Caller, write: Callable[[sqlite_utils.Database], object]) -> StoredChat:
+async def _change(caller: Caller, write: Callable[[sqlite_utils.Database, StoredChat], object]) -> StoredChat:
     """Change the caller's chat, created if it is new. Return the chat after the change."""
 
     def ensure_and_write(db: sqlite_utils.Database) -> StoredChat:
-        _ensure_chat(db, caller)
-        write(db)
-        return _ensure_chat(db, caller)
+        write(db, ensure_chat(db, caller))
+        return ensure_chat(db, caller)
 
     return await caller.change(ensure_and_write)
 
@@ -121,13 +114,12 @@ async def _change(caller: Caller, write: Callable[[sqlite_utils.Database], objec
 async def subscribe(caller: Caller, at: str | None, *, weekdays: bool | None = None) -> StoredChat:
     """Send the daily summary at a local time, on weekdays only or every day. None keeps what was set."""
 
-    def write(db: sqlite_utils.Database) -> None:
-        before = _ensure_chat(db, caller)
+    def write(db: sqlite_utils.Database, before: StoredChat) -> None:
         time = at or before.summary_at or SUMMARY_TIME
         if weekdays is not None:
-            chat_store.set_preference(db, caller.chat.id, "weekdays", int(weekdays))
+            chat_store.set_preference(db, before.chat_id, "weekdays", int(weekdays))
         if time != before.summary_at:
-            chat_store.set_summary(db, caller.chat.id, time)
+            chat_store.set_summary(db, before.chat_id, time)
             _skip_past(db, caller, time, settings_of(caller.services.config, before).zone)
 
     return await _change(caller, write)
@@ -135,7 +127,7 @@ async def subscribe(caller: Caller, at: str | None, *, weekdays: bool | None = N
 
 async def unsubscribe(caller: Caller) -> StoredChat:
     """Stop sending the daily summary."""
-    return await _change(caller, lambda db: chat_store.set_summary(db, caller.chat.id, None))
+    return await _change(caller, lambda db, chat: chat_store.set_summary(db, chat.chat_id, None))
 
 
 def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) -> None:
@@ -164,9 +156,9 @@ class Notice:
 async def start(caller: Caller) -> None:
     """Store a chat. One that had blocked the bot is reactivated, unless the owner has rejected it."""
 
-    def write(db: sqlite_utils.Database) -> None:
-        if chat_store.access_status(db, caller.chat.id) != REJECTED:
-            chat_store.reactivate(db, caller.chat.id)
+    def write(db: sqlite_utils.Database, chat: StoredChat) -> None:
+        if chat_store.access_status(db, chat.chat_id) != REJECTED:
+            chat_store.reactivate(db, chat.chat_id)
 
     await _change(caller, write)
 

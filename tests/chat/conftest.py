@@ -12,7 +12,7 @@ from PIL import Image
 
 from bot.messages import canvas
 from tests.chat.people import every_button
-from tests.chat.talk import ME, OWNER, make_sample, talking
+from tests.chat.talk import ME, OCTOBER, OWNER, RULE, make_sample, prepared, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -52,6 +52,26 @@ async def talk(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
     async with talking(sample, tmp_path) as made:
         made.api.chat(ME)
         yield made
+
+
+@pytest.fixture(scope="session")
+def october_database(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample on 5 October 2020, and alert #1, a session before it fires."""
+
+    async def make(talk: Talk) -> None:
+        talk.now = OCTOBER
+        await talk.ask(f"/alert {RULE}")
+
+    return prepared(sample, tmp_path_factory.mktemp("october"), make)
+
+
+@pytest.fixture
+async def october(october_database: Path, tmp_path: Path) -> AsyncIterator[Talk]:
+    async with talking(october_database, tmp_path) as talk:
+        talk.now = OCTOBER
+        talk.api.chat(ME)
+        talk.api.last_update_id += 1_000  # those before are noted in the database
+        yield talk
 
 
 @pytest.fixture

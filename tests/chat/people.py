@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from bot.chat import reply
 from bot.chat.admin import ACTIONS
 from bot.chat.alert_commands import CHANGES, LOOKS
 from bot.chat.commands import COMMANDS
+from bot.chat.reply import FAILED, UNUSABLE
 from bot.chat.settings import SETTINGS
 from storage import chat_store
-from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
+from tests.chat.talk import GROUP, ME, OWNER, STEP, YOU, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 ADMIN, MEMBER, STRANGER, BLOCKED = 21, 22, 23, 24
 # Marks in the rows of a chat, that no other may be shown.
 SECRETS = {GROUP: "zq-of-the-group", OWNER: "zq-of-the-owner", YOU: "zq-of-the-other-chat"}
-STEP = dt.timedelta(seconds=3)  # slow enough for the quota
 # What commands take besides their examples: every word that their usage names.
 WORDS = (
     "alert 1", "alert ratio > 0.7", *(f"alert 1 {deed}" for deed in (*LOOKS, *CHANGES)),
@@ -119,7 +118,8 @@ async def every_button(sample: Path, folder: Path) -> list[str]:
     """Data of the buttons that the owner comes to, one of each shape.
 
     These are under the answers to every command line, under the question about a stranger, and under what
-    comes of pressing those once. Of what differs in numbers or metrics alone the first stands for all.
+    comes of pressing those once, which is always answered. Of what differs in numbers or metrics alone the
+    first stands for all.
     """
     owner = PEOPLE[0]
     shapes: dict[str, str] = {}
@@ -129,7 +129,7 @@ async def every_button(sample: Path, folder: Path) -> list[str]:
         await talk.deliver(update)
         for message in talk.api.history.values():
             for data in (data for row in message.buttons for _, data in row):
-                shapes.setdefault(shape(data), data)
+                shapes.setdefault(_NUMBER_OR_METRIC.sub("#", data), data)
 
     with pytest.MonkeyPatch.context() as patch:
         no_pictures(patch)
@@ -142,13 +142,12 @@ async def every_button(sample: Path, folder: Path) -> list[str]:
             page = talk.api.add_message(talk.api.chat(owner.chat_id), text="a page")
             for data in tuple(shapes.values()):
                 if not _takes_away(data):
+                    talk.api.requests.clear()
                     await look(talk, pressed(talk, owner, page, data))
+                    texts = [call.fields.get("text", "") for call in talk.api.requests]
+                    assert any(texts), data
+                    assert not {FAILED, UNUSABLE} & set(texts), data
     return list(shapes.values())
-
-
-def shape(data: str) -> str:
-    """A button's data without its numbers and metrics."""
-    return _NUMBER_OR_METRIC.sub("#", data)
 
 
 def _takes_away(line: str) -> bool:

@@ -19,7 +19,7 @@ from storage.db import open_database
 from tests.fakes.botapi import FakeBotApi
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from pathlib import Path
 
     from bot.analytics.market import Market
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 ME, YOU, OWNER, GROUP = 42, 43, 7, -100200
 NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
+OCTOBER = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
+RULE = "ratio > sma 200"  # fires at the close of 6 October
+STEP = dt.timedelta(seconds=3)  # between two commands, slow enough for the quota
 _ready: dict[object, Market] = {}  # Markets made in this process, by what they were made from
 
 
@@ -48,6 +51,15 @@ class Talk:
         """What the bot sends or edits in answer to a line."""
         self.api.say(chat_id, text, **how)
         return await self.answers()
+
+    async def texts(self, typed: Iterable[str], chat_id: int = ME, **how: Any) -> dict[str, str]:  # noqa: ANN401 - of say
+        """The text of the answer to each of some lines, typed slowly enough for the quota."""
+        texts: dict[str, str] = {}
+        for line in typed:
+            self.now += STEP
+            answer, *_ = await self.ask(line, chat_id, **how)
+            texts[line] = answer.text
+        return texts
 
     async def press(self, message: Message, label: str, user_id: int | None = None) -> list[Message]:
         """What the bot sends or edits once a message's button of that label is pressed."""

@@ -35,7 +35,10 @@ NO_PRICES = (
     "python -m bot import prices IWM_daily.csv --ticker IWM"
 )
 WINDOWS = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
+COMPARE = "\nExample: /compare 3y tr asof 2020-12-11"
+HELP, RULE = "All commands: /help", "That reads as a rule."
 BACKTEST = "\nExample: /backtest ratio > sma 200 10y"
+TIMES = "times are written from 00:00 to 23:59.\nExample: /summary on 18:30"
 HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
 
 
@@ -107,183 +110,124 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
         assert (await talk.rows("alerts")) == []
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("/compare asof 2030-01-01", "“asof 2030-01-01” is in the future.\nExample: asof 2020-12-13"),
-        (
-            "/compare asof 2001-01-01",
-            (
-                "There is no close of both funds by Mon 1 Jan 2001; history begins Thu 31 Dec 2009."
-                "\nExample: asof 2009-12-31"
-            ),
-        ),
-        (
-            "/flows known 2001-01-01",
-            (
-                "Nothing was stored yet on Mon 1 Jan 2001; what is known begins on Sun 13 Dec 2020."
-                "\nExample: known 2020-12-13"
-            ),
-        ),
-        ("/trend known 2030-01-01", "“known 2030-01-01” is in the future.\nExample: known 2020-12-13"),
-        (
-            "/compare since 2020-12-14",
-            (
-                "“since 2020-12-14” begins after the last known close, Fri 11 Dec 2020."
-                "\nExample: since 2020-09-30"
-            ),
-        ),
-        (
-            "/compare 1d 2d 3d 4d 5d 6d 7d",
-            "7 windows are too many; at most 6.\nExample: /compare 3y tr asof 2020-12-11",
-        ),
-        (
-            "/chart ratio_vs_sma 50 > 5%",
-            (
-                "A picture takes no comparison; with one it is a rule for /alert."
-                "\nExample: /chart ratio_vs_sma 50"
-            ),
-        ),
-        ("/trend 1y 2y", "/trend takes one window.\nExample: /trend 5y"),
-        ("/why 1y 2y", "/why takes one window.\nExample: /why ytd"),
-        ("/multiples 3m", "/multiples takes no window.\nExample: /multiples asof 2020-12-11"),
-        (
-            "/compare 5q",
-            f"“5q” is not a window; one of these works: {WINDOWS}.\nExample: /compare 3y tr asof 2020-12-11",
-        ),
-        ("/compare 0d", "“0d” is out of range (1d to 20000d).\nExample: /compare 3y tr asof 2020-12-11"),
-        (
-            "/compare pirce",
-            f"“pirce” is not understood here. Did you mean price? {HERE}",
-        ),
-        (
-            "/compare QQQ",
-            f"“QQQ” is not understood here. Only IWM and SPY are compared, no other ticker. {HERE}",
-        ),
-        ("/compare asof", "“asof” needs a date after it.\nExample: /compare 3y tr asof 2020-12-11"),
-        (
-            "/compare asof 13/12/2020",
-            "“13/12/2020” is not a date written YYYY-MM-DD.\nExample: /compare 3y tr asof 2020-12-11",
-        ),
-        (
-            "/compare asof 2020-13-01",
-            "“2020-13-01” is not a date: there is no month 13.\nExample: /compare 3y tr asof 2020-12-11",
-        ),
-        (
-            "/compare asof 0001-01-01",
-            "“0001-01-01” is not within 1900 to 2199.\nExample: /compare 3y tr asof 2020-12-11",
-        ),
-        (
-            "/flows since 0001-01-01",
-            "“0001-01-01” is not within 1900 to 2199.\nExample: /flows 3m asof 2020-12-11",
-        ),
-        ("/backtest ratio > sma 200 100y", f"“100y” is out of range (1y to 30y).{BACKTEST}"),
-        ("/backtest ratio > sma 200 0 years", f"“0 years” is out of range (1y to 30y).{BACKTEST}"),
-        (
-            "/backtest ratio > sma 200 asof 2020-02-30",
-            f"“2020-02-30” is not a date: there is no 30 Feb 2020.{BACKTEST}",
-        ),
-        (f"/alerts {'9' * 4000}", f"“{'9' * 80}…” is not an alert's number.\nExample: /alerts"),
-        (
-            "/chart ratio_vs 5y",
-            "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200 5y",
-        ),
-        ("/help nonsense", "There is no help on “nonsense”.\nExample: /help alert"),
-        ("/help momentun", "There is no help on “momentun”. Did you mean momentum?\nExample: /help alert"),
-        ("/history abc", "“abc” is not an alert's number.\nExample: /history 1"),
-        ("/history 9", "There is no alert #9 in this chat. Your alerts: /alerts"),
-        ("/history ²", "“²” is not an alert's number.\nExample: /history 1"),
-        (
-            "/summary on 25:00",
-            (
-                "“25:00” is not a time of day; times are written from 00:00 to 23:59.\n"
-                "Example: /summary on 18:30"
-            ),
-        ),
-        (
-            "/summary 6pm",
-            (
-                "“6pm” is not a time of day; times are written from 00:00 to 23:59.\n"
-                "Example: /summary on 18:30"
-            ),
-        ),
-    ],
+MISTAKES = {
+    "/compare asof 2030-01-01": "“asof 2030-01-01” is in the future.\nExample: asof 2020-12-13",
+    "/compare asof 2001-01-01": (
+        "There is no close of both funds by Mon 1 Jan 2001; history begins Thu 31 Dec 2009.\n"
+        "Example: asof 2009-12-31"
+    ),
+    "/flows known 2001-01-01": (
+        "Nothing was stored yet on Mon 1 Jan 2001; what is known begins on Sun 13 Dec 2020.\n"
+        "Example: known 2020-12-13"
+    ),
+    "/trend known 2030-01-01": "“known 2030-01-01” is in the future.\nExample: known 2020-12-13",
+    "/compare since 2020-12-14": (
+        "“since 2020-12-14” begins after the last known close, Fri 11 Dec 2020.\nExample: since 2020-09-30"
+    ),
+    "/compare 1d 2d 3d 4d 5d 6d 7d": f"7 windows are too many; at most 6.{COMPARE}",
+    "/chart ratio_vs_sma 50 > 5%": (
+        "A picture takes no comparison; with one it is a rule for /alert.\nExample: /chart ratio_vs_sma 50"
+    ),
+    "/trend 1y 2y": "/trend takes one window.\nExample: /trend 5y",
+    "/why 1y 2y": "/why takes one window.\nExample: /why ytd",
+    "/multiples 3m": "/multiples takes no window.\nExample: /multiples asof 2020-12-11",
+    "/compare 5q": f"“5q” is not a window; one of these works: {WINDOWS}.{COMPARE}",
+    "/compare 0d": f"“0d” is out of range (1d to 20000d).{COMPARE}",
+    "/compare pirce": f"“pirce” is not understood here. Did you mean price? {HERE}",
+    "/compare QQQ": f"“QQQ” is not understood here. Only IWM and SPY are compared, no other ticker. {HERE}",
+    "/compare asof": f"“asof” needs a date after it.{COMPARE}",
+    "/compare asof 2020-12-11 asof 2020-12-10": f"“asof” is given twice.{COMPARE}",
+    "/compare asof 13/12/2020": f"“13/12/2020” is not a date written YYYY-MM-DD.{COMPARE}",
+    "/compare asof 2020-13-01": f"“2020-13-01” is not a date: there is no month 13.{COMPARE}",
+    "/compare asof 0001-01-01": f"“0001-01-01” is not within 1900 to 2199.{COMPARE}",
+    "/flows since 0001-01-01": "“0001-01-01” is not within 1900 to 2199.\nExample: /flows 3m asof 2020-12-11",
+    "/backtest ratio > sma 200 100y": f"“100y” is out of range (1y to 30y).{BACKTEST}",
+    "/backtest ratio > sma 200 0 years": f"“0 years” is out of range (1y to 30y).{BACKTEST}",
+    "/backtest ratio > sma 200 asof 2020-02-30": (
+        f"“2020-02-30” is not a date: there is no 30 Feb 2020.{BACKTEST}"
+    ),
+    f"/alerts {'9' * 4000}": f"“{'9' * 80}…” is not an alert's number.\nExample: /alerts",
+    "/chart ratio_vs 5y": (
+        "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200 5y"
+    ),
+    "/help nonsense": "There is no help on “nonsense”.\nExample: /help alert",
+    "/help momentun": "There is no help on “momentun”. Did you mean momentum?\nExample: /help alert",
+    "/history abc": "“abc” is not an alert's number.\nExample: /history 1",
+    "/history 9": "There is no alert #9 in this chat. Your alerts: /alerts",
+    "/history ²": "“²” is not an alert's number.\nExample: /history 1",
+    "/summary on 25:00": f"“25:00” is not a time of day; {TIMES}",
+    "/summary 6pm": f"“6pm” is not a time of day; {TIMES}",
+}
+
+
+async def test_a_mistake_is_named_in_one_sentence(talk: Talk) -> None:
+    assert await talk.texts(MISTAKES) == MISTAKES
+
+
+# What is sent, the first line of the answer, its second, and the button that works.
+UNKNOWN = (
+    ("/fluws", "“fluws” is not a command. Did you mean /flows?", HELP, "/flows"),
+    ("/xyzzy", "“xyzzy” is not a command.", HELP, "Help"),
+    ("good morning", "“good” is not a command.", HELP, "Help"),
+    ("/" + 60 * "q", "“" + 40 * "q" + "…” is not a command.", HELP, "Help"),
+    (
+        "drawdown",
+        "“drawdown” is not a command.",
+        "drawdown is a metric (Drawdown of the ratio). Alert: /alert drawdown < -30%",
+        "Chart",
+    ),
+    ("Excess 3m > 7pp", RULE, "To be told when it turns true: /alert Excess 3m > 7pp", "Backtest"),
+    (
+        "iwm inflows 5d above $1bn",
+        RULE,
+        "To be told when it turns true: /alert iwm inflows 5d above $1bn",
+        "Make it an alert",
+    ),
+    (
+        "Excess 3m > 7",
+        "“Excess” is not a command.",
+        "excess is a metric (Total-return gap). Alert: /alert excess 3m > 5pp",
+        "Alert",
+    ),
+    (
+        "/flow",
+        "“flow” is not a command. Did you mean /flows?",
+        "flow is a metric (Fund flow). Alert: /alert flow iwm 5d > $1bn",
+        "Help",
+    ),
 )
-async def test_a_mistake_is_named_in_one_sentence(typed: str, said: str, talk: Talk) -> None:
-    (answer,) = await talk.ask(typed)
-    assert answer.text == said
 
 
-@pytest.mark.parametrize(
-    ("typed", "said", "then", "button"),
-    [
-        ("/fluws", "“fluws” is not a command. Did you mean /flows?", "All commands: /help", "/flows"),
-        ("/xyzzy", "“xyzzy” is not a command.", "All commands: /help", "Help"),
-        ("good morning", "“good” is not a command.", "All commands: /help", "Help"),
-        ("/" + 60 * "q", "“" + 40 * "q" + "…” is not a command.", "All commands: /help", "Help"),
-        (
-            "drawdown",
-            "“drawdown” is not a command.",
-            "drawdown is a metric (Drawdown of the ratio). Alert: /alert drawdown < -30%",
-            "Chart",
-        ),
-        (
-            "Excess 3m > 7pp",
-            "That reads as a rule.",
-            "To be told when it turns true: /alert Excess 3m > 7pp",
-            "Backtest",
-        ),
-        (
-            "iwm inflows 5d above $1bn",
-            "That reads as a rule.",
-            "To be told when it turns true: /alert iwm inflows 5d above $1bn",
-            "Make it an alert",
-        ),
-        (
-            "Excess 3m > 7",
-            "“Excess” is not a command.",
-            "excess is a metric (Total-return gap). Alert: /alert excess 3m > 5pp",
-            "Alert",
-        ),
-        (
-            "/flow",
-            "“flow” is not a command. Did you mean /flows?",
-            "flow is a metric (Fund flow). Alert: /alert flow iwm 5d > $1bn",
-            "Help",
-        ),
-    ],
-)
-async def test_an_unknown_word_gets_the_nearest_that_works(
-    typed: str, said: str, then: str, button: str, talk: Talk
-) -> None:
-    (answer,) = await talk.ask(typed)
-    assert answer.text == f"{said}\n{then}"
-    assert not (await talk.press(answer, button))[0].text.startswith("“")
+async def test_an_unknown_word_gets_the_nearest_that_works(talk: Talk) -> None:
+    for line, first, second, button in UNKNOWN:
+        (answer,) = await talk.ask(line)
+        assert answer.text == f"{first}\n{second}"
+        assert not (await talk.press(answer, button))[0].text.startswith("“")
 
 
-@pytest.mark.parametrize(
-    ("typed", "title"),
-    [
-        ("why 3m", "What moved it, 3m"),
-        ("WHY", "What moved it, ytd"),
-        ("/Why\n3m", "What moved it, 3m"),
-        ("/why iwm vs spy", "What moved it, ytd"),
-        ("/multiple", "Valuation multiples"),
-        ("/valuations", "Valuation multiples"),
-        ("/plot ratio", "IWM/SPY"),
-        ("/chart channel since 2015-01-02 1y", "Place in the channel since 2 Jan 2015"),
-        ("/help /compare", "/compare [window ...] [tr|price]"),
-        ("/help compare@small_large_bot", "/compare [window ...] [tr|price]"),
-        ("/help valuation", "/multiples"),
-        ("/help flow", "flow · Fund flow"),
-        ("/help PE_premium", "pe_premium · P/E premium"),
-        ("/start abc", "Small caps against large caps: IWM and SPY"),
-        ("/start@small_large_bot abc", "Small caps against large caps: IWM and SPY"),
-    ],
-)
-async def test_other_ways_to_say_it(typed: str, title: str, talk: Talk) -> None:
-    answer = (await talk.ask(typed))[0]
-    assert answer.text.splitlines()[0].split(" · close")[0] == title
+OTHER_WAYS = {
+    "why 3m": "What moved it, 3m",
+    "WHY": "What moved it, ytd",
+    "/Why\n3m": "What moved it, 3m",
+    "/why iwm vs spy": "What moved it, ytd",
+    "/multiple": "Valuation multiples",
+    "/valuations": "Valuation multiples",
+    "/plot ratio": "IWM/SPY",
+    "/chart channel since 2015-01-02 1y": "Place in the channel since 2 Jan 2015",
+    "/help /compare": "/compare [window ...] [tr|price]",
+    "/help compare@small_large_bot": "/compare [window ...] [tr|price]",
+    "/help valuation": "/multiples",
+    "/help flow": "flow · Fund flow",
+    "/help PE_premium": "pe_premium · P/E premium",
+    "/start abc": "Small caps against large caps: IWM and SPY",
+    "/start@small_large_bot abc": "Small caps against large caps: IWM and SPY",
+}
+
+
+async def test_other_ways_to_say_it(talk: Talk) -> None:
+    texts = await talk.texts(OTHER_WAYS)
+    titles = {line: text.splitlines()[0].split(" · close")[0] for line, text in texts.items()}
+    assert titles == OTHER_WAYS
 
 
 async def test_the_help_of_a_multiple_names_the_convention_that_is_stored(talk: Talk) -> None:

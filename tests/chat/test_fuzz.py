@@ -15,7 +15,8 @@ from bot.chat.reply import FAILED
 from storage import alert_store
 from storage.alert_store import StoredAlert
 from storage.rows import select_as
-from tests.chat.people import PEOPLE, STEP, no_pictures, pressed, rows, typed, village
+from tests.chat.people import PEOPLE, no_pictures, pressed, rows, typed, village
+from tests.chat.talk import STEP
 from tests.fuzz import fuzz
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,23 +51,20 @@ async def settings(talk: Talk) -> list[object]:
     return [alerts, [row["summary_at"] for row in await talk.rows("chats") if row["chat_id"] == GROUP]]
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("/about@small_large_bot", "About"),
-        ("/about@Small_Large_Bot", "About"),
-        ("/about", "About"),
-        ("/help@small_large_bot", "Commands"),
-        ("/abuot@small_large_bot", "“abuot” is not a command. Did you mean /about?"),
-        ("/about@other_bot", None),
-        ("/abuot", None),
-        ("about", None),
-        ("good morning", None),
-    ],
-)
-async def test_only_what_is_meant_for_the_bot_is_answered(typed: str, said: str | None, group: Talk) -> None:
-    answers = await group.ask(typed, GROUP, user_id=MEMBER)
-    assert [answer.text.splitlines()[0] for answer in answers] == ([said] if said else [])
+ADDRESSED = {
+    "/about@small_large_bot": "About",
+    "/about@Small_Large_Bot": "About",
+    "/about": "About",
+    "/help@small_large_bot": "Commands",
+    "/abuot@small_large_bot": "“abuot” is not a command. Did you mean /about?",
+}
+
+
+async def test_only_what_is_meant_for_the_bot_is_answered(group: Talk) -> None:
+    texts = await group.texts(ADDRESSED, GROUP, user_id=MEMBER)
+    assert {line: text.splitlines()[0] for line, text in texts.items()} == ADDRESSED
+    for line in ("/about@other_bot", "/abuot", "about", "good morning"):
+        assert await group.ask(line, GROUP, user_id=MEMBER) == []
 
 
 BY_HAND = {"type": "user", "date": 1, "sender_user": {"id": 9, "is_bot": False, "first_name": "Eve"}}
@@ -106,29 +102,16 @@ async def test_in_private_a_rule_can_be_forwarded_but_a_card_of_a_bot_asks_nothi
     assert len(await talk.rows("alerts")) == 1
 
 
-@pytest.mark.parametrize("typed", CHANGES)
-async def test_a_member_changes_nothing(typed: str, group: Talk) -> None:
+async def test_administrators_and_the_creator_change_what_members_only_see(group: Talk) -> None:
     before = await settings(group)
-    (answer,) = await group.ask(typed, GROUP, user_id=MEMBER)
-    assert answer.text == ADMINISTRATORS_ONLY
+    assert set((await group.texts(CHANGES, GROUP, user_id=MEMBER)).values()) == {ADMINISTRATORS_ONLY}
     assert await settings(group) == before
-
-
-@pytest.mark.parametrize("typed", LOOKS)
-async def test_a_member_sees_everything(typed: str, group: Talk) -> None:
-    (answer,) = await group.ask(typed, GROUP, user_id=MEMBER)
-    assert answer.text != ADMINISTRATORS_ONLY
-
-
-@pytest.mark.parametrize(
-    ("status", "typed"),
-    [("creator", CHANGES[0]), *(("administrator", typed) for typed in CHANGES[:-1])],
-)
-async def test_administrators_change_alerts_and_settings(status: str, typed: str, group: Talk) -> None:
-    group.api.chat(GROUP).members[ADMIN] = status
-    before = await settings(group)
-    await group.ask(typed, GROUP, user_id=ADMIN)
-    assert await settings(group) != before
+    assert ADMINISTRATORS_ONLY not in (await group.texts(LOOKS, GROUP, user_id=MEMBER)).values()
+    for status, line in (("creator", CHANGES[0]), *(("administrator", line) for line in CHANGES[1:])):
+        group.api.chat(GROUP).members[ADMIN] = status
+        before = await settings(group)
+        await group.ask(line, GROUP, user_id=ADMIN)
+        assert await settings(group) != before, line
 
 
 async def test_an_anonymous_administrator_is_one_of_this_group_only(group: Talk) -> None:
@@ -170,6 +153,8 @@ async def test_a_members_button_is_refused_in_a_note_and_the_message_stays(group
 
 
 async def test_a_topic_is_answered_in_the_topic_text_and_picture(group: Talk) -> None:
+    await group.ask("/alert ratio > 0.8", GROUP, user_id=ADMIN, thread_id=5)
+    assert [row["thread_id"] for row in await group.rows("alerts")] == [None, 5]
     text, picture = await group.ask("/chart drawdown", GROUP, user_id=MEMBER, thread_id=5)
     assert (text.thread_id, picture.thread_id) == (5, 5)
     assert group.api.calls("sendChatAction", GROUP)[-1].fields["message_thread_id"] == "5"
@@ -218,38 +203,22 @@ async def test_a_picture_that_is_limited_waits_and_comes_once(group: Talk) -> No
     assert group._seconds >= 5
 
 
-@asynccontextmanager
-async def guarded(
-    sample: Path, folder: Path, users: set[int], chats: set[int], access: str = "allowlist"
-) -> AsyncIterator[Talk]:
-    async with talking(sample, folder, mode=access, users=frozenset(users), chats=frozenset(chats)) as talk:
-        yield talk
-
-
-@pytest.mark.parametrize(
-    ("chat_id", "user_id", "allowed"),
-    [
-        (ME, ME, True),
-        (OWNER, OWNER, True),
-        (STRANGER, STRANGER, False),
-        (GROUP, STRANGER, True),
-        (GROUP - 1, ME, True),
-        (GROUP - 1, STRANGER, False),
-        (YOU, YOU, True),
-        (GROUP - 1, YOU, False),
-    ],
-)
+@pytest.mark.parametrize("first", ["Status", "This bot is private."])
 async def test_the_owner_listed_people_and_listed_chats_get_in(
-    chat_id: int, user_id: int, allowed: bool, sample: Path, tmp_path: Path
+    first: str, sample: Path, tmp_path: Path
 ) -> None:
-    async with guarded(sample, tmp_path, {ME}, {GROUP, YOU}) as talk:
-        (answer,) = await talk.ask("/status", chat_id, user_id=user_id)
-        assert answer.text.startswith("Status" if allowed else "This bot is private.")
+    allowed = [(ME, ME), (OWNER, OWNER), (GROUP, STRANGER), (GROUP - 1, ME), (YOU, YOU)]
+    denied = [(STRANGER, STRANGER), (GROUP - 2, STRANGER), (GROUP - 3, YOU)]
+    lists = {"users": frozenset({ME}), "chats": frozenset({GROUP, YOU})}
+    async with talking(sample, tmp_path, mode="allowlist", **lists) as talk:
+        for chat_id, user_id in allowed if first == "Status" else denied:
+            (answer,) = await talk.ask("/status", chat_id, user_id=user_id)
+            assert answer.text.startswith(first), (chat_id, user_id)
 
 
 async def test_everybody_gets_in_when_it_is_open_and_nobody_by_default(sample: Path, tmp_path: Path) -> None:
     for access, first in (("open", "Status"), ("allowlist", "This bot is private.")):
-        async with guarded(sample, tmp_path, set(), set(), access) as talk:
+        async with talking(sample, tmp_path, mode=access) as talk:
             assert (await talk.ask("/status", STRANGER))[0].text.startswith(first)
 
 

@@ -8,13 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from bot.data.sample import SOURCE, between, sample_observations
 from bot.data.store import store
 from bot.messages.common import SAMPLE
+from storage import chat_store
 from storage.db import open_database
-from tests.chat.talk import ME, talking
+from tests.chat.talk import ME, STEP, talking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,25 +41,30 @@ async def pass_to(talk: Talk, moment: dt.datetime) -> list[str]:
     return [message.text.splitlines()[0] for message in talk.api.messages(ME)[before:]]
 
 
-@pytest.mark.parametrize(
-    ("typed", "at"),
-    [
-        ("on", "18:30"),
-        ("on 18:30", "18:30"),
-        ("ON 7:45", "07:45"),
-        ("7.45", "07:45"),
-        ("on 00:00", "00:00"),
-        ("on 23:59", "23:59"),
-    ],
-)
-async def test_the_summary_is_set_to_a_local_time(typed: str, at: str, talk: Talk) -> None:
-    (answer,) = await talk.ask(f"/summary {typed}")
-    assert answer.text.startswith(f"Daily summary at {at} (America/New_York), on every day with a new close.")
-    assert [row["summary_at"] for row in await talk.rows("chats")] == [at]
-    (choice,) = await talk.ask("/summary")
-    assert (
-        f"The daily summary comes at {at} (America/New_York), on every day with a new close." in choice.text
-    )
+TIMES = {
+    "on": "18:30 every day",
+    "on 18:30": "18:30 every day",
+    "ON 7:45": "07:45 every day",
+    "7.45": "07:45 every day",
+    "on 00:00": "00:00 every day",
+    "on 23:59": "23:59 every day",
+    "weekdays": "18:30 weekdays",
+    "on 7:45 weekdays": "07:45 weekdays",
+    "daily": "18:30 every day",
+    "daily 16:30": "16:30 every day",
+}
+
+
+async def test_the_summary_is_set_to_a_local_time_and_to_days(talk: Talk) -> None:
+    for words, when in TIMES.items():
+        talk.now += STEP
+        (answer,) = await talk.ask(f"/summary {words}")
+        at, days = when.split(maxsplit=1)
+        assert answer.text.startswith(f"Daily summary at {at} ({ZONE}), on {days} with a new close."), words
+        assert [row["summary_at"] for row in await talk.rows("chats")] == [at]
+        (choice,) = await talk.ask("/summary")
+        assert f"The daily summary comes at {at} ({ZONE}), on {days} with a new close." in choice.text
+        await talk.database.run(lambda db: chat_store.forget_chat(db, ME))
 
 
 async def test_the_configured_time_zone_is_told(sample: Path, tmp_path: Path) -> None:

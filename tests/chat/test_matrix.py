@@ -14,8 +14,8 @@ from bot.chat.reply import ADMINISTRATORS_ONLY, OWNER_ONLY
 from bot.chat.settings import SETTINGS
 from bot.messages.common import Answer
 from bot.messages.html import lines
-from tests.chat.people import PEOPLE, STEP, command_lines, pressed, rows, typed, village
-from tests.chat.talk import ME
+from tests.chat.people import PEOPLE, command_lines, pressed, rows, typed, village
+from tests.chat.talk import ME, STEP
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,17 +1,28 @@
-"""An alert's life in a chat: made, looked at, fired, paused, resumed, switched off."""
+"""An alert's life in a chat: made by a line or by taps, looked at, fired, paused, switched off."""
 
 from __future__ import annotations
 
 import datetime as dt
+import random
 import re
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.alerts.grammar import PRESETS, parse_rule
+from bot.analytics.metrics import METRICS
+from bot.chat.alert_commands import ACTIONS, guide_page
+from bot.messages.alerts.guide import TOPICS, topic_of
+from bot.messages.common import MAX_BUTTON_DATA
+from bot.pair import DEFAULT_PAIR
+from bot.services import Caller, Chat
+from bot.services.alert_views import evaluation_context, parse_alert_rule
 from bot.services.alerts import MOST_ALERTS
 from storage import alert_store, chat_store, observations
 from storage.rows import Bar
-from tests.chat.talk import ME, YOU, labels, talking
+from tests.chat.talk import ME, OCTOBER, RULE, YOU, labels, talking
+from tests.messages.pages import page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -22,8 +33,7 @@ if TYPE_CHECKING:
     from tests.chat.talk import Talk
 
 
-RULE = "ratio > sma 200"
-OCTOBER = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
+UNKNOWN = "is not something you can do with an alert."
 DAY = dt.timedelta(days=1)
 
 
@@ -41,35 +51,31 @@ async def test_a_rule_becomes_an_alert_that_says_where_it_stands(talk: Talk) -> 
     assert (row["chat_id"], row["owner_id"], row["number"], row["rule"]) == (ME, ME, 1, RULE)
 
 
-async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_it(talk: Talk) -> None:
-    talk.now = OCTOBER
-    await talk.ask(f"/alert {RULE}")
-    (pushed,) = await talk.pass_to(OCTOBER + DAY)
+async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_it(october: Talk) -> None:
+    (pushed,) = await october.pass_to(OCTOBER + DAY)
     assert pushed.text.startswith("Alert #1 fired · close of Tue 6 Oct 2020")
-    assert await talk.pass_to(OCTOBER + DAY) == []
+    assert await october.pass_to(OCTOBER + DAY) == []
     said, edits = pushed.text, pushed.edits
 
-    (why,) = await talk.press(pushed, "Why")
+    (why,) = await october.press(pushed, "Why")
     assert why.text.startswith("Why #1 fired · close of Tue 6 Oct 2020")
     assert "Inputs as stored: sample data, observed 13 Dec 2020, 18:00 UTC." in why.text
-    chart, picture = await talk.press(pushed, "#1 Chart")
+    chart, picture = await october.press(pushed, "#1 Chart")
     assert chart.text.startswith("Alert #1 ratio > sma 200\n")
     assert picture.photo
-    (paused,) = await talk.press(pushed, "Pause")
+    (paused,) = await october.press(pushed, "Pause")
     assert "Resume" in labels(paused)
-    (off,) = await talk.press(pushed, "Off")
+    (off,) = await october.press(pushed, "Off")
     assert off.text == f"Alert #1 is off.\n{RULE}"
     assert (pushed.text, pushed.edits) == (said, edits)
-    assert (await talk.ask("/history"))[0].text == (
+    assert (await october.ask("/history"))[0].text == (
         "One event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
     )
 
 
-async def test_a_fire_that_came_again_after_it_was_taken_back_stands(talk: Talk) -> None:
-    talk.now = OCTOBER
-    await talk.ask(f"/alert {RULE}")
-    (pushed,) = await talk.pass_to(OCTOBER + DAY)
-    (fire,) = await talk.database.run(lambda db: alert_store.list_events(db, alert_id=1))
+async def test_a_fire_that_came_again_after_it_was_taken_back_stands(october: Talk) -> None:
+    (pushed,) = await october.pass_to(OCTOBER + DAY)
+    (fire,) = await october.database.run(lambda db: alert_store.list_events(db, alert_id=1))
 
     def store(transition: str, revision: int) -> Callable[[sqlite_utils.Database], object]:
         return lambda db: alert_store.add_event(
@@ -77,17 +83,17 @@ async def test_a_fire_that_came_again_after_it_was_taken_back_stands(talk: Talk)
             alert_id=1,
             session=fire.session.isoformat(),
             transition=transition,
-            now=talk.now,
+            now=october.now,
             value=fire.value,
             detail=fire.detail,
             revision=revision,
         )
 
     back = "It was withdrawn when the data was revised."
-    await talk.database.run(store("withdrawn", 1))
-    assert back in (await talk.press(pushed, "Why"))[0].text
-    await talk.database.run(store("fired", 2))
-    assert back not in (await talk.press(pushed, "Why"))[0].text
+    await october.database.run(store("withdrawn", 1))
+    assert back in (await october.press(pushed, "Why"))[0].text
+    await october.database.run(store("fired", 2))
+    assert back not in (await october.press(pushed, "Why"))[0].text
 
 
 async def test_history_turns_to_older_events(talk: Talk) -> None:
@@ -125,18 +131,16 @@ async def test_an_alert_for_one_fire_is_done_and_can_still_be_looked_at(talk: Ta
     assert (await talk.ask("/alerts"))[0].text.startswith("No alerts yet.")
 
 
-async def test_pausing_holds_it_back_and_resuming_begins_afresh(talk: Talk) -> None:
-    talk.now = OCTOBER
-    await talk.ask(f"/alert {RULE}")
-    (paused,) = await talk.ask("/alert 1 PAUSE")
+async def test_pausing_holds_it_back_and_resuming_begins_afresh(october: Talk) -> None:
+    (paused,) = await october.ask("/alert 1 PAUSE")
     assert "\nPaused" in paused.text
-    assert (await talk.ask("/alert #1 pause"))[0].text == "Alert #1 is paused already.\nExample: /alert 1"
-    assert await talk.pass_to(OCTOBER + 30 * DAY) == []
-    (resumed,) = await talk.press(paused, "Resume")
+    assert (await october.ask("/alert #1 pause"))[0].text == "Alert #1 is paused already.\nExample: /alert 1"
+    assert await october.pass_to(OCTOBER + 30 * DAY) == []
+    (resumed,) = await october.press(paused, "Resume")
     assert resumed.message_id == paused.message_id
-    assert [row["session"] for row in await talk.rows("alert_states")] == ["2020-11-04"]
-    assert (await talk.ask("/alert 1 resume"))[0].text == "Alert #1 is active already.\nExample: /alert 1"
-    assert await talk.pass_to(OCTOBER + 60 * DAY) == []
+    assert [row["session"] for row in await october.rows("alert_states")] == ["2020-11-04"]
+    assert (await october.ask("/alert 1 resume"))[0].text == "Alert #1 is active already.\nExample: /alert 1"
+    assert await october.pass_to(OCTOBER + 60 * DAY) == []
 
 
 async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: Talk) -> None:
@@ -153,61 +157,37 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
     assert await lives(talk) == [(1, "active")]
 
 
-@pytest.mark.parametrize(
-    ("typed", "said", "example"),
-    [
-        ("/alert 9", "There is no alert #9 in this chat. Your alerts: /alerts", ""),
-        ("/alert #9 pause", "There is no alert #9 in this chat. Your alerts: /alerts", ""),
-        (f"/alert {10**30}", f"There is no alert #{10**30} in this chat. Your alerts: /alerts", ""),
-        (
-            "/alert 1 puase",
-            "“puase” is not something you can do with an alert. Did you mean pause?",
-            "/alert 1 pause",
-        ),
-        (
-            "/alert 1 edti",
-            "“edti” is not something you can do with an alert. Did you mean edit?",
-            "/alert 1 edit",
-        ),
-        (
-            "/alert 1 2",
-            (
-                "“2” is not something you can do with an alert. "
-                "You can: why, chart, test, history, edit, snooze, pause, resume, renew, off, rescale, "
-                "back."
-            ),
-            "/alert 1",
-        ),
-        (
-            "/alert 1 pause now",
-            "“pause” takes no more words, but “now” follows.",
-            "/alert 1 pause",
-        ),
-        ("/alert ratio >  SMA 200", "Alert #1 has this rule already (active).", "/alert 1"),
-        (
-            "/alert excess 3m > 5",
-            "“5” has no unit; this needs percentage points (pp).",
-            "/alert excess 3m > 5pp",
-        ),
-        (
-            "/alert ratio",
-            "The rule stops after “ratio”; expected a comparison (>, <, >=, <=, crosses).",
-            "/alert ratio > sma 200",
-        ),
-        (
-            f"/alert ratio > {'9' * 500}",
-            "A rule has at most 500 characters, not 508.",
-            "/alert ratio > sma 200",
-        ),
-    ],
-)
-async def test_what_cannot_be_done_is_said_and_changes_nothing(
-    typed: str, said: str, example: str, talk: Talk
-) -> None:
+MISTAKES = {
+    **{
+        f"/alert {number}": f"There is no alert #{number} in this chat. Your alerts: /alerts"
+        for number in (9, 10**18, 2**63, 10**30)
+    },
+    "/alert #9 pause": "There is no alert #9 in this chat. Your alerts: /alerts",
+    "/alert 1 puase": f"“puase” {UNKNOWN} Did you mean pause?\nExample: /alert 1 pause",
+    "/alert 1 edti": f"“edti” {UNKNOWN} Did you mean edit?\nExample: /alert 1 edit",
+    "/alert 1 2": f"“2” {UNKNOWN} You can: {', '.join(ACTIONS)}.\nExample: /alert 1",
+    "/alert 1 pause now": "“pause” takes no more words, but “now” follows.\nExample: /alert 1 pause",
+    "/alert ratio >  SMA 200": "Alert #1 has this rule already (active).\nExample: /alert 1",
+    "/alert excess 3m > 5": (
+        "“5” has no unit; this needs percentage points (pp).\nExample: /alert excess 3m > 5pp"
+    ),
+    "/alert ratio": (
+        "The rule stops after “ratio”; expected a comparison (>, <, >=, <=, crosses).\n"
+        "Example: /alert ratio > sma 200"
+    ),
+    f"/alert ratio > {'9' * 500}": (
+        "A rule has at most 500 characters, not 508.\nExample: /alert ratio > sma 200"
+    ),
+    "/alert ratio > 0.7 until 2020-12-11": (
+        "“until 2020-12-11” has passed already.\nExample: /alert ratio > 0.7 until 2021-12-13"
+    ),
+}
+
+
+async def test_what_cannot_be_done_is_said_and_changes_nothing(talk: Talk) -> None:
     await talk.ask(f"/alert {RULE}")
     before = await talk.rows("alerts")
-    (answer,) = await talk.ask(typed)
-    assert answer.text == said + (f"\nExample: {example}" if example else "")
+    assert await talk.texts(MISTAKES) == MISTAKES
     assert await talk.rows("alerts") == before
 
 
@@ -264,21 +244,17 @@ async def test_an_alert_is_its_chats_alone(talk: Talk) -> None:
     }
 
 
-async def test_why_before_any_fire_says_where_it_stands(talk: Talk) -> None:
-    talk.now = OCTOBER
-    await talk.ask(f"/alert {RULE}")
-    (why,) = await talk.ask("/alert 1 why")
+async def test_why_before_any_fire_says_where_it_stands(october: Talk) -> None:
+    (why,) = await october.ask("/alert 1 why")
     assert why.text.startswith(f"Alert #1 {RULE}")
     assert why.text.endswith("It has not fired yet.")
 
 
-async def test_what_fired_while_the_chat_had_left_is_not_lost_to_the_list(talk: Talk) -> None:
-    talk.now = OCTOBER
-    await talk.ask(f"/alert {RULE}")
-    await talk.database.run(lambda db: chat_store.deactivate(db, ME, "kicked"))
-    assert await talk.pass_to(OCTOBER + DAY) == []
-    await talk.ask("/start")
-    assert "#1" in (await talk.ask("/alerts"))[0].text
+async def test_what_fired_while_the_chat_had_left_is_not_lost_to_the_list(october: Talk) -> None:
+    await october.database.run(lambda db: chat_store.deactivate(db, ME, "kicked"))
+    assert await october.pass_to(OCTOBER + DAY) == []
+    await october.ask("/start")
+    assert "#1" in (await october.ask("/alerts"))[0].text
 
 
 @pytest.fixture
@@ -349,3 +325,124 @@ async def test_an_alert_that_cannot_be_read_is_named_and_can_be_switched_off(tal
     assert off.text.startswith("Alert #1 is off.")
     (listed,) = await talk.ask("/alerts")
     assert "cannot be read" not in listed.text
+
+
+async def test_a_ready_rule_is_shown_before_it_is_made_all_in_one_message(talk: Talk) -> None:
+    (choice,) = await talk.ask("/alert")
+    assert labels(choice) == [*(preset.name for preset in PRESETS), "Make my own"]
+    for number, preset in enumerate(PRESETS, start=1):
+        (choice,) = await talk.ask("/alert")
+        (shown,) = await talk.press(choice, preset.name)
+        assert shown.text.startswith(f"{preset.name}\n")
+        assert DEFAULT_PAIR.fill(preset.meaning) in shown.text
+        assert "it would " in shown.text
+        (made,) = await talk.press(shown, "Create")
+        assert made.message_id == choice.message_id
+        assert made.text.startswith(f"Alert #{number} ")
+    market = await talk.bot.services.markets.current()
+    rules = [row["rule"] for row in await talk.rows("alerts")]
+    assert rules == [str(parse_alert_rule(preset.rule, market)) for preset in PRESETS]
+
+
+async def test_a_rule_of_ones_own_is_made_of_taps(talk: Talk) -> None:
+    (message,) = await talk.ask("/alert")
+    for label, said in (
+        ("Make my own", "What is it about?"),
+        ("Is money moving?", "Fund flow: "),
+        ("Fund flow", "Of which fund?"),
+        ("SPY", "Over which window?"),
+        ("20d (default)", "Message you when it ..."),
+        ("falls below", "flow spy 20d below what?"),
+        ("$0", "flow spy 20d < $0"),
+        ("confirm 2", "flow spy 20d < $0 confirm 2"),
+        ("Create", "Alert #1 flow spy 20d < $0 confirm 2"),
+    ):
+        (edited,) = await talk.press(message, label)
+        assert edited.message_id == message.message_id
+        assert said in edited.text
+    assert [row["rule"] for row in await talk.rows("alerts")] == ["flow spy 20d < $0 confirm 2"]
+
+
+async def test_back_leads_through_every_step_to_the_beginning(talk: Talk) -> None:
+    (message,) = await talk.ask("/alert new flow spy 20d < $0 confirm 2")
+    seen = []
+    while "Back" in labels(message):
+        (message,) = await talk.press(message, "Back")
+        seen.append(message.text.splitlines()[0])
+    assert seen == [
+        "Your rule", "flow spy 20d below what?", "Fund flow SPY 20d", "Fund flow", "Fund flow",
+        "Is money moving?", "A rule of your own", "When should the bot message you?",
+    ]  # fmt: skip
+
+
+async def test_what_was_chosen_outlives_a_restart(sample: Path, tmp_path: Path) -> None:
+    async with talking(sample, tmp_path) as talk:
+        talk.api.chat(ME)
+        (message,) = await talk.ask("/alert new ratio >")
+        data = dict(button for row in message.buttons for button in row)["sma 200"]
+    (tmp_path / "again").mkdir()
+    async with talking(tmp_path / "bot.db", tmp_path / "again") as talk:
+        talk.api.chat(ME)
+        talk.api.last_update_id += 1_000  # those before are noted in the database
+        (message,) = await talk.ask("/about")
+        message.markup = {"inline_keyboard": [[{"text": "sma 200", "callback_data": data}]]}
+        (shown,) = await talk.press(message, "sma 200")
+        assert shown.text.startswith("Your rule\nratio > sma 200\n")
+
+
+REFUSED = {
+    "/alert new nonsense": "“nonsense” is not one of the choices.",
+    "/alert new ratio near 5": "“near” is not one of the choices after “ratio”.",
+    "/alert new excess 3m > 5": "“5” has no unit; this needs percentage points (pp).",
+    "/alert new flow iwm 9x >": (
+        "“9x” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."
+    ),
+}
+
+
+async def test_what_no_button_says_is_refused(talk: Talk) -> None:
+    assert await talk.texts(REFUSED) == {
+        line: f"{sentence}\nExample: /alert new" for line, sentence in REFUSED.items()
+    }
+
+
+async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(talk: Talk) -> None:
+    services = talk.bot.services
+    chat = Chat(ME, "private", "Me", ZoneInfo("America/New_York"))
+    context = await evaluation_context(Caller(services, chat, ME, services.clock(), talk.database.run))
+    ended = set()
+    chance = random.Random(7)
+    for _ in range(20):
+        line = ""
+        while True:
+            answer = guide_page(line, context, services.clock())
+            page(answer)
+            every = [(label, data) for row in answer.buttons for label, data in row]
+            for label, data in every:
+                assert len(f"e{data}".encode()) <= MAX_BUTTON_DATA, (label, data)
+            create = [data for label, data in every if label == "Create"]
+            ways = [
+                data
+                for label, data in every
+                if data.startswith("/alert new ") and label not in {"Back", "‹ Previous"}
+            ]
+            if create and (not ways or chance.random() < 0.5):
+                rule = parse_rule(create[0].removeprefix("/alert "), METRICS)
+                assert parse_rule(str(rule), METRICS) == rule
+                ended.add(rule.conditions[0].metric)
+                break
+            line = chance.choice(ways).removeprefix("/alert new ")
+    assert len(ended) > 8
+
+
+def test_every_metric_has_a_topic() -> None:
+    assert {topic_of(metric) for metric in METRICS.values()} == set(TOPICS)
+
+
+async def test_a_preset_goes_by_its_name(talk: Talk) -> None:
+    for number, preset in enumerate(PRESETS, start=1):
+        (made,) = await talk.ask(f"/alert  {preset.name.upper()}")
+        assert made.text.startswith(f"Alert #{number} ")
+        tested, _ = await talk.ask(f"/backtest {preset.name.upper()}")
+        assert tested.text.startswith("Backtest")
+        assert labels(tested)[0] == "Make it an alert"
