@@ -243,7 +243,7 @@ async def _recover_state(bot: Bot) -> None:
     for failures in itertools.count():
         try:
             await bot.delivery.recover()
-            deactivated = await deactivate_denied_chats(bot.services, besides=LOCAL_CHAT)
+            deactivated = await deactivate_denied_chats(bot.services, except_chat=LOCAL_CHAT)
         except (DiskFault, DiskFull) as error:
             wait = RETRIES.seconds(failures)
             _log.error("%s Next try in %.0f s", error, wait)

@@ -40,7 +40,7 @@ def instant(moment: Moment) -> str:
     return moment
 
 
-def moment(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """Returns an instant's text as an aware datetime."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 

@@ -34,7 +34,7 @@ from bot.alerts.lexer import (
     Tokens,
     choices,
     is_amount,
-    nearest,
+    nearest_word,
     read_count,
     tokenize,
 )
@@ -177,7 +177,7 @@ class _RuleParser:
             return BadInput(
                 "The rule stops where a metric is expected.", next(iter(registry.values())).example
             )
-        if near := nearest(tokens.text, [*registry, *words]):
+        if near := nearest_word(tokens.text, [*registry, *words]):
             example = registry[words.get(near, near)].example
             return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
         following = self._named_metric(words, 1)
@@ -229,12 +229,12 @@ class _RuleParser:
             return self._not_a_fund(tokens.text, metric)
         problem = f"“{tokens.typed}” is not understood after “{tokens.before}”"
         known = [*_COMPARING, *(name.lower() for parameter in free for name in parameter.choices)]
-        if near := nearest(tokens.text, known):
+        if near := nearest_word(tokens.text, known):
             return BadInput(f"{problem}. Did you mean {near}?", metric.example)
         # It may be a misspelt second half of a metric's name.
         start = f"{metric.name}_"
         endings = {name.removeprefix(start): name for name in self._registry if name.startswith(start)}
-        if near := nearest(tokens.text, endings):
+        if near := nearest_word(tokens.text, endings):
             longer = self._registry[endings[near]]
             return BadInput(f"{problem}. Did you mean {longer.name}?", longer.example)
         return BadInput(f"{problem}; expected {expected}.", metric.example)
@@ -249,7 +249,7 @@ class _RuleParser:
             return Target(AMOUNT, self._amount(metric, metric.example), metric.unit.symbol)
         kind = tokens.text
         if kind not in TARGETS:
-            near = nearest(kind, TARGETS)
+            near = nearest_word(kind, TARGETS)
             ending = f". Did you mean {near}?" if near else f"; {expected}."
             raise BadInput(f"“{tokens.typed}” is not a target{ending}", metric.example)
         tokens.take()
@@ -271,7 +271,7 @@ class _RuleParser:
             if name == "and" and options:
                 raise BadInput("Conditions come before options.", self._reordered(bare, options))
             if name not in _OPTIONS:
-                near = nearest(name, ["and", *_OPTIONS])
+                near = nearest_word(name, ["and", *_OPTIONS])
                 ending = f". Did you mean {near}?" if near else f"; expected {choices(['and', *_OPTIONS])}."
                 example = _option_example(near if near in _OPTIONS else "confirm", bare)
                 raise BadInput(f"“{tokens.typed}” is not understood after “{tokens.before}”{ending}", example)

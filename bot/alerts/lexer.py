@@ -171,7 +171,7 @@ def is_amount(text: str) -> bool:
     return _AMOUNT_START.match(text) is not None
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest_word(word: str, known: Iterable[str]) -> str:
     """The known word that `word` is most likely meant to be, or an empty string."""
     return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), "")
 

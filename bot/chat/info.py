@@ -26,7 +26,7 @@ from bot.messages.pages.status import (
 )
 from bot.messages.pages.summary import summary_answer
 from bot.services import chats, context_of
-from bot.services.alert_views import active_alerts
+from bot.services.alert_views import view_active_alerts
 from storage import outbox, sources
 from storage.observations import recent, stored_sources
 
@@ -137,7 +137,7 @@ async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
 
 async def _current_summary(ask: Ask) -> Answer:
     services = ask.services
-    alerts = await services.database.run(lambda db: active_alerts(db, ask.chat_id, ask.now))
+    alerts = await services.database.run(lambda db: view_active_alerts(db, ask.chat_id, ask.now))
     context = await asyncio.to_thread(context_of, await services.markets.current(), services.markets)
     render = partial(summary_answer, context, alerts, services.markets.sessions())
     return await asyncio.to_thread(render, total=bool(ask.settings.total))

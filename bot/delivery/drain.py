@@ -24,7 +24,7 @@ from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE
 from bot.delivery.send import PAUSE_REASONS, RateLimits, Sender
 from storage import outbox
 from storage.db import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
-from storage.rows import moment
+from storage.rows import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -256,7 +256,7 @@ class Delivery:
         # Only the budget knows the end of a halt to the fraction of a second.
         waits = [LONGEST_PAUSE, *self._rate_limits.budget.chat_waits().values()]
         if due:
-            waits.append((moment(due) - self._now()).total_seconds())
+            waits.append((parse_instant(due) - self._now()).total_seconds())
         return max(min(waits), SHORTEST_PAUSE)
 
     async def _claim(self, limit: int) -> list[OutboxMessage]:

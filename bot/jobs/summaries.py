@@ -21,7 +21,7 @@ from bot.messages.common import REPLY, Answer, payload_of
 from bot.messages.html import bold, lines, localized
 from bot.messages.pages.summary import summary_answer
 from bot.services import DAILY, context_of
-from bot.services.alert_views import active_alerts
+from bot.services.alert_views import view_active_alerts
 from bot.services.chats import settings_of, zone_of
 from storage import chat_store, outbox
 from storage.db import StorageError
@@ -141,7 +141,7 @@ async def _queue_summary(
     """Queue the summary of one chat. Returns the number of messages queued, 0 or 1."""
 
     def read(db: sqlite_utils.Database) -> tuple[list[AlertView], StoredChat | None]:
-        return active_alerts(db, chat_id, services.clock()), chat_store.get_chat(db, chat_id)
+        return view_active_alerts(db, chat_id, services.clock()), chat_store.get_chat(db, chat_id)
 
     alerts, chat = await services.database.run(read)
     settings = settings_of(services.config, chat)

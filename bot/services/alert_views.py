@@ -162,7 +162,7 @@ def view_alerts(
     return views, errors
 
 
-def active_alerts(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[AlertView]:
+def view_active_alerts(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> list[AlertView]:
     """Return a chat's active alerts that can be read; evaluating them reports the others."""
     alerts = (alert for alert in alert_store.alerts_of(db, chat_id) if alert.life == Life.ACTIVE)
     return view_alerts(db, alerts, now)[0]

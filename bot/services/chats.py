@@ -266,17 +266,17 @@ async def list_access(services: Services, limit: int) -> dict[str, list[AccessRe
     )
 
 
-async def deactivate_denied_chats(services: Services, besides: int) -> int:
+async def deactivate_denied_chats(services: Services, except_chat: int) -> int:
     """Deactivate private chats of people who may no longer use the bot. Return their number.
 
     Called at start, because the configuration may have changed. Chats of people who may use it again are
-    reactivated. Groups stay as they are: Telegram decides who is in them. `besides` is the terminal's chat.
+    reactivated. Groups stay: Telegram decides who is in them. `except_chat` is the terminal's chat.
     """
 
     def write(db: sqlite_utils.Database) -> int:
         deactivated = 0
         for chat_id, reason in chat_store.private_chats(db):
-            if chat_id != besides:
+            if chat_id != except_chat:
                 decisions = {chat_id: chat_store.access_status(db, chat_id)}
                 allowed = is_allowed(services.config, chat_id, chat_id, decisions)
                 if allowed and reason == NO_ACCESS:

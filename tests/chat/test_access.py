@@ -280,22 +280,22 @@ async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_o
             await talk.ask("/start", chat_id)
         await talk.ask("/start", GROUP, user_id=YOU)
         await talk.ask(f"/alert {RULE}", YOU)
-        assert await deactivate_denied_chats(talk.bot.services, besides=1) == 0
+        assert await deactivate_denied_chats(talk.bot.services, except_chat=1) == 0
     async with talking(None, tmp_path, mode="allowlist", users=frozenset({ME})) as talk:
-        assert await deactivate_denied_chats(talk.bot.services, besides=1) == 1
+        assert await deactivate_denied_chats(talk.bot.services, except_chat=1) == 1
         assert await states(talk) == {ME: "active", YOU: "inactive", OWNER: "active", GROUP: "active"}
-        assert await deactivate_denied_chats(talk.bot.services, besides=1) == 0
+        assert await deactivate_denied_chats(talk.bot.services, except_chat=1) == 0
         talk.api.last_update_id += 1_000  # those before are noted in the database
         talk.api.unblock(YOU)
         await talk.answers()
         assert (await states(talk))[YOU] == "inactive"
     async with talking(None, tmp_path, mode="allowlist", users=everybody) as talk:
-        await deactivate_denied_chats(talk.bot.services, besides=1)
+        await deactivate_denied_chats(talk.bot.services, except_chat=1)
         assert set((await states(talk)).values()) == {"active"}
         talk.api.last_update_id += 2_000
         talk.api.block(YOU)
         await talk.answers()
-        await deactivate_denied_chats(talk.bot.services, besides=1)
+        await deactivate_denied_chats(talk.bot.services, except_chat=1)
         assert (await states(talk))[YOU] == "inactive"
     async with talking(None, tmp_path, mode="allowlist", users=frozenset()) as talk:
-        assert await deactivate_denied_chats(talk.bot.services, besides=ME) == 0
+        assert await deactivate_denied_chats(talk.bot.services, except_chat=ME) == 0

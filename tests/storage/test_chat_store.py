@@ -23,7 +23,7 @@ from storage.chat_store import (
     set_summary,
     subscribers,
 )
-from storage.rows import moment
+from storage.rows import parse_instant
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -56,7 +56,7 @@ def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, ch
         status="active",
         reason="",
         last_number=0,
-        created_at=moment(NOON),
+        created_at=parse_instant(NOON),
         summary_at=None,
         weekdays=0,
         quiet_from=None,
@@ -116,7 +116,7 @@ def test_a_summary_is_planned_once_per_date_and_due_from_its_instant_on(db: sqli
     assert plan_summary(db, 1, "daily", "2020-12-12", TWO) == 2
     assert due_summaries(db, "2020-12-11T12:59:59Z") == []
     assert [row.id for row in due_summaries(db, ONE)] == [1]
-    assert [row.due_at for row in due_summaries(db, TWO)] == [moment(ONE), moment(TWO)]
+    assert [row.due_at for row in due_summaries(db, TWO)] == [parse_instant(ONE), parse_instant(TWO)]
     deactivate(db, 1, "blocked")
     assert due_summaries(db, TWO) == []
 
@@ -224,7 +224,7 @@ def test_a_migrated_chat_keeps_everything_under_its_new_id(
     assert get_chat(db, NEW) == replace(group, chat_id=NEW)
     assert alert_store.current_state(db, 1) == alert_store.StoredState(dt.date(2020, 12, 11), "{}")
     assert len(alert_store.list_events(db, chat_id=NEW)) == 1
-    assert outbox.current_halts(db, ONE) == [outbox.Halt(NEW, moment(TWO))]
+    assert outbox.current_halts(db, ONE) == [outbox.Halt(NEW, parse_instant(TWO))]
     assert not migrate_chat(db, OLD, NEW)
     assert not migrate_chat(db, NEW, NEW)
 
@@ -275,7 +275,7 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     assert quiet_hours(db, NEW) == ("22:00", "07:00")
     assert sources.outage_chats(db, "prices", "2020-12-11") == [NEW]
     assert rows_of(db, NEW)["outbox"] == 2
-    assert outbox.current_halts(db, NOON) == [outbox.Halt(NEW, moment(TWO))]
+    assert outbox.current_halts(db, NOON) == [outbox.Halt(NEW, parse_instant(TWO))]
 
 
 @pytest.mark.usefixtures("group")

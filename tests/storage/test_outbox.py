@@ -38,7 +38,7 @@ from storage.outbox import (
     settle_restore,
     withdraw,
 )
-from storage.rows import get_meta, moment, select
+from storage.rows import get_meta, parse_instant, select
 from tests.storage.messages import NOON, ONE, PAYLOAD, TWO, claimed, put, row_of
 
 if TYPE_CHECKING:
@@ -393,5 +393,5 @@ def test_the_later_of_two_halts_counts(db: sqlite_utils.Database) -> None:
     begin_halt(db, 1, ALMOST_TWO)  # it never ends early
     begin_halt(db, 1, ONE)
     begin_halt(db, EVERY_CHAT, ONE)
-    assert current_halts(db, NOON) == [Halt(0, moment(ONE)), Halt(1, moment(TWO))]
-    assert current_halts(db, ONE) == [Halt(1, moment(TWO))]
+    assert current_halts(db, NOON) == [Halt(0, parse_instant(ONE)), Halt(1, parse_instant(TWO))]
+    assert current_halts(db, ONE) == [Halt(1, parse_instant(TWO))]

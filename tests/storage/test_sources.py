@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.rows import get_meta, moment, set_meta
+from storage.rows import get_meta, parse_instant, set_meta
 from storage.sources import (
     SourceStatus,
     StoredOutage,
@@ -32,8 +32,8 @@ def test_a_success_is_noted(db: sqlite_utils.Database) -> None:
     assert source_status(db, "yahoo", "prices IWM") == SourceStatus(
         source="yahoo",
         subject="prices IWM",
-        last_attempt=moment(NOON),
-        last_success=moment(NOON),
+        last_attempt=parse_instant(NOON),
+        last_success=parse_instant(NOON),
         last_session=dt.date(2020, 12, 11),
         outcome="ok",
         detail="",
@@ -51,7 +51,7 @@ def test_failures_are_counted_and_keep_the_last_success(db: sqlite_utils.Databas
     assert record_failure(db, "yahoo", "prices IWM", now=ONE, outcome="limited", breaker_until=TWO) == 1
     assert record_failure(db, "yahoo", "prices IWM", now=TWO, outcome="down", detail="no route") == 2
     (row,) = source_statuses(db)
-    assert (row.last_success, row.last_attempt) == (moment(NOON), moment(TWO))
+    assert (row.last_success, row.last_attempt) == (parse_instant(NOON), parse_instant(TWO))
     assert row.last_session == dt.date(2020, 12, 11)
     assert (row.outcome, row.detail, row.breaker_until) == ("down", "no route", None)
 
@@ -74,7 +74,11 @@ def test_subjects_are_apart_and_listed_in_order(db: sqlite_utils.Database) -> No
     listed = [(row.source, row.subject, row.failures) for row in source_statuses(db)]
     assert listed == [("csv", "z", 0), ("yahoo", "a", 0), ("yahoo", "b", 1)]
     failed = source_statuses(db)[-1]
-    assert (failed.last_success, failed.last_session, failed.breaker_until) == (None, None, moment(ONE))
+    assert (failed.last_success, failed.last_session, failed.breaker_until) == (
+        None,
+        None,
+        parse_instant(ONE),
+    )
     assert source_status(db, "issuer", "a") is None
 
 
@@ -90,7 +94,7 @@ DAY, NEXT = "2020-12-10", "2020-12-11"
 
 def test_an_outage_begins_and_ends_once(db: sqlite_utils.Database) -> None:
     assert [begin_outage(db, "prices", DAY, NOON), begin_outage(db, "prices", DAY, ONE)] == [True, False]
-    assert current_outages(db) == [StoredOutage("prices", dt.date.fromisoformat(DAY), moment(NOON))]
+    assert current_outages(db) == [StoredOutage("prices", dt.date.fromisoformat(DAY), parse_instant(NOON))]
     assert [end_outage(db, "prices", DAY, ONE), end_outage(db, "prices", DAY, ONE)] == [True, False]
     assert current_outages(db) == []
     assert not begin_outage(db, "prices", DAY, ONE)

@@ -28,7 +28,7 @@ from bot.errors import ImportRejected
 from storage import observations, sources
 from storage.db import open_database
 from storage.observations import Written
-from storage.rows import Bar, Distribution, FundFacts, Observation, SectorWeight, moment
+from storage.rows import Bar, Distribution, FundFacts, Observation, SectorWeight, parse_instant
 from tests import shared_data
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml
@@ -305,7 +305,7 @@ def test_an_import_is_noted_among_the_sources(database: Database) -> None:
     kept(database, read(spreadsheetml(samples.FUND)))
     [row] = database.run_sync(sources.source_statuses)
     assert (row.source, row.subject, row.outcome) == ("issuer", "IWM import", "Imported")
-    assert (row.last_success, f"{row.last_session}") == (moment(FIRST), "2020-12-11")
+    assert (row.last_success, f"{row.last_session}") == (parse_instant(FIRST), "2020-12-11")
 
 
 def test_the_market_takes_its_shares_from_the_issuer(database: Database) -> None:
