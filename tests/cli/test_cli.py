@@ -12,6 +12,7 @@ from bot import __version__, cli
 from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands
 from bot.data.csv_formats import FORMATS
 from bot.errors import BotError
+from storage.db import open_database
 from tests.cli.conftest import Call, Result, process
 
 if TYPE_CHECKING:
@@ -35,15 +36,12 @@ def test_no_command_shows_the_help_as_wrong_usage(bot: Call) -> None:
     shown, asked = bot(), bot("--help")
     assert (shown.code, shown.out, shown.err) == (2, "", asked.out)
     assert asked.code == 0
+    assert tuple(commands.commands) == COMMANDS
     assert all(re.search(rf"^  {name} +\S", asked.out, re.MULTILINE) for name in COMMANDS)
 
 
 def test_version_is_told(bot: Call) -> None:
     assert bot("--version") == Result(0, f"{__version__}\n", "")
-
-
-def test_the_commands_are_these() -> None:
-    assert tuple(commands.commands) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -97,20 +95,21 @@ def test_help_and_mistakes_load_nothing_heavy() -> None:
         ("small-versus-large-bot import ", {"prices", "fund-facts", "multiples", "weights", "issuer"}),
     ],
 )
-def test_a_shell_completes_commands_options_and_kinds(line: str, words: set[str]) -> None:
-    environment = {
-        COMPLETION_VARIABLE: "bash_complete",
-        "COMP_WORDS": line,
-        "COMP_CWORD": f"{line.count(' ')}",
-    }
-    completed = process(environment=environment)
-    assert words <= {shown.partition(",")[2] for shown in completed.out.splitlines()}
+def test_a_shell_completes_commands_options_and_kinds(
+    line: str, words: set[str], bot: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(COMPLETION_VARIABLE, "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", f"{line.count(' ')}")
+    assert words <= {shown.partition(",")[2] for shown in bot().out.splitlines()}
 
 
-def test_the_completion_is_for_the_script_that_is_installed() -> None:
-    program = f"import sys; sys.argv[0] = {SCRIPT!r}; from bot.cli import main; sys.exit(main())"
-    source = process(start=("-c", program), environment={COMPLETION_VARIABLE: "zsh_source"}).out
-    assert f"compdef {SCRIPT}" in source.replace("_small_versus_large_bot_completion ", "")
+def test_the_completion_is_for_the_script_that_is_installed(
+    bot: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [SCRIPT])
+    monkeypatch.setenv(COMPLETION_VARIABLE, "zsh_source")
+    assert f"compdef {SCRIPT}" in bot().out.replace("_small_versus_large_bot_completion ", "")
 
 
 @pytest.mark.parametrize(
@@ -165,9 +164,9 @@ def unusable(kind: str, folder: Path) -> Path:
     elif kind == "text":
         path.write_text("hello\n")
     else:
-        made = folder / "whole.db"
-        cli.main(["chat", "--offline", "--db", str(made)])
-        content = bytearray(made.read_bytes())
+        whole = folder / "whole.db"
+        open_database(whole).close()
+        content = bytearray(whole.read_bytes())
         content[4096 : 4096 * 4] = b"\x55" * 4096 * 3
         path.write_bytes(content)
     return path
@@ -204,9 +203,12 @@ def test_what_is_no_database_is_refused_and_left_as_it_is(
 
 
 @pytest.mark.parametrize(
-    "command", [("export", "prices", "out.csv", "--ticker", "IWM"), ("backup", "copy.db")]
+    "command",
+    [("check", "--offline"), ("export", "prices", "out.csv", "--ticker", "IWM"), ("backup", "copy.db")],
 )
-def test_reading_commands_make_no_database(command: tuple[str, ...], bot: Call, tmp_path: Path) -> None:
+def test_a_mistyped_database_is_refused_and_none_is_made(
+    command: tuple[str, ...], bot: Call, tmp_path: Path
+) -> None:
     path = tmp_path / "none.db"
     assert bot(*command, "--db", path) == Result(
         1, "", f"error: There is no database at {path}; name another file, e.g. --db bot.db.\n"
@@ -258,14 +260,6 @@ def test_a_configuration_that_is_not_there_is_named(bot: Call) -> None:
     )
 
 
-def test_an_interrupt_has_its_own_exit_code(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **__: object) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("bot.cli.doctor.doctor", interrupted)
-    assert bot("doctor") == Result(130, "", "")
-
-
 @pytest.mark.parametrize("asking", [True, False])
 def test_the_end_does_not_wait_for_a_source_that_does_not_answer(
     asking: bool, bot: Call, monkeypatch: pytest.MonkeyPatch
@@ -278,7 +272,7 @@ def test_the_end_does_not_wait_for_a_source_that_does_not_answer(
     monkeypatch.setattr("bot.data.refresh.fetch_in_progress", lambda: asking)
     monkeypatch.setattr("bot.cli.doctor.doctor", interrupted)
     monkeypatch.setattr("os._exit", left.append)
-    assert bot("doctor").code == 130
+    assert bot("doctor") == Result(130, "", "")
     assert left == ([130] if asking else [])
 
 
@@ -299,13 +293,6 @@ def test_a_terminal_of_few_letters_shows_the_rest() -> None:
 def test_a_closed_standard_output_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert cli.main(["doctor", "--quick"]) == 1
-
-
-def test_check_refuses_a_mistyped_database_and_creates_nothing(bot: Call, tmp_path: Path) -> None:
-    assert bot("check", "--offline", "--db", "nope.db") == Result(
-        1, "", "error: There is no database at nope.db; name another file, e.g. --db bot.db.\n"
-    )
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_of_a_backup_is_optional_in_its_usage(bot: Call) -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from bot.cli import console, main
+from bot.cli import console
 from bot.data.csv_formats import FORMATS
 from bot.data.provider import observations_of, rows_by_kind
 from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.messages import canvas
-from storage import observations, outbox, sources
+from storage import observations, outbox
 from storage.db import hold_lock, open_database
 from storage.rows import KINDS, Observation, SectorWeight
 from tests.cli.conftest import Call, Files, Result
@@ -88,13 +88,6 @@ def test_the_real_files_give_the_golden_figures_to_the_digit(bot: Call) -> None:
 
     said = answers(bot, COMPARE, FLOWS, TREND)
     assert [words for words in (*GOLDEN, *GOLDEN_BY_DAY) if not said.lines(*words)] == []
-
-
-def test_importing_again_writes_nothing(bot: Call, files: Files) -> None:
-    files.take_in(bot)
-    again = bot("import", "prices", files.prices("IWM"), "--ticker", "IWM", "--db", "bot.db")
-    assert again.lines("bars: 0 new, 0 revised,")
-    assert again.lines("distributions: 0 new, 0 revised,")
 
 
 NASDAQ = "Date,Close/Last,Volume\n12/14/2020,$189.25,1000\n12/11/2020,$190.30,1000\n"
@@ -369,24 +362,27 @@ def test_a_database_that_may_not_even_be_looked_at_is_named(bot: Call) -> None:
     assert [(each.code, each.err) for each in refused] == [(1, said)] * 3
 
 
-def test_a_backup_is_a_whole_database(bot: Call, files: Files) -> None:
+def test_a_backup_is_a_whole_database_and_is_replaced_by_the_next(bot: Call, files: Files) -> None:
     files.take_in(bot)
-    done = bot("backup", "copy.db", "--db", "bot.db")
-    assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("copy.db: ")
-    assert done.out.endswith(" tables, verified\n")
+    for _ in range(2):
+        done = bot("backup", "copy.db", "--db", "bot.db")
+        assert (done.code, done.err) == (0, "")
+        assert re.fullmatch(r"copy\.db: [\d,]+ rows in \d+ tables, verified\n", done.out)
     assert stored("bars") == stored("bars", "copy.db")
     assert bot("backup", "bot.db", "--db", "bot.db").err == (
         "error: bot.db is a database in use; name another file, e.g. bot-copy.db.\n"
     )
 
 
-def test_import_and_backup_work_beside_a_bot(bot: Call) -> None:
+def test_beside_a_bot_all_but_restore_work(bot: Call) -> None:
     Path("two.csv").write_text(TWO)
     with hold_lock("bot.db"):
         assert bot("import", "prices", "two.csv", "--ticker", "IWM", "--db", "bot.db").code == 0
         assert bot("backup", "copy.db", "--db", "bot.db").code == 0
         assert bot("export", "prices", "-", "--ticker", "IWM", "--db", "bot.db").code == 0
+        refused = bot("restore", "copy.db", "--db", "bot.db")
+    assert refused.code == 1
+    assert refused.err.startswith("error: Another bot (process ")
 
 
 @pytest.mark.parametrize(
@@ -418,25 +414,11 @@ def ask(bot: Call, line: str) -> str:
     return bot("chat", "--offline", "--db", "bot.db", "--now", TUESDAY, stdin=f"{line}\n").out
 
 
-def test_a_backup_is_made_and_replaced(bot: Call) -> None:
-    bot("chat", "--offline", "--db", "bot.db")
-    for _ in range(2):
-        made = bot("backup", "copy.db", "--db", "bot.db")
-        assert (made.code, made.err) == (0, "")
-        assert re.fullmatch(r"copy\.db: [\d,]+ rows in \d+ tables, verified\n", made.out)
-
-
 def test_without_a_name_it_is_todays_among_the_nightly_ones(bot: Call) -> None:
     bot("chat", "--offline", "--db", "bot.db")
     made = bot("backup", "--db", "bot.db")
     assert re.match(r"backups/bot-20\d\d-\d\d-\d\d\.db: ", made.out)
     assert Path(made.out.partition(":")[0]).is_file()
-
-
-def test_without_a_database_there_is_nothing_to_copy(bot: Call) -> None:
-    refused = bot("backup", "copy.db", "--db", "bot.db")
-    assert (refused.code, refused.out) == (1, "")
-    assert refused.err == ("error: There is no database at bot.db; name another file, e.g. --db bot.db.\n")
 
 
 def test_wrecked_and_restored_the_bot_answers_as_before(bot: Call, files: Files) -> None:
@@ -495,20 +477,6 @@ def test_what_is_no_backup_is_refused_and_the_newest_is_named(bot: Call) -> None
     assert refused.err == f"error: There is no backup none.db; the newest is {made}.\n"
 
 
-def test_beside_a_running_bot_a_backup_is_made_and_a_restore_refused(bot: Call) -> None:
-    with open_database("bot.db") as database, hold_lock("bot.db"):
-        database.run_sync(lambda db: sources.record_heartbeat(db, "2020-10-06T22:00:00Z"))
-        assert bot("backup", "copy.db", "--db", "bot.db").code == 0
-        refused = bot("restore", "copy.db", "--db", "bot.db")
-    assert refused.code == 1
-    assert refused.err.startswith("error: Another bot (process ")
-
-
-@pytest.mark.parametrize("command", ["backup", "restore"])
-def test_a_help_explains_the_file(command: str, bot: Call) -> None:
-    assert "FILE" in bot(command, "--help").out
-
-
 HOLDINGS = """\ufeffiShares Russell 2000 ETF
 Fund Holdings as of,"Dec 11, 2020"
 Inception Date,"May 22, 2000"
@@ -529,47 +497,35 @@ Currency,FX Rate,Market Currency,Accrual Date
 """
 
 
-def test_holdings_are_known_by_their_bytes_and_weigh_the_sectors(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file, database = tmp_path / "download.bin", tmp_path / "bot.db"
-    file.write_text(HOLDINGS, encoding="utf-8")
-    assert main(["import", "issuer", str(file), "--db", str(database)]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == (
+def test_holdings_are_known_by_their_bytes_and_weigh_the_sectors(bot: Call) -> None:
+    Path("download.bin").write_text(HOLDINGS, encoding="utf-8")
+    first = bot("import", "issuer", "download.bin", "--db", "bot.db")
+    assert first.code == 0
+    assert first.out.splitlines()[0] == (
         "IWM, iShares holdings: fund facts of 1 session, 2020-12-11; weights of 2 sectors as of 2020-12-11."
     )
-    assert "sector weights: 2 new, 0 revised, 0 unchanged" in said
-    assert main(["import", "issuer", str(file), "--db", str(database)]) == 0
-    assert "sector weights: 0 new, 0 revised, 2 unchanged" in capsys.readouterr().out
+    assert first.lines("sector weights: 2 new, 0 revised, 0 unchanged")
+    again = bot("import", "issuer", "download.bin", "--db", "bot.db")
+    assert again.lines("sector weights: 0 new, 0 revised, 2 unchanged")
+    other = bot("import", "issuer", "download.bin", "--ticker", "SPY", "--db", "bot.db")
+    assert (other.code, "IWM" in other.err) == (1, True)
 
 
-def test_a_web_page_is_refused_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, database = tmp_path / "IWM_fund.xls", tmp_path / "bot.db"
-    file.write_text("<!doctype html><html><body>Access denied</body></html>", encoding="utf-8")
-    assert main(["import", "issuer", str(file), "--db", str(database)]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == (
+def test_a_web_page_is_refused_with_what_to_do(bot: Call) -> None:
+    page = "<!doctype html><html><body>Access denied</body></html>"
+    Path("IWM_fund.xls").write_text(page, encoding="utf-8")
+    assert bot("import", "issuer", "IWM_fund.xls", "--db", "bot.db") == Result(
+        1,
+        "",
         "error: IWM_fund.xls is a web page, not a file of figures. "
-        "Download the file in a browser and run: python -m bot import issuer FILE\n"
+        "Download the file in a browser and run: python -m bot import issuer FILE\n",
     )
-    assert not database.exists()
+    assert not Path("bot.db").exists()
 
 
-def test_another_fund_than_the_one_named_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "holdings.csv"
-    file.write_text(HOLDINGS, encoding="utf-8")
-    assert main(["import", "issuer", str(file), "--ticker", "SPY", "--db", str(tmp_path / "bot.db")]) == 1
-    assert "IWM" in capsys.readouterr().err
-
-
-def test_other_kinds_need_the_fund(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["import", "prices", "a.csv", "--db", str(tmp_path / "bot.db")]) == 1
-    assert capsys.readouterr().err == (
-        "error: --ticker is missing. Example: import prices a.csv --ticker IWM\n"
+def test_other_kinds_need_the_fund(bot: Call) -> None:
+    assert bot("import", "prices", "a.csv", "--db", "bot.db") == Result(
+        1, "", "error: --ticker is missing. Example: import prices a.csv --ticker IWM\n"
     )
 
 

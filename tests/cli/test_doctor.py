@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,10 +38,11 @@ from tests.cli.conftest import Call, process
 from tests.fakes.website import Answer, Website, page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import sqlite_utils
 
     from bot.data.provider import Observations
-    from storage.db import Database
 
 
 TOKEN = "123456789:" + "A" * 35
@@ -77,31 +78,29 @@ def http_date(seconds: float) -> str:
 # Token and clock, asked of Telegram
 
 
-def test_a_token_that_is_taken_names_the_bot(site: Website) -> None:
-    assert asked(site, page(ME)) == [Finding(OK, "token", "@my_bot answers")]
-
-
-@pytest.mark.parametrize("status", ["401 Unauthorized", "404 Not Found"])
-def test_a_token_that_is_refused_fails(site: Website, status: str) -> None:
-    words = f"Telegram refuses it ({status[:3]}); ask @BotFather for a valid one"
-    assert asked(site, page('{"ok": false}', status)) == [Finding(FAIL, "token", words)]
-
-
-@pytest.mark.parametrize("body", ["<html>", "[]", '{"ok": true}'])
-def test_an_answer_that_is_not_telegrams_fails(site: Website, body: str) -> None:
-    words = f"{site.address} did not answer as Telegram does (HTTP 502); check base_url"
-    assert asked(site, page(body, "502 Bad Gateway")) == [Finding(FAIL, "token", words)]
+REFUSED = "Telegram refuses it ({}); ask @BotFather for a valid one"
+UNLIKE = "{site} did not answer as Telegram does (HTTP 502); check base_url"
+UNREACHED = "{{site}} cannot be reached ({}); check the network and base_url"
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"), [(Answer(b""), "RemoteProtocolError"), (Answer(b"", "hang"), "ReadTimeout")]
+    ("answer", "mark", "words"),
+    [
+        (page(ME), OK, "@my_bot answers"),
+        (page('{"ok": false}', "401 Unauthorized"), FAIL, REFUSED.format(401)),
+        (page('{"ok": false}', "404 Not Found"), FAIL, REFUSED.format(404)),
+        (page("<html>", "502 Bad Gateway"), FAIL, UNLIKE),
+        (page("[]", "502 Bad Gateway"), FAIL, UNLIKE),
+        (page('{"ok": true}', "502 Bad Gateway"), FAIL, UNLIKE),
+        (Answer(b""), FAIL, UNREACHED.format("RemoteProtocolError")),
+        (Answer(b"", "hang"), FAIL, UNREACHED.format("ReadTimeout")),
+    ],
 )
-def test_telegram_out_of_reach_fails_without_the_token(
-    site: Website, answer: Answer, error: str, monkeypatch: pytest.MonkeyPatch
+def test_a_token_is_tried(
+    site: Website, answer: Answer, mark: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "REQUEST_SECONDS", 0.2)
-    words = f"{site.address} cannot be reached ({error}); check the network and base_url"
-    assert asked(site, answer) == [Finding(FAIL, "token", words)]
+    monkeypatch.setattr(doctor, "REQUEST_SECONDS", 0.2 if answer == Answer(b"", "hang") else 10.0)
+    assert asked(site, answer) == [Finding(mark, "token", words.format(site=site.address))]
 
 
 @pytest.mark.parametrize(
@@ -189,29 +188,30 @@ def copies(config: Config, *ages: int) -> None:
         backup_file(config, DAY - dt.timedelta(days=age)).touch()
 
 
+OLD = "backups/bot-2026-11-17.db, made 3 days ago, 1 kept"
+NONE = "none in backups yet; the running bot makes one a night, “backup” makes one now"
+FAILED = "none in backups; they have failed since {}; look at the bot's log"
+
+
 @pytest.mark.parametrize(
-    ("ages", "runs", "mark", "words"),
+    ("ages", "failing", "runs", "mark", "words"),
     [
-        ((0, 1, 2), True, OK, "backups/bot-2026-11-20.db, made today, 3 kept"),
-        ((1,), True, OK, "backups/bot-2026-11-19.db, made 1 day ago, 1 kept"),
-        ((2,), True, OK, "backups/bot-2026-11-18.db, made 2 days ago, 1 kept"),
-        (
-            (3,),
-            True,
-            FAIL,
-            (
-                "backups/bot-2026-11-17.db, made 3 days ago, 1 kept; "
-                "the nightly ones fail, look at the bot's log"
-            ),
-        ),
-        ((3,), False, NOTE, "backups/bot-2026-11-17.db, made 3 days ago, 1 kept; make one with “backup”"),
+        ((0, 1, 2), None, True, OK, "backups/bot-2026-11-20.db, made today, 3 kept"),
+        ((1,), None, True, OK, "backups/bot-2026-11-19.db, made 1 day ago, 1 kept"),
+        ((2,), None, True, OK, "backups/bot-2026-11-18.db, made 2 days ago, 1 kept"),
+        ((3,), None, True, FAIL, f"{OLD}; the nightly ones fail, look at the bot's log"),
+        ((3,), None, False, NOTE, f"{OLD}; make one with “backup”"),
+        ((), None, True, NOTE, NONE),
+        ((), 2, True, NOTE, FAILED.format("2026-11-18")),
+        ((), 3, True, FAIL, FAILED.format("2026-11-17")),
     ],
 )
 def test_the_age_of_the_newest_backup_counts(
-    config: Config, ages: tuple[int, ...], runs: bool, mark: str, words: str
+    config: Config, ages: tuple[int, ...], failing: int | None, runs: bool, mark: str, words: str
 ) -> None:
     copies(config, *ages)
-    assert check_backups(config, NOW, None, runs=runs) == Finding(mark, "backups", words)
+    since = None if failing is None else NOW - dt.timedelta(days=failing)
+    assert check_backups(config, NOW, since, runs=runs) == Finding(mark, "backups", words)
 
 
 def test_a_copy_of_the_future_hides_no_failing_nights(config: Config) -> None:
@@ -227,26 +227,17 @@ def test_a_copy_of_the_future_hides_no_failing_nights(config: Config) -> None:
     )
 
 
-@pytest.mark.parametrize(("days", "mark"), [(2, NOTE), (3, FAIL)])
-def test_backups_that_fail_from_the_first_night_on_are_found(config: Config, days: int, mark: str) -> None:
-    since = NOW - dt.timedelta(days=days)
-    words = f"none in backups; they have failed since {since:%Y-%m-%d}; look at the bot's log"
-    assert check_backups(config, NOW, since, runs=True) == Finding(mark, "backups", words)
-
-
 def test_what_the_bot_notes_of_its_backups_is_read(config: Config) -> None:
     with open_database("bot.db") as database:
         database.run_sync(lambda db: sources.record_heartbeat(db, NOW))
         database.run_sync(lambda db: set_meta(db, FAILING, "2026-11-10T22:00:00Z"))
     with hold_lock("bot.db"):
         found = [list(quick_checks(config, NOW)), list(all_checks(config, None, NOW))]
-    words = "none in backups; they have failed since 2026-11-10; look at the bot's log"
-    assert [findings[-1] for findings in found] == [Finding(FAIL, "backups", words)] * 2
+    finding = Finding(FAIL, "backups", FAILED.format("2026-11-10"))
+    assert [findings[-1] for findings in found] == [finding] * 2
 
 
-def test_no_backup_is_a_note(config: Config) -> None:
-    none = "none in backups yet; the running bot makes one a night, “backup” makes one now"
-    assert check_backups(config, NOW, None, runs=True) == Finding(NOTE, "backups", none)
+def test_backups_that_are_switched_off_are_a_note(config: Config) -> None:
     off = check_backups(config.with_keys(backup={"enabled": False}), NOW, None, runs=True)
     assert off == Finding(NOTE, "backups", "switched off; see [backup] in the config")
 
@@ -267,6 +258,7 @@ def test_a_folder_of_backups_that_cannot_be_read_fails(
 
 
 def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
+    assert LONGEST_PAUSE == 10 * TICK_SECONDS
     (*_, missing, copies) = quick_checks(config, NOW)
     assert missing == Finding(
         FAIL,
@@ -295,10 +287,6 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
     )
 
 
-def test_ten_ticks_may_be_missed() -> None:
-    assert LONGEST_PAUSE == 10 * TICK_SECONDS
-
-
 def test_doctor_draws_and_downloads_nothing_and_its_quick_form_loads_little() -> None:
     program = (
         "import sys\n"
@@ -319,10 +307,10 @@ STAMP = "2026-11-20T22:00:00Z"
 SESSIONS = Sessions()
 
 
-@contextmanager
-def prepared() -> Iterator[Database]:
+def write(change: Callable[[sqlite_utils.Database], object]) -> None:
+    """Change the database, which is made if there is none."""
     with open_database("bot.db") as database:
-        yield database
+        database.run_sync(change)
 
 
 def found(subject: str, now: dt.datetime = NOW) -> Finding:
@@ -334,8 +322,7 @@ def found(subject: str, now: dt.datetime = NOW) -> Finding:
 
 def store_closes(*days: str) -> None:
     rows = [Bar(ticker, day, 1.0) for day in days for ticker in ("IWM", "SPY")]
-    with prepared() as database:
-        database.run_sync(lambda db: store(db, {"bars": rows}, source="csv", observed_at=STAMP))
+    write(lambda db: store(db, {"bars": rows}, source="csv", observed_at=STAMP))
 
 
 def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Path) -> None:
@@ -373,11 +360,6 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
     ]
 
 
-def test_the_configuration_given_is_named(bot: Call) -> None:
-    Path("mine.toml").write_text('[storage]\ndatabase = "bot.db"\n')
-    assert bot("doctor", "--config", "mine.toml").lines("ok   config: mine.toml is valid")
-
-
 def test_a_healthy_bot_is_well(bot: Call) -> None:
     store_closes("2026-11-19", "2026-11-20")
     with open_exclusively(Path("bot.db"), DEFAULT_PAIR):
@@ -398,8 +380,7 @@ def test_a_bot_on_telegram_without_an_owner_is_a_note(owner: int | None, said: i
 
 @pytest.mark.parametrize(("seconds", "mark"), [(0, OK), (299, OK), (300, FAIL), (86_400, FAIL)])
 def test_a_bot_whose_tick_stands_still_is_not_well(seconds: int, mark: str) -> None:
-    with prepared() as database:
-        database.run_sync(lambda db: sources.record_heartbeat(db, STAMP))
+    write(lambda db: sources.record_heartbeat(db, STAMP))
     later = NOW + dt.timedelta(seconds=seconds)
     assert found("bot", later) == Finding(OK, "bot", "not running")
     with hold_lock("bot.db"):
@@ -409,13 +390,13 @@ def test_a_bot_whose_tick_stands_still_is_not_well(seconds: int, mark: str) -> N
 
 
 def test_a_bot_before_its_first_tick_is_starting() -> None:
-    with prepared(), hold_lock("bot.db"):
+    write(lambda _: None)
+    with hold_lock("bot.db"):
         assert found("bot") == Finding(OK, "bot", "starting, no tick yet")
 
 
 def test_a_bot_started_after_a_pause_has_a_heartbeat_at_once() -> None:
-    with prepared() as database:
-        database.run_sync(lambda db: sources.record_heartbeat(db, "2020-01-01T00:00:00Z"))
+    write(lambda db: sources.record_heartbeat(db, "2020-01-01T00:00:00Z"))
     with open_exclusively(Path("bot.db"), DEFAULT_PAIR):
         assert found("bot", dt.datetime.now(dt.UTC)).mark == OK
 
@@ -435,28 +416,20 @@ def test_old_prices_are_a_note(now: dt.datetime, words: str, mark: str) -> None:
 
 def test_sample_data_is_called_so() -> None:
     rows = [Bar(ticker, "2026-11-20", 1.0) for ticker in ("IWM", "SPY")]
-    with prepared() as database:
-        database.run_sync(lambda db: store(db, {"bars": rows}, source="sample", observed_at=STAMP))
+    write(lambda db: store(db, {"bars": rows}, source="sample", observed_at=STAMP))
     assert found("data").words.endswith("; sample data")
 
 
+def fail_source(outcome: str, detail: str, until: dt.datetime | None = None) -> None:
+    """Record that Yahoo gave no prices of IWM."""
+    record = partial(sources.record_failure, outcome=outcome, detail=detail, breaker_until=until)
+    write(lambda db: record(db, "yahoo", "IWM prices", now=STAMP))
+
+
 def test_a_source_that_fails_is_a_note() -> None:
-    with prepared() as database:
-        database.run_sync(
-            lambda db: sources.record_failure(
-                db,
-                "yahoo",
-                "IWM prices",
-                now=STAMP,
-                outcome="NetworkDown",
-                detail="No data: no answer in time.",
-            )
-        )
-        database.run_sync(
-            lambda db: sources.record_success(
-                db, "yahoo", "SPY prices", now=STAMP, session="2026-11-20", outcome="Ok", detail="1 price."
-            )
-        )
+    fail_source("NetworkDown", "No data: no answer in time.")
+    record = partial(sources.record_success, session="2026-11-20", outcome="Ok", detail="1 price.")
+    write(lambda db: record(db, "yahoo", "SPY prices", now=STAMP))
     failed = (
         "no success yet; no session yet; next try Fri 20 Nov 2026, 17:05 New York; "
         "failed 1x: No data: no answer in time"
@@ -470,19 +443,7 @@ def test_a_source_that_fails_is_a_note() -> None:
 
 
 def test_a_source_that_asked_to_slow_down_is_a_note_with_its_end() -> None:
-    until = NOW + dt.timedelta(minutes=15)
-    with prepared() as database:
-        database.run_sync(
-            lambda db: sources.record_failure(
-                db,
-                "yahoo",
-                "IWM prices",
-                now=STAMP,
-                outcome="RateLimited",
-                detail="429.",
-                breaker_until=until,
-            )
-        )
+    fail_source("RateLimited", "429.", NOW + dt.timedelta(minutes=15))
     finding = found("source Yahoo, IWM prices")
     assert finding.mark == NOTE
     assert finding.words.endswith(
@@ -495,16 +456,15 @@ def test_flags_disagreements_and_restatements_are_told() -> None:
         f"{day:%Y-%m-%d}" for day in SESSIONS.between(pd.Timestamp("2026-10-01"), pd.Timestamp("2026-11-20"))
     ]
     counts = [*(1e6 * (250 + number) for number in range(len(days) - 1)), 1e6 * (250 + len(days)) + 12_300]
-    with prepared() as database:
 
-        def say(source: str, rows: Observations, at: str = STAMP) -> None:
-            database.run_sync(lambda db: store(db, rows, source=source, observed_at=at))
+    def say(source: str, rows: Observations, at: str = STAMP) -> None:
+        write(lambda db: store(db, rows, source=source, observed_at=at))
 
-        say("yahoo", {"bars": [Bar("IWM", day, 100.0) for day in days]})
-        say("csv", {"bars": [Bar("IWM", day, 101.0) for day in days]})
-        say("yahoo", {"bars": [Bar("IWM", days[-1], 102.0)]}, "2026-11-20T22:01:00Z")
-        facts = [FundFacts("IWM", day, 100.0, count) for day, count in zip(days, counts, strict=True)]
-        say("issuer", {"fund_facts": facts})
+    say("yahoo", {"bars": [Bar("IWM", day, 100.0) for day in days]})
+    say("csv", {"bars": [Bar("IWM", day, 101.0) for day in days]})
+    say("yahoo", {"bars": [Bar("IWM", days[-1], 102.0)]}, "2026-11-20T22:01:00Z")
+    facts = [FundFacts("IWM", day, 100.0, count) for day, count in zip(days, counts, strict=True)]
+    say("issuer", {"fund_facts": facts})
     assert found("sources of prices") == Finding(
         NOTE,
         "sources of prices",
@@ -519,16 +479,10 @@ def test_flags_disagreements_and_restatements_are_told() -> None:
 
 def test_messages_that_wait_or_were_given_up_are_counted() -> None:
     payload = {"html": "news", "plain": "news", "buttons": [], "silent": False}
-    with prepared() as database:
-        for number in range(3):
-            database.run_sync(
-                lambda db, number=number: outbox.enqueue(  # type: ignore[misc]  # bound now
-                    db, chat_id=5, kind="alert", dedup=f"{number}", payload=payload, now=STAMP
-                )
-            )
-        database.run_sync(
-            lambda db: db.execute("UPDATE outbox SET status = 'dead', reason = 'x' WHERE id = 1")
-        )
+    for number in range(3):
+        key = f"{number}"
+        write(partial(outbox.enqueue, chat_id=5, kind="alert", dedup=key, payload=payload, now=STAMP))
+    write(lambda db: db.execute("UPDATE outbox SET status = 'dead', reason = 'x' WHERE id = 1"))
     assert found("queue") == Finding(NOTE, "queue", "2 waiting, 1 given up")
 
 
@@ -551,8 +505,7 @@ def test_an_old_sqlite_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    with prepared():
-        pass
+    write(lambda _: None)
     assert found("database") == Finding(OK, "database", f"bot.db is sound, its schema is {max(NAMES)}")
     monkeypatch.setattr(doctor, "integrity_check", lambda _: ["one", "two", "three", "four"])
     assert found("database") == Finding(
