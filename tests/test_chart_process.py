@@ -15,20 +15,21 @@ from bot.chart_process import ASK_AGAIN, ChartRenderer
 from bot.concurrency import Limits
 from bot.errors import ChartFailed, NoData
 from bot.messages.canvas import ChartStyle
-from bot.messages.charts import metric_chart
+from bot.messages.charts import ConditionPanel, rule_chart
 from tests.fakes.child_jobs import crash, hang, process_id
 
 LOOK = ChartStyle("A line", "Source: sample data")
 LINE = pd.Series([1.0, 3.0, 2.0], pd.bdate_range("2020-12-09", periods=3))
-SPEC = partial(metric_chart, LINE, PERCENT, LOOK)
+SPEC = partial(rule_chart, [ConditionPanel("", LINE, PERCENT)], LOOK)
+NOTHING = partial(rule_chart, [ConditionPanel("", LINE * float("nan"), PERCENT)], LOOK)
 
 
 async def test_a_chart_is_the_same_wherever_it_is_drawn_and_an_error_says_where_it_came_up() -> None:
     apart = ChartRenderer(apart=True)
     assert await apart.draw(SPEC) == await ChartRenderer().draw(SPEC)
     with pytest.raises(NoData, match="There is nothing to draw for “A line”") as refused:
-        await apart.draw(partial(metric_chart, LINE * float("nan"), PERCENT, LOOK))
-    assert "in _rule_figure" in refused.value.__notes__[0]
+        await apart.draw(NOTHING)
+    assert "in rule_chart" in refused.value.__notes__[0]
     apart.close()
 
 

@@ -36,7 +36,7 @@ _LINE_HEIGHT = 1.25  # distance of lines of text, in their size
 _LABEL_COLUMNS = 14  # characters of a line of an end label
 _MIN_DATED_DAYS = 3
 _THIN_LINE_FROM = 1_200  # points of a line that needs a finer pen
-_MONEY_SCALES = ((1e9, "bn"), (1e6, "m"), (1e3, "k"), (1.0, ""))
+_MONEY_SCALES = {"bn": 1e9, "m": 1e6, "k": 1e3, "": 1.0}
 
 
 @dataclass(frozen=True)
@@ -299,16 +299,12 @@ def value_ticks(low: float, high: float, unit: Unit, most: int = 5) -> Ticks:
     if unit.symbol != "$":
         return values, [unit.show(value, _decimals(step)) for value in values]
     largest = max(map(abs, values))
-    scale, suffix = next(
-        (
-            item
-            for item in _MONEY_SCALES
-            if item[1] == unit.scale or (unit.scale is None and largest >= item[0])
-        ),
-        _MONEY_SCALES[-1],
-    )
-    places = _decimals(step / scale)
-    signed = [f"{MINUS if value < 0 else '+'}${abs(value / scale):,.{places}f}{suffix}" for value in values]
+    scale = unit.scale
+    if scale is None:
+        scale = next((name for name, size in _MONEY_SCALES.items() if largest >= size), "")
+    size = _MONEY_SCALES[scale]
+    places = _decimals(step / size)
+    signed = [f"{MINUS if value < 0 else '+'}${abs(value / size):,.{places}f}{scale}" for value in values]
     return values, [label if value else "$0" for label, value in zip(signed, values, strict=True)]
 
 

@@ -23,9 +23,8 @@ from bot.messages.html import capital
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from matplotlib.figure import Figure
-
 FIXED = "threshold"  # name of a level that is an amount; one that moves has a name of its own
+FIRED = "fired"  # what marked sessions are called
 _DATES = 5  # marked sessions that are named; a caption holds 1,024 characters
 
 
@@ -59,46 +58,22 @@ class IndexPanel:
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """The level that a metric is compared with, on its sessions."""
-
-    level: pd.Series
-    name: str = FIXED
-
-    def over(self, index: pd.Index) -> pd.Series:
-        """The level on the sessions of a chart."""
-        return self.level.reindex(index)
-
-
-@dataclass(frozen=True)
 class ConditionPanel:
     """One condition of a rule, or a metric: its series, and the level that it is compared with."""
 
     name: str
     series: pd.Series
     unit: Unit
-    threshold: Threshold | None = None
+    level: pd.Series | None = None
+    level_name: str = FIXED
 
     @property
     def shown_unit(self) -> Unit:
         """The unit with one scale for the axis, the labels and the caption: that of a fixed threshold."""
         typed, largest = 0.0, float(finite_values(self.series).abs().max())
-        if self.threshold is not None and self.threshold.name == FIXED:
-            typed = _last_value(self.threshold.over(self.series.index)) or 0.0
+        if self.level is not None and self.level_name == FIXED:
+            typed = _last_value(self.level.reindex(self.series.index)) or 0.0
         return self.unit.in_one_scale(largest, typed)
-
-
-@dataclass(frozen=True)
-class Marks:
-    """Sessions marked on the line, and what the mark means, e.g. "alert fired"."""
-
-    sessions: Sequence[pd.Timestamp]
-    name: str
-
-    def on(self, series: pd.Series) -> list[pd.Timestamp]:
-        """The marked sessions on which the series has a value."""
-        known = series.dropna().index
-        return [session for session in self.sessions if session in known]
 
 
 def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel | None = None) -> Chart:
@@ -146,52 +121,42 @@ def _named_lines(
     return [line for line in lines if line.drawable]
 
 
-def metric_chart(
-    series: pd.Series, unit: Unit, style: ChartStyle, *, threshold: Threshold | None = None
+def rule_chart(
+    panels: Sequence[ConditionPanel], style: ChartStyle, fires: Sequence[pd.Timestamp] = ()
 ) -> Chart:
-    """Draw one metric over its sessions."""
-    panel = ConditionPanel("", series, unit, threshold)
-    figure, unit, shown = _rule_figure([panel], style), panel.shown_unit, _trimmed(series, style)
-    sentences = describe_metric(shown, unit)
-    if threshold is not None:
-        sentences.append(describe_threshold(threshold.name, threshold.over(shown.index), unit))
-    return Chart(canvas.png(figure), caption(style, sentences))
+    """Draw conditions of a rule, or a metric, in panels of their own, with their levels, the fires marked.
 
-
-def rule_chart(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks | None = None) -> Chart:
-    """Draw every condition of a rule in a panel of its own, with its threshold and the marks."""
-    figure = _rule_figure(panels, style, marks)
-    sentences = []
-    for panel in panels:
-        shown, unit = _trimmed(panel.series, style), panel.shown_unit
-        sentence = f"{panel.name}: {describe_metric(shown, unit)[0]}"
-        if panel.threshold is not None:
-            level = panel.threshold.over(shown.index)
-            sentence += f" {describe_threshold(panel.threshold.name, level, unit)}"
-        sentences.append(sentence)
-    if marks is not None:
-        sentences.append(describe_marks(marks.name, marks.on(panels[0].series)))
-    return Chart(canvas.png(figure), caption(style, sentences))
-
-
-def _rule_figure(panels: Sequence[ConditionPanel], style: ChartStyle, marks: Marks | None = None) -> Figure:
-    theme = style.theme
+    The caption has a line for each condition; of one without a name it tells the range, too.
+    """
+    theme, sentences = style.theme, list[str]()
     shown = [_trimmed(panel.series, style) for panel in panels]
-    note = f"○ {marks.name}" if marks else ""
+    note = f"○ {FIRED}" if fires else ""
     figure, all_axes = canvas.new_figure(style, ratios=(1.0,) * len(panels), note=note)
     for axes, panel, series in zip(all_axes, panels, shown, strict=True):
-        lines = [Line(series, theme.lines[0])]
-        if panel.threshold is not None:
-            lines.append(
-                Line(panel.threshold.over(series.index), theme.muted, panel.threshold.name, 1.4, "--")
-            )
+        unit, lines, compared = panel.shown_unit, [Line(series, theme.lines[0])], ""
+        if panel.level is not None:
+            level = panel.level.reindex(series.index)
+            lines.append(Line(level, theme.muted, panel.level_name, 1.4, "--"))
+            compared = describe_threshold(panel.level_name, level, unit)
         drawable = [line for line in lines if line.drawable]
         title, most = (panel.name, 3) if len(panels) > 1 else ("", 5)
-        canvas.draw_lines(axes, drawable, panel.shown_unit, theme, title=title, most=most)
-        if marks is not None:
-            canvas.draw_marks(axes, series.reindex(marks.on(series)), theme)
+        canvas.draw_lines(axes, drawable, unit, theme, title=title, most=most)
+        if fires:
+            canvas.draw_marks(axes, series.reindex(_known(fires, series)), theme)
+        value, between = describe_metric(series, unit)
+        sentences += (
+            [f"{panel.name}: {value} {compared}".rstrip()] if panel.name else [value, between, compared]
+        )
     canvas.finish_layout(figure, all_axes, _sessions_of(shown))
-    return figure
+    if fires:
+        sentences.append(describe_fires(_known(fires, panels[0].series)))
+    return Chart(canvas.png(figure), caption(style, sentences))
+
+
+def _known(sessions: Sequence[pd.Timestamp], series: pd.Series) -> list[pd.Timestamp]:
+    """Return the sessions on which the series has a value."""
+    known = series.dropna().index
+    return [session for session in sessions if session in known]
 
 
 def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, base: float) -> Chart:
@@ -268,13 +233,13 @@ def describe_threshold(name: str, level: pd.Series, unit: Unit) -> str:
     return f"{capital(name) if name == FIXED else name}: {unit.show(_last_value(level))}."
 
 
-def describe_marks(name: str, sessions: Sequence[pd.Timestamp]) -> str:
-    """Return the marked sessions, the newest few by date."""
+def describe_fires(sessions: Sequence[pd.Timestamp]) -> str:
+    """Return the sessions of fires, the newest few by date."""
     if not sessions:
-        return capital(f"{name}: never in this window.")
+        return f"{capital(FIRED)}: never in this window."
     dates = ", ".join(short_date(session) for session in sessions[-_DATES:])
     before = f" and {len(sessions) - _DATES} before" if len(sessions) > _DATES else ""
-    return capital(f"{name}: {dates}{before}.")
+    return f"{capital(FIRED)}: {dates}{before}."
 
 
 def _unit_of_flows(sums: pd.DataFrame) -> Unit:

@@ -22,7 +22,7 @@ from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, 
 from bot.analytics.valuation import MultipleFigure, percentile_rank
 from bot.analytics.windows import AsOf, Window
 from bot.messages.canvas import ChartStyle, Theme
-from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, Marks, Threshold, rule_chart
+from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
 from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, strip_html, table
 from bot.text import counted
 
@@ -303,15 +303,14 @@ def rule_chart_spec(
         values, unit = series.value.loc[first:], METRICS[condition.metric].unit
         name = FIXED if condition.target.kind == AMOUNT else str(condition.target)
         if values.notna().any():
-            level = Threshold(series.threshold.loc[first:], name)
-            panels.append(ConditionPanel(condition.subject, values, unit, level))
+            level = series.threshold.loc[first:]
+            panels.append(ConditionPanel(condition.subject, values, unit, level, name))
         else:
             missing.append(str(condition))
     last = max((panel.series.last_valid_index() for panel in panels), default=None)
     label = ", ".join(condition_sources(rule.conditions, context.market))
     style = chart_style(title, context.market, theme, label, last)
-    marks = Marks([pd.Timestamp(day) for day in fires], "fired") if fires else None
-    return partial(rule_chart, panels, style, marks), missing
+    return partial(rule_chart, panels, style, [pd.Timestamp(day) for day in fires]), missing
 
 
 def within(series: pd.Series, window: Window) -> pd.Series:

@@ -381,20 +381,20 @@ def test_every_condition_is_drawn_with_its_threshold_over_a_year() -> None:
     rule = "ratio > sma 20 and flow iwm 5d > $1bn"
     answer = rule_chart_answer(alert_view(rule, of), of, LIGHT, [day("2020-12-01")])
     assert shown(answer)[0] == f"Alert #3 {rule}"
-    panels, style, marks = drawing(answer).args
-    assert [(panel.name, panel.threshold.name) for panel in panels] == [
+    panels, style, fires = drawing(answer).args
+    assert [(panel.name, panel.level_name) for panel in panels] == [
         ("ratio", "sma 20"), ("flow iwm 5d", "threshold"),
     ]  # fmt: skip
     assert [str(panel.series.index[0].date()) for panel in panels] == ["2020-03-11", "2020-03-11"]
     assert style.footer == "Source: CSV import · close of Thu 11 Mar 2021"
-    assert marks.sessions == [pd.Timestamp("2020-12-01")]
+    assert fires == [pd.Timestamp("2020-12-01")]
 
 
 def test_a_threshold_is_drawn_even_before_it_is_defined() -> None:
     of = context(market([50.0 + number for number in range(10)]))
-    (panel,), _, marks = drawing(rule_chart_answer(alert_view("ratio > sma 8", of), of, LIGHT, [])).args
-    assert panel.threshold.over(panel.series.index).isna().tolist() == [True] * 7 + [False] * 3
-    assert marks is None
+    (panel,), _, fires = drawing(rule_chart_answer(alert_view("ratio > sma 8", of), of, LIGHT, [])).args
+    assert panel.level.reindex(panel.series.index).isna().tolist() == [True] * 7 + [False] * 3
+    assert fires == []
 
 
 def test_a_condition_without_figures_is_named_and_the_others_are_drawn() -> None:

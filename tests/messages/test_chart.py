@@ -94,15 +94,15 @@ def test_the_title_holds_the_arguments(name: str, arguments: dict[str, Argument]
 
 def test_the_chart_spans_the_window() -> None:
     answer = chart("ratio", sample_market(), Window("m", 1))
-    series, _, style = drawing(answer).args
+    (panel,), style = drawing(answer).args
     assert answer.name == "ratio"
-    assert series.index[0] == pd.Timestamp("2020-11-11")
+    assert panel.series.index[0] == pd.Timestamp("2020-11-11")
     assert style.footer == "Source: sample data · close of Fri 11 Dec 2020"
 
 
 def test_a_metric_on_facts_names_the_funds_own_source() -> None:
     of = market([50.0] * 30, units={"SPY": [900.0 + number for number in range(30)]})
-    _, _, style = drawing(chart("flow", of, fund="SPY", window=Window("d", 5))).args
+    _, style = drawing(chart("flow", of, fund="SPY", window=Window("d", 5))).args
     assert style.footer.startswith("Source: CSV import · ")
 
 

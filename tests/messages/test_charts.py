@@ -21,13 +21,10 @@ from bot.messages.charts import (
     FIXED,
     ConditionPanel,
     IndexPanel,
-    Marks,
     RatioPanel,
-    Threshold,
     compare_chart,
     flows_chart,
     indexed_chart,
-    metric_chart,
     rule_chart,
 )
 from tests.messages.pages import days
@@ -38,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bot.analytics.units import Unit
 
 FOOTER = "Source: Yahoo · close of Fri 11 Dec 2020"
 LOOK = ChartStyle("IWM and SPY, total return since 31 Dec 2019", FOOTER)
@@ -61,8 +59,10 @@ def ratio_panel(sessions: int) -> RatioPanel:
     return RatioPanel(ratio, ratio.rolling(min(200, sessions)).mean(), "IWM ÷ SPY with its 200-day average")
 
 
-def at_level(series: pd.Series, value: float, name: str = FIXED) -> Threshold:
-    return Threshold(series * 0 + value, name)
+def metric_panel(
+    series: pd.Series, unit: Unit, level: float | None = None, name: str = FIXED
+) -> ConditionPanel:
+    return ConditionPanel("", series, unit, None if level is None else series * 0 + level, name)
 
 
 def drawn(chart: Callable[..., charts.Chart], *args: object, **named: object) -> tuple[Figure, str]:
@@ -72,10 +72,8 @@ def drawn(chart: Callable[..., charts.Chart], *args: object, **named: object) ->
     return png.call_args.args[0], caption
 
 
-def rule_figure(
-    panel: ConditionPanel, style: ChartStyle = LOOK, marks: Marks | None = None
-) -> tuple[Figure, str]:
-    return drawn(rule_chart, [panel], style, marks)
+def metric_figure(series: pd.Series, unit: Unit, style: ChartStyle = LOOK) -> tuple[Figure, str]:
+    return drawn(rule_chart, [metric_panel(series, unit)], style)
 
 
 def end_labels(axes: Axes) -> list[Annotation]:
@@ -136,7 +134,7 @@ def test_a_comparison_is_a_sharp_png_without_software_or_time() -> None:
 
 def test_equal_input_gives_equal_bytes_also_from_several_threads() -> None:
     def draw(_: int) -> bytes:
-        return metric_chart(walk(60, 5), PERCENT, LOOK).png
+        return rule_chart([metric_panel(walk(60, 5), PERCENT)], LOOK).png
 
     with ThreadPoolExecutor(3) as pool:
         assert len({draw(0), *pool.map(draw, range(3))}) == 1
@@ -179,8 +177,7 @@ def test_labels_of_neighbouring_ends_are_apart_at_any_height(height: float) -> N
 def test_long_or_odd_words_stay_inside_and_dollars_are_no_formula(title: str) -> None:
     look = ChartStyle(title, f"{title} {FOOTER}", sample=True)
     series = walk(50, 1) * 1e9
-    panel = ConditionPanel("", series, USD, at_level(series, 2e9, title[:60]))
-    figure, _ = rule_figure(panel, look, Marks([pd.Timestamp(END)], title[:60]))
+    figure, _ = drawn(rule_chart, [metric_panel(series, USD, 2e9, title[:60])], look, [pd.Timestamp(END)])
     assert_legible(figure)
     assert not any(text.get_parse_math() for text in texts(figure))
 
@@ -188,11 +185,10 @@ def test_long_or_odd_words_stay_inside_and_dollars_are_no_formula(title: str) ->
 @pytest.mark.parametrize(
     ("sessions", "unit"), [(1, USD), (1, PERCENT), (20, USD), (250, PERCENT), (2700, USD)]
 )
-def test_a_metric_is_legible(sessions: int, unit: object) -> None:
+def test_a_metric_is_legible(sessions: int, unit: Unit) -> None:
     series = walk(sessions, 3) * (1e8 if unit is USD else 1)
-    marks = Marks([series.index[0], series.index[-1]], "alert fired")
-    panel = ConditionPanel("", series, unit, at_level(series, float(series.iloc[-1]), "alert"))  # type: ignore[arg-type]
-    assert_legible(rule_figure(panel, LOOK, marks)[0])
+    panel = metric_panel(series, unit, float(series.iloc[-1]), "alert")
+    assert_legible(drawn(rule_chart, [panel], LOOK, [series.index[0], series.index[-1]])[0])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -201,8 +197,8 @@ def test_nothing_to_draw_is_said_in_one_sentence(value: float) -> None:
     missing = walk(5, 1) * 0 + value
     funds = pd.DataFrame({"IWM": missing, "SPY": missing})
     draws: tuple[Callable[[], object], ...] = (
-        lambda: metric_chart(missing, PERCENT, look),
-        lambda: metric_chart(missing.iloc[:0], PERCENT, look),
+        lambda: metric_figure(missing, PERCENT, look),
+        lambda: metric_figure(missing.iloc[:0], PERCENT, look),
         lambda: compare_chart(funds, look),
         lambda: compare_chart(funds.iloc[:0], look),
         lambda: flows_chart(funds, look),
@@ -291,28 +287,28 @@ def test_a_fund_without_data_is_left_out_of_the_picture_and_named_in_the_caption
 
 def test_a_threshold_that_moves_is_drawn_and_told_over_the_window_only() -> None:
     later = pd.concat([walk(300, 0.4594), pd.Series([9.0], pd.DatetimeIndex(["2020-12-14"]))])
-    threshold = Threshold(later, "average")
-    figure, caption = drawn(metric_chart, walk(50, 0.5195), LEVEL, LOOK, threshold=threshold)
+    panel = ConditionPanel("", walk(50, 0.5195), LEVEL, later, "average")
+    figure, caption = drawn(rule_chart, [panel], LOOK)
     assert label_texts(figure.axes[0]) == ["0.5195", "average\n0.4594"]
     assert "\naverage: 0.4594.\n" in caption
 
 
 def test_marks_stand_on_the_line_and_off_it_are_ignored() -> None:
     series = walk(50, 1)
-    marks = Marks([series.index[10], pd.Timestamp("2001-01-01")], "alert fired")
-    figure, caption = rule_figure(ConditionPanel("", series, PERCENT), LOOK, marks)
+    fires = [series.index[10], pd.Timestamp("2001-01-01")]
+    figure, caption = drawn(rule_chart, [metric_panel(series, PERCENT)], LOOK, fires)
     circles = [
         line for line in figure.axes[0].lines if line.get_markersize() == 6 and line.get_marker() == "o"
     ]
     assert np.asarray(circles[-1].get_ydata()).tolist() == [series.iloc[10]]
-    assert f"{FOOTER}\n○ alert fired" in words(figure)
-    assert "Alert fired: 19 Oct 2020.\n" in caption
+    assert f"{FOOTER}\n○ fired" in words(figure)
+    assert "Fired: 19 Oct 2020.\n" in caption
 
 
 def test_gaps_are_not_bridged_and_a_lone_value_is_a_dot() -> None:
     series = walk(9, 1)
     series.iloc[[2, 3, 5]] = [np.nan, np.inf, np.nan]
-    axes = drawn(metric_chart, series, PERCENT, LOOK)[0].axes[0]
+    axes = metric_figure(series, PERCENT)[0].axes[0]
     gaps = np.isnan(np.asarray(axes.lines[0].get_ydata(), dtype=float))
     assert np.flatnonzero(gaps).tolist() == [2, 3, 5]
     assert np.asarray(axes.lines[1].get_xdata()).tolist() == [18603.0]
@@ -321,13 +317,13 @@ def test_gaps_are_not_bridged_and_a_lone_value_is_a_dot() -> None:
 def test_a_value_missing_at_the_end_is_labelled_at_the_last_one_known() -> None:
     series = walk(9, 1)
     series.iloc[-2:] = np.nan
-    figure, caption = drawn(metric_chart, series, PERCENT, LOOK)
+    figure, caption = metric_figure(series, PERCENT)
     assert end_labels(figure.axes[0])[0].xy == (18605.0, series.iloc[-3])
     assert " on 9 Dec 2020." in caption
 
 
 def test_a_flat_series_is_drawn() -> None:
-    figure, _ = drawn(metric_chart, walk(60, 5) * 0 + 25, MULTIPLE, LOOK)
+    figure, _ = metric_figure(walk(60, 5) * 0 + 25, MULTIPLE)
     assert label_texts(figure.axes[0]) == ["25.0x"]
     assert_legible(figure)
 
@@ -335,10 +331,8 @@ def test_a_flat_series_is_drawn() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_each_condition_has_a_panel(count: int) -> None:
     series = walk(60, 0.5)
-    panels = [
-        ConditionPanel(f"condition {number}", series, LEVEL, at_level(series, 0.5)) for number in range(count)
-    ]
-    figure, _ = drawn(rule_chart, panels, LOOK, Marks([series.index[-5]], "fired"))
+    panels = [ConditionPanel(f"{number}", series, LEVEL, series * 0 + 0.5) for number in range(count)]
+    figure, _ = drawn(rule_chart, panels, LOOK, [series.index[-5]])
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ([""] if count == 1 else [panel.name for panel in panels])
     assert all(len(axes.lines) >= 3 for axes in figure.axes)  # series, threshold, marks
@@ -354,7 +348,7 @@ def test_each_condition_has_a_panel(count: int) -> None:
 )
 def test_a_picture_of_money_has_one_scale(level: float, name: str, words: str, scale: str) -> None:
     flow = pd.Series([-50e6, 40e6, 210e6, 2.1e9, 1.2e9], days(5))
-    figure, caption = rule_figure(ConditionPanel("flow", flow, USD, at_level(flow, level, name)))
+    figure, caption = drawn(rule_chart, [ConditionPanel("flow", flow, USD, flow * 0 + level, name)], LOOK)
     assert words in caption
     shown = [text.get_text() for text in (*figure.axes[0].get_yticklabels(), *figure.axes[0].texts)]
     assert {suffix for text in shown for suffix in re.findall(r"[+−]\$[\d.,]+([a-z]*)", text)} == {scale}
@@ -477,13 +471,13 @@ def test_a_metric_tells_its_last_value_with_its_session_and_its_finite_range() -
     )
 
 
-def test_threshold_and_marks() -> None:
+def test_threshold_and_fires() -> None:
     average = "200-day average"
     assert charts.describe_threshold(average, series(0.5, 0.4594), LEVEL) == "200-day average: 0.4594."
     assert charts.describe_threshold("alert", series(NAN), LEVEL) == "alert: n/a."
-    assert charts.describe_marks("alert fired", []) == "Alert fired: never in this window."
-    assert charts.describe_marks("alert fired", list(SESSIONS[:2])) == "Alert fired: 8 Dec 2020, 9 Dec 2020."
-    assert charts.describe_marks("fired", [*SESSIONS, *SESSIONS]).endswith(" 11 Dec 2020 and 3 before.")
+    assert charts.describe_fires([]) == "Fired: never in this window."
+    assert charts.describe_fires(list(SESSIONS[:2])) == "Fired: 8 Dec 2020, 9 Dec 2020."
+    assert charts.describe_fires([*SESSIONS, *SESSIONS]).endswith(" 11 Dec 2020 and 3 before.")
 
 
 def test_flows_say_which_fund_has_none() -> None:

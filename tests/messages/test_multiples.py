@@ -183,4 +183,4 @@ def test_there_is_a_chart_once_there_is_a_line() -> None:
         multiples_answer(market([50.0] * 5, multiples=rows), AsOf(), LIGHT) for rows in (figures[:2], figures)
     )
     assert one.draw is None
-    assert drawing(two).args[2].title == "P/E premium of IWM over SPY, profitable companies only"
+    assert drawing(two).args[1].title == "P/E premium of IWM over SPY, profitable companies only"

@@ -126,14 +126,15 @@ def test_the_channel_breaks_after_five_sessions_over_two_sigmas(last: tuple[floa
 
 @pytest.mark.parametrize(("window", "first"), [(None, "2018-12-11"), (parse_window("1m"), "2020-11-11")])
 def test_the_chart_begins_at_the_windows_base(window: Window | None, first: str) -> None:
-    draw = drawing(trend_answer(sample_market(), AsOf(), LIGHT, window))
-    sessions = draw.args[0].index
+    (panel,), _ = drawing(trend_answer(sample_market(), AsOf(), LIGHT, window)).args
+    sessions = panel.series.index
     assert (sessions[0], sessions[-1]) == (pd.Timestamp(first), pd.Timestamp("2020-12-11"))
-    assert draw.keywords["threshold"].name == "200-day average"
+    assert panel.level_name == "200-day average"
 
 
 def test_a_window_longer_than_the_history_shows_all_of_it() -> None:
-    assert len(drawing(trend_answer(market([50.0] * 30), AsOf(), LIGHT, Window("y", 2))).args[0]) == 30
+    (panel,), _ = drawing(trend_answer(market([50.0] * 30), AsOf(), LIGHT, Window("y", 2))).args
+    assert len(panel.series) == 30
 
 
 @shared

@@ -66,6 +66,11 @@ def new_alert_page(
     `remark` says what became of the earlier rule of an alert that is edited or renewed; `waits`
     that its data is overdue.
     """
+    note = f"{capital(_armed_phrase(alert.state))}: you get a message when the rule becomes true."
+    if alert.life is Life.PAUSED:
+        note = "Paused: resume it to get messages."
+    elif alert.state.status is Status.FIRED:
+        note = "The rule is already true, so nothing is sent now."
     html = lines(
         title(alert),
         remark,
@@ -73,21 +78,13 @@ def new_alert_page(
         *figure_lines(alert, context),
         waits,
         waiting_phrase(alert, context),
-        _first_message_note(alert),
+        note,
         rearm_phrase(alert, context),
         frequency_line(frequency, alert.rule, context),
         ending_phrase(alert),
         next_check(context) if alert.life is Life.ACTIVE else None,
     )
     return Answer(html, buttons=(*card_buttons(alert), ALL_ALERTS))
-
-
-def _first_message_note(alert: AlertView) -> str:
-    if alert.life is Life.PAUSED:
-        return "Paused: resume it to get messages."
-    if alert.state.status is Status.FIRED:
-        return "The rule is already true, so nothing is sent now."
-    return f"{capital(_armed_phrase(alert.state))}: you get a message when the rule becomes true."
 
 
 def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:

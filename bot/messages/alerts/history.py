@@ -88,8 +88,12 @@ def _evaluated_again(fire: RecordedFire) -> str:
 
 def _revision_sentence(fire: RecordedFire, context: EvaluationContext) -> str | None:
     """Today's figures of that session, if they differ."""
-    rule, event = fire.rule, fire.event
-    current = tuple(_figures_on(condition, event.session, context) for condition in rule.conditions)
+    rule, event, session = fire.rule, fire.event, pd.Timestamp(fire.event.session)
+    histories = [context.histories.series(condition) for condition in rule.conditions]
+    current = tuple(
+        ConditionValue(series.value.get(session), series.threshold.get(session)).finite
+        for series in histories
+    )
     changed = []
     for condition, new, old in zip(rule.conditions, current, event.figures, strict=True):
         if not _same(new.value, old.value) or not _same(new.threshold, old.threshold):
@@ -102,11 +106,6 @@ def _revision_sentence(fire: RecordedFire, context: EvaluationContext) -> str | 
     verdicts = {True: "is still true", False: "is not true", None: "cannot be evaluated"}
     verdict = verdicts[truth(event.ops, Sample(event.session, current))]
     return f"Data revised since: {'; '.join(changed)}; the rule {verdict} on these figures."
-
-
-def _figures_on(condition: Condition, day: dt.date, context: EvaluationContext) -> ConditionValue:
-    series, session = context.histories.series(condition), pd.Timestamp(day)
-    return ConditionValue(series.value.get(session), series.threshold.get(session)).finite
 
 
 def _same(value: float | None, other: float | None) -> bool:
@@ -134,7 +133,7 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: i
         example = Html("Try {}, or choose:").format(code("/alert ratio > sma 200"))
         return Answer(lines(bold("No alerts yet."), example), buttons=suggestions())
     market = context.market
-    pages = _pages([(alert, _entry(alert, context)) for alert in alerts])
+    pages = _pages(alerts, context)
     index = next((at for at, page in enumerate(pages) if page[-1][0].number >= shown), len(pages) - 1)
     page = pages[index]
     name = f"Alerts, page {index + 1} of {len(pages)}" if len(pages) > 1 else "Alerts"
@@ -150,23 +149,20 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: i
     return Answer(html, buttons=(*rows, *_page_buttons(pages, index)))
 
 
-def _entry(alert: AlertView, context: EvaluationContext) -> Html:
-    sentences = (
-        state_sentence(alert, context.zone),
-        f"{capital(summary_distance(alert, context))}.",
-        waiting_phrase(alert, context),
-        stale_phrase(alert, context),
-        ending_phrase(alert) if ends_soon(alert, context) else None,
-    )
-    head = bold(f"#{alert.number}") + " " + code(str(alert.rule))
-    return lines(head, " ".join(filter(None, sentences)))
-
-
-def _pages(entries: Page) -> list[Page]:
+def _pages(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Page]:
     """Alerts in pages, as many on each as rows and length allow."""
     pages: list[Page] = [[]]
     used = 0
-    for alert, entry in entries:
+    for alert in alerts:
+        sentences = (
+            state_sentence(alert, context.zone),
+            f"{capital(summary_distance(alert, context))}.",
+            waiting_phrase(alert, context),
+            stale_phrase(alert, context),
+            ending_phrase(alert) if ends_soon(alert, context) else None,
+        )
+        head = bold(f"#{alert.number}") + " " + code(str(alert.rule))
+        entry = lines(head, " ".join(filter(None, sentences)))
         length = visible_length(entry) + 1
         if pages[-1] and (len(pages[-1]) == MOST_ROWS or used + length > ROOM):
             pages.append([])
@@ -205,7 +201,7 @@ def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, pa
     if turns:
         count = f"Page {page} of events, newest first"
     title = count if number is None else f"Alert #{number}: {count[0].lower()}{count[1:]}"
-    labels = ", ".join(dict.fromkeys(label for event in events if (label := event.detail.source)))
+    labels = ", ".join(dict.fromkeys(event.detail.source for event in events if event.detail.source))
     source = f"Source: {labels}." if labels else None
     return Answer(lines(bold(title), *map(_event_line, events), "", source), buttons=(*turns, *alert_row))
 

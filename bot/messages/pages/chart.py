@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bot.alerts.rule import subject_of
 from bot.analytics.metrics import Arguments, Metric, metric_value, sources_of
 from bot.errors import NoData
-from bot.messages.charts import metric_chart
+from bot.messages.charts import ConditionPanel, rule_chart
 from bot.messages.common import (
     Answer,
     age,
@@ -55,7 +55,7 @@ def metric_answer(
     )
     label = sources_of(metric, market, arguments)
     style = chart_style(title, market, theme, label, history.last_valid_index())
-    draw = partial(metric_chart, within(history, span), metric.unit, style)
+    draw = partial(rule_chart, [ConditionPanel("", within(history, span), metric.unit)], style)
     subject, tail = subject_of(metric.name, arguments.items()), as_of.suffix
     buttons = (
         tuple((text, f"/chart {subject} {window}{tail}") for text, window in _SPANS),

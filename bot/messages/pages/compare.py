@@ -87,10 +87,10 @@ def _annualised(market: Market, window: Window, total: bool) -> str | None:
 
 
 def _bases(rows: Sequence[Performance]) -> str:
-    parts = [window_with_base(row.window, row.base) for row in rows if row.base is not None]
-    lacking = [str(row.window) for row in rows if row.base is None]
-    bases = f"Base closes: {', '.join(parts)}." if parts else ""
-    return f"{bases} Too little history for {', '.join(lacking)}.".strip() if lacking else bases
+    bases = ", ".join(window_with_base(row.window, row.base) for row in rows if row.base is not None)
+    lacking = ", ".join(str(row.window) for row in rows if row.base is None)
+    sentences = (bases and f"Base closes: {bases}.", lacking and f"Too little history for {lacking}.")
+    return " ".join(filter(None, sentences))
 
 
 def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html:

@@ -14,7 +14,7 @@ from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.valuation import MultipleFigure, convention_for
 from bot.data.provider import LABELS
-from bot.messages.charts import metric_chart
+from bot.messages.charts import ConditionPanel, rule_chart
 from bot.messages.common import (
     Answer,
     chart_style,
@@ -68,7 +68,7 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
     if chosen is not None and len(series := valuation.premium_history(market, "pe", chosen)) > 1:
         title = f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}"
         style = chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
-        draw = partial(metric_chart, series, METRICS["pe_premium"].unit, style)
+        draw = partial(rule_chart, [ConditionPanel("", series, METRICS["pe_premium"].unit)], style)
     return Answer(html, draw, "multiples", buttons)
 
 

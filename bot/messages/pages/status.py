@@ -263,11 +263,10 @@ def _next_tries(rows: Sequence[Health], report: StatusReport) -> list[str]:
         if source.next_try is not None:
             when = source.next_try_phrase(report.zone, report.now)
             groups.setdefault(when, []).append(source.status.subject)
-    if not groups:
-        return ["Not asked: imported or switched off."]
     if len(groups) == 1:
         return [f"Next try: {next(iter(groups))}."]
-    return [f"Next try {when}: {', '.join(subjects)}." for when, subjects in groups.items()]
+    tries = [f"Next try {when}: {', '.join(subjects)}." for when, subjects in groups.items()]
+    return tries or ["Not asked: imported or switched off."]
 
 
 def _restated(restatements: Sequence[Restatement]) -> list[Html | str]:

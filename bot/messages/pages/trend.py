@@ -11,7 +11,7 @@ from bot.analytics.metrics import METRICS, Arguments, metric_value
 from bot.analytics.performance import performance
 from bot.analytics.units import LEVEL, POINTS
 from bot.analytics.windows import AsOf, Window
-from bot.messages.charts import Threshold, metric_chart
+from bot.messages.charts import ConditionPanel, rule_chart
 from bot.messages.common import (
     AVERAGE,
     Answer,
@@ -68,13 +68,9 @@ def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | Non
         market_sources(market, "prices"),
     )
     r = trend.ratio(market)
-    draw = partial(
-        metric_chart,
-        within(r, window or Window("y", 2)),
-        LEVEL,
-        chart_style(f"{market.pair} and its {AVERAGE}-day average", market, theme),
-        threshold=Threshold(r.rolling(AVERAGE).mean(), f"{AVERAGE}-day average"),
-    )
+    average, name = r.rolling(AVERAGE).mean(), f"{AVERAGE}-day average"
+    panel = ConditionPanel("", within(r, window or Window("y", 2)), LEVEL, average, name)
+    draw = partial(rule_chart, [panel], chart_style(f"{market.pair} and its {name}", market, theme))
     begin = trend.channel_begin(r)
     since = (f"Since {begin.year}", f"/chart ratio since {begin}{as_of.suffix}")
     spans = (since,) if r.index[-1].date() > begin else ()
