@@ -24,12 +24,11 @@ from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
 from storage import observations, sources
 from storage.db import Database, open_database
-from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
+from storage.rows import Bar, FundFacts, Multiple, Split
 from tests.data.conftest import forget
 from tests.fakes.yahoo_pages import Fund, sample_fund
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from bot.data.provider import Observations
@@ -45,10 +44,14 @@ class Scripted(Provider):
 
     label = "Scripted"
     tickers: tuple[str, ...] = ("IWM", "SPY")
-    serves: tuple[str, ...] = ("prices", "multiples", "fund")
 
-    def __init__(self, name: str = "scripted", **answers: FetchOutcome | Exception) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str = "scripted",
+        serves: tuple[str, ...] = ("prices", "multiples", "fund"),
+        **answers: FetchOutcome | Exception,
+    ) -> None:
+        self.name, self.serves = name, serves
         self.answers = answers
         self.asked: list[tuple[str, str, dt.date | None]] = []
         self.splits: dict[str, list[Split]] = defaultdict(list)
@@ -82,12 +85,6 @@ class Scripted(Provider):
 @pytest.fixture(scope="module")
 def sessions() -> Sessions:
     return Sessions()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "bot.db") as opened:
-        yield opened
 
 
 async def _bars(database: Database, ticker: str = "IWM") -> list[str]:
@@ -124,13 +121,6 @@ async def test_a_tick_asks_one_figure_of_each_ticker(database: Database, session
         ["IWM fund", "SPY fund"],
         [],
     ]
-
-
-async def test_only_what_a_provider_serves_is_asked(database: Database, sessions: Sessions) -> None:
-    provider = Scripted()
-    provider.serves = ("fund",)
-    await refresh(database, [provider], sessions, FRIDAY, tickers=("SPY",))
-    assert provider.take_asked() == ["SPY fund"]
 
 
 async def test_the_first_read_is_whole_and_the_next_overlaps(database: Database, sessions: Sessions) -> None:
@@ -194,8 +184,7 @@ async def test_a_failure_leaves_the_stored_figures_and_stays_due(
     provider.answers["prices"] = outcome
     await refresh(database, [provider], sessions, MONDAY, tickers=("IWM",))
     assert await _bars(database) == before
-    row = await database.run(lambda db: sources.source_status(db, "scripted", "IWM prices"))
-    assert row is not None
+    row = await _row(database)
     assert (row.last_session, row.last_attempt, row.last_success) == (FRIDAY.date(), MONDAY, FRIDAY)
     assert (row.outcome, row.detail, row.failures) == (type(outcome).__name__, outcome.describe(), 1)
     provider.answers.clear()
@@ -206,8 +195,7 @@ async def test_a_failure_leaves_the_stored_figures_and_stays_due(
 
 async def test_prices_short_of_the_last_session_stay_due(database: Database, sessions: Sessions) -> None:
     bars = [Bar("IWM", "2020-12-10", 190.07)]
-    provider = Scripted(prices=Partial({"bars": bars}, ("2020-12-11",)))
-    provider.serves = ("prices",)
+    provider = Scripted(prices=Partial({"bars": bars}, ("2020-12-11",)), serves=("prices",))
     reports = await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
     assert reports[0].outcome == "1 price; missing 2020-12-11."
     for minutes, asked in ((4, []), (5, ["IWM prices"])):
@@ -248,8 +236,7 @@ async def test_a_probe_that_is_refused_closes_the_source_again(
 
 
 async def test_a_new_split_reads_the_whole_history_again(database: Database, sessions: Sessions) -> None:
-    provider = Scripted()
-    provider.serves = ("prices",)
+    provider = Scripted(serves=("prices",))
     await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
     provider.splits["IWM"] = [Split("IWM", "2020-12-14", 2.0)]
     provider.asked.clear()
@@ -363,18 +350,6 @@ async def test_a_split_that_yahoo_takes_back_is_withdrawn_with_what_it_did(
     assert [str(each) for each in restated] == ["IWM 2020-12-10 ratio 2 withdrawn"]
 
 
-async def test_an_outage_of_yahoo_is_reported_and_changes_nothing(
-    fake: FakeYahoo, yahoo_cache: Path, database: Database, sessions: Sessions
-) -> None:
-    forget(yahoo_cache)
-    yahoo = Yahoo(yahoo_cache, timeout=5)
-    fake.fail("all", "500")
-    reports = await refresh(database, [yahoo], sessions, FRIDAY)
-    assert {report.outcome for report in reports} == {"No data: the server is out of order (HTTP 500)."}
-    assert not any(report.ok for report in reports)
-    assert await database.run(observations.is_empty)
-
-
 # Dropped sessions, provisional bars, frozen answers, refusals
 
 
@@ -383,17 +358,16 @@ def _bars_of(*days: str, provisional: str = "") -> list[Bar]:
 
 
 async def _row(database: Database, subject: str = "IWM prices") -> sources.SourceStatus:
-    found = await database.run(lambda db: sources.source_status(db, "scripted", subject))
-    assert found is not None
-    return found
+    status = await database.run(lambda db: sources.source_status(db, "scripted", subject))
+    assert status is not None
+    return status
 
 
 async def test_a_provisional_bar_is_asked_for_again_until_it_is_final(
     database: Database, sessions: Sessions
 ) -> None:
     early = _bars_of("2020-12-10", "2020-12-11", provisional="2020-12-11")
-    provider = Scripted(prices=Ok({"bars": early}))
-    provider.serves = ("prices",)
+    provider = Scripted(prices=Ok({"bars": early}), serves=("prices",))
     await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
     assert (await _row(database)).last_session == dt.date(2020, 12, 10)
     provider.answers["prices"] = Ok({"bars": _bars_of("2020-12-10", "2020-12-11")})
@@ -409,8 +383,7 @@ async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(
 ) -> None:
     whole = ["2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11"]
     gap = Partial({"bars": _bars_of(*whole[:1], *whole[2:])}, ("2020-12-09",))
-    provider = Scripted(prices=gap)
-    provider.serves = ("prices",)
+    provider = Scripted(prices=gap, serves=("prices",))
     asked = 0
     for hour in range(24):
         now = FRIDAY + dt.timedelta(hours=hour)
@@ -425,24 +398,9 @@ async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(
     assert await _bars(database) == whole
 
 
-async def test_a_distribution_that_is_given_another_date_is_withdrawn_at_the_old_one(
-    database: Database, sessions: Sessions
-) -> None:
-    bars = _bars_of("2020-12-07", "2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11")
-    for hours, day in enumerate(("2020-12-08", "2020-12-09")):
-        paid = [Distribution("IWM", day, 0.5)]
-        provider = Scripted(prices=Ok({"bars": bars, "distributions": paid}))
-        provider.serves = ("prices",)
-        now = FRIDAY + dt.timedelta(hours=hours)
-        await refresh(database, [provider], sessions, now, tickers=("IWM",), force=True)
-    rows = await database.run(lambda db: observations.newest(db, Distribution))
-    assert [(row.session, row.amount) for row in rows] == [("2020-12-08", None), ("2020-12-09", 0.5)]
-
-
 async def test_an_answer_that_stands_still_is_named(database: Database, sessions: Sessions) -> None:
     facts: Observations = {"fund_facts": [FundFacts("IWM", "2020-12-10", nav=190.0)]}
-    provider = Scripted(fund=Ok(facts, "one"))
-    provider.serves = ("fund",)
+    provider = Scripted(fund=Ok(facts, "one"), serves=("fund",))
     said = []
     for days in (0, 3, 4, 5):
         if days == 5:
@@ -458,8 +416,7 @@ async def test_an_answer_that_stands_still_is_named(database: Database, sessions
 async def test_asked_twice_on_one_day_the_same_answer_is_no_news(
     database: Database, sessions: Sessions
 ) -> None:
-    provider = Scripted(multiples=Ok({"multiples": []}, "one"))
-    provider.serves = ("multiples",)
+    provider = Scripted(multiples=Ok({"multiples": []}, "one"), serves=("multiples",))
     for _ in range(2):
         [report] = await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",), force=True)
     assert report.outcome == "no figures."
@@ -468,8 +425,7 @@ async def test_asked_twice_on_one_day_the_same_answer_is_no_news(
 async def test_a_site_that_refuses_programs_rests_also_after_a_restart(
     tmp_path: Path, sessions: Sessions
 ) -> None:
-    provider = Scripted(fund_IWM=AccessRefused("HTTP 403", "import it"))
-    provider.serves = ("fund",)
+    provider = Scripted(fund_IWM=AccessRefused("HTTP 403", "import it"), serves=("fund",))
     async with open_database(tmp_path / "bot.db") as database:
         first, _ = await refresh(database, [provider], sessions, FRIDAY)
         assert str(first) == "Scripted, IWM fund: No data: refused (HTTP 403); import it."
@@ -482,10 +438,10 @@ async def test_a_site_that_refuses_programs_rests_also_after_a_restart(
         assert provider.take_asked() == ["IWM fund", "SPY fund"]
 
 
-async def test_a_fund_that_a_source_does_not_have_is_not_asked_for(
+async def test_only_what_a_provider_serves_of_the_funds_that_it_has_is_asked(
     database: Database, sessions: Sessions
 ) -> None:
-    provider = Scripted()
-    provider.serves, provider.tickers = ("fund",), ("SPY",)
-    reports = await refresh(database, [provider], sessions, FRIDAY)
-    assert [report.subject for report in reports] == ["SPY fund"]
+    provider = Scripted(serves=("fund",))
+    provider.tickers = ("SPY",)
+    await refresh(database, [provider], sessions, FRIDAY)
+    assert provider.take_asked() == ["SPY fund"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
+from functools import reduce
+from operator import getitem
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from bot.data.provider import Observations
     from tests.fakes.yahoo import FakeYahoo, Fault
 
 
@@ -56,6 +59,15 @@ FAULTS = {
     "truncated": NetworkDown("the answer broke off"),
     "reset": NetworkDown("the connection failed"),
 }
+
+
+def figures(outcome: FetchOutcome, *missing: str) -> Observations:
+    """What an outcome gives, with nothing missing but this."""
+    assert isinstance(outcome, Partial if missing else Ok)
+    assert getattr(outcome, "missing", ()) == missing
+    return outcome.payload
+
+
 # One of each kind: those that come out alike at a cookie or a crumb are left out.
 WIDE_FAULTS = ("429", "401", "403", "404", "500", "empty", "null", "html", "truncated", "reset")
 
@@ -190,10 +202,7 @@ def _without(*path: str | int) -> Fault:
     """The page without one key."""
 
     def change(page: Any) -> Any:  # noqa: ANN401 - any JSON
-        part = page
-        for key in path[:-1]:
-            part = part[key]
-        del part[path[-1]]
+        del reduce(getitem, path[:-1], page)[path[-1]]
         return page
 
     return change
@@ -226,19 +235,17 @@ def test_prices_of_another_fund_are_refused(fake: FakeYahoo, yahoo: Yahoo) -> No
 
 
 def test_all_prices_come_as_published(yahoo: Yahoo) -> None:
-    outcome = yahoo.prices("IWM", None, COMPLETED)
-    assert isinstance(outcome, Ok)
-    assert [bar.session for bar in outcome.payload["bars"]] == [f"{each:%Y-%m-%d}" for each in COMPLETED]
-    assert [bar.close for bar in outcome.payload["bars"]] == CLOSES
-    assert outcome.payload["bars"][-1] == Bar(
+    payload = figures(yahoo.prices("IWM", None, COMPLETED))
+    assert [bar.session for bar in payload["bars"]] == [f"{each:%Y-%m-%d}" for each in COMPLETED]
+    assert [bar.close for bar in payload["bars"]] == CLOSES
+    assert payload["bars"][-1] == Bar(
         "IWM", "2020-12-11", 190.3, open=188.397, high=192.203, low=186.494, volume=1_000_000, provisional=0
     )
 
 
 def test_prices_start_where_asked_and_ask_for_no_end(fake: FakeYahoo, yahoo: Yahoo) -> None:
-    outcome = yahoo.prices("IWM", day("2020-12-09"), COMPLETED)
-    assert isinstance(outcome, Ok)
-    assert [bar.session for bar in outcome.payload["bars"]] == ["2020-12-09", "2020-12-10", "2020-12-11"]
+    payload = figures(yahoo.prices("IWM", day("2020-12-09"), COMPLETED))
+    assert [bar.session for bar in payload["bars"]] == ["2020-12-09", "2020-12-10", "2020-12-11"]
     part, query = fake.asked[-1]
     assert part == "chart"
     assert int(query["period2"]) > time.time() - 60
@@ -247,9 +254,8 @@ def test_prices_start_where_asked_and_ask_for_no_end(fake: FakeYahoo, yahoo: Yah
 def test_the_same_question_twice_is_asked_twice(fake: FakeYahoo, yahoo: Yahoo) -> None:
     CALLS["prices"](yahoo)
     fake.funds["IWM"].closes[day("2020-12-10")] = 191.0
-    outcome = CALLS["prices"](yahoo)
-    assert isinstance(outcome, Ok)
-    assert outcome.payload["bars"][-2].close == 191.0
+    payload = figures(CALLS["prices"](yahoo))
+    assert payload["bars"][-2].close == 191.0
 
 
 def test_each_figure_is_one_call_of_few_requests(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -264,51 +270,37 @@ def test_each_figure_is_one_call_of_few_requests(fake: FakeYahoo, yahoo: Yahoo) 
 def test_the_bar_of_an_open_session_is_left_out(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.funds["IWM"].live = (at(day("2020-12-14"), 11, 12), 185.0)
     fake.funds["IWM"].dividends[day("2020-12-14")] = 0.592
-    outcome = CALLS["prices"](yahoo)
-    assert isinstance(outcome, Ok)
-    assert outcome.payload["bars"][-1].session == "2020-12-11"
-    assert outcome.payload["distributions"] == []
+    payload = figures(CALLS["prices"](yahoo))
+    assert payload["bars"][-1].session == "2020-12-11"
+    assert payload["distributions"] == []
 
 
 def test_a_session_that_closed_since_comes_whole(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.funds["IWM"].closes[day("2020-12-14")] = 189.94
     completed = COMPLETED.append(pd.DatetimeIndex(["2020-12-14"]))
-    outcome = yahoo.prices("IWM", day("2020-12-14"), completed)
-    assert isinstance(outcome, Ok)
-    assert [bar.close for bar in outcome.payload["bars"]] == [189.94]
+    payload = figures(yahoo.prices("IWM", day("2020-12-14"), completed))
+    assert [bar.close for bar in payload["bars"]] == [189.94]
 
 
 def test_a_bar_quoted_before_the_bell_is_provisional(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.funds["IWM"].quoted_at = at(day("2020-12-11"), 15, 45)
-    outcome = CALLS["prices"](yahoo)
-    assert isinstance(outcome, Ok)
-    assert [bar.provisional for bar in outcome.payload["bars"]][-2:] == [0, 1]
+    payload = figures(CALLS["prices"](yahoo))
+    assert [bar.provisional for bar in payload["bars"]][-2:] == [0, 1]
 
 
 def test_sessions_without_a_close_are_missing_not_filled(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fund = fake.funds["IWM"]
     fund.closes[day("2020-12-03")] = None
-    del fund.closes[day("2020-12-08")]
-    outcome = CALLS["prices"](yahoo)
-    assert isinstance(outcome, Partial)
-    assert outcome.missing == ("2020-12-03", "2020-12-08")
-    assert len(outcome.payload["bars"]) == 7
-
-
-def test_a_last_session_not_served_yet_is_missing(fake: FakeYahoo, yahoo: Yahoo) -> None:
-    del fake.funds["IWM"].closes[day("2020-12-11")]
-    outcome = CALLS["prices"](yahoo)
-    assert isinstance(outcome, Partial)
-    assert outcome.missing == ("2020-12-11",)
+    del fund.closes[day("2020-12-08")], fund.closes[day("2020-12-11")]  # the last one is not served yet
+    payload = figures(CALLS["prices"](yahoo), "2020-12-03", "2020-12-08", "2020-12-11")
+    assert len(payload["bars"]) == 6
 
 
 def test_rows_off_the_calendar_are_left_out(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.funds["IWM"].closes[day("2020-12-05")] = 188.0
     fake.funds["IWM"].dividends[day("2020-12-05")] = 0.5
-    outcome = CALLS["prices"](yahoo)
-    assert isinstance(outcome, Partial)
-    assert outcome.missing == ("a distribution dated 2020-12-05, which is no session",)
-    assert "2020-12-05" not in [bar.session for bar in outcome.payload["bars"]]
+    payload = figures(CALLS["prices"](yahoo), "a distribution dated 2020-12-05, which is no session")
+    assert "2020-12-05" not in [bar.session for bar in payload["bars"]]
 
 
 def test_distributions_and_splits_keep_their_dates(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -316,13 +308,12 @@ def test_distributions_and_splits_keep_their_dates(fake: FakeYahoo, yahoo: Yahoo
     fund.dividends |= {day("2020-12-02"): 0.592, day("2020-12-09"): 0.25}
     fund.splits[day("2020-12-07")] = (2, 1)
     del fund.closes[day("2020-12-09")]  # yfinance alone would date its distribution 12-08
-    outcome = CALLS["prices"](yahoo)
-    assert isinstance(outcome, Partial)
-    assert outcome.payload["distributions"] == [
+    payload = figures(CALLS["prices"](yahoo), "2020-12-09")
+    assert payload["distributions"] == [
         Distribution("IWM", "2020-12-02", 0.592),
         Distribution("IWM", "2020-12-09", 0.25),
     ]
-    assert outcome.payload["splits"] == [Split("IWM", "2020-12-07", 2.0)]
+    assert payload["splits"] == [Split("IWM", "2020-12-07", 2.0)]
 
 
 def test_a_range_without_sessions_is_empty_not_unknown(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -345,22 +336,19 @@ def test_only_an_open_session_is_empty(fake: FakeYahoo, yahoo: Yahoo) -> None:
     assert yahoo.prices("IWM", day("2020-12-14"), COMPLETED) == Empty("it has no completed session")
 
 
-def _multiples(outcome: FetchOutcome) -> dict[tuple[str, str], float | None]:
-    assert isinstance(outcome, (Ok, Partial))
-    rows = outcome.payload["multiples"]
-    return {(row.metric, row.convention): row.value for row in rows}
+def _multiples(payload: Observations) -> dict[tuple[str, str], float | None]:
+    return {(row.metric, row.convention): row.value for row in payload["multiples"]}
 
 
 def test_multiples_come_the_right_way_up(yahoo: Yahoo) -> None:
-    outcome = CALLS["multiples"](yahoo)
-    assert isinstance(outcome, Ok)
-    assert _multiples(outcome) == {
+    payload = figures(CALLS["multiples"](yahoo))
+    assert _multiples(payload) == {
         ("pe", "morningstar"): 16.0,
         ("pb", "morningstar"): 2.0,
         ("ps", "morningstar"): 1.25,
         ("pcf", "morningstar"): 8.0,
     }
-    assert outcome.payload["multiples"][0] == Multiple(
+    assert payload["multiples"][0] == Multiple(
         "IWM",
         "2020-12-11",
         "pe",
@@ -374,19 +362,16 @@ def test_multiples_come_the_right_way_up(yahoo: Yahoo) -> None:
 
 
 def test_sector_weights_are_percent(yahoo: Yahoo) -> None:
-    outcome = CALLS["multiples"](yahoo)
-    assert isinstance(outcome, Ok)
-    weights = {row.sector: row.weight for row in outcome.payload["sector_weights"]}
+    payload = figures(CALLS["multiples"](yahoo))
+    weights = {row.sector: row.weight for row in payload["sector_weights"]}
     assert weights == {"Real Estate": 7.0, "Technology": 43.0, "Consumer Cyclical": 50.0}
 
 
 def test_without_any_multiple_the_weights_still_come(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.funds["IWM"].holdings = {}
-    outcome = CALLS["multiples"](yahoo)
-    assert isinstance(outcome, Partial)
-    assert outcome.missing == ("multiples (no P/E to tell which way up they are)",)
-    assert outcome.payload["multiples"] == []
-    assert len(outcome.payload["sector_weights"]) == 3
+    payload = figures(CALLS["multiples"](yahoo), "multiples (no P/E to tell which way up they are)")
+    assert payload["multiples"] == []
+    assert len(payload["sector_weights"]) == 3
 
 
 def test_nothing_usable_at_all_is_empty(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -396,13 +381,12 @@ def test_nothing_usable_at_all_is_empty(fake: FakeYahoo, yahoo: Yahoo) -> None:
 
 
 def test_fund_facts_are_those_of_the_day_before_and_leave_the_share_count_out(yahoo: Yahoo) -> None:
-    outcome = CALLS["fund"](yahoo)
-    assert isinstance(outcome, Ok)
-    [facts] = outcome.payload["fund_facts"]
+    payload = figures(CALLS["fund"](yahoo))
+    [facts] = payload["fund_facts"]
     assert facts == FundFacts("IWM", "2020-12-10", nav=facts.nav, shares=None, assets=71e9)
     assert facts.nav == pytest.approx(190.08901)
-    assert _multiples(outcome) == {("pe", "yahoo"): 17.5, ("yield", "yahoo"): 1.07}
-    assert outcome.payload["multiples"][0].price_date == "2020-12-11"
+    assert _multiples(payload) == {("pe", "yahoo"): 17.5, ("yield", "yahoo"): 1.07}
+    assert payload["multiples"][0].price_date == "2020-12-11"
 
 
 def test_a_growth_ratio_of_no_use_here_may_fail(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -429,9 +413,8 @@ def test_a_cache_that_cannot_be_made_is_an_outcome_too(fake: FakeYahoo, tmp_path
 def test_sessions_are_dated_by_the_exchange(fake: FakeYahoo, yahoo: Yahoo) -> None:
     """A quote of 20:00 New York is of the day before by UTC."""
     fake.funds["IWM"].quoted_at = dt.datetime(2020, 12, 12, 1, 0, tzinfo=dt.UTC)
-    outcome = CALLS["fund"](yahoo)
-    assert isinstance(outcome, Ok)
-    assert outcome.payload["multiples"][0].session == "2020-12-11"
+    payload = figures(CALLS["fund"](yahoo))
+    assert payload["multiples"][0].session == "2020-12-11"
 
 
 CHART, SUMMARY, CRUMB = "/v8/finance/chart/IWM", "/v10/finance/quoteSummary/IWM", "/v1/test/getcrumb"
