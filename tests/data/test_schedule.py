@@ -65,20 +65,6 @@ def _due(row: SourceStatus | None, now: dt.datetime = NOW) -> bool:
     return next_fetch(row, SESSIONS, now) <= now
 
 
-def test_what_was_never_asked_is_due() -> None:
-    assert _due(None)
-
-
-def test_what_reached_the_last_session_is_not_due_however_long_ago() -> None:
-    assert not _due(_row(600, last_session=LAST))
-
-
-def test_a_session_is_due_from_a_quarter_of_an_hour_after_its_close() -> None:
-    had = _row(0, last_session=LAST)
-    assert not _due(had, dt.datetime(2020, 12, 14, 21, 14, 59, tzinfo=dt.UTC))
-    assert _due(had, dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC))
-
-
 @pytest.mark.parametrize(("failures", "pause"), [(1, 5), (2, 10), (3, 20), (4, 30), (5, 30), (10_000, 30)])
 def test_the_pause_doubles_with_each_failure_up_to_half_an_hour(failures: int, pause: int) -> None:
     assert not _due(_row(pause - 1, failures))
@@ -98,17 +84,35 @@ def test_the_pause_after_an_answer_without_the_last_session_grows_with_its_age(
         assert _due(row, tried + dt.timedelta(minutes=late)) == due
 
 
-def test_a_session_completed_since_the_last_try_is_due_at_once() -> None:
-    assert _due(_row(20))
-    assert _due(_row(20, missing="2020-12-04"))
+HAD = _row(0, last_session=LAST)
+DROPPED: dict[str, Any] = {"last_session": LAST, "missing": "2020-12-03 2020-12-10"}
+LATE_FILE: dict[str, Any] = {"last_session": LAST, "subject": "IWM fund", "missing": "2020-12-10"}
+RESTS = "2020-12-12T02:30:00Z"
 
 
-def test_a_dropped_session_stays_due_with_long_pauses() -> None:
-    row = _row(0, last_session=LAST, missing="2020-12-03 2020-12-10")
-    assert not _due(row, NOW + dt.timedelta(hours=5, minutes=59))
-    assert _due(row, NOW + dt.timedelta(hours=6))
-    failed = _row(0, 1, last_session=LAST, missing="2020-12-03 2020-12-10")
-    assert not _due(failed, NOW + dt.timedelta(hours=5, minutes=59))
+@pytest.mark.parametrize(
+    ("row", "now", "due"),
+    [
+        (None, "2020-12-11 21:30", True),  # never asked
+        (_row(600, last_session=LAST), "2020-12-11 21:30", False),  # had, however long ago
+        (HAD, "2020-12-14 21:14:59", False),  # a session counts a quarter of an hour after its close
+        (HAD, "2020-12-14 21:15", True),
+        (_row(20), "2020-12-11 21:30", True),  # a session was completed since the last try
+        (_row(20, missing="2020-12-04"), "2020-12-11 21:30", True),
+        (_row(0, **DROPPED), "2020-12-12 03:29", False),  # a dropped one is asked for with long pauses
+        (_row(0, **DROPPED), "2020-12-12 03:30", True),
+        (_row(0, 1, **DROPPED), "2020-12-12 03:29", False),
+        (_row(-60), "2020-12-11 21:30", True),  # an attempt in the future holds nothing up
+        (_row(60, 1, rests_until=RESTS, **LATE_FILE), "2020-12-12 02:29", False),
+        (_row(60, 1, rests_until=RESTS, **LATE_FILE), "2020-12-12 02:30", True),
+        (_row(60, 1, rests_until=RESTS), "2020-12-12 02:29", False),
+        (_row(60, 1, rests_until=RESTS), "2020-12-12 02:30", True),
+        (_row(60, 1, rests_until=RESTS), "2020-12-11 20:29", False),
+        (_row(60, 1, rests_until="2031-01-01T00:00:00Z"), "2020-12-11 21:30", True),  # by a wrong clock
+    ],
+)
+def test_what_is_due(row: SourceStatus | None, now: str, *, due: bool) -> None:
+    assert _due(row, dt.datetime.fromisoformat(f"{now}+00:00")) == due
 
 
 @pytest.mark.parametrize(
@@ -130,18 +134,6 @@ def test_a_file_that_is_late_is_asked_for_with_pauses_that_grow_with_its_delay(
         assert _due(row, tried + dt.timedelta(minutes=late)) == due
 
 
-def test_a_late_file_of_a_site_that_refuses_programs_rests() -> None:
-    row = _row(
-        60, 1, last_session=LAST, subject="IWM fund", missing="2020-12-10", rests_until="2020-12-12T02:30:00Z"
-    )
-    assert not _due(row, dt.datetime(2020, 12, 12, 2, 29, tzinfo=dt.UTC))
-    assert _due(row, dt.datetime(2020, 12, 12, 2, 30, tzinfo=dt.UTC))
-
-
-def test_an_attempt_in_the_future_holds_nothing_up() -> None:
-    assert _due(_row(-60))
-
-
 @pytest.mark.parametrize(
     ("wait", "minutes"), [(None, 15), (0.0, 15), (60.0, 15), (1200.0, 20), (9e9, 24 * 60)]
 )
@@ -157,17 +149,8 @@ def test_no_other_outcome_closes_the_source(outcome: FetchOutcome) -> None:
 
 
 def test_only_what_is_refused_to_programs_rests() -> None:
-    assert rest_until(AccessRefused("HTTP 403"), NOW) == NOW + dt.timedelta(hours=6)
+    assert rest_until(AccessRefused("HTTP 403"), NOW) == NOW + REST == NOW + dt.timedelta(hours=6)
     assert rest_until(NetworkDown("x"), NOW) is None
-
-
-def test_what_rests_is_not_due_before() -> None:
-    row = _row(60, failures=1, rests_until="2020-12-12T02:30:00Z")
-    assert not _due(row, dt.datetime(2020, 12, 12, 2, 29, tzinfo=dt.UTC))
-    assert _due(row, dt.datetime(2020, 12, 12, 2, 30, tzinfo=dt.UTC))
-    assert _due(row, dt.datetime(2020, 12, 11, 20, 29, tzinfo=dt.UTC)) is False
-    assert _due(_row(60, failures=1, rests_until="2031-01-01T00:00:00Z"))  # by a clock that was wrong
-    assert dt.timedelta(hours=6) == REST
 
 
 def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:
@@ -182,17 +165,14 @@ def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:
 
 
 def _next(row: SourceStatus, *others: SourceStatus, asked: tuple[str, ...] | None = None) -> str:
-    found = next_try(row, (row, *others), SESSIONS, NOW, asked)
-    return f"{found:%Y-%m-%d %H:%M}" if found else "never"
-
-
-def test_what_is_had_is_asked_again_after_the_next_close() -> None:
-    assert _next(_row(60, last_session=LAST)) == "2020-12-14 21:15"
+    instant = next_try(row, (row, *others), SESSIONS, NOW, asked)
+    return f"{instant:%Y-%m-%d %H:%M}" if instant else "never"
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
+        (_row(60, last_session=LAST), "2020-12-14 21:15"),  # after the next close
         (_row(2), "2020-12-11 21:33"),
         (_row(2, failures=3), "2020-12-11 21:48"),
         (_row(60), "2020-12-11 21:30"),

@@ -92,36 +92,32 @@ def gone(db: sqlite_utils.Database, outcome: Ok | Partial, stored: str = "2020-1
     return [row.session for row in rows]
 
 
-def test_one_that_is_no_longer_listed_is_withdrawn(db: sqlite_utils.Database) -> None:
-    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": []})) == ["2020-12-04"]
+def without(day: str) -> list[Bar]:
+    return bars(*(other for other in DAYS if other != day))
 
 
-def test_one_that_was_given_another_date_is_withdrawn(db: sqlite_utils.Database) -> None:
-    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-07")})) == ["2020-12-04"]
+UNDATED = ("a distribution dated 2020-12-05, which is no session",)
 
 
-def test_one_that_is_listed_stays(db: sqlite_utils.Database) -> None:
-    assert gone(db, Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-04")})) == []
-
-
-@pytest.mark.parametrize("absent", ["2020-12-03", "2020-12-04", "2020-12-07"])
-def test_without_the_bars_around_it_nothing_is_withdrawn(absent: str, db: sqlite_utils.Database) -> None:
-    shown = bars(*(day for day in DAYS if day != absent))
-    assert gone(db, Partial({"bars": shown, "distributions": []}, (absent,))) == []
-
-
-def test_a_session_missing_elsewhere_is_no_hindrance(db: sqlite_utils.Database) -> None:
-    shown = bars(*(day for day in DAYS if day != "2020-12-10"))
-    assert gone(db, Partial({"bars": shown, "distributions": []}, ("2020-12-10",))) == ["2020-12-04"]
-
-
-def test_beside_one_that_cannot_be_dated_nothing_is_withdrawn(db: sqlite_utils.Database) -> None:
-    strange = ("a distribution dated 2020-12-05, which is no session",)
-    assert gone(db, Partial({"bars": bars(*DAYS), "distributions": []}, strange)) == []
-
-
-def test_an_answer_that_says_nothing_of_distributions_withdraws_none(db: sqlite_utils.Database) -> None:
-    assert gone(db, Ok({"bars": bars(*DAYS)})) == []
+@pytest.mark.parametrize(
+    ("outcome", "withdrawn"),
+    [
+        (Ok({"bars": bars(*DAYS), "distributions": []}), ["2020-12-04"]),  # no longer listed
+        (Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-07")}), ["2020-12-04"]),  # moved
+        (Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-04")}), []),
+        (Ok({"bars": bars(*DAYS)}), []),  # it says nothing of distributions
+        # without the bars around it nothing is withdrawn; one missing elsewhere is no hindrance
+        (Partial({"bars": without("2020-12-03"), "distributions": []}, ("2020-12-03",)), []),
+        (Partial({"bars": without("2020-12-04"), "distributions": []}, ("2020-12-04",)), []),
+        (Partial({"bars": without("2020-12-07"), "distributions": []}, ("2020-12-07",)), []),
+        (Partial({"bars": without("2020-12-10"), "distributions": []}, ("2020-12-10",)), ["2020-12-04"]),
+        (Partial({"bars": bars(*DAYS), "distributions": []}, UNDATED), []),  # that may be it
+    ],
+)
+def test_what_an_answer_withdraws(
+    outcome: Ok | Partial, withdrawn: list[str], db: sqlite_utils.Database
+) -> None:
+    assert gone(db, outcome) == withdrawn
 
 
 def test_an_answer_without_most_of_them_has_lost_its_list(db: sqlite_utils.Database) -> None:

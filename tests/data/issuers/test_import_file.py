@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,38 +23,25 @@ if TYPE_CHECKING:
     from bot.data.store import FileContents
 
 
-Reader: TypeAlias = "Callable[..., FileContents]"
+SESSIONS = Sessions()
 TODAY = dt.date(2026, 4, 13)
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 DAMAGED = "file is damaged, breaks off before its end or has a password; download it again."
 KNOWN = "Known are iShares' fund workbook and holdings, and SSGA's navhist and holdings. " + ADVICE
 
 
-@pytest.fixture(scope="module")
-def sessions() -> Sessions:
-    return Sessions()
+def read(data: bytes, ticker: str | None = None) -> FileContents:
+    return read_issuer(data, name="file", completed=SESSIONS.index, today=TODAY, ticker=ticker)
 
 
-@pytest.fixture(scope="module")
-def read(sessions: Sessions) -> Reader:
-    def read_bytes(data: bytes, ticker: str | None = None, name: str = "file") -> FileContents:
-        return read_issuer(data, name=name, completed=sessions.index, today=TODAY, ticker=ticker)
-
-    return read_bytes
-
-
-def refusal(read: Reader, data: bytes, ticker: str | None = None) -> str:
+def refusal(data: bytes, ticker: str | None = None) -> str:
     with pytest.raises(ImportRejected) as caught:
         read(data, ticker)
     return str(caught.value)
 
 
-def with_sheet(book: dict[str, list[list[Cell]]], sheet: str, rows: list[list[Cell]]) -> Book:
-    return {**book, sheet: rows}
-
-
 @pytest.mark.parametrize("build", [spreadsheetml, xls, xlsx, lambda book: xlsx(book, strict=True)])
-def test_the_fund_workbook_says_the_same_in_every_form(read: Reader, build: Callable[[Book], bytes]) -> None:
+def test_the_fund_workbook_says_the_same_in_every_form(build: Callable[[Book], bytes]) -> None:
     contents = read(build(samples.FUND))
     assert contents.observations == {
         "fund_facts": samples.FACTS,
@@ -72,7 +58,7 @@ def test_the_fund_workbook_says_the_same_in_every_form(read: Reader, build: Call
     ]
 
 
-def test_columns_are_found_by_name_wherever_they_stand(read: Reader) -> None:
+def test_columns_are_found_by_name_wherever_they_stand() -> None:
     older: list[list[Cell]] = [
         ["As Of", "Index Level", "NAV per Share", "Ex-Dividends", "Shares Outstanding"],
         ["Feb 04, 2020", 1650.0, 164.5, "--", 270000000.0],
@@ -88,7 +74,7 @@ def test_columns_are_found_by_name_wherever_they_stand(read: Reader) -> None:
 
 
 @pytest.mark.parametrize("day", ["Mar 29, 2024", "Mar 31, 2024"])
-def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(read: Reader, day: str) -> None:
+def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(day: str) -> None:
     """Good Friday and Easter Sunday of 2024: the issuer's file has both, without a count."""
     for count in ("--", 300e6):
         rows: list[list[Cell]] = [
@@ -103,7 +89,7 @@ def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(read: Reader
         assert contents.preview.closed == (f"2024-03-{day[4:6]}",)
 
 
-def test_counts_that_jump_there_and_back_are_stored_as_given(read: Reader) -> None:
+def test_counts_that_jump_there_and_back_are_stored_as_given() -> None:
     """The issuer's garbage of 2004, 2005 and 2007: judging it is the flows' business, not the reader's."""
     given = {"2004-04-30": 2e8, "2005-06-15": 1.7e8, "2007-06-22": 1.15e6, "2007-06-25": 1.5e5}
     rows: list[list[Cell]] = [[day, 60.0, "--", count] for day, count in given.items()]
@@ -111,7 +97,7 @@ def test_counts_that_jump_there_and_back_are_stored_as_given(read: Reader) -> No
     assert {row.session: row.shares for row in contents.observations["fund_facts"]} == given
 
 
-def test_dates_that_excel_made_of_texts_are_dates(read: Reader) -> None:
+def test_dates_that_excel_made_of_texts_are_dates() -> None:
     rows: list[list[Cell]] = [samples.HISTORICAL[0], [dt.date(2020, 12, 11), 190.2135, None, 290300000.0]]
     for strict in (False, True):
         assert read(xlsx({"Historical": rows}, strict=strict), "IWM").observations == {
@@ -119,15 +105,15 @@ def test_dates_that_excel_made_of_texts_are_dates(read: Reader) -> None:
         }
 
 
-def test_two_payments_of_one_day_are_added_and_a_repeated_row_is_not(read: Reader) -> None:
+def test_two_payments_of_one_day_are_added_and_a_repeated_row_is_not() -> None:
     extra: list[list[Cell]] = [["", "Sep 23, 2020", "Dec 01, 2020", 0.1], samples.DISTRIBUTIONS[1]]
-    book = with_sheet(samples.FUND, "Distributions", samples.DISTRIBUTIONS[:2] + extra)
+    book = {**samples.FUND, "Distributions": samples.DISTRIBUTIONS[:2] + extra}
     assert read(spreadsheetml(book)).observations["distributions"] == [
         Distribution("IWM", "2020-09-23", 0.666445)
     ]
 
 
-def test_the_holdings_csv_gives_weights_and_the_share_count(read: Reader) -> None:
+def test_the_holdings_csv_gives_weights_and_the_share_count() -> None:
     contents = read(samples.holdings_csv())
     count = FundFacts("IWM", "2026-04-10", nav=None, shares=280200000.0, assets=None)
     assert contents.observations == {"fund_facts": [count], "sector_weights": samples.weights("2026-04-10")}
@@ -137,77 +123,75 @@ def test_the_holdings_csv_gives_weights_and_the_share_count(read: Reader) -> Non
     ]
 
 
-def test_the_share_count_above_the_holdings_serves_a_session_that_the_history_lacks(read: Reader) -> None:
-    book = with_sheet(samples.FUND, "Historical", [samples.HISTORICAL[0], *samples.HISTORICAL[2:]])
+def test_the_share_count_above_the_holdings_serves_a_session_that_the_history_lacks() -> None:
+    book = {**samples.FUND, "Historical": [samples.HISTORICAL[0], *samples.HISTORICAL[2:]]}
     assert read(spreadsheetml(book)).observations["fund_facts"][-1] == FundFacts(
         "IWM", "2020-12-11", nav=None, shares=290300000.0, assets=None
     )
 
 
-def test_holdings_of_a_sunday_count_for_the_session_before_but_their_share_count_does_not(
-    read: Reader,
-) -> None:
+def test_holdings_of_a_sunday_count_for_the_session_before_but_their_share_count_does_not() -> None:
     contents = read(samples.holdings_csv(as_of="Apr 12, 2026"))
     assert contents.observations == {"sector_weights": samples.weights("2026-04-10")}
     assert contents.preview.closed == ("2026-04-12",)
 
 
-def test_a_count_of_zero_is_a_missing_one(read: Reader) -> None:
+def test_a_count_of_zero_is_a_missing_one() -> None:
     rows: list[list[Cell]] = [samples.HISTORICAL[0], ["Feb 04, 2020", 164.5, "--", 0.0]]
-    found = read(spreadsheetml({"Historical": rows}), "IWM").observations["fund_facts"]
-    assert [(row.nav, row.shares) for row in found] == [(164.5, None)]
+    facts = read(spreadsheetml({"Historical": rows}), "IWM").observations["fund_facts"]
+    assert [(row.nav, row.shares) for row in facts] == [(164.5, None)]
 
 
-def test_notes_below_a_table_are_no_rows_of_it(read: Reader) -> None:
+def test_notes_below_a_table_are_no_rows_of_it() -> None:
     notes: list[list[Cell]] = [["NAV is net of fees."], [], ["Source:", "SSGA", 1.0, "and others"]]
     for rows in (samples.HISTORICAL, samples.NAVHIST["navhist"]):
         plain, noted = ({"S": rows}, {"S": [*rows, *notes]})
         ticker = "IWM" if rows is samples.HISTORICAL else "SPY"
         assert read(spreadsheetml(noted), ticker) == read(spreadsheetml(plain), ticker)
     between: list[list[Cell]] = [*samples.HISTORICAL[:2], ["Source:", "iShares"], *samples.HISTORICAL[2:]]
-    assert refusal(read, spreadsheetml({"S": between}), "IWM").endswith(
+    assert refusal(spreadsheetml({"S": between}), "IWM").endswith(
         "S, row 3: “Source:” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
     )
 
 
 @pytest.mark.parametrize(("as_of", "shown"), [("Apr 20, 2026", "2026-04-20"), ("Jan 05, 1990", "1990-01-05")])
-def test_holdings_of_a_date_that_cannot_be_are_refused(read: Reader, as_of: str, shown: str) -> None:
-    assert refusal(read, samples.holdings_csv(as_of=as_of)) == (
+def test_holdings_of_a_date_that_cannot_be_are_refused(as_of: str, shown: str) -> None:
+    assert refusal(samples.holdings_csv(as_of=as_of)) == (
         f"file has no equities sorted into sectors, or is dated {shown}, on which nothing can be known."
     )
 
 
-def test_equities_without_a_sector_are_not_weighed(read: Reader) -> None:
+def test_equities_without_a_sector_are_not_weighed() -> None:
     few: list[list[Cell]] = [
         *samples.EQUITIES,
         ["CVR", "A CONTINGENT RIGHT", "-", "Equity", "100,000.00", "0.99", "1"],
     ]
-    found = read(samples.holdings_csv(rows=few)).observations["sector_weights"]
-    assert [row.weight for row in found] == [49.505, 49.505]
+    weights = read(samples.holdings_csv(rows=few)).observations["sector_weights"]
+    assert [row.weight for row in weights] == [49.505, 49.505]
     none = copy.deepcopy(samples.EQUITIES)
     none[0][2] = "-"
-    assert refusal(read, samples.holdings_csv(rows=none + samples.REST)) == (
+    assert refusal(samples.holdings_csv(rows=none + samples.REST)) == (
         "file has no equities sorted into sectors, or is dated 2026-04-10, on which nothing can be known."
     )
 
 
-def test_holdings_of_a_date_without_data_say_so(read: Reader) -> None:
-    assert refusal(read, samples.holdings_csv(as_of="-", count="-", rows=[])) == (
+def test_holdings_of_a_date_without_data_say_so() -> None:
+    assert refusal(samples.holdings_csv(as_of="-", count="-", rows=[])) == (
         "file is empty: the issuer has no holdings for the date asked for (as of “-”)."
     )
-    assert refusal(read, samples.holdings_csv(as_of="soon")) == (
+    assert refusal(samples.holdings_csv(as_of="soon")) == (
         "file does not say of which date its holdings are."
     )
 
 
-def test_a_workbook_whose_holdings_have_no_date_still_gives_its_history(read: Reader) -> None:
-    book = with_sheet(samples.FUND, "Holdings", [["--"], *samples.HELD[1:]])
+def test_a_workbook_whose_holdings_have_no_date_still_gives_its_history() -> None:
+    book: Book = {**samples.FUND, "Holdings": [["--"], *samples.HELD[1:]]}
     contents = read(spreadsheetml(book))
     assert set(contents.observations) == {"fund_facts", "distributions"}
     assert contents.preview.notes == ("Sector weights: none, its holdings are of no date or of no sector.",)
 
 
-def test_ssgas_nav_history_is_read(read: Reader) -> None:
+def test_ssgas_nav_history_is_read() -> None:
     contents = read(spreadsheetml(samples.NAVHIST), "spy")
     assert contents.observations == {"fund_facts": samples.SPY_FACTS}
     assert contents.preview.sentences() == [
@@ -217,7 +201,7 @@ def test_ssgas_nav_history_is_read(read: Reader) -> None:
     ]
 
 
-def test_ssgas_holdings_have_no_sectors_and_say_so(read: Reader) -> None:
+def test_ssgas_holdings_have_no_sectors_and_say_so() -> None:
     contents = read(spreadsheetml(samples.SPY_HELD))
     assert contents.observations == {}
     assert contents.preview.sentences() == [
@@ -226,18 +210,18 @@ def test_ssgas_holdings_have_no_sectors_and_say_so(read: Reader) -> None:
     ]
 
 
-def test_ssgas_sectors_are_weighed_by_their_weights_once_they_are_filled_in(read: Reader) -> None:
+def test_ssgas_sectors_are_weighed_by_their_weights_once_they_are_filled_in() -> None:
     book = copy.deepcopy(samples.SPY_HELD)
     for row, sector in zip(book["holdings"][5:8], ("Financials", "Health Care", "-"), strict=True):
         row[5] = sector
-    found = read(spreadsheetml(book)).observations["sector_weights"]
-    assert [(row.session, row.sector, row.weight) for row in found] == [
+    weights = read(spreadsheetml(book)).observations["sector_weights"]
+    assert [(row.session, row.sector, row.weight) for row in weights] == [
         ("2024-05-10", "Financials", 60.5),
         ("2024-05-10", "Health Care", 39.0),
     ]
 
 
-def test_assets_that_are_not_nav_times_shares_are_listed_or_refused(read: Reader) -> None:
+def test_assets_that_are_not_nav_times_shares_are_listed_or_refused() -> None:
     rows = copy.deepcopy(samples.NAVHIST["navhist"])
     more: list[list[Cell]] = [[f"{day:02}-Nov-2020", 350.0, 1000.0, 350000.0] for day in (2, 3, 4, 5)]
     rows[5][3] = 999.0
@@ -246,43 +230,43 @@ def test_assets_that_are_not_nav_times_shares_are_listed_or_refused(read: Reader
         "NAV × shares is not the total assets, stored as given: 2020-12-11."
     )
     assert contents.observations["fund_facts"][-2].assets == 999.0
-    assert refusal(read, spreadsheetml({"navhist": rows})) == (
+    assert refusal(spreadsheetml({"navhist": rows})) == (
         "file was not imported: NAV × shares is not the total assets in 1 of 3 rows, "
         "so its columns mean something else."
     )
 
 
-def test_whose_file_it_is_stands_in_the_file(read: Reader) -> None:
+def test_whose_file_it_is_stands_in_the_file() -> None:
     growth = samples.holdings_csv(name="iShares Russell 2000 Growth ETF")
-    assert refusal(read, growth, "IWM") == (
+    assert refusal(growth, "IWM") == (
         "file is of iShares Russell 2000 Growth ETF, not a fund of this bot; it compares IWM and SPY."
     )
-    assert refusal(read, spreadsheetml(samples.FUND), "SPY") == "file is of IWM, not of SPY."
-    assert refusal(read, spreadsheetml(samples.NAVHIST), "IWM") == "file is of SPY, not of IWM."
+    assert refusal(spreadsheetml(samples.FUND), "SPY") == "file is of IWM, not of SPY."
+    assert refusal(spreadsheetml(samples.NAVHIST), "IWM") == "file is of SPY, not of IWM."
     other = copy.deepcopy(samples.NAVHIST)
     other["navhist"][1][1] = "XLK"
-    assert refusal(read, spreadsheetml(other), "SPY") == (
+    assert refusal(spreadsheetml(other), "SPY") == (
         "file is of XLK, not a fund of this bot; it compares IWM and SPY."
     )
-    assert refusal(read, spreadsheetml(samples.NAVHIST), "QQQ") == (
+    assert refusal(spreadsheetml(samples.NAVHIST), "QQQ") == (
         "“QQQ” is not a fund of this bot; it compares IWM and SPY."
     )
 
 
-def test_a_trademark_sign_in_the_name_changes_nothing(read: Reader) -> None:
+def test_a_trademark_sign_in_the_name_changes_nothing() -> None:
     assert read(samples.holdings_csv(name="iShares®  Russell 2000 ETF")).preview.ticker == "IWM"
 
 
-def test_a_file_that_names_no_fund_needs_the_ticker_of_one_of_its_issuers(read: Reader) -> None:
+def test_a_file_that_names_no_fund_needs_the_ticker_of_one_of_its_issuers() -> None:
     history = spreadsheetml({"Historical": samples.HISTORICAL})
-    assert refusal(read, history) == "file does not say of which fund it is; add --ticker IWM."
-    assert refusal(read, history, "SPY") == "file has the layout of iShares, but SPY is of SSGA."
+    assert refusal(history) == "file does not say of which fund it is; add --ticker IWM."
+    assert refusal(history, "SPY") == "file has the layout of iShares, but SPY is of SSGA."
     assert read(history, "IWM").observations == {"fund_facts": samples.FACTS}
     nameless = spreadsheetml({"navhist": samples.NAVHIST["navhist"][3:]})
-    assert refusal(read, nameless) == "file does not say of which fund it is; add --ticker SPY."
+    assert refusal(nameless) == "file does not say of which fund it is; add --ticker SPY."
 
 
-def test_every_wrong_row_is_named(read: Reader) -> None:
+def test_every_wrong_row_is_named() -> None:
     rows: list[list[Cell]] = [
         samples.HISTORICAL[0],
         ["Feb 04, 2020", 164.5, "--", 270000000.0],
@@ -295,7 +279,7 @@ def test_every_wrong_row_is_named(read: Reader) -> None:
     ]
     paid: list[list[Cell]] = [samples.DISTRIBUTIONS[0], ["", "Feb 04, 2020", "", "some"]]
     book = {"Historical": rows, "Distributions": paid}
-    assert refusal(read, spreadsheetml(book), "IWM").split("\n") == [
+    assert refusal(spreadsheetml(book), "IWM").split("\n") == [
         "file was not imported, 7 things are wrong:",
         "Historical, row 3: “someday” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020",
         "Historical, row 4: nav “much” is not a number",
@@ -307,53 +291,51 @@ def test_every_wrong_row_is_named(read: Reader) -> None:
     ]
 
 
-def test_a_session_that_is_there_twice_with_the_same_values_is_one(read: Reader) -> None:
+def test_a_session_that_is_there_twice_with_the_same_values_is_one() -> None:
     rows = [*samples.HISTORICAL, samples.HISTORICAL[1]]
     assert read(spreadsheetml({"Historical": rows}), "IWM").observations == {"fund_facts": samples.FACTS}
 
 
-def test_holdings_that_do_not_add_up_to_the_whole_fund_are_refused(read: Reader) -> None:
+def test_holdings_that_do_not_add_up_to_the_whole_fund_are_refused() -> None:
     wrong = "file was not imported, 1 thing is wrong:\n"
-    assert refusal(read, samples.holdings_csv(rows=samples.EQUITIES[:2])) == (
+    assert refusal(samples.holdings_csv(rows=samples.EQUITIES[:2])) == (
         f"{wrong}the weights of its holdings add up to 79.2%, so it is not the whole fund"
     )
-    book = with_sheet(samples.FUND, "Holdings", [*samples.HELD[:-4], *samples.REST])
-    assert refusal(read, spreadsheetml(book)) == (
+    book = {**samples.FUND, "Holdings": [*samples.HELD[:-4], *samples.REST]}
+    assert refusal(spreadsheetml(book)) == (
         f"{wrong}the weights of its holdings add up to 50.5%, so it is not the whole fund"
     )
 
 
-def test_a_csv_that_breaks_off_among_its_smallest_holdings_is_refused(read: Reader) -> None:
+def test_a_csv_that_breaks_off_among_its_smallest_holdings_is_refused() -> None:
     whole = samples.holdings_csv()
     for end in (whole.index(b"XTSLA"), whole.index(b"RTYZ0"), whole.index(b"RTYZ0") + 12):
-        assert refusal(read, whole[:end]) == (
+        assert refusal(whole[:end]) == (
             "file was not imported, 1 thing is wrong:\n"
             "nothing follows the last of its holdings: the file breaks off"
         )
 
 
-def test_weights_that_are_cut_to_two_places_may_miss_the_whole_by_that(read: Reader) -> None:
+def test_weights_that_are_cut_to_two_places_may_miss_the_whole_by_that() -> None:
     many: list[list[Cell]] = [
         [f"S{count}", "SAMPLE", "Energy", "Equity", "1,000.00", "0.04", "1"] for count in range(2200)
     ]
-    found = read(samples.holdings_csv(rows=many)).observations["sector_weights"]
-    assert [(row.sector, row.weight) for row in found] == [("Energy", 100.0)]
+    weights = read(samples.holdings_csv(rows=many)).observations["sector_weights"]
+    assert [(row.sector, row.weight) for row in weights] == [("Energy", 100.0)]
 
 
 @pytest.mark.parametrize("build", [spreadsheetml, xlsx, xls])
-def test_a_workbook_that_breaks_off_is_refused_wherever_it_does(
-    read: Reader, build: Callable[[Book], bytes]
-) -> None:
+def test_a_workbook_that_breaks_off_is_refused_wherever_it_does(build: Callable[[Book], bytes]) -> None:
     whole = build(samples.FUND)
     for tenth in (2, 9):
-        assert refusal(read, whole[: len(whole) * tenth // 10]) in {
+        assert refusal(whole[: len(whole) * tenth // 10]) in {
             "file breaks off before its end; download it again.",
             DAMAGED,
         }
 
 
-def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused(read: Reader) -> None:
-    assert refusal(read, samples.holdings_csv()[:-20]) == "file breaks off before its end; download it again."
+def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused() -> None:
+    assert refusal(samples.holdings_csv()[:-20]) == "file breaks off before its end; download it again."
 
 
 @pytest.mark.parametrize(
@@ -366,8 +348,8 @@ def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused(read: Reader) -> Non
         "\ufeff<html>".encode("utf-16-le"),
     ],
 )
-def test_a_web_page_in_place_of_the_file_is_told_apart(read: Reader, page: bytes) -> None:
-    assert refusal(read, page) == f"file is a web page, not a file of figures. {ADVICE}"
+def test_a_web_page_in_place_of_the_file_is_told_apart(page: bytes) -> None:
+    assert refusal(page) == f"file is a web page, not a file of figures. {ADVICE}"
 
 
 @pytest.mark.parametrize(
@@ -391,37 +373,33 @@ def test_a_web_page_in_place_of_the_file_is_told_apart(read: Reader, page: bytes
         (b'a,"b" c\n', "file is not readable (',' expected after '\"'); download it again."),
     ],
 )
-def test_what_is_no_issuers_file_is_refused_with_the_reason(read: Reader, data: bytes, said: str) -> None:
-    assert refusal(read, data) == said
+def test_what_is_no_issuers_file_is_refused_with_the_reason(data: bytes, said: str) -> None:
+    assert refusal(data) == said
 
 
-def test_workbooks_without_a_known_sheet_are_refused(read: Reader) -> None:
-    assert refusal(read, xlsx({})) == f"file is a workbook without sheets. {ADVICE}"
-    assert refusal(read, spreadsheetml({})) == f"file is a workbook without sheets. {ADVICE}"
-    assert refusal(read, xlsx({"Sheet1": [["x"]], "Notes": []})) == (
+def test_workbooks_without_a_known_sheet_are_refused() -> None:
+    assert refusal(xlsx({})) == f"file is a workbook without sheets. {ADVICE}"
+    assert refusal(spreadsheetml({})) == f"file is a workbook without sheets. {ADVICE}"
+    assert refusal(xlsx({"Sheet1": [["x"]], "Notes": []})) == (
         f"file has no known layout: its sheets are “Sheet1”, “Notes”. {KNOWN}"
     )
-    assert refusal(read, spreadsheetml({"Historical": samples.HISTORICAL[:1]}), "IWM") == (
+    assert refusal(spreadsheetml({"Historical": samples.HISTORICAL[:1]}), "IWM") == (
         f"file has the layout of an iShares fund workbook, but no figures. {ADVICE}"
     )
 
 
-def test_files_larger_than_an_issuers_are_refused(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_larger_than_an_issuers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.data.issuers.formats.LARGEST", 1_000_000)
-    assert refusal(read, b"x" * 1_000_001) == "file is larger than 1 MB, too large for an issuer's file."
+    assert refusal(b"x" * 1_000_001) == "file is larger than 1 MB, too large for an issuer's file."
 
 
-def test_a_csv_that_was_saved_again_by_a_spreadsheet_is_read(read: Reader) -> None:
-    rows: list[list[Cell]] = [[NAME], ["Fund Holdings as of", "2026-04-10"], [], samples.COLUMNS]
+def test_a_csv_that_was_saved_again_by_a_spreadsheet_is_read() -> None:
+    rows: list[list[Cell]] = [[samples.NAME], ["Fund Holdings as of", "2026-04-10"], [], samples.COLUMNS]
     plain = csv_file([*rows, *samples.EQUITIES, *samples.REST, ["\u00a0 © BlackRock"]], bom=False)
     for data in (plain, plain.decode().encode("cp1252"), plain.decode().encode("utf-16")):
         assert read(data).observations == {"sector_weights": samples.weights("2026-04-10")}
 
 
-NAME = samples.NAME
-
-
-SESSIONS = pd.bdate_range("2000-05-26", "2026-04-10")
 WHOLE = (spreadsheetml(samples.FUND), samples.holdings_csv(), spreadsheetml(samples.NAVHIST))
 STARTS = (b"", b"\xef\xbb\xbf", b"<ss:Workbook>", b"As Of,NAV per Share,Shares Outstanding\n", b"\xff\xfe")
 RARE = settings(max_examples=settings().max_examples // 5)  # each example starts a process
@@ -429,12 +407,12 @@ RARE = settings(max_examples=settings().max_examples // 5)  # each example start
 
 def accept(data: bytes, ticker: str | None = "IWM") -> None:
     """Nothing but ImportRejected, with something to say, may come of reading."""
-    said = "file is read"
+    sentence = "file is read"
     try:
-        read_issuer(data, name="file", completed=SESSIONS, today=dt.date(2026, 4, 13), ticker=ticker)
+        read(data, ticker)
     except ImportRejected as refused:
-        said = str(refused)
-    assert said.startswith("file ")
+        sentence = str(refused)
+    assert sentence.startswith("file ")
 
 
 @given(st.sampled_from(STARTS), st.binary(max_size=300), st.sampled_from(["IWM", "SPY", None]))
