@@ -133,6 +133,15 @@ def test_a_summary_is_claimed_by_one_caller_only(db: sqlite_utils.Database) -> N
 
 
 @pytest.mark.usefixtures("chat")
+def test_summaries_due_up_to_a_restore_are_skipped(db: sqlite_utils.Database) -> None:
+    for day, due_at in enumerate((NOON, ONE, TWO), start=10):
+        plan_summary(db, 1, "daily", f"2020-12-{day}", due_at)
+    outbox.settle_restore(db, ONE)
+    assert chat_store.skip_before_restore(db) == 2
+    assert [row.due_at for row in due_summaries(db, TWO)] == [moment(TWO)]
+
+
+@pytest.mark.usefixtures("chat")
 def test_a_new_time_drops_what_was_due_but_never_repeats(db: sqlite_utils.Database) -> None:
     sent = plan_summary(db, 1, "daily", "2020-12-10", NOON)
     assert sent is not None

@@ -348,6 +348,20 @@ def test_what_was_finished_in_the_backup_stays_as_it_is(db: sqlite_utils.Databas
     assert select(db, "SELECT * FROM outbox") == before
 
 
+def test_a_session_that_may_have_closed_by_the_restore_is_in_doubt(db: sqlite_utils.Database) -> None:
+    settle_restore(db, "2020-12-11T17:00:00Z")
+    put_about = partial(enqueue, db, chat_id=1, kind="alert", payload=PAYLOAD, now=TWO)
+    for session in ("2020-12-10", "2020-12-11", "2020-12-12"):
+        put_about(dedup=session, about=session)
+    assert [row["unknown"] for row in db.table("outbox").rows] == [1, 1, 0]
+
+
+def test_a_session_that_closes_after_the_restore_is_not(db: sqlite_utils.Database) -> None:
+    settle_restore(db, "2020-12-11T16:59:59Z")
+    enqueue(db, chat_id=1, kind="alert", dedup="a", payload=PAYLOAD, now=TWO, about="2020-12-11")
+    assert row_of(db, 1)["unknown"] == 0
+
+
 def test_what_waits_can_be_taken_back_or_say_something_else(db: sqlite_utils.Database) -> None:
     first, second = put(db, "one"), put(db, "two", chat_id=2)
     assert amend(db, first, {"html": "other"})
