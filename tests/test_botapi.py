@@ -20,7 +20,7 @@ from telegram.error import (
     TelegramError,
     TimedOut,
 )
-from telegram.ext import ApplicationBuilder, CallbackQueryHandler, CommandHandler, ExtBot
+from telegram.ext import ExtBot
 
 from bot.local.botapi import ANONYMOUS_ADMIN
 from tests.fakes.botapi import FakeBotApi
@@ -28,9 +28,6 @@ from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, r
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from telegram import Update
-    from telegram.ext import ContextTypes
 
     from tests.fakes.botapi_faults import Fault
 
@@ -169,33 +166,6 @@ async def test_waiting_in_vain_names_the_last_messages(api: FakeBotApi, bot: Ext
     expected = r"^not seen in 0.01 s; the last messages are \['something else'\]$"
     with pytest.raises(AssertionError, match=expected):
         await api.wait_for_message(lambda m: "IWM" in m.text, 0.01)
-
-
-async def test_an_application_polls_answers_and_serves_buttons(api: FakeBotApi) -> None:
-    async def greet(update: Update, _context: ContextTypes.DEFAULT_TYPE) -> None:
-        assert update.effective_chat
-        await update.effective_chat.send_message("hello", reply_markup=keyboard())
-
-    async def pressed(update: Update, _context: ContextTypes.DEFAULT_TYPE) -> None:
-        assert update.callback_query
-        await update.callback_query.answer("done")
-        await update.callback_query.edit_message_text("off")
-
-    builder = ApplicationBuilder().token(api.token).base_url(api.base_url).job_queue(None)
-    app = builder.build()
-    app.add_handler(CommandHandler("start", greet))
-    app.add_handler(CallbackQueryHandler(pressed))
-    async with app:
-        assert app.updater
-        await app.updater.start_polling(timeout=1)
-        await app.start()
-        api.say(ME, "/start")
-        message = await api.wait_for_message(lambda m: m.text == "hello")
-        query = api.press(message.message_id, "a:1")
-        await api.wait_for_message(lambda m: m.text == "off")
-        assert (api.callback_queries[query].answer or {})["text"] == "done"
-        await app.updater.stop()
-        await app.stop()
 
 
 async def test_it_can_be_started_by_hand() -> None:

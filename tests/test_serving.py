@@ -68,17 +68,6 @@ async def test_an_answer_under_way_is_finished_before_the_end(number: signal.Sig
     assert place.api.updates == []
 
 
-async def test_an_answer_that_hangs_does_not_hold_up_the_end(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
-    place.api.fail("sendMessage", hang())
-    async with at_work(place) as (_, task):
-        place.api.say(ME, "/about")
-        await place.api.until(lambda: place.api.calls("sendMessage"), PATIENCE)
-        assert await told_to_stop(task) == ""
-
-
 async def test_what_is_cut_off_at_the_end_leaves_no_traceback(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,7 @@ from storage.db import DiskFull
 from tests.delivery.office import DOWN, ME, NOWHERE, REFUSED, SICK, START, THIRD, YOU
 from tests.fakes.botapi_faults import flood, hang
 from tests.fakes.pictures import png
+from tests.jobs.desk import full_disk
 
 if TYPE_CHECKING:
     from tests.delivery.office import Office
@@ -45,15 +46,6 @@ async def test_a_correction_answers_the_message_it_corrects_if_that_is_still_the
     sent = [text and json.loads(text) for text in given]
     asked = {"allow_sending_without_reply": True}
     assert sent == [None, {"message_id": answered, **asked}, {"message_id": answered + 1_000, **asked}]
-
-
-async def test_a_row_is_sending_on_disk_before_its_request(office: Office) -> None:
-    row = await office.put()
-    office.api.fail("sendMessage", hang())
-    work = asyncio.create_task(office.impatient().drain())
-    await office.api.until(lambda: office.api.calls("sendMessage"))
-    assert (await office.row(row))["status"] == "sending"
-    await work
 
 
 async def test_a_long_text_comes_in_parts_and_a_picture_before_them(office: Office) -> None:
@@ -219,17 +211,11 @@ async def test_a_full_disk_after_the_send_is_made_good_without_a_second_copy(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = await office.put()
-    real = outbox.mark_sent
-
-    def full(*_arguments: object) -> bool:
-        raise DiskFull("The disk is full.")
-
-    monkeypatch.setattr(outbox, "mark_sent", full)
-    with pytest.raises(DiskFull):
-        await office.delivery.drain()
-    with pytest.raises(DiskFull):
-        await office.delivery.drain()
-    monkeypatch.setattr(outbox, "mark_sent", real)
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "mark_sent", full_disk)
+        for _ in range(2):
+            with pytest.raises(DiskFull):
+                await office.delivery.drain()
     assert await office.delivery.drain() == DrainReport()
     assert ((await office.row(row))["status"], office.texts()) == ("sent", ["fired"])
 
@@ -239,11 +225,8 @@ async def test_a_full_disk_at_the_claim_sends_nothing(
 ) -> None:
     await office.put()
 
-    def full(*_arguments: object, **_named: object) -> list[Any]:
-        raise DiskFull("The disk is full.")
-
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "claim", full)
+        patch.setattr(outbox, "claim", full_disk)
         with pytest.raises(DiskFull):
             await office.delivery.drain()
     assert office.api.calls("sendMessage") == []

@@ -11,10 +11,10 @@ import pytest
 
 from bot.delivery.outcome import DrainReport
 from storage import outbox
-from storage.db import DiskFull
 from tests.delivery.office import DOWN, ME, OWNER, YOU
 from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, server_error
 from tests.fakes.pictures import png
+from tests.jobs.desk import full_disk
 
 if TYPE_CHECKING:
     from tests.delivery.office import Office
@@ -153,11 +153,11 @@ async def test_a_full_disk_between_parts_costs_no_part_and_repeats_none(
     row = await office.put(LINES)
     real = outbox.note_progress
 
-    def full(*_arguments: object) -> bool:
+    def full_once(*_: object) -> None:
         monkeypatch.setattr(outbox, "note_progress", real)
-        raise DiskFull("The disk is full.")
+        full_disk()
 
-    monkeypatch.setattr(outbox, "note_progress", full)
+    monkeypatch.setattr(outbox, "note_progress", full_once)
     assert await office.delivery.drain() == DrainReport(sent=1)
     assert "\n".join(office.texts()) == LINES
     assert (await office.row(row))["status"] == "sent"

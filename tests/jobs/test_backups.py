@@ -15,7 +15,6 @@ from bot.jobs.backups import RETRY, Backups, backup_due, backup_file, dated_back
 from storage import backup, chat_store
 from storage.backup import row_counts
 from storage.db import DiskFull, open_database
-from storage.rows import select
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,12 +71,6 @@ async def test_a_night_leaves_one_verified_copy_that_only_its_owner_reads(desk: 
         assert copy.run_sync(row_counts) == await desk.database.run(row_counts)
     desk.now = night(20, 23)
     assert await made.run() is None
-
-
-async def test_a_bot_that_was_off_at_night_makes_up_for_it(desk: Desk) -> None:
-    desk.now = night(20, 9)
-    assert await Backups(desk.services).run() is not None
-    assert names(desk) == ["bot-2020-01-20.sqlite3"]
 
 
 async def test_copies_are_kept_for_so_many_days_and_nothing_else_is_touched(desk: Desk) -> None:
@@ -262,10 +255,3 @@ def test_a_copy_under_way_does_not_hold_up_the_end_of_the_process(
 def test_the_time_is_local(desk: Desk, zone: str, at: str, now: str, day: dt.date | None) -> None:
     config = desk.services.config.with_keys(time={"timezone": zone}, backup={"time": at})
     assert backup_due(config, dt.datetime.fromisoformat(now)) == day
-
-
-async def test_a_copy_holds_what_was_committed_and_the_heartbeat_of_the_night(desk: Desk) -> None:
-    await desk.subscriber("18:00")
-    await nights(desk, 20)
-    with open_database(backup_file(desk.services.config, dt.date(2020, 1, 20)), read_only=True) as copy:
-        assert copy.run_sync(lambda db: [row["chat_id"] for row in select(db, "SELECT * FROM chats")]) == [1]

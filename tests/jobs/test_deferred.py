@@ -12,6 +12,7 @@ from bot.jobs import deferred
 from bot.jobs.deferred import send_deferred
 from storage import alert_store, chat_store
 from tests.jobs.desk import DAYS, QUIET, RULE, Desk, after_close
+from tests.jobs.test_evaluate import meanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -257,18 +258,10 @@ async def test_what_cannot_be_told_in_full_is_told_in_a_line(
 async def test_an_alert_snoozed_while_it_is_evaluated_keeps_quiet(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bot.jobs.notify import Notifier  # noqa: PLC0415 - patched here only
-
     await prepared(desk, RULE)
-    tell, until = Notifier.notify, desk.now + dt.timedelta(days=7)
-
-    def interrupted(self: Notifier, *given: object) -> object:
-        desk.database.run_sync(partial(alert_store.set_snooze, alert_id=1, until=until))
-        return tell(self, *given)  # type: ignore[arg-type]  # passed on
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Notifier, "notify", interrupted)
-        await work(desk, [0.65])
+    until = desk.now + dt.timedelta(days=7)
+    meanwhile(monkeypatch, desk, partial(alert_store.set_snooze, alert_id=1, until=until))
+    await work(desk, [0.65])
     await work(desk)
     assert await desk.messages() == []
     assert await desk.events() == [f"1 fired {DAYS[0]}"]

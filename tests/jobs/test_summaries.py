@@ -315,16 +315,6 @@ async def test_a_chat_younger_than_its_time_waits_for_the_next_day(desk: Desk) -
     assert await run_at(desk, "2020-01-16 11:00") == 1
 
 
-async def test_many_chats_get_one_each(desk: Desk) -> None:
-    await subscribed(desk)
-    for chat_id in range(2, 51):
-        await desk.subscriber("18:30", chat_id)
-    await desk.change("UPDATE chats SET created_at = '2020-01-01T00:00:00Z'")
-    assert await run_at(desk, "2020-01-15 23:30") == 50
-    (row,) = await desk.query("SELECT count(*) AS n, count(DISTINCT chat_id) AS chats FROM outbox")
-    assert (row["n"], row["chats"]) == (50, 50)
-
-
 @pytest.mark.parametrize(
     ("zone", "first"), [("America/New_York", "2020-03-05"), ("Australia/Lord_Howe", "2020-04-02")]
 )
