@@ -119,9 +119,9 @@ async def test_another_programs_lock_on_the_file_does_not_hold_up_the_end(place:
             other.execute("BEGIN IMMEDIATE")
             place.api.say(ME, "/start abc")
             await place.api.until(lambda: place.api.updates == [], PATIENCE)
-            code, said, _ = await bot.stopped()
+            code, output, _ = await bot.stopped()
     assert code == 0
-    assert said.endswith("stopped in the middle of the work; the next start goes on with it\n")
+    assert output.endswith("stopped in the middle of the work; the next start goes on with it\n")
 
 
 async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
@@ -182,10 +182,10 @@ async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
 ) -> None:
     real = pkgutil.resolve_name(step)
 
-    async def full_at_first(*given: object, **named: object) -> object:
+    async def full_at_first(*arguments: object, **named: object) -> object:
         if len(rests) < 3:
             raise DiskFull("The disk is full.")
-        return await real(*given, **named)
+        return await real(*arguments, **named)
 
     monkeypatch.setattr(step, full_at_first)
     place.api.chat(OWNER)
@@ -193,8 +193,8 @@ async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
     assert rests == [1, 2, 4]
-    (told,) = place.api.messages(OWNER)
-    assert told.text == (
+    (notice,) = place.api.messages(OWNER)
+    assert notice.text == (
         "The disk is full. Nothing is lost: what is due waits, and the bot tries again twice a minute."
     )
     assert "The disk is full. Next try in 4 s" in caplog.text

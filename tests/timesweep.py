@@ -26,10 +26,10 @@ DAY, SECOND = dt.timedelta(days=1), dt.timedelta(seconds=1)
 
 def same_zones() -> list[list[str]]:
     """Zone names, those of equal files together."""
-    found: dict[str, list[str]] = defaultdict(list)
+    zones: dict[str, list[str]] = defaultdict(list)
     for name in sorted(available_timezones()):
-        found[_content(name)].append(name)
-    return list(found.values())
+        zones[_content(name)].append(name)
+    return list(zones.values())
 
 
 def _content(name: str) -> str:
@@ -44,16 +44,16 @@ def _content(name: str) -> str:
 def dates_of(zone: ZoneInfo) -> dict[dt.date, set[dt.timedelta]]:
     """Offsets, by the local date of which the zone's clock shows them: a date may be left out as a whole."""
     start = dt.datetime.combine(FIRST - 2 * DAY, dt.time(), dt.UTC)
-    found: dict[dt.date, set[dt.timedelta]] = defaultdict(set)
+    offsets: dict[dt.date, set[dt.timedelta]] = defaultdict(set)
     for hour in range(24 * (DAYS + 4)):
         local = (start + dt.timedelta(hours=hour)).astimezone(zone)
-        found[local.date()].add(local.utcoffset() or dt.timedelta())
-    return found
+        offsets[local.date()].add(local.utcoffset() or dt.timedelta())
+    return offsets
 
 
 def problems(name: str) -> list[str]:
     """What is not as it must be in one zone."""
-    zone, found = ZoneInfo(name), []
+    zone, wrong = ZoneInfo(name), []
     days = [FIRST + DAY * number for number in range(DAYS)]
     offsets = dates_of(zone)
     around = {
@@ -65,7 +65,7 @@ def problems(name: str) -> list[str]:
         for day in days:
             instant, wanted = due_instant(day, at, zone), dt.datetime.combine(day, clock)
             if (instant is not None) != (day in offsets):
-                found.append(f"{name} {day} {at}: {instant}")
+                wrong.append(f"{name} {day} {at}: {instant}")
             if instant is None:
                 continue
             if day in steady:
@@ -73,9 +73,9 @@ def problems(name: str) -> list[str]:
             else:
                 right = shows_due_time(instant, wanted, zone)
             if not right or instant <= before:
-                found.append(f"{name} {day} {at}: {instant} is another time, or not after {before}")
+                wrong.append(f"{name} {day} {at}: {instant} is another time, or not after {before}")
             before = instant
-    return found
+    return wrong
 
 
 def shows_due_time(instant: dt.datetime, wanted: dt.datetime, zone: ZoneInfo) -> bool:
@@ -91,8 +91,8 @@ def main() -> int:
     """Sweep; exit code 1 when anything is not as it must be."""
     parser = argparse.ArgumentParser(prog="python -m tests.timesweep", description=__doc__)
     parser.add_argument("--only", metavar="TEXT", default="", help="zones whose name holds this")
-    given = parser.parse_args()
-    zones = [names for names in same_zones() if any(given.only in name for name in names)]
+    options = parser.parse_args()
+    zones = [names for names in same_zones() if any(options.only in name for name in names)]
     wrong = 0
     for names in zones:
         for problem in problems(names[0]):

@@ -15,8 +15,8 @@ from tests.budget.simulation import Load, run
 LEAST = 0.95
 
 
-def _waits(what: str, seconds: list[float]) -> str:
-    return f"{len(seconds)} {what}, median {seconds[len(seconds) // 2]:.2f} s, most {seconds[-1]:.1f} s"
+def _waits(kind: str, seconds: list[float]) -> str:
+    return f"{len(seconds)} {kind}, median {seconds[len(seconds) // 2]:.2f} s, most {seconds[-1]:.1f} s"
 
 
 def main() -> int:
@@ -25,19 +25,24 @@ def main() -> int:
     for share in (0.05, 0.0):
         logging.disable(logging.WARNING)
         began = time.monotonic()
-        found = run(Load(), share)
-        second, minute = found.busiest()
-        used = found.ideal() / found.seconds
-        good &= (second <= 30, minute <= 20, found.over_a_second(), found.in_halts()) == (True, True, 0, 0)
-        good &= used >= LEAST and found.overtakes() and not found.missing()
-        halted = sum(end - began for began, end in found.halts())
-        replies, late = found.waited("reply"), found.waited("late")
+        outcome = run(Load(), share)
+        second, minute = outcome.busiest()
+        used = outcome.ideal() / outcome.seconds
+        good &= (second <= 30, minute <= 20, outcome.over_a_second(), outcome.in_halts()) == (
+            True,
+            True,
+            0,
+            0,
+        )
+        good &= used >= LEAST and outcome.overtakes() and not outcome.missing()
+        halted = sum(end - began for began, end in outcome.halts())
+        replies, late = outcome.waited("reply"), outcome.waited("late")
         print(  # noqa: T201 - the command's voice
-            f"{share:.0%} answered 429: {found.received:,} messages ({found.missing()} missing), "
-            f"{len(found.sent):,} requests in "
-            f"{found.seconds:,.0f} s, of which all were halted {halted:,.0f} s\n"
+            f"{share:.0%} answered 429: {outcome.received:,} messages ({outcome.missing()} missing), "
+            f"{len(outcome.sent):,} requests in "
+            f"{outcome.seconds:,.0f} s, of which all were halted {halted:,.0f} s\n"
             f"  most in a second {second} (30), most to a group in a minute {minute} (20), "
-            f"too soon for their chat {found.over_a_second()}, in a halt {found.in_halts()}\n"
+            f"too soon for their chat {outcome.over_a_second()}, in a halt {outcome.in_halts()}\n"
             f"  used of what limits and halts allow: {used:.1%}\n"
             f"  waits outside halts of all: {_waits('replies', replies)}; {_waits('alerts', late)} "
             f"({time.monotonic() - began:.0f} s)"

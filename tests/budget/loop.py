@@ -24,10 +24,10 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - as the base class
         """What is ready now; with nothing ready and no thread at work, `timeout` has passed."""
-        found = super().select(None if self.busy and timeout != 0 else 0)
-        if not found and timeout and not self.busy:
+        ready = super().select(None if self.busy and timeout != 0 else 0)
+        if not ready and timeout and not self.busy:
             self.passed += max(timeout, LEAST)
-        return found
+        return ready
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):

@@ -43,14 +43,14 @@ class Load:
     """What is queued: so many messages to each of so many chats."""
 
     private: int = 300
-    each: int = 25
+    each_person: int = 25
     groups: int = 50
     each_group: int = 50
 
     @property
     def chats(self) -> dict[int, int]:
         """Messages by chat; groups have ids below zero."""
-        people = dict.fromkeys(range(1, self.private + 1), self.each)
+        people = dict.fromkeys(range(1, self.private + 1), self.each_person)
         return {**people, **{-number: self.each_group for number in range(1, self.groups + 1)}}
 
 
@@ -62,7 +62,7 @@ class Outcome:
     share: float
     sent: list[Sent]
     seconds: float
-    asked: dict[int, float]  # instant of each reply's wish and each late alert's queueing, by chat
+    wishes: dict[int, float]  # instant of each reply's wish and each late alert's queueing, by chat
     received: int  # messages of the queue, late alerts among them
 
     def ideal(self) -> float:
@@ -72,7 +72,7 @@ class Outcome:
         sends whatever may go at once, first to the chat that needs the longest.
         """
         budget, now, draw = Budget(SlidingWindow(ALLOWED, 1.0)), 0.0, draws(self.share)
-        left = {**self.load.chats, **dict.fromkeys(self.asked, 1)}
+        left = {**self.load.chats, **dict.fromkeys(self.wishes, 1)}
         answers: list[tuple[float, int, int]] = []
         while left or answers:
             while answers and answers[0][0] <= now:
@@ -95,11 +95,11 @@ class Outcome:
         return now
 
     def _ready(self, budget: Budget, chat: int, now: float) -> float:
-        return max(budget.ready_at(chat, now), budget.overall.ready_at(now), self.asked.get(chat, 0.0))
+        return max(budget.ready_at(chat, now), budget.overall.ready_at(now), self.wishes.get(chat, 0.0))
 
     def missing(self) -> int:
         """Messages of the queue, late alerts among them, that did not come."""
-        late = sum(chat < 2 * STRANGERS for chat in self.asked)
+        late = sum(chat < 2 * STRANGERS for chat in self.wishes)
         return sum(self.load.chats.values()) + late - self.received
 
     def overtakes(self) -> bool:
@@ -109,76 +109,80 @@ class Outcome:
 
     def busiest(self) -> tuple[int, int]:
         """Most requests in any second, and most to one group in any minute."""
-        everyone = [one.at for one in self.sent]
+        everyone = [request.at for request in self.sent]
         groups = [times for chat, times in self._by_chat().items() if chat < 0]
         return _most(everyone, 1.0), max(_most(times, 60.0) for times in groups)
 
     def over_a_second(self) -> int:
         """Requests that came to a chat sooner than a burst of three and one a second allow."""
-        found = 0
+        count = 0
         for times in self._by_chat().values():
             full = float("-inf")
             for at in times:
-                found += full - 2.0 > at + 1e-6
+                count += full - 2.0 > at + 1e-6
                 full = max(full, at) + 1.0
-        return found
+        return count
 
     def in_halts(self) -> int:
         """Requests that came within a halt of their chat, or of all chats."""
-        found, halts = 0, [one for one in self.sent if one.wait]
+        count, halts = 0, [request for request in self.sent if request.wait]
         halted: dict[int, float] = defaultdict(float)
-        events = [(one.answered, False, one) for one in halts] + [(one.at, True, one) for one in self.sent]
-        for at, comes, one in sorted(events, key=lambda event: event[:2]):
+        events = [(request.answered, False, request) for request in halts] + [
+            (request.at, True, request) for request in self.sent
+        ]
+        for at, comes, request in sorted(events, key=lambda event: event[:2]):
             if comes:
-                found += at < max(halted[one.chat], halted[0]) - 1e-6
+                count += at < max(halted[request.chat], halted[0]) - 1e-6
                 continue
-            if any(until > at for chat, until in halted.items() if chat not in (0, one.chat)):
-                halted[0] = max(halted[0], at + one.wait)
-            halted[one.chat] = max(halted[one.chat], at + one.wait)
-        return found
+            if any(until > at for chat, until in halted.items() if chat not in (0, request.chat)):
+                halted[0] = max(halted[0], at + request.wait)
+            halted[request.chat] = max(halted[request.chat], at + request.wait)
+        return count
 
     def halts(self) -> list[tuple[float, float]]:
         """Stretches in which nothing might be sent to anybody, in order and apart."""
-        found: list[tuple[float, float]] = []
+        stretches: list[tuple[float, float]] = []
         until: dict[int, float] = {}
-        for one in sorted((one for one in self.sent if one.wait), key=lambda one: one.answered):
-            began, end = one.answered, one.answered + one.wait
-            if any(at > began for chat, at in until.items() if chat != one.chat):
-                if found and found[-1][1] >= began:
-                    began, end = found[-1][0], max(found.pop()[1], end)
-                found.append((began, end))
-            until[one.chat] = max(one.answered + one.wait, until.get(one.chat, 0.0))
-        return found
+        for request in sorted(
+            (request for request in self.sent if request.wait), key=lambda request: request.answered
+        ):
+            began, end = request.answered, request.answered + request.wait
+            if any(at > began for chat, at in until.items() if chat != request.chat):
+                if stretches and stretches[-1][1] >= began:
+                    began, end = stretches[-1][0], max(stretches.pop()[1], end)
+                stretches.append((began, end))
+            until[request.chat] = max(request.answered + request.wait, until.get(request.chat, 0.0))
+        return stretches
 
     def waited(self, kind: str) -> list[float]:
         """Sorted seconds between the wish and the first request, halts of all chats not counted."""
         first: dict[int, float] = {}
-        for one in self.sent:
-            if one.kind == kind and one.chat in self.asked:
-                first[one.chat] = min(one.at, first.get(one.chat, one.at))
+        for request in self.sent:
+            if request.kind == kind and request.chat in self.wishes:
+                first[request.chat] = min(request.at, first.get(request.chat, request.at))
         halts = self.halts()
         return sorted(
-            at - asked - sum(max(min(end, at) - max(began, asked), 0.0) for began, end in halts)
+            at - wishes - sum(max(min(end, at) - max(began, wishes), 0.0) for began, end in halts)
             for chat, at in first.items()
-            for asked in (self.asked[chat],)
+            for wishes in (self.wishes[chat],)
         )
 
     def _by_chat(self) -> dict[int, list[float]]:
-        found: dict[int, list[float]] = defaultdict(list)
-        for one in sorted(self.sent, key=lambda one: one.at):
-            found[one.chat].append(one.at)
-        return found
+        instants: dict[int, list[float]] = defaultdict(list)
+        for request in sorted(self.sent, key=lambda request: request.at):
+            instants[request.chat].append(request.at)
+        return instants
 
 
 def _most(times: list[float], seconds: float) -> int:
     """Most of the instants in any stretch shorter than so many seconds."""
-    kept: deque[float] = deque()
+    recent: deque[float] = deque()
     most = 0
     for at in sorted(times):
-        kept.append(at)
-        while kept[0] <= at - seconds + 1e-6:
-            kept.popleft()
-        most = max(most, len(kept))
+        recent.append(at)
+        while recent[0] <= at - seconds + 1e-6:
+            recent.popleft()
+        most = max(most, len(recent))
     return most
 
 
@@ -194,14 +198,14 @@ def run(load: Load, share: float) -> Outcome:
 async def _drain(database: Database, load: Load, share: float) -> Outcome:
     loop, telegram = asyncio.get_running_loop(), Telegram(share)
     limiter = SendBudget(monotonic=loop.time)
-    asked: dict[int, float] = {}
+    wishes: dict[int, float] = {}
     await database.run(partial(_fill, load=load))
     async with ExtBot(TOKEN, request=telegram, get_updates_request=telegram, rate_limiter=limiter) as bot:
         delivery = Delivery(bot, database, now=lambda: START + timedelta(seconds=loop.time()))
         sending = asyncio.create_task(delivery.keep_sending(_raise))
         helpers = [
-            asyncio.create_task(_ask(bot, asked)),
-            asyncio.create_task(_queue_late(delivery, database, asked)),
+            asyncio.create_task(_ask(bot, wishes)),
+            asyncio.create_task(_queue_late(delivery, database, wishes)),
         ]
         while (await database.run(outbox.count_by_status)).keys() - {"sent", "dead"}:  # noqa: ASYNC110 - a poll
             await asyncio.sleep(1.0)
@@ -210,30 +214,30 @@ async def _drain(database: Database, load: Load, share: float) -> Outcome:
         await asyncio.gather(*helpers, return_exceptions=True)
         await delivery.stop()
         await sending
-    seconds = max(one.answered for one in telegram.sent)
+    seconds = max(request.answered for request in telegram.sent)
     received = sum(len(texts) for chat, texts in telegram.got.items() if chat < 2 * STRANGERS)
-    return Outcome(load, share, telegram.sent, seconds, asked, received)
+    return Outcome(load, share, telegram.sent, seconds, wishes, received)
 
 
 async def _raise(error: Exception) -> None:
     raise error
 
 
-async def _ask(bot: ExtBot[Any], asked: dict[int, float]) -> None:
+async def _ask(bot: ExtBot[Any], wishes: dict[int, float]) -> None:
     """People who ask, each in a chat of their own."""
     loop, replies = asyncio.get_running_loop(), set()
     for number in range(STRANGERS):
         await asyncio.sleep(REPLY_EVERY)
-        asked[2 * STRANGERS + number] = loop.time()
+        wishes[2 * STRANGERS + number] = loop.time()
         replies.add(asyncio.create_task(bot.send_message(2 * STRANGERS + number, "reply")))
 
 
-async def _queue_late(delivery: Delivery, database: Database, asked: dict[int, float]) -> None:
+async def _queue_late(delivery: Delivery, database: Database, wishes: dict[int, float]) -> None:
     """Alerts that fire while the queue is long, each for a chat of its own."""
     loop = asyncio.get_running_loop()
     for number in range(STRANGERS, 2 * STRANGERS):
         await asyncio.sleep(ALERT_EVERY)
-        asked[number] = loop.time()
+        wishes[number] = loop.time()
         now = START + timedelta(seconds=loop.time())
         await database.run(partial(_put, chat_id=number, kind="alert", text="late", key="0", now=now))
         delivery.wake()

@@ -14,10 +14,10 @@ def test_limits_and_halts_are_kept_and_used_and_replies_and_alerts_go_first(
     share: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    found = run(Load(private=40, each=12, groups=6, each_group=24), share)
-    second, minute = found.busiest()
+    outcome = run(Load(private=40, each_person=12, groups=6, each_group=24), share)
+    second, minute = outcome.busiest()
     assert (second, minute) <= (30, 20)
-    assert (found.over_a_second(), found.in_halts()) == (0, 0)
-    assert found.missing() == 0
-    assert found.ideal() / found.seconds >= (0.95 if share == 0 else 0.9)
-    assert found.overtakes()
+    assert (outcome.over_a_second(), outcome.in_halts()) == (0, 0)
+    assert outcome.missing() == 0
+    assert outcome.ideal() / outcome.seconds >= (0.95 if share == 0 else 0.9)
+    assert outcome.overtakes()

@@ -58,11 +58,11 @@ def main() -> int:
         "--statements", action="store_true", help="die at each statement of one cycle, no more"
     )
     parser.add_argument("--every", type=int, default=1, help="of the cycle's statements each n-th only")
-    given = parser.parse_args()
-    good = _told("-- One cycle, killed at its statements in turn", _swept(given.every))
-    if not given.statements:
-        title = f"-- Killed {given.kills} times, session after session (seed {given.seed})"
-        good &= _told(title, _killed(given.kills, given.seed))
+    options = parser.parse_args()
+    good = _told("-- One cycle, killed at its statements in turn", _swept(options.every))
+    if not options.statements:
+        title = f"-- Killed {options.kills} times, session after session (seed {options.seed})"
+        good &= _told(title, _killed(options.kills, options.seed))
     return 0 if good else 1
 
 

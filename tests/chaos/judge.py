@@ -74,13 +74,13 @@ def _alerts(run: Chaos) -> list[Count]:
     held = [row for row in rows if row["chat_id"] in script.HELD]
     stored = Counter((row["chat_id"], row["number"], row["session"]) for row in rows if row not in held)
     texts = {chat_id: [m.text for m in run.api.messages(chat_id)] for chat_id in script.CHATS}
-    told = {key for key in expected if any(_tells(text, key) for text in texts[key[0]])}
-    kept = [row for row in held if row["deferred"] or not _released(run, row)]
+    reported = {key for key in expected if any(_tells(text, key) for text in texts[key[0]])}
+    unreported = [row for row in held if row["deferred"] or not _released(run, row)]
     return [
         Count("alerts that should have fired", len(expected)),
         _must("lost: not stored", len(expected - stored.keys())),
-        _must("lost: not told", len(expected - told)),
-        _must("lost: held back and not told", len(kept)),
+        _must("lost: not told", len(expected - reported)),
+        _must("lost: held back and not told", len(unreported)),
         _must("stored twice, or without a reason", sum(stored.values()) - len(expected & stored.keys())),
     ]
 
@@ -100,12 +100,12 @@ def _copies(run: Chaos) -> list[Count]:
     unknown, copies = _unknown(run), _received(run)
     extra = more = unmarked = unfinished = lost = 0
     for row in run.rows("SELECT * FROM outbox WHERE kind <> 'summary'"):
-        found = copies[_key(row)]
+        marks = copies[_key(row)]
         unfinished += row["status"] not in ("sent", "dead") or (row["status"] == "dead" and not row["reason"])
-        lost += not found
-        extra += max(len(found) - 1, 0)
-        more += len(found) > 1 + run.hits[row["id"]] + unknown[_key(row)]
-        unmarked += sum(not repeat for repeat in found[1:])
+        lost += not marks
+        extra += max(len(marks) - 1, 0)
+        more += len(marks) > 1 + run.hits[row["id"]] + unknown[_key(row)]
+        unmarked += sum(not repeat for repeat in marks[1:])
     return [
         Count("copies beyond the first", extra),
         _must("queued messages that never came", lost),
@@ -128,12 +128,12 @@ def _summaries(run: Chaos) -> list[Count]:
 
 def _commands(run: Chaos) -> list[Count]:
     """An update that was noted had its effect once: numbers used up, and the last setting stands."""
-    made = [run.commands[update] for update in run.noted if run.commands[update].startswith("/alert ratio")]
+    alerts = [run.commands[update] for update in run.noted if run.commands[update].startswith("/alert ratio")]
     (chat,) = run.rows("SELECT * FROM chats WHERE chat_id = ?", script.TALKER)
     return [
         Count("commands sent", len(run.commands)),
         Count("commands noted", len(run.noted)),
-        _must("alerts made twice by an update delivered again", chat["last_number"] - len(made)),
+        _must("alerts made twice by an update delivered again", chat["last_number"] - len(alerts)),
         _must("settings changed back by one", run.changed_back),
     ]
 
@@ -146,11 +146,11 @@ def _whole(run: Chaos) -> Count:
 
 def _received(run: Chaos) -> dict[tuple[int, str], list[bool]]:
     """Messages by chat and text without its mark, in order: whether each was marked."""
-    found: dict[tuple[int, str], list[bool]] = defaultdict(list)
+    marks: dict[tuple[int, str], list[bool]] = defaultdict(list)
     mark = f"{REPEAT_MARK}\n"
     for message in [m for chat_id in run.api.chats for m in run.api.messages(chat_id)]:
-        found[message.chat_id, message.text.removeprefix(mark)].append(message.text.startswith(mark))
-    return found
+        marks[message.chat_id, message.text.removeprefix(mark)].append(message.text.startswith(mark))
+    return marks
 
 
 def _unknown(run: Chaos) -> Counter[tuple[int, str]]:

@@ -58,14 +58,14 @@ async def sweep(folder: Path, every: int = 1) -> list[Count]:
     """Die at each statement (or at each `every`-th); the counts of all cycles together."""
     template = folder / "template.sqlite3"
     await prepare(template)
-    found: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
     good: dict[str, bool] = {}
     kinds: Counter[str] = Counter()
     async with warm() as process:
         for at in range(every, MOST, every):
             killed, counts, kind = await _cycle(folder, template, process, at)
             for count in counts:
-                found[count.words] += count.number
+                totals[count.words] += count.number
                 good[count.words] = good.get(count.words, True) and count.good
             if not killed:
                 break
@@ -76,7 +76,7 @@ async def sweep(folder: Path, every: int = 1) -> list[Count]:
             "writing statements of one cycle, each died at once", statements, not killed and statements > 0
         ),
         *(Count(f"    {kind}", number) for kind, number in kinds.most_common()),
-        *(Count(words, number, good[words]) for words, number in found.items()),
+        *(Count(words, number, good[words]) for words, number in totals.items()),
     ]
 
 
@@ -128,9 +128,9 @@ async def prepare(path: Path) -> None:
     days = script.Script()
     for ticker in days.tickers:
         sessions = desk.services.markets.sessions().index[: script.START + EARLIER + 1]
-        found = days.prices(ticker, None, sessions)
-        assert isinstance(found, Ok)
-        await desk.store("bars", list(found.payload["bars"]), source=days.name)
+        outcome = days.prices(ticker, None, sessions)
+        assert isinstance(outcome, Ok)
+        await desk.store("bars", list(outcome.payload["bars"]), source=days.name)
     await desk.evaluate()
     deferred = await desk.query(
         "SELECT deferred FROM alert_events WHERE deferred IS NOT NULL ORDER BY deferred"

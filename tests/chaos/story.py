@@ -194,9 +194,9 @@ class Chaos:
             await asyncio.sleep(0.04)
             if not self.api.updates and len(self.api.calls("getUpdates")) > polls:
                 with contextlib.suppress(StorageError):
-                    (found,) = self.rows(DRAINED, day, day)
-                    if (found["waiting"], found["due"]) == (0, 0) and min(
-                        found["judged"], found["said"]
+                    (state,) = self.rows(DRAINED, day, day)
+                    if (state["waiting"], state["due"]) == (0, 0) and min(
+                        state["judged"], state["said"]
                     ) >= wanted:
                         return
 
@@ -251,8 +251,8 @@ class Chaos:
         new = (seen & self.commands.keys()) - self.noted
         self.noted |= new
         # In order within a life. One that was lost in a kill may come after a newer one, for the first time.
-        asked = [update for update in new if self.commands[update].startswith("/summary")]
-        self._asked = max(asked, default=self._asked)
+        settings = [update for update in new if self.commands[update].startswith("/summary")]
+        self._asked = max(settings, default=self._asked)
         if self._asked:
             (chat,) = self.rows("SELECT summary_at FROM chats WHERE chat_id = ?", script.TALKER)
             self.changed_back += not self.commands[self._asked].endswith(chat["summary_at"])
@@ -302,11 +302,11 @@ async def begin(path: Path) -> None:
     desk.now = script.evening(script.QUIET - 1)
     days = script.Script()
     for ticker in days.tickers:
-        found = days.prices(
+        outcome = days.prices(
             ticker, None, desk.services.markets.sessions().index[: script.START + script.QUIET]
         )
-        assert isinstance(found, Ok)
-        for kind, rows in rows_by_kind(found.payload).items():
+        assert isinstance(outcome, Ok)
+        for kind, rows in rows_by_kind(outcome.payload).items():
             await desk.store(kind, list(rows), source=days.name)
     for chat_id in script.CHATS:
         for rule in script.RULES:

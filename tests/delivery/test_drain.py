@@ -28,8 +28,8 @@ async def test_a_message_goes_out_once_with_buttons_silence_and_its_id(office: O
     assert await office.delivery.drain() == DrainReport(sent=1)
     (message,) = office.api.messages(ME)
     assert (message.text, message.buttons, message.silent) == ("fired", [[("Off", "off:1")]], True)
-    kept = await office.row(row)
-    assert (kept["status"], kept["message_id"]) == ("sent", message.message_id)
+    stored = await office.row(row)
+    assert (stored["status"], stored["message_id"]) == ("sent", message.message_id)
     assert await office.delivery.drain() == DrainReport()
     assert office.texts() == ["fired"]
 
@@ -42,10 +42,10 @@ async def test_a_correction_answers_the_message_it_corrects_if_that_is_still_the
     await office.put("another", reply_to=answered + 1_000)
     await office.delivery.drain()
     assert office.texts() == ["fired", "correction", "another"]
-    given = [call.fields.get("reply_parameters") for call in office.api.calls("sendMessage", ME)]
-    sent = [text and json.loads(text) for text in given]
-    asked = {"allow_sending_without_reply": True}
-    assert sent == [None, {"message_id": answered, **asked}, {"message_id": answered + 1_000, **asked}]
+    parameters = [call.fields.get("reply_parameters") for call in office.api.calls("sendMessage", ME)]
+    sent = [text and json.loads(text) for text in parameters]
+    option = {"allow_sending_without_reply": True}
+    assert sent == [None, {"message_id": answered, **option}, {"message_id": answered + 1_000, **option}]
 
 
 async def test_a_long_text_comes_in_parts_and_a_picture_before_them(office: Office) -> None:
@@ -111,8 +111,8 @@ async def test_a_429_halts_its_chat_on_disk_and_uses_up_no_attempt(office: Offic
     office.api.fail("sendMessage", flood(30), chat_id=ME)
     assert (await office.delivery.drain()).sent == 1
     assert len(office.api.calls("sendMessage", ME)) == 1
-    kept = await office.row(row)
-    assert (kept["attempts"], kept["not_before"]) == (0, "2020-12-11T21:20:30Z")
+    stored = await office.row(row)
+    assert (stored["attempts"], stored["not_before"]) == (0, "2020-12-11T21:20:30Z")
     office.later(seconds=29)
     assert await office.fresh().drain() == DrainReport()
     office.later(seconds=1)
@@ -129,8 +129,8 @@ async def test_a_second_chats_429_halts_all(office: Office) -> None:
     office.api.fail("sendMessage", flood(40), chat_id=YOU)
     await office.delivery.drain()
     await office.put("three", chat_id=THIRD)
-    found = await office.database.run(lambda db: outbox.current_halts(db, office.now))
-    assert [(halt.chat_id, f"{halt.until:%H:%M:%SZ}") for halt in found] == [
+    halts = await office.database.run(lambda db: outbox.current_halts(db, office.now))
+    assert [(halt.chat_id, f"{halt.until:%H:%M:%SZ}") for halt in halts] == [
         (outbox.EVERY_CHAT, "21:20:50Z"),
         (ME, "21:20:30Z"),
         (YOU, "21:20:50Z"),

@@ -193,8 +193,8 @@ async def test_a_refused_token_pauses_everything_and_blames_no_chat(
     assert (await office.delivery.drain()).stopped == REFUSED
     assert (await office.delivery.drain()).stopped == REFUSED
     assert office.api.messages(ME) == []
-    kept = await office.row(row)
-    assert (kept["status"], kept["attempts"], await office.status()) == ("waiting", 0, "active")
+    stored = await office.row(row)
+    assert (stored["status"], stored["attempts"], await office.status()) == ("waiting", 0, "active")
     office.api.token = good
     office.later(seconds=60)
     assert (await office.delivery.drain()).sent == 2
@@ -227,11 +227,11 @@ async def test_an_answer_that_repeats_the_address_leaves_no_token_behind(
     office: Office, shape: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     number, _, secret = office.api.token.partition(":")
-    said = shape.format(number=number, secret=secret)
+    address = shape.format(number=number, secret=secret)
     row = await office.put()
-    office.api.fail("sendMessage", refusal(400, f"Bad Request: no page /bot{said}/sendMessage"))
+    office.api.fail("sendMessage", refusal(400, f"Bad Request: no page /bot{address}/sendMessage"))
     assert await office.delivery.drain() == DrainReport(dead=1, sent=1)  # the owner is told
-    hidden = said.lower().replace(secret.lower(), "HIDDEN")
+    hidden = address.lower().replace(secret.lower(), "HIDDEN")
     assert (await office.row(row))["reason"] == f"No page /bot{hidden}/sendmessage"
     for text in (caplog.text, *office.texts(OWNER)):
         assert "No page /bot" in text

@@ -97,8 +97,8 @@ async def test_repeats_rest_longer_and_longer_and_end_after_a_day_with_a_word_to
     assert sends[-1] - sends[0] >= timedelta(hours=24)
     assert len(sends) == 14
     await office.delivery.drain()
-    (told,) = office.texts(OWNER)
-    assert told.startswith(
+    (notice,) = office.texts(OWNER)
+    assert notice.startswith(
         "A message to chat 43 was given up: httpx.RemoteProtocolError: Server disconnected"
     )
 

@@ -83,13 +83,13 @@ class Desk:
     def send(
         self,
         chat: int | str,
-        what: object = "x",
+        label: object = "x",
         *,
         priority: int | None = None,
         endpoint: str = "sendMessage",
     ) -> Awaitable[Any]:
         async def request() -> bool:
-            self.sent.append((self.time.now - 1000, what))
+            self.sent.append((self.time.now - 1000, label))
             if self.answers:
                 raise self.answers.pop(0)
             return True
@@ -102,7 +102,7 @@ class Desk:
 
     @property
     def order(self) -> list[object]:
-        return [what for _, what in self.sent]
+        return [label for _, label in self.sent]
 
 
 @pytest.fixture
@@ -193,8 +193,8 @@ async def test_a_reply_does_not_wait_for_a_far_end_of_a_halt(desk: Desk) -> None
 
 async def test_a_push_is_told_of_the_halt_and_the_next_one_is_not_even_sent(desk: Desk) -> None:
     desk.answers = [RetryAfter(timedelta(seconds=30))]
-    (told,) = await desk.time.until_done(desk.send(1, priority=ALERT))
-    assert type(told) is RetryAfter
+    (halt,) = await desk.time.until_done(desk.send(1, priority=ALERT))
+    assert type(halt) is RetryAfter
     desk.time.now += 10
     held, other = await desk.time.until_done(desk.send(1, priority=ALERT), desk.send(2, priority=ALERT))
     assert isinstance(held, SendPostponed)

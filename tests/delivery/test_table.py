@@ -44,8 +44,12 @@ async def test_a_connection_that_is_not_made_in_time_is_tried_again(office: Offi
         waiting.connect(full.getsockname())
         bot = office.client(f"http://127.0.0.1:{full.getsockname()[1]}/bot", connect_timeout=SOON)
         assert (await office.fresh(bot).drain()).stopped == DOWN
-    kept = await office.row(row)
-    assert (kept["status"], kept["unknown"], kept["not_before"]) == ("waiting", 0, "2020-12-11T21:20:05Z")
+    stored = await office.row(row)
+    assert (stored["status"], stored["unknown"], stored["not_before"]) == (
+        "waiting",
+        0,
+        "2020-12-11T21:20:05Z",
+    )
     office.later(seconds=5)
     assert await office.delivery.drain() == DrainReport(sent=1)
     assert office.texts() == ["fired"]
@@ -58,9 +62,9 @@ async def test_a_connection_that_is_not_free_in_time_is_tried_again(office: Offi
     await office.api.until(lambda: office.api.calls("getChat"))
     row = await office.put()
     await office.fresh(bot).drain()
-    kept = await office.row(row)
-    assert (kept["status"], kept["unknown"], kept["attempts"]) == ("waiting", 0, 1)
-    assert kept["reason"].startswith("Pool timeout")
+    stored = await office.row(row)
+    assert (stored["status"], stored["unknown"], stored["attempts"]) == ("waiting", 0, 1)
+    assert stored["reason"].startswith("Pool timeout")
     assert office.api.calls("sendMessage") == []
     holding.cancel()
     await asyncio.gather(holding, return_exceptions=True)
@@ -77,8 +81,8 @@ async def test_a_request_that_is_not_taken_in_time_is_of_unknown_outcome(office:
         base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}/bot"
         bot = office.client(base_url, write_timeout=SOON, media_write_timeout=SOON, read_timeout=SOON)
         assert (await office.fresh(bot).drain()).ambiguous == 1
-    kept = await office.row(row)
-    assert (kept["status"], kept["unknown"], kept["reason"]) == ("ambiguous", 1, "Timed out")
+    stored = await office.row(row)
+    assert (stored["status"], stored["unknown"], stored["reason"]) == ("ambiguous", 1, "Timed out")
 
 
 async def test_ten_minutes_of_502_lose_no_alert_and_repeat_no_summary(office: Office) -> None:
@@ -123,7 +127,7 @@ steps = st.lists(
 )
 # The second message of the row that is queued third is in doubt, and so is its repeat.
 BETWEEN_PARTS = [
-    *[(what, ME, drop(acts=True), "alert") for what in ("drain", "fail", "put", "fail")],
+    *[(action, ME, drop(acts=True), "alert") for action in ("drain", "fail", "put", "fail")],
     *[("drain", ME, drop(), "alert")] * 20,
 ]
 
@@ -139,11 +143,11 @@ def test_every_message_ends_sent_or_dead_with_a_reason_or_waits_and_no_halt_is_b
 
 async def play(steps: list[tuple[str, int, Fault, str]], path: Path) -> None:
     async with open_office(path, one_clock=True) as office:
-        for number, (what, chat_id, fault, kind) in enumerate(steps):
+        for number, (action, chat_id, fault, kind) in enumerate(steps):
             words = (
                 f"{kind} {number} {line}" for line in range(400 if number % 3 else 1)
             )  # two messages, or one
-            await act(office, what, chat_id, fault, "\n".join(words))
+            await act(office, action, chat_id, fault, "\n".join(words))
             office.later(seconds=3)
         office.api.heal()
         for seconds in (0, 1, 31, 100):
@@ -154,17 +158,17 @@ async def play(steps: list[tuple[str, int, Fault, str]], path: Path) -> None:
         assert broken_halts(office.api.requests) == []
 
 
-async def act(office: Office, what: str, chat_id: int, fault: Fault, text: str) -> None:
-    if what == "put":
+async def act(office: Office, action: str, chat_id: int, fault: Fault, text: str) -> None:
+    if action == "put":
         await office.put(text, chat_id=chat_id, kind=text.split(maxsplit=1)[0])
-    elif what == "fail":
+    elif action == "fail":
         after = int(text.split()[1]) % 2  # at the first message of a row, or at its second
         office.api.fail("sendMessage", fault, chat_id=chat_id, after=after)
-    elif what == "restart":
+    elif action == "restart":
         office.bot = office.client()
         office.delivery = office.fresh()
         await office.delivery.recover()
-    elif what == "reply":
+    elif action == "reply":
         await asyncio.gather(office.bot.send_message(chat_id, "reply"), return_exceptions=True)
     else:
         await office.delivery.drain()
@@ -190,32 +194,32 @@ async def counted(office: Office) -> None:
     """Of each message of a row: one copy, and one more for each unknown outcome, each further one marked."""
     for row in await office.database.run(lambda db: list(db["outbox"].rows)):
         parts = compose(msgspec.convert(row, OutboxMessage))
-        given = office.texts(row["chat_id"])
+        received = office.texts(row["chat_id"])
         marks = [
             [
                 text.startswith(REPEAT_MARK)
-                for text in given
+                for text in received
                 if text.removeprefix(f"{REPEAT_MARK}\n").strip() == words
             ]
             for words in (strip_html(part.html).strip() for part in parts)
         ]
         assert sum(map(len, marks)) <= len(parts) + (row["kind"] != "summary") * row["unknown"], row
-        assert all(len(found) - sum(found) <= 1 for found in marks), row
+        assert all(len(copies) - sum(copies) <= 1 for copies in marks), row
         assert row["status"] != "sent" or all(marks), row
 
 
 def broken_halts(log: list[RecordedRequest]) -> list[RecordedRequest]:
     """Messages that came within a halt of their chat, or of all chats."""
     until: dict[int, float] = {}
-    everyone, found = 0.0, []
+    everyone, broken = 0.0, []
     for call in log:
         if call.method != "sendMessage" or call.chat_id is None:
             continue
         if call.at < max(until.get(call.chat_id, 0.0), everyone):
-            found.append(call)
+            broken.append(call)
         if call.status == 429:
             end = call.at + int(call.description.rpartition(" ")[2] or 0)
             if any(at > call.at for chat, at in until.items() if chat != call.chat_id):
                 everyone = max(everyone, end)
             until[call.chat_id] = max(end, until.get(call.chat_id, 0.0))
-    return found
+    return broken

@@ -69,9 +69,9 @@ async def prepare(path: Path) -> dt.datetime:
     before = pd.DatetimeIndex(sessions(FIRST, 10))
     desk.now = after_close(f"{before[-1]:%Y-%m-%d}")
     for ticker in source.tickers:
-        found = source.prices(ticker, None, before)
-        assert isinstance(found, Ok)
-        await desk.store("bars", list(found.payload["bars"]), source=source.name)
+        outcome = source.prices(ticker, None, before)
+        assert isinstance(outcome, Ok)
+        await desk.store("bars", list(outcome.payload["bars"]), source=source.name)
     for chat_id in CHATS:
         await desk.subscriber("16:30", chat_id)
         await desk.alert("ratio > 0.6", chat_id)
@@ -121,21 +121,24 @@ async def _tick(desk: Desk, scheduler: Scheduler) -> None:
 
 async def _problems(desk: Desk, api: FakeBotApi, *, outage: bool) -> list[str]:
     """What is lost, doubled, unmarked or broken, and whether the owner was told once."""
-    found = [*desk.database.run_plain_sync(integrity_check), *desk.database.run_plain_sync(broken_references)]
+    problems = [
+        *desk.database.run_plain_sync(integrity_check),
+        *desk.database.run_plain_sync(broken_references),
+    ]
     for chat_id in CHATS:
         texts = [message.text for message in api.messages(chat_id)]
         alerts = [text for text in texts if text.removeprefix(REPEAT).startswith("Alert #1 fired")]
         if len(alerts) != 1 + sum(text.startswith(REPEAT) for text in alerts):
-            found.append(f"chat {chat_id} got its alert {len(alerts)} times")
+            problems.append(f"chat {chat_id} got its alert {len(alerts)} times")
         if (summaries := sum("Daily summary" in text for text in texts)) != 1:
-            found.append(f"chat {chat_id} got {summaries} summaries")
+            problems.append(f"chat {chat_id} got {summaries} summaries")
     events = await desk.events()
     if len(events) != len(CHATS):
-        found.append(f"events: {events}")
+        problems.append(f"events: {events}")
     unfinished = await desk.query("SELECT status FROM outbox WHERE status NOT IN ('sent', 'dead')")
     if unfinished:
-        found.append(f"{len(unfinished)} messages are not finished")
-    told = [message.text for message in api.messages(OWNER)]
-    if len(told) != int(outage) or not all(text.endswith(TOLD) for text in told):
-        found.append(f"the owner was told {told}")
-    return found
+        problems.append(f"{len(unfinished)} messages are not finished")
+    notices = [message.text for message in api.messages(OWNER)]
+    if len(notices) != int(outage) or not all(text.endswith(TOLD) for text in notices):
+        problems.append(f"the owner was told {notices}")
+    return problems

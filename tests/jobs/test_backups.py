@@ -48,29 +48,29 @@ def names(desk: Desk) -> list[str]:
 
 
 async def nights(desk: Desk, *days: int) -> Backups:
-    made = Backups(desk.services)
+    job = Backups(desk.services)
     for day in days:
         desk.now = night(day)
-        assert await made.run() == backup_file(desk.services.config, desk.now.astimezone(NEW_YORK).date())
-    return made
+        assert await job.run() == backup_file(desk.services.config, desk.now.astimezone(NEW_YORK).date())
+    return job
 
 
 async def test_a_night_leaves_one_verified_copy_that_only_its_owner_reads(desk: Desk) -> None:
     await desk.closes([0.5] * 10)
-    made = Backups(desk.services)
+    job = Backups(desk.services)
     desk.now = night(20, 3, 29)
-    assert await made.run() is None
+    assert await job.run() is None
     desk.now = night(20)
-    file = await made.run()
+    file = await job.run()
     assert file == desk.database.path.parent / "backups" / "bot-2020-01-20.sqlite3"
     assert file is not None
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert [each.name for each in file.parent.iterdir()] == [file.name]
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
     with open_database(file, read_only=True) as copy:
         assert copy.run_sync(row_counts) == await desk.database.run(row_counts)
     desk.now = night(20, 23)
-    assert await made.run() is None
+    assert await job.run() is None
 
 
 async def test_copies_are_kept_for_so_many_days_and_nothing_else_is_touched(desk: Desk) -> None:
@@ -123,19 +123,19 @@ async def test_the_owner_is_told_once_that_backups_fail_and_once_that_they_work_
     with caplog.at_level(logging.CRITICAL), monkeypatch.context() as patch:
         patch.setattr(backups, "backup", failing)
         for restart in (False, True):  # a new process knows that it was told
-            made = Backups(desk.services)
+            job = Backups(desk.services)
             for minute in (0, 30, 59, 60, 61):
                 desk.now = night(20) + dt.timedelta(days=restart, minutes=minute)
-                assert await made.run() is None
+                assert await job.run() is None
     assert [moment - night(20) for moment in tried[:2]] == [dt.timedelta(0), RETRY]
     assert len(tried) == 4
-    (failure,) = await told(desk)
+    (failure,) = await notices(desk)
     assert failure == f"The nightly backup failed: {FULL} It is tried again every hour."
     await nights(desk, 22, 23)
-    assert (await told(desk))[1:] == ["Backups work again; the newest is bot-2020-01-22.sqlite3."]
+    assert (await notices(desk))[1:] == ["Backups work again; the newest is bot-2020-01-22.sqlite3."]
 
 
-async def told(desk: Desk) -> list[str]:
+async def notices(desk: Desk) -> list[str]:
     rows = await desk.query("SELECT kind, chat_id FROM outbox")
     assert {(row["kind"], row["chat_id"]) for row in rows} <= {("notice", OWNER)}
     return await desk.messages()
@@ -163,14 +163,14 @@ async def test_without_an_owner_a_failure_is_logged(
     desk.now = night(20)
     await Backups(desk.services).run()
     assert "the nightly backup failed: The disk is full" in caplog.text
-    assert await told(desk) == []
+    assert await notices(desk) == []
 
 
 async def test_a_folder_that_cannot_be_written_is_a_failure_and_no_crash(desk: Desk) -> None:
     desk.services.config.backups.write_text("a file in the way")
     desk.now = night(20)
     assert await Backups(desk.services).run() is None
-    assert (await told(desk))[0].startswith("The nightly backup failed: ")
+    assert (await notices(desk))[0].startswith("The nightly backup failed: ")
 
 
 async def test_a_copy_that_cannot_be_deleted_is_named_in_a_sentence(
@@ -182,7 +182,7 @@ async def test_a_copy_that_cannot_be_deleted_is_named_in_a_sentence(
     monkeypatch.setattr(backups, "make_backup", refused)
     desk.now = night(20)
     await Backups(desk.services).run()
-    assert await told(desk) == [
+    assert await notices(desk) == [
         "The nightly backup failed: bot-2020-01-01.sqlite3 (Permission denied). It is tried again every hour."
     ]
 
@@ -190,13 +190,13 @@ async def test_a_copy_that_cannot_be_deleted_is_named_in_a_sentence(
 async def test_a_clock_that_was_put_back_ends_the_rest_after_a_failure(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Backups(desk.services)
+    job = Backups(desk.services)
     desk.now = night(30)
     with monkeypatch.context() as patch:
         patch.setattr(backups, "backup", full)
-        await made.run()
+        await job.run()
     desk.now = night(20)
-    assert await made.run() is not None
+    assert await job.run() is not None
 
 
 async def test_switched_off_nothing_is_copied(desk: Desk) -> None:

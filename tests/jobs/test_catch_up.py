@@ -78,8 +78,8 @@ async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
         ("fired", True),
         ("still", False),
     ]
-    (said,) = await desk.messages()
-    assert said.splitlines() == [
+    (text,) = await desk.messages()
+    assert text.splitlines() == [
         "Late: 2 fires, evaluated only now, newest first",
         (
             "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2"
@@ -98,15 +98,15 @@ async def test_thirty_sessions_and_thirty_alerts_make_one_message_with_its_newes
     await desk.closes([0.5 + 0.2 * (position % 3 == 0) for position in range(30)], DAYS[0])
     fires = await desk.evaluate()
     assert len(fires) == 300
-    (said,) = await desk.messages()
-    title, *told, more = said.splitlines()
+    (text,) = await desk.messages()
+    title, *lines, more = text.splitlines()
     assert title == "Late: 300 fires, evaluated only now, newest first"
-    assert len(told) == 20
+    assert len(lines) == 20
     assert more == "... and 280 more: /history"
     newest = dt.date.fromisoformat(DAYS[27])
-    assert all(line.startswith(f"{newest.day} Feb 2020 · #") for line in told)
-    assert all("0.7000, no longer true since 27 Feb 2020" in line for line in told)
-    assert len({line.partition("#")[2].split()[0] for line in told}) == 20
+    assert all(line.startswith(f"{newest.day} Feb 2020 · #") for line in lines)
+    assert all("0.7000, no longer true since 27 Feb 2020" in line for line in lines)
+    assert len({line.partition("#")[2].split()[0] for line in lines}) == 20
 
 
 async def test_many_chats_get_one_message_each_however_few_alerts_are_read_at_a_time(
@@ -143,7 +143,7 @@ async def test_fires_of_the_last_ninety_days_are_counted_over_runs(desk: Desk) -
     for begin, end in ((0, 1), (1, 3), (3, 5), (5, 67)):
         await desk.closes(levels[begin:end], days[begin])
         await desk.evaluate()
-    counts = [line for said in await desk.messages() for line in said.splitlines() if "90 days" in line]
+    counts = [line for text in await desk.messages() for line in text.splitlines() if "90 days" in line]
     assert counts == [f"Fires in the last 90 days: {count}, including this one." for count in (1, 2, 3, 2)]
 
 

@@ -39,10 +39,10 @@ asyncio.run(main())
 """
 
 
-def kill(path: Path, code: str, *given: str) -> None:
+def kill(path: Path, code: str, *arguments: str) -> None:
     """Start code that says when it is in the middle, and kill it there."""
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-        [sys.executable, "-c", code, str(path), *given],
+        [sys.executable, "-c", code, str(path), *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -67,9 +67,9 @@ async def test_a_chat_forgotten_meanwhile_is_told_nothing_and_holds_up_nobody(
     desk.now = morning("2020-01-17")
     whole = deferred._store
 
-    def forgetting(db: sqlite_utils.Database, **given: Any) -> None:  # noqa: ANN401 - passed on
+    def forgetting(db: sqlite_utils.Database, **arguments: Any) -> None:  # noqa: ANN401 - passed on
         chat_store.forget_chat(db, 1)
-        whole(db, **given)
+        whole(db, **arguments)
 
     monkeypatch.setattr(deferred, "_store", forgetting)
     await release(desk)
@@ -91,14 +91,14 @@ async def test_quiet_hours_hold_a_fire_until_they_end(desk: Desk) -> None:
     assert await desk.messages() == []
     desk.now = morning("2020-01-17")
     await work(desk)
-    (said,) = await desk.messages()
-    assert said.splitlines()[:4] == [
+    (text,) = await desk.messages()
+    assert text.splitlines()[:4] == [
         "Alert #1 fired · close of Thu 16 Jan 2020",
         "ratio > 0.6 rearm 0.55",
         "Held back during quiet hours; still true.",
         "ratio: 0.5000 → 0.6500, 8.33% above 0.6.",
     ]
-    assert "Fires in the last 90 days: 1, including this one." in said
+    assert "Fires in the last 90 days: 1, including this one." in text
     for _ in range(2):
         desk.restart()
         await work(desk)
@@ -108,8 +108,8 @@ async def test_quiet_hours_hold_a_fire_until_they_end(desk: Desk) -> None:
 async def test_an_urgent_rule_is_told_in_quiet_hours(desk: Desk) -> None:
     await prepared(desk, RULE, f"{RULE} urgent", quiet=UNTIL_MORNING)
     await work(desk, [0.65])
-    (said,) = await desk.messages()
-    assert said.startswith("Alert #2 fired")
+    (text,) = await desk.messages()
+    assert text.startswith("Alert #2 fired")
     desk.now = morning("2020-01-17")
     await work(desk)
     assert [title.split(" · ")[0] for title in await desk.titles()] == ["Alert #2 fired", "Alert #1 fired"]
@@ -142,8 +142,8 @@ async def test_a_snooze_mutes_messages_and_not_the_state(desk: Desk) -> None:
     assert await desk.evaluated_up_to(1) == DAYS[4]
     desk.now = after_close(DAYS[5], 1.5)
     await release(desk)
-    (said,) = await desk.messages()
-    assert said.splitlines() == [
+    (text,) = await desk.messages()
+    assert text.splitlines() == [
         "2 events while alerts were snoozed, newest first",
         "21 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, no longer true since 23 Jan 2020 (CSV import)",
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, no longer true since 17 Jan 2020 (CSV import)",
@@ -158,8 +158,8 @@ async def test_a_snooze_that_is_lifted_tells_at_the_next_tick(desk: Desk) -> Non
     await work(desk, [0.65])
     await snooze(desk, None)
     await work(desk)
-    (said,) = await desk.messages()
-    assert "Held back while this alert was snoozed; still true." in said
+    (text,) = await desk.messages()
+    assert "Held back while this alert was snoozed; still true." in text
 
 
 async def test_a_snooze_tells_at_its_end_what_was_still_true_after_a_cooldown(desk: Desk) -> None:
@@ -194,8 +194,8 @@ async def test_a_snoozed_alert_waits_even_if_it_is_urgent_and_leaves_the_others_
     await prepared(desk, f"{RULE} urgent", "ratio > 0.62")
     await snooze(desk, desk.now + dt.timedelta(days=7))
     await work(desk, [0.65])
-    (said,) = await desk.messages()
-    assert said.startswith("Alert #2 fired")
+    (text,) = await desk.messages()
+    assert text.startswith("Alert #2 fired")
 
 
 async def test_what_was_held_of_an_alert_that_was_switched_off_is_not_told(desk: Desk) -> None:
@@ -213,8 +213,8 @@ async def test_a_rule_that_fires_once_and_is_held_is_told_though_it_is_done(desk
     assert await desk.life(1) == "done: fired once"
     desk.now = morning(DAYS[1])
     await work(desk)
-    (said,) = await desk.messages()
-    assert "It was set to fire once and is now done." in said
+    (text,) = await desk.messages()
+    assert "It was set to fire once and is now done." in text
 
 
 async def test_what_the_cooldown_mutes_is_not_held_either(desk: Desk) -> None:

@@ -123,10 +123,10 @@ def meanwhile(
     tell = Notifier.notify
     acts = [act]
 
-    def interrupted(self: Notifier, *given: Any) -> list[NotifiedResult]:  # noqa: ANN401 - passed on
+    def interrupted(self: Notifier, *arguments: Any) -> list[NotifiedResult]:  # noqa: ANN401 - passed on
         if acts:
             desk.database.run_sync(acts.pop())
-        return tell(self, *given)
+        return tell(self, *arguments)
 
     monkeypatch.setattr(Notifier, "notify", interrupted)
 
@@ -198,8 +198,8 @@ async def test_a_broken_alert_pauses_itself_says_so_once_and_stops_no_other(
     assert await desk.life(broken) == f"paused: {reason}"
     rows = await desk.query("SELECT chat_id, kind, payload FROM outbox WHERE chat_id = 1")
     assert [row["kind"] for row in rows] == ["notice"]
-    said = f"Alert #1 is paused: {reason.rstrip('.')}.\nratio > 0.6 rearm 0.55\n"
-    assert (await desk.messages())[0].startswith(said)
+    text = f"Alert #1 is paused: {reason.rstrip('.')}.\nratio > 0.6 rearm 0.55\n"
+    assert (await desk.messages())[0].startswith(text)
     desk.restart()
     assert await desk.evaluate() == []
     assert len(await desk.messages()) == 2
@@ -307,8 +307,8 @@ async def test_a_fire_during_the_cooldown_is_stored_and_not_sent(desk: Desk) -> 
         "fired (held back by its cooldown) on 2020-01-21",
     ]
     assert await desk.events() == ["1 fired 2020-01-16", "1 fired 2020-01-21"]
-    (said,) = await desk.messages()
-    assert "For 3 sessions further fires are only listed in /history." in said
+    (text,) = await desk.messages()
+    assert "For 3 sessions further fires are only listed in /history." in text
     await desk.closes([0.66, 0.66], "2020-01-22")
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("still true on 2020-01-23")
@@ -342,9 +342,9 @@ async def test_a_flow_rule_evaluates_a_session_when_its_count_arrives_a_session_
     (fire,) = await desk.evaluate()
     assert str(fire).endswith("fired on 2020-01-16")
     assert await desk.evaluated_up_to(alert) == "2020-01-16"
-    (said,) = await desk.messages()
-    assert "Late" not in said
-    assert "Source: CSV import, 1 session old." in said
+    (text,) = await desk.messages()
+    assert "Late" not in text
+    assert "Source: CSV import, 1 session old." in text
 
 
 async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: Desk) -> None:

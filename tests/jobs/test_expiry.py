@@ -24,7 +24,7 @@ ON = "2021-01-15"
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-async def made(desk: Desk, rule: str = RULE, on: str | None = ON, chat_id: int = 1) -> int:
+async def expiring(desk: Desk, rule: str = RULE, on: str | None = ON, chat_id: int = 1) -> int:
     alert = await desk.alert(rule, chat_id)
     await desk.database.run(partial(alert_store.set_expiry, alert_id=alert, on=on))
     return alert
@@ -36,11 +36,11 @@ async def at(desk: Desk, local: str) -> list[str]:
     desk.now = dt.datetime.fromisoformat(f"{local}-05:00").astimezone(dt.UTC)
     for _ in range(2):
         await announce_ends(desk.services)
-    return [said.splitlines()[0] for said in (await desk.messages())[before:]]
+    return [text.splitlines()[0] for text in (await desk.messages())[before:]]
 
 
 async def test_an_end_is_announced_a_week_before_and_comes_after_the_last_day(desk: Desk) -> None:
-    alert = await made(desk)
+    alert = await expiring(desk)
     assert await at(desk, "2021-01-07T23:59") == []
     assert await at(desk, "2021-01-08T00:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
     assert await at(desk, "2021-01-15T23:59") == []
@@ -56,7 +56,7 @@ async def test_an_end_is_announced_a_week_before_and_comes_after_the_last_day(de
 
 
 async def test_the_date_is_that_of_the_chat(desk: Desk) -> None:
-    await made(desk)
+    await expiring(desk)
     await desk.change("UPDATE chats SET timezone = 'Pacific/Auckland'")
     assert await at(desk, "2021-01-07T05:59") == []  # 23:59 there
     assert await at(desk, "2021-01-07T06:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
@@ -64,7 +64,7 @@ async def test_the_date_is_that_of_the_chat(desk: Desk) -> None:
 
 
 async def test_an_alert_that_was_renewed_goes_on_and_is_announced_again(desk: Desk) -> None:
-    alert = await made(desk)
+    alert = await expiring(desk)
     await at(desk, "2021-01-10T12:00")
     await desk.database.run(partial(alert_store.set_expiry, alert_id=alert, on="2022-01-10"))
     assert await at(desk, "2021-06-01T12:00") == []
@@ -72,7 +72,7 @@ async def test_an_alert_that_was_renewed_goes_on_and_is_announced_again(desk: De
 
 
 async def test_an_alert_never_ends_unannounced(desk: Desk) -> None:
-    alert = await made(desk)
+    alert = await expiring(desk)
     assert await at(desk, "2021-02-01T12:00") == ["Alert #1 ends soon: its last day is Mon 8 Feb 2021."]
     assert await desk.life(alert) == "active"
     assert await at(desk, "2021-02-09T12:00") == ["Alert #1 has ended: 8 Feb 2021 was its last day."]
@@ -85,12 +85,12 @@ async def test_an_end_is_announced_on_the_last_day_too(desk: Desk) -> None:
 
 
 async def test_an_alert_without_an_end_stays(desk: Desk) -> None:
-    await made(desk, on=None)
+    await expiring(desk, on=None)
     assert await at(desk, "2030-01-01T12:00") == []
 
 
 async def test_a_day_that_the_rule_names_is_announced_and_left_to_evaluation(desk: Desk) -> None:
-    alert = await made(desk, f"{RULE} until {ON}")
+    alert = await expiring(desk, f"{RULE} until {ON}")
     assert await at(desk, "2021-01-08T12:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
     assert await at(desk, "2021-01-16T12:00") == []
     assert await desk.life(alert) == "active"
@@ -99,7 +99,7 @@ async def test_a_day_that_the_rule_names_is_announced_and_left_to_evaluation(des
 
 
 async def test_one_made_for_a_few_days_is_not_announced(desk: Desk) -> None:
-    await made(desk, f"{RULE} until 2020-01-20", on="2020-01-20")
+    await expiring(desk, f"{RULE} until 2020-01-20", on="2020-01-20")
     assert await at(desk, "2020-01-16T12:00") == []
 
 
@@ -111,8 +111,8 @@ async def test_one_made_for_more_than_a_week_is_announced(desk: Desk) -> None:
 
 async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
     for number in range(25):
-        await made(desk, f"ratio > {0.6 + number / 1000:.3f}")
-    await made(desk, chat_id=2)
+        await expiring(desk, f"ratio > {0.6 + number / 1000:.3f}")
+    await expiring(desk, chat_id=2)
     assert await at(desk, "2021-01-08T12:00") == [
         "25 alerts end soon. If you renew them, they go on for a year from today.",
         "Alert #1 ends soon: its last day is Fri 15 Jan 2021.",
@@ -126,7 +126,7 @@ async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
 
 
 async def test_a_paused_alert_ends_too(desk: Desk) -> None:
-    alert = await made(desk)
+    alert = await expiring(desk)
     await desk.database.run(partial(alert_store.set_life, alert_id=alert, life="paused"))
     await at(desk, "2021-01-08T12:00")
     await at(desk, "2021-01-16T12:00")
@@ -134,7 +134,7 @@ async def test_a_paused_alert_ends_too(desk: Desk) -> None:
 
 
 async def test_notices_of_ends_wait_for_quiet_hours_and_go_to_their_topic(desk: Desk) -> None:
-    await made(desk)
+    await expiring(desk)
 
     def wish(db: sqlite_utils.Database) -> None:
         chat_store.set_quiet_hours(db, 1, "22:00", "07:00")
@@ -147,7 +147,7 @@ async def test_notices_of_ends_wait_for_quiet_hours_and_go_to_their_topic(desk: 
 
 
 async def test_an_alert_that_cannot_be_read_ends_like_any_other(desk: Desk) -> None:
-    alert = await made(desk)
+    alert = await expiring(desk)
     await desk.change("UPDATE alerts SET rule_json = '{'")
     await at(desk, "2021-01-08T12:00")
     await at(desk, "2021-01-16T12:00")

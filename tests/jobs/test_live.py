@@ -78,7 +78,7 @@ async def test_forty_prices_of_an_open_session_make_no_event_its_close_makes_one
     assert await desk.events() == []
     await tick(desk, scheduler, local(16, 15))
     assert await desk.events() == [f"{above} fired {TODAY}"]
-    assert [line for said in await desk.messages() for line in said.splitlines()[:1]] == [
+    assert [line for text in await desk.messages() for line in text.splitlines()[:1]] == [
         "Alert #1 fired · close of Mon 14 Dec 2020"
     ]
     await tick(desk, scheduler, local(16, 16))

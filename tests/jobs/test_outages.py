@@ -36,8 +36,8 @@ async def test_a_close_is_overdue_three_hours_and_a_quarter_after_the_bell(desk:
     await tick(desk, DAYS[10], STALE_HOURS - 0.01)
     assert await desk.messages() == []
     await tick(desk, DAYS[10], STALE_HOURS)
-    (said,) = await desk.messages()
-    assert said.splitlines() == [
+    (text,) = await desk.messages()
+    assert text.splitlines() == [
         "Data stale: prices",
         "The latest is for Wed 15 Jan 2020; Thu 16 Jan 2020 is missing. Source: CSV import.",
         "Until the data is back, these alerts wait; none of them fires or re-arms:",
@@ -176,8 +176,8 @@ async def test_a_count_that_is_frozen_is_stale_and_fires_nothing(desk: Desk) -> 
     await desk.closes([0.5] * 6, DAYS[10])
     await desk.units([250.05] * 5, DAYS[10])
     await tick(desk, DAYS[15], STALE_HOURS)
-    (said,) = await desk.messages()
-    assert said.splitlines()[:2] == [
+    (text,) = await desk.messages()
+    assert text.splitlines()[:2] == [
         "Data stale: share counts of IWM",
         "The count has not changed since Wed 15 Jan 2020. Source: CSV import.",
     ]
@@ -242,13 +242,13 @@ def multiples(day: str) -> list[Multiple]:
     return [Multiple(ticker, day, "pe", "positive", "trailing", 20.0) for ticker in (SMALL, LARGE)]
 
 
-@pytest.mark.parametrize(("source", "told"), [("yahoo", ["Data stale: multiples"]), ("csv", [])])
+@pytest.mark.parametrize(("source", "titles"), [("yahoo", ["Data stale: multiples"]), ("csv", [])])
 async def test_of_multiples_only_those_of_a_source_that_is_asked_are_overdue(
-    desk: Desk, source: str, told: list[str]
+    desk: Desk, source: str, titles: list[str]
 ) -> None:
     await desk.closes([0.5] * QUIET)
     await desk.store("multiples", multiples(DAYS[9]), source)
     await desk.alert("pe_premium positive > 20%")
     await desk.closes([0.5] * 5, DAYS[10])
     await tick(desk, DAYS[14], STALE_HOURS)
-    assert await desk.titles() == told
+    assert await desk.titles() == titles

@@ -105,9 +105,9 @@ async def test_a_message_that_was_not_sent_says_the_figures_of_now_or_is_taken_b
     await desk.alert(RULE)
     await evaluate(desk, [0.65])
     await revise(desk, [0.63])
-    (said,) = await desk.messages()
-    assert "ratio: 0.5000 → 0.6300, 5.00% above 0.6." in said
-    assert "Fires in the last 90 days: 1, including this one." in said
+    (text,) = await desk.messages()
+    assert "ratio: 0.5000 → 0.6300, 5.00% above 0.6." in text
+    assert "Fires in the last 90 days: 1, including this one." in text
     assert await log(desk) == ["2020-01-16 fired 0.65 r0", "2020-01-16 restated 0.63 r1"]
     await revise(desk, [0.58], hours=3)
     assert await desk.messages() == []
@@ -126,9 +126,9 @@ async def test_a_fire_that_appears_is_told_late(desk: Desk) -> None:
     await desk.alert(RULE)
     await evaluate(desk, [0.58, 0.5])
     await revise(desk, [0.65, 0.5])
-    (said,) = await desk.messages()
-    assert said.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
-    assert "Late by 1 session" in said
+    (text,) = await desk.messages()
+    assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    assert "Late by 1 session" in text
 
 
 async def test_a_session_that_was_missing_and_came_late_is_evaluated(desk: Desk) -> None:
@@ -138,8 +138,8 @@ async def test_a_session_that_was_missing_and_came_late_is_evaluated(desk: Desk)
     await desk.evaluate()
     assert await desk.evaluated_up_to(1) == DAYS[6]
     await revise(desk, [0.65])
-    (said,) = await desk.messages()
-    assert said.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    (text,) = await desk.messages()
+    assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
 
 
 async def test_a_revision_older_than_the_kept_sessions_changes_nothing(desk: Desk) -> None:
@@ -188,11 +188,11 @@ async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> No
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.61")
     await evaluate(desk, [0.65, 0.65])
-    (said,) = await desk.messages()
-    assert said.splitlines()[0] == "Late: 2 fires, evaluated only now, newest first"
+    (text,) = await desk.messages()
+    assert text.splitlines()[0] == "Late: 2 fires, evaluated only now, newest first"
     await revise(desk, [0.615, 0.65])
-    said, *more = await desk.messages()
-    assert said.splitlines() == [
+    text, *more = await desk.messages()
+    assert text.splitlines() == [
         "Late: 1 fire, evaluated only now",
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6150, still true (CSV import)",
     ]
@@ -221,9 +221,9 @@ async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: D
     await revise(desk, [0.61])
     desk.now = after_close(DAYS[1], -4)
     await send_deferred(desk.services)
-    (said,) = await desk.messages()
-    assert said.startswith("Alert #1 fired")
-    assert "ratio: 0.5000 → 0.6100, 1.67% above 0.6." in said
+    (text,) = await desk.messages()
+    assert text.startswith("Alert #1 fired")
+    assert "ratio: 0.5000 → 0.6100, 1.67% above 0.6." in text
 
 
 async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
@@ -234,8 +234,8 @@ async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
     assert len(await desk.messages()) == 1
     desk.now = until
     await send_deferred(desk.services)
-    said = await desk.messages()
-    assert said[1].splitlines()[3] == "ratio, 16 Jan 2020: 0.6500 → 0.5800."
+    text = await desk.messages()
+    assert text[1].splitlines()[3] == "ratio, 16 Jan 2020: 0.6500 → 0.5800."
 
 
 async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -> None:
@@ -275,8 +275,8 @@ async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
     await evaluate(desk, [0.65, 0.62])
     await revise(desk, [0.58, 0.58])
     rows = await desk.query("SELECT session, state FROM alert_states ORDER BY session")
-    found = [(row["session"], State.from_json(row["state"]).status) for row in rows]
-    assert found == [("2020-01-15", "armed"), ("2020-01-16", "armed"), ("2020-01-17", "armed")]
+    statuses = [(row["session"], State.from_json(row["state"]).status) for row in rows]
+    assert statuses == [("2020-01-15", "armed"), ("2020-01-16", "armed"), ("2020-01-17", "armed")]
 
 
 async def test_only_alerts_whose_figures_changed_are_looked_at_again(

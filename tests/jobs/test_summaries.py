@@ -32,10 +32,10 @@ def at(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(f"{text}+00:00")
 
 
-async def subscribed(desk: Desk, when: str = "18:30", **given: Any) -> None:  # noqa: ANN401 - passed on
+async def subscribed(desk: Desk, when: str = "18:30", **arguments: Any) -> None:  # noqa: ANN401 - passed on
     """Ten sessions of prices, and a chat that has long wanted its summary."""
     desk.now = at("2020-01-02 12:00")
-    await desk.subscriber(when, **given)
+    await desk.subscriber(when, **arguments)
     await desk.closes(QUIET)
 
 
@@ -55,13 +55,13 @@ async def test_a_summary_comes_at_its_local_time_and_once(desk: Desk) -> None:
     before = len(await desk.messages())
     assert await run_at(desk, "2020-01-15 23:29") == 0
     assert await run_at(desk, "2020-01-15 23:30") == 1
-    for text in ("2020-01-15 23:30", "2020-01-16 00:00", "2020-01-16 23:29"):
-        assert await run_at(desk, text) == 0
+    for moment in ("2020-01-15 23:30", "2020-01-16 00:00", "2020-01-16 23:29"):
+        assert await run_at(desk, moment) == 0
     desk.restart()
     assert await run_at(desk, "2020-01-16 23:29") == 0
-    said = (await desk.messages())[before:]
-    assert [line.splitlines()[0] for line in said] == ["Daily summary · close of Wed 15 Jan 2020"]
-    assert LATE not in said[0]
+    texts = (await desk.messages())[before:]
+    assert [line.splitlines()[0] for line in texts] == ["Daily summary · close of Wed 15 Jan 2020"]
+    assert LATE not in texts[0]
     (row,) = await desk.query("SELECT DISTINCT kind FROM outbox")
     assert row["kind"] == "summary"
 
@@ -117,9 +117,9 @@ async def test_after_a_downtime_there_is_one_summary_marked_late(
     await desk.closes([0.5] * 39, DAYS[0])
     desk.restart()
     assert await run_at(desk, offline_until) == 1
-    said = (await desk.messages())[1]
-    assert said.startswith(f"Daily summary · close of {session} 2020\n")
-    assert LATE in said.splitlines()[1]
+    text = (await desk.messages())[1]
+    assert text.startswith(f"Daily summary · close of {session} 2020\n")
+    assert LATE in text.splitlines()[1]
     assert await desk.summaries.run() == 0
     desk.restart()
     assert await desk.summaries.run() == 0
@@ -203,8 +203,8 @@ async def test_an_empty_database_is_said_once_a_session_and_breaks_nothing(desk:
     desk.now = at("2020-01-02 12:00")
     await desk.subscriber("18:30")
     assert await run_at(desk, "2020-01-15 23:30") == 1
-    (said,) = await desk.messages()
-    assert said == (
+    (text,) = await desk.messages()
+    assert text == (
         "Daily summary\nNo prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
         "python -m bot import prices IWM_daily.csv --ticker IWM"
     )
@@ -220,9 +220,9 @@ async def test_closes_still_on_their_way_are_waited_for(desk: Desk) -> None:
     assert await run_at(desk, "2020-01-16 22:10") == 0
     await desk.closes([0.5], DAYS[0])
     assert await run_at(desk, "2020-01-16 22:11") == 1
-    said = (await desk.messages())[before]
-    assert said.startswith("Daily summary · close of Thu 16 Jan 2020\n")
-    assert LATE in said
+    text = (await desk.messages())[before]
+    assert text.startswith("Daily summary · close of Thu 16 Jan 2020\n")
+    assert LATE in text
 
 
 async def test_closes_that_do_not_come_are_not_waited_for_for_ever(desk: Desk) -> None:
@@ -245,10 +245,10 @@ async def test_one_chats_fault_costs_no_other_its_summary_and_is_tried_again(
     real: Callable[..., Answer] = summary.summary_answer
     faults: list[BaseException] = [ZeroDivisionError()]
 
-    def failing(*given: object, **named: object) -> Answer:
+    def failing(*arguments: object, **named: object) -> Answer:
         if faults:
             raise faults.pop()
-        return real(*given, **named)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(summaries, "summary_answer", failing)
     with caplog.at_level(logging.CRITICAL):
@@ -278,9 +278,9 @@ async def test_a_broken_alert_is_left_out(desk: Desk, caplog: pytest.LogCaptureF
     await desk.change("UPDATE alerts SET life = 'paused' WHERE alert_id = 3")
     with caplog.at_level(logging.CRITICAL):
         assert await run_at(desk, "2020-01-15 23:30") == 1
-    (said,) = await desk.messages()
-    told = [line for line in said.splitlines() if line.startswith("#")]
-    assert told == ["#2 ratio > 0.7: 0.5000, 28.57% below 0.7."]
+    (text,) = await desk.messages()
+    expected = [line for line in text.splitlines() if line.startswith("#")]
+    assert expected == ["#2 ratio > 0.7: 0.5000, 28.57% below 0.7."]
 
 
 async def test_a_chat_that_is_back_is_not_told_what_it_missed(desk: Desk) -> None:
@@ -299,12 +299,12 @@ async def test_a_summary_that_could_not_be_sent_gives_way_to_the_next_days(desk:
     await run_at(desk, "2020-01-16 23:30")
     await desk.closes([0.5], DAYS[1])
     await run_at(desk, "2020-01-17 23:30")
-    found = await desk.query(
+    rows = await desk.query(
         "SELECT status, json_extract(payload, '$.plain') AS plain FROM outbox ORDER BY id"
     )
-    waiting = [row["plain"].splitlines()[0] for row in found if row["status"] == "queued"]
+    waiting = [row["plain"].splitlines()[0] for row in rows if row["status"] == "queued"]
     assert waiting == ["Daily summary · close of Fri 17 Jan 2020"]
-    assert len(found) == 3
+    assert len(rows) == 3
 
 
 async def test_a_chat_younger_than_its_time_waits_for_the_next_day(desk: Desk) -> None:
@@ -329,6 +329,6 @@ async def test_days_around_a_change_of_clocks_bring_one_summary_a_session(
     while desk.now < end:
         await desk.summaries.run()
         desk.now += dt.timedelta(hours=6)
-    firsts = [said.splitlines()[0] for said in await desk.messages()]
-    told = [f"Daily summary · close of {date_phrase(dt.date.fromisoformat(day))}" for day in days]
-    assert [line for line in firsts if "close" in line] == told
+    firsts = [text.splitlines()[0] for text in await desk.messages()]
+    expected = [f"Daily summary · close of {date_phrase(dt.date.fromisoformat(day))}" for day in days]
+    assert [line for line in firsts if "close" in line] == expected
