@@ -120,7 +120,7 @@ class Summaries:
         queued = 0
         for chat_id, rows in due.items():
             try:
-                queued += await _queue_summary(services, context, chat_id, rows, now)
+                queued += await _queue_summary(services, context, rows, now)
             except StorageError:
                 raise
             except Exception:  # noqa: BLE001 - one chat must not stop the others
@@ -136,9 +136,10 @@ def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
 
 
 async def _queue_summary(
-    services: Services, context: EvaluationContext, chat_id: int, rows: list[DueSummary], now: dt.datetime
+    services: Services, context: EvaluationContext, rows: list[DueSummary], now: dt.datetime
 ) -> int:
     """Queue the summary of one chat. Returns the number of messages queued, 0 or 1."""
+    chat_id = rows[0].chat_id
 
     def read(db: sqlite_utils.Database) -> tuple[list[AlertView], StoredChat | None]:
         return view_active_alerts(db, chat_id, services.clock()), chat_store.get_chat(db, chat_id)
@@ -155,9 +156,7 @@ async def _queue_summary(
         answer = Answer(lines(bold("Daily summary"), str(error)))
     answer = replace(answer, html=localized(answer.html, settings.numbers))
     session = f"{context.market.last_completed:%Y-%m-%d}"
-    return await services.database.run(
-        partial(_queue, chat_id=chat_id, rows=rows, answer=answer, session=session, now=now)
-    )
+    return await services.database.run(partial(_queue, rows=rows, answer=answer, session=session, now=now))
 
 
 def _plan(
@@ -186,12 +185,7 @@ def _plan(
 
 
 def _queue(
-    db: sqlite_utils.Database,
-    chat_id: int,
-    rows: list[DueSummary],
-    answer: Answer,
-    session: str,
-    now: dt.datetime,
+    db: sqlite_utils.Database, rows: list[DueSummary], answer: Answer, session: str, now: dt.datetime
 ) -> int:
     """Claim the chat's due rows and queue one summary, unless that session's was sent before.
 
@@ -202,7 +196,7 @@ def _queue(
         return 0
     for row in claimed[:-1]:
         chat_store.finish_summary(db, row.id, "skipped")
-    payload = payload_of(answer, REPLY)
+    chat_id, payload = rows[0].chat_id, payload_of(answer, REPLY)
     dedup = f"summary:{chat_id}:{session}"
     queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
     chat_store.finish_summary(db, claimed[-1].id, "sent" if queued is not None else "skipped")

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from bot.local.botapi import (
     BOT,
     BOT_ID,
@@ -85,33 +87,29 @@ class Call:
 
     def mapping(self, name: str) -> Json:
         """Return a JSON object, empty if it is absent."""
-        return _expect(dict, self._json(name) or {}, f"object expected as {name.replace('_', ' ')}")
+        return self._json(name, Json, f"object expected as {name.replace('_', ' ')}")
 
     def objects(self, name: str) -> list[Json]:
         """Return a JSON array of objects, empty if it is absent."""
-        return _objects(self._json(name) or [], f"array of objects expected as {name.replace('_', ' ')}")
+        return self._json(name, list[Json], f"array of objects expected as {name}")
 
     def strings(self, name: str) -> list[str]:
         """Return a JSON array of strings, empty if it is absent."""
-        values = _expect(list, self._json(name) or [], f"array of strings expected as {name}")
-        return [_expect(str, value, f"array of strings expected as {name}") for value in values]
+        return self._json(name, list[str], f"array of strings expected as {name}")
 
-    def _json(self, name: str) -> object:
-        text = self.fields.get(name)
+    def _json(self, name: str, kind: type[T], problem: str) -> T:
         try:
-            return json.loads(text) if text else None
+            value = json.loads(self.fields.get(name) or "null")
         except ValueError:
             raise bad_request(f"can't parse {name} JSON object") from None
+        return _expect(kind, value or kind(), problem)
 
     def inline_keyboard(self) -> Json | None:
         """Return the checked inline keyboard, or None. Other keyboards are not stored with a message."""
         markup = self.mapping("reply_markup")
         rows = _expect(list, markup.get("inline_keyboard", []), "inline keyboard must be an array of arrays")
-        buttons = [
-            button
-            for row in rows
-            for button in _objects(row, "inline keyboard row must be an array of objects")
-        ]
+        problem = "inline keyboard row must be an array of objects"
+        buttons = [button for row in rows for button in _expect(list[Json], row, problem)]
         if len(buttons) > 100:
             raise bad_request("reply markup is too long")
         for button in buttons:
@@ -119,14 +117,11 @@ class Call:
         return markup if buttons else None
 
 
-def _expect(kind: type[T], value: object, reason: str) -> T:
-    if not isinstance(value, kind):
-        raise bad_request(reason)
-    return value
-
-
-def _objects(value: object, reason: str) -> list[Json]:
-    return [_expect(dict, item, reason) for item in _expect(list, value, reason)]
+def _expect(kind: type[T], value: object, problem: str) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        raise bad_request(problem) from None
 
 
 def _check_button(button: Json) -> None:
