@@ -27,7 +27,7 @@ from storage.db import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, Sto
 from storage.rows import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from telegram.ext import ExtBot
 
@@ -206,15 +206,7 @@ class Delivery:
         """Wait until a request is settled or a free slot may find a message. Returns errors of requests."""
         full = len(running) >= MAX_REQUESTS or self._sender.paused_by
         waits = self._rate_limits.budget.chat_waits().values()
-        waking = asyncio.ensure_future(self._wake_up.wait())
-        try:
-            await asyncio.wait(
-                {*running, waking},
-                timeout=None if full else min([RECHECK_SECONDS, *waits]),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            waking.cancel()
+        await self._wait(running, None if full else min([RECHECK_SECONDS, *waits]))
         done = {task for task in running if task.done()}
         running -= done
         return [fault for task in done if (fault := task.exception())]
@@ -228,16 +220,20 @@ class Delivery:
         seconds = await self._seconds_until_allowed()
         if seconds is None or seconds > PUSH_PATIENCE:
             return False
-        waits = [
-            asyncio.ensure_future(self._wake_up.wait()),
-            asyncio.ensure_future(self._rate_limits.budget.sleep(max(seconds, SHORTEST_PAUSE))),
-        ]
+        pause = asyncio.ensure_future(self._rate_limits.budget.sleep(max(seconds, SHORTEST_PAUSE)))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait({pause})
         finally:
-            for wait in waits:
-                wait.cancel()
+            pause.cancel()
         return True
+
+    async def _wait(self, futures: Iterable[asyncio.Future[Any]], seconds: float | None = None) -> None:
+        """Wait until one of the futures is done, the delivery is woken or the time is over."""
+        waking = asyncio.ensure_future(self._wake_up.wait())
+        try:
+            await asyncio.wait({*futures, waking}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waking.cancel()
 
     async def _seconds_until_allowed(self) -> float | None:
         """Returns the seconds until a message that is due may be sent, or None when none is due."""

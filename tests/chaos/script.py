@@ -10,10 +10,11 @@ import pandas as pd
 
 from bot.analytics.sessions import Sessions
 from bot.data.provider import Empty, Ok, Provider
-from storage.rows import Bar
+from tests.jobs.desk import FIRST, bar
 
 if TYPE_CHECKING:
     from bot.data.provider import FetchOutcome
+    from tests.jobs.desk import Desk
 
 RULES = ("ratio > 0.6", "ratio < 0.6")  # alerts 1 and 2 of each chat: they fire in turns
 CHATS = (101, 102, -1003)
@@ -23,7 +24,6 @@ HELD = (301, 302)  # the statements' cycle releases what was held back for them:
 TALKER = 201  # makes and ends alerts, and changes its summary's time
 OWNER = 7
 QUIET = 5  # sessions before the first that is judged: the alerts are made at the last of them
-FIRST = "2020-01-02"
 _XNYS = Sessions()
 START = int(_XNYS.index.searchsorted(pd.Timestamp(FIRST)))
 
@@ -55,8 +55,8 @@ class Script(Provider):
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """One bar a session, from `start` on."""
-        first = max(pd.Timestamp(FIRST), pd.Timestamp(start or FIRST))
-        bars = [self._bar(ticker, day) for day in completed[completed >= first]]
+        days = completed[completed >= max(pd.Timestamp(FIRST), pd.Timestamp(start or FIRST))]
+        bars = [bar(ticker, f"{day:%Y-%m-%d}", self.close(ticker, day)) for day in days]
         return Ok({"bars": bars, "distributions": [], "splits": []})
 
     def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
@@ -66,7 +66,14 @@ class Script(Provider):
 
     fund = multiples
 
-    def _bar(self, ticker: str, day: pd.Timestamp) -> Bar:
+    def close(self, ticker: str, day: pd.Timestamp) -> float:
+        """The close of a session."""
         number = int(_XNYS.index.searchsorted(day)) - START
-        close = 100.0 * (level(number) if ticker == "IWM" else 1.0)
-        return Bar(ticker, f"{day:%Y-%m-%d}", close, open=close, high=close, low=close, volume=1)
+        return 100.0 * (level(number) if ticker == "IWM" else 1.0)
+
+    async def fill(self, desk: Desk, completed: pd.DatetimeIndex) -> None:
+        """Store what it knows of these sessions, as if it had been asked."""
+        for ticker in self.tickers:
+            outcome = self.prices(ticker, None, completed)
+            assert isinstance(outcome, Ok)
+            await desk.store("bars", list(outcome.payload["bars"]), source=self.name)

@@ -14,7 +14,6 @@ import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from bot.data.provider import Ok
 from storage import alert_store, chat_store
 from tests.chaos import script
 from tests.chaos.judge import Count, verdicts
@@ -125,12 +124,8 @@ async def prepare(path: Path) -> None:
         alert_store.set_expiry(db, ending, f"{script.session(CYCLE + 1):%Y-%m-%d}")
 
     await desk.database.run(wish)
-    days = script.Script()
-    for ticker in days.tickers:
-        sessions = desk.services.markets.sessions().index[: script.START + EARLIER + 1]
-        outcome = days.prices(ticker, None, sessions)
-        assert isinstance(outcome, Ok)
-        await desk.store("bars", list(outcome.payload["bars"]), source=days.name)
+    sessions = desk.services.markets.sessions().index
+    await script.Script().fill(desk, sessions[: script.START + EARLIER + 1])
     await desk.evaluate()
     deferred = await desk.query(
         "SELECT deferred FROM alert_events WHERE deferred IS NOT NULL ORDER BY deferred"

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.data.provider import Ok, rows_by_kind
 from storage.backup import integrity_check
 from storage.db import StorageError, broken_references, open_database
 from storage.rows import select
@@ -300,14 +299,8 @@ async def begin(path: Path) -> None:
     """Chats with two alerts each, judged up to the session before the story, and subscribers."""
     desk = Desk(path)
     desk.now = script.evening(script.QUIET - 1)
-    days = script.Script()
-    for ticker in days.tickers:
-        outcome = days.prices(
-            ticker, None, desk.services.markets.sessions().index[: script.START + script.QUIET]
-        )
-        assert isinstance(outcome, Ok)
-        for kind, rows in rows_by_kind(outcome.payload).items():
-            await desk.store(kind, list(rows), source=days.name)
+    sessions = desk.services.markets.sessions().index
+    await script.Script().fill(desk, sessions[: script.START + script.QUIET])
     for chat_id in script.CHATS:
         for rule in script.RULES:
             await desk.alert(rule, chat_id)

@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.data.provider import Empty, Ok, Provider
 from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget
 from bot.jobs.scheduler import Scheduler
 from storage.backup import integrity_check
 from storage.db import broken_references
+from tests.chaos.script import Script
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.disk import failing
-from tests.jobs.desk import FIRST, Desk, after_close, bar, sessions
+from tests.jobs.desk import FIRST, Desk, after_close, sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from bot.data.provider import FetchOutcome
 
 
 CHATS, OWNER = (1, 2), 9
@@ -43,35 +41,20 @@ class Result:
     problems: list[str]
 
 
-class Source(Provider):
+class Source(Script):
     """A source by which the ratio is 0.5 until the last session, on which the alerts fire."""
 
-    name, label, serves, tickers = "site", "Site", ("prices",), ("IWM", "SPY")
-
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """One bar a session, from `start` on."""
-        days = [f"{day:%Y-%m-%d}" for day in completed[completed >= pd.Timestamp(start or FIRST)]]
-        closes = {"SPY": 100.0, "IWM": 50.0}
-        bars = [bar(ticker, day, 65.0 if (ticker, day) == ("IWM", LAST) else closes[ticker]) for day in days]
-        return Ok({"bars": bars, "distributions": [], "splits": []})
-
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Nothing."""
-        del ticker, completed
-        return Empty()
-
-    fund = multiples
+    def close(self, ticker: str, day: pd.Timestamp) -> float:
+        """The close of a session."""
+        return 100.0 if ticker == "SPY" else 65.0 if day == pd.Timestamp(LAST) else 50.0
 
 
 async def prepare(path: Path) -> dt.datetime:
     """Two chats with an alert each that is about to fire, and a summary; the instant of the cycle."""
-    desk, source = Desk(path), Source()
+    desk = Desk(path)
     before = pd.DatetimeIndex(sessions(FIRST, 10))
     desk.now = after_close(f"{before[-1]:%Y-%m-%d}")
-    for ticker in source.tickers:
-        outcome = source.prices(ticker, None, before)
-        assert isinstance(outcome, Ok)
-        await desk.store("bars", list(outcome.payload["bars"]), source=source.name)
+    await Source().fill(desk, before)
     for chat_id in CHATS:
         await desk.subscriber("16:30", chat_id)
         await desk.alert("ratio > 0.6", chat_id)
