@@ -141,8 +141,10 @@ class Desk:
 
         await self.database.run(write)
 
-    async def evaluate(self) -> list[Fire]:
-        """One evaluation."""
+    async def evaluate(self, levels: Sequence[float | None] = (), first: str = DAYS[0]) -> list[Fire]:
+        """One evaluation, after the closes of further sessions if they are given."""
+        if levels:
+            await self.closes(levels, first)
         return await self.evaluation.run()
 
     async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:

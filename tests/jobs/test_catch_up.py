@@ -26,8 +26,7 @@ async def test_one_fire_after_a_downtime_is_a_message_of_its_own_labelled_late(
     desk: Desk, levels: list[float], since: str
 ) -> None:
     await desk.alert(RULE)
-    await desk.closes(levels, DAYS[0])
-    assert len(await desk.evaluate()) == 1
+    assert len(await desk.evaluate(levels)) == 1
     (text,) = await desk.messages()
     assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
     assert f"Late by 2 sessions: the bot was off, or the data came late; {since}." in text
@@ -37,16 +36,14 @@ async def test_one_fire_after_a_downtime_is_a_message_of_its_own_labelled_late(
 async def test_two_fires_of_today_are_two_messages(desk: Desk) -> None:
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62")
-    await desk.closes([0.65], DAYS[0])
-    await desk.evaluate()
+    await desk.evaluate([0.65])
     assert await desk.titles() == [f"Alert #{number} fired · close of Thu 16 Jan 2020" for number in (1, 2)]
 
 
 async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_of_each(desk: Desk) -> None:
     await desk.alert(RULE)
     await desk.alert('ratio < 0.45 rearm 0.48 note "a <b> & c"')
-    await desk.closes([0.65, 0.5, 0.4, 0.66, 0.67], DAYS[0])
-    fires = await desk.evaluate()
+    fires = await desk.evaluate([0.65, 0.5, 0.4, 0.66, 0.67])
     assert len(fires) == 3
     (payload,) = await desk.payloads()
     assert payload["plain"] == (
@@ -64,15 +61,13 @@ async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_o
 async def test_a_list_is_silent_if_all_its_rules_are(desk: Desk, other: str, silent: bool) -> None:
     await desk.alert(f"{RULE} silent")
     await desk.alert(other)
-    await desk.closes([0.65, 0.65], DAYS[0])
-    await desk.evaluate()
+    await desk.evaluate([0.65, 0.65])
     assert [payload["silent"] for payload in await desk.payloads()] == [silent]
 
 
 async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
     await desk.alert(f"{RULE} cooldown 2")
-    await desk.closes([0.65, 0.5, 0.66, 0.67, 0.67], DAYS[0])
-    fires = await desk.evaluate()
+    fires = await desk.evaluate([0.65, 0.5, 0.66, 0.67, 0.67])
     assert [(fire.event.kind, fire.event.muted) for fire in fires] == [
         ("fired", False),
         ("fired", True),
@@ -95,8 +90,7 @@ async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
 async def test_thirty_sessions_and_thirty_alerts_make_one_message_with_its_newest_twenty(desk: Desk) -> None:
     for number in range(30):
         await desk.alert(f"ratio > {0.6 + number / 1000:.3f}")
-    await desk.closes([0.5 + 0.2 * (position % 3 == 0) for position in range(30)], DAYS[0])
-    fires = await desk.evaluate()
+    fires = await desk.evaluate([0.5 + 0.2 * (position % 3 == 0) for position in range(30)])
     assert len(fires) == 300
     (text,) = await desk.messages()
     title, *lines, more = text.splitlines()
@@ -115,8 +109,7 @@ async def test_many_chats_get_one_message_each_however_few_alerts_are_read_at_a_
     monkeypatch.setattr(commit, "_ALERTS_A_READ", 2)
     for chat_id in range(1, 6):
         await desk.alert(RULE, chat_id)
-    await desk.closes([0.65, 0.5, 0.65], DAYS[0])
-    assert len(await desk.evaluate()) == 10
+    assert len(await desk.evaluate([0.65, 0.5, 0.65])) == 10
     rows = await desk.query("SELECT chat_id, count(*) AS messages FROM outbox GROUP BY chat_id")
     assert [row["messages"] for row in rows] == [1] * 5
 
@@ -125,11 +118,9 @@ async def test_many_chats_get_one_message_each_however_few_alerts_are_read_at_a_
 async def test_runs_cut_anywhere_give_the_events_of_one_run(desk: Desk, cut: int) -> None:
     levels = [0.5, 0.65, 0.66, 0.58, 0.54, 0.61, 0.6, 0.2, 0.7, 0.71] * 3
     await desk.alert(f"{RULE} confirm 2 cooldown 3")
-    await desk.closes(levels[:cut], DAYS[0])
-    first = await desk.evaluate()
+    first = await desk.evaluate(levels[:cut])
     desk.restart()
-    await desk.closes(levels[cut:], DAYS[cut])
-    second = await desk.evaluate()
+    second = await desk.evaluate(levels[cut:], DAYS[cut])
     assert await desk.events() == [f"1 fired {DAYS[position]}" for position in (2, 9, 12, 19, 22, 29)]
     assert [fire.event.muted for fire in first + second] == [False, False, True, False, True, False]
 
@@ -141,18 +132,15 @@ async def test_fires_of_the_last_ninety_days_are_counted_over_runs(desk: Desk) -
         levels[position] = 0.65
     await desk.alert(RULE)
     for begin, end in ((0, 1), (1, 3), (3, 5), (5, 67)):
-        await desk.closes(levels[begin:end], days[begin])
-        await desk.evaluate()
+        await desk.evaluate(levels[begin:end], days[begin])
     counts = [line for text in await desk.messages() for line in text.splitlines() if "90 days" in line]
     assert counts == [f"Fires in the last 90 days: {count}, including this one." for count in (1, 2, 3, 2)]
 
 
 async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
     await desk.alert(f"{RULE} cooldown 2")
-    await desk.closes([0.65], DAYS[0])
-    await desk.evaluate()
-    await desk.closes([0.5, 0.65, 0.5, 0.65], DAYS[1])
-    fires = await desk.evaluate()
+    await desk.evaluate([0.65])
+    fires = await desk.evaluate([0.5, 0.65, 0.5, 0.65], DAYS[1])
     assert [fire.event.muted for fire in fires] == [True, False]
     assert "Fires in the last 90 days: 3, including this one." in (await desk.messages())[1]
 
@@ -160,12 +148,10 @@ async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
 async def test_a_fire_held_back_more_than_ninety_days_before_does_not_count(desk: Desk) -> None:
     days = sessions(DAYS[0], 160)
     await desk.alert(f"{RULE} cooldown 100")
-    await desk.closes([0.65], days[0])
-    await desk.evaluate()
+    await desk.evaluate([0.65], days[0])
     levels = [0.5] * 159
     levels[1] = levels[158] = 0.65
-    await desk.closes(levels, days[1])
-    fires = await desk.evaluate()
+    fires = await desk.evaluate(levels, days[1])
     assert [fire.event.muted for fire in fires] == [True, False]
     assert "Fires in the last 90 days: 1, including this one." in (await desk.messages())[1]
 
@@ -174,8 +160,7 @@ async def test_equal_rules_of_different_age_are_each_evaluated_from_their_own_se
     await desk.alert(RULE)
     await desk.alert(RULE, chat_id=2)
     await desk.database.run(lambda db: chat_store.deactivate(db, 2, "blocked"))
-    await desk.closes([0.65], DAYS[0])
-    assert len(await desk.evaluate()) == 1
+    assert len(await desk.evaluate([0.65])) == 1
     await desk.closes([0.66], DAYS[1])
     await desk.database.run(lambda db: chat_store.reactivate(db, 2))
     (fire,) = await desk.evaluate()
@@ -192,8 +177,7 @@ async def test_what_is_new_is_evaluated_at_once(desk: Desk, monkeypatch: pytest.
     await desk.evaluate()
     await desk.evaluate()
     assert reads == [1, 1]
-    await desk.closes([0.65], DAYS[0])
-    assert len(await desk.evaluate()) == 2
+    assert len(await desk.evaluate([0.65])) == 2
     await desk.evaluate()
     assert reads == [1, 1, 1]
     await desk.database.run(lambda db: alert_store.set_life(db, alert, "paused"))
@@ -206,8 +190,7 @@ async def test_an_alert_set_back_while_it_stayed_active_is_evaluated_again(desk:
     alert = await desk.alert(RULE)
     before = await desk.database.run(lambda db: alert_store.current_state(db, alert))
     assert before is not None
-    await desk.closes([0.65], DAYS[0])
-    assert len(await desk.evaluate()) == 1
+    assert len(await desk.evaluate([0.65])) == 1
 
     def edit(db: sqlite_utils.Database) -> None:
         alert_store.clear_states(db, alert)

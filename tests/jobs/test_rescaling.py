@@ -16,8 +16,6 @@ from tests.funds import LARGE, SMALL
 from tests.jobs.desk import DAYS, RULE, Desk, after_close, full_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import sqlite_utils
 
 
@@ -39,11 +37,6 @@ async def rules(desk: Desk) -> list[str]:
     return [row["rule"] for row in await desk.query("SELECT rule FROM alerts ORDER BY alert_id")]
 
 
-async def day(desk: Desk, levels: Sequence[float], first: int = 0) -> None:
-    await desk.closes(levels, DAYS[first])
-    await desk.evaluate()
-
-
 @pytest.mark.parametrize(
     ("ticker", "ratio", "level", "title", "rule"),
     [
@@ -59,7 +52,7 @@ async def test_an_alert_on_a_level_is_paused_with_one_notice_and_nothing_fires(
     desk.now = after_close(DAYS[0])
     await split(desk, ticker, ratio)
     assert await desk.evaluate() == []
-    await day(desk, [level])
+    await desk.evaluate([level])
     assert await rules(desk) == [RULE]
     assert await desk.life(1) == f"paused: {title.replace('Split: ', 'split of ')}"
     (payload,) = await desk.payloads()
@@ -73,11 +66,10 @@ async def test_an_alert_on_a_level_is_paused_with_one_notice_and_nothing_fires(
 
 async def test_a_fire_of_before_the_split_is_not_taken_back(desk: Desk) -> None:
     await desk.alert(RULE)
-    await day(desk, [0.65])
+    await desk.evaluate([0.65])
     desk.now = after_close(DAYS[1])
     await split(desk, session=DAYS[1])
-    await desk.closes([0.325, 0.28, 0.31], DAYS[0])
-    await desk.evaluate()
+    await desk.evaluate([0.325, 0.28, 0.31])
     assert await desk.events() == [f"1 fired {DAYS[0]}"]
     assert not [text for text in await desk.messages() if text.startswith("Correction")]
 
@@ -152,7 +144,7 @@ async def test_rules_on_anything_else_are_left_as_they_are(desk: Desk) -> None:
         await desk.alert(rule)
     desk.now = after_close(DAYS[0])
     await split(desk)
-    await day(desk, [0.25])
+    await desk.evaluate([0.25])
     assert [await desk.life(number) for number in (1, 2, 3)] == ["active"] * 3
     assert await desk.messages() == []
     assert await desk.events() == []
@@ -163,7 +155,7 @@ async def test_the_bands_of_a_moving_target_shrink_with_the_ratio(desk: Desk) ->
     await desk.change("UPDATE alert_states SET state = json_set(state, '$.bands[0]', 0.02)")
     desk.now = after_close(DAYS[0])
     await split(desk)
-    await day(desk, [0.25])
+    await desk.evaluate([0.25])
     rows = await desk.query("SELECT state FROM alert_states ORDER BY session")
     assert [json.loads(row["state"])["bands"] for row in rows] == [[0.01], [0.01]]
 

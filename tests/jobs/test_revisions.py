@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-async def evaluate(desk: Desk, levels: Sequence[float], first: int = 0) -> None:
-    await desk.closes(levels, DAYS[first])
-    await desk.evaluate()
-
-
 async def revise(desk: Desk, levels: Sequence[float | None], first: int = 0, *, hours: float = 2) -> None:
     """Other closes for some sessions, told some hours after the close of the newest one."""
     now = desk.now
@@ -46,7 +41,7 @@ async def send(desk: Desk, message_id: int = 70) -> None:
 async def fired(desk: Desk) -> None:
     """An alert has fired, and its message was sent."""
     await desk.alert(RULE)
-    await evaluate(desk, [0.65])
+    await desk.evaluate([0.65])
     await send(desk)
 
 
@@ -58,8 +53,8 @@ async def log(desk: Desk) -> list[str]:
 async def test_fired_on_a_bar_that_was_revised_away_then_truly_crossed_two_days_later(desk: Desk) -> None:
     await fired(desk)
     await revise(desk, [0.58])
-    await evaluate(desk, [0.58], 1)
-    await evaluate(desk, [0.62], 2)
+    await desk.evaluate([0.58], DAYS[1])
+    await desk.evaluate([0.62], DAYS[2])
     first, correction, again = await desk.messages()
     assert first.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
     assert correction.splitlines() == [
@@ -103,7 +98,7 @@ async def test_each_revision_is_told_once_there_and_back(desk: Desk) -> None:
 
 async def test_a_message_that_was_not_sent_says_the_figures_of_now_or_is_taken_back(desk: Desk) -> None:
     await desk.alert(RULE)
-    await evaluate(desk, [0.65])
+    await desk.evaluate([0.65])
     await revise(desk, [0.63])
     (text,) = await desk.messages()
     assert "ratio: 0.5000 → 0.6300, 5.00% above 0.6." in text
@@ -124,7 +119,7 @@ async def test_a_sent_fire_that_stays_true_is_not_corrected(desk: Desk) -> None:
 
 async def test_a_fire_that_appears_is_told_late(desk: Desk) -> None:
     await desk.alert(RULE)
-    await evaluate(desk, [0.58, 0.5])
+    await desk.evaluate([0.58, 0.5])
     await revise(desk, [0.65, 0.5])
     (text,) = await desk.messages()
     assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
@@ -134,8 +129,7 @@ async def test_a_fire_that_appears_is_told_late(desk: Desk) -> None:
 async def test_a_session_that_was_missing_and_came_late_is_evaluated(desk: Desk) -> None:
     await desk.alert(RULE)
     levels: list[float | None] = [None, *([0.5] * 6)]
-    await desk.closes(levels, DAYS[0])
-    await desk.evaluate()
+    await desk.evaluate(levels)
     assert await desk.evaluated_up_to(1) == DAYS[6]
     await revise(desk, [0.65])
     (text,) = await desk.messages()
@@ -144,7 +138,7 @@ async def test_a_session_that_was_missing_and_came_late_is_evaluated(desk: Desk)
 
 async def test_a_revision_older_than_the_kept_sessions_changes_nothing(desk: Desk) -> None:
     await desk.alert(RULE)
-    await evaluate(desk, [0.65, *([0.64] * 12)])
+    await desk.evaluate([0.65, *([0.64] * 12)])
     await send(desk)
     await revise(desk, [0.58])
     assert len(await desk.messages()) == 1
@@ -152,13 +146,13 @@ async def test_a_revision_older_than_the_kept_sessions_changes_nothing(desk: Des
 
 async def test_once_is_active_again_when_its_fire_is_gone(desk: Desk) -> None:
     await desk.alert("ratio > 0.6 once")
-    await evaluate(desk, [0.65])
+    await desk.evaluate([0.65])
     await send(desk)
     assert await desk.life(1) == "done: fired once"
     await revise(desk, [0.58])
     assert await desk.life(1) == "active"
     assert (await desk.messages())[1].splitlines()[5] == "Armed."
-    await evaluate(desk, [0.62], 1)
+    await desk.evaluate([0.62], DAYS[1])
     assert await desk.life(1) == "done: fired once"
     assert len(await desk.messages()) == 3
 
@@ -173,7 +167,7 @@ async def test_what_ended_by_hand_is_not_corrected(desk: Desk) -> None:
 async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None:
     await desk.alert(RULE)
     await desk.alert("ratio > 0.7")
-    await evaluate(desk, [0.65])
+    await desk.evaluate([0.65])
     await send(desk)
     await desk.database.run(lambda db: [alert_store.set_life(db, alert, "paused") for alert in (1, 2)])
     await revise(desk, [0.58])
@@ -187,7 +181,7 @@ async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None
 async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> None:
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.61")
-    await evaluate(desk, [0.65, 0.65])
+    await desk.evaluate([0.65, 0.65])
     (text,) = await desk.messages()
     assert text.splitlines()[0] == "Late: 2 fires, evaluated only now, newest first"
     await revise(desk, [0.615, 0.65])
@@ -206,7 +200,7 @@ async def test_a_message_that_may_have_arrived_is_corrected_and_one_that_nobody_
     desk: Desk, status: str, messages: int
 ) -> None:
     await desk.alert(RULE)
-    await evaluate(desk, [0.65])
+    await desk.evaluate([0.65])
     await desk.change("UPDATE outbox SET status = ?", (status,))
     await revise(desk, [0.58])
     assert len(await desk.messages()) == messages
@@ -217,7 +211,7 @@ async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: D
     await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 1, "16:00", "07:00"))
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.55")
-    await evaluate(desk, [0.65])
+    await desk.evaluate([0.65])
     await revise(desk, [0.61])
     desk.now = after_close(DAYS[1], -4)
     await send_deferred(desk.services)
@@ -243,7 +237,7 @@ async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -
     until = after_close(DAYS[1], 2)
     await desk.database.run(partial(alert_store.set_snooze, alert_id=1, until=until))
     await revise(desk, [0.58])
-    await evaluate(desk, [0.62], 1)
+    await desk.evaluate([0.62], DAYS[1])
     desk.now = until
     await send_deferred(desk.services)
     assert (await desk.messages())[1].splitlines() == [
@@ -258,7 +252,7 @@ async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -
 
 async def test_a_confirmed_fire_moves_with_the_session_that_was_revised(desk: Desk) -> None:
     await desk.alert("ratio > 0.6 confirm 2")
-    await evaluate(desk, [0.65, 0.65])
+    await desk.evaluate([0.65, 0.65])
     await send(desk)
     await revise(desk, [0.58])
     _, correction = await desk.messages()
@@ -272,7 +266,7 @@ async def test_a_confirmed_fire_moves_with_the_session_that_was_revised(desk: De
 
 async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
     await desk.alert(RULE)
-    await evaluate(desk, [0.65, 0.62])
+    await desk.evaluate([0.65, 0.62])
     await revise(desk, [0.58, 0.58])
     rows = await desk.query("SELECT session, state FROM alert_states ORDER BY session")
     statuses = [(row["session"], State.from_json(row["state"]).status) for row in rows]
@@ -284,7 +278,7 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
 ) -> None:
     await desk.alert(RULE)
     await desk.alert("corr 5 > 2")
-    await evaluate(desk, [0.5])
+    await desk.evaluate([0.5])
     looked: list[int] = []
     real = alert_store.stored_states
 
@@ -293,7 +287,7 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
         return real(db, alert_id)
 
     monkeypatch.setattr(alert_store, "stored_states", noted)
-    await evaluate(desk, [0.5], 1)
+    await desk.evaluate([0.5], DAYS[1])
     assert looked == [2]  # that has no value to go by
     looked.clear()
     await revise(desk, [0.51], 1)
@@ -302,10 +296,10 @@ async def test_only_alerts_whose_figures_changed_are_looked_at_again(
 
 async def test_an_alert_that_broke_after_its_fire_says_so_once(desk: Desk) -> None:
     await desk.alert(RULE)
-    await evaluate(desk, [0.65])
+    await desk.evaluate([0.65])
     await desk.change("UPDATE alerts SET rule_json = '{'")
     for first, level in enumerate((0.65, 0.5), start=1):
-        await evaluate(desk, [level], first)
+        await desk.evaluate([level], DAYS[first])
     desk.restart()
     await revise(desk, [0.58])
     titles = [title.split(":")[0] for title in await desk.titles()]
