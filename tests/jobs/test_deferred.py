@@ -53,8 +53,7 @@ async def test_a_zone_that_is_gone_holds_up_nobody(desk: Desk) -> None:
     await desk.change("UPDATE chats SET timezone = 'Europe/Atlantis' WHERE chat_id = 1")
     await work(desk, [0.65])
     assert len(await desk.messages()) == 1
-    desk.now = morning("2020-01-17")
-    await work(desk)
+    await next_morning(desk)
     assert len(await desk.messages()) == 2
 
 
@@ -81,6 +80,12 @@ def morning(day: str) -> dt.datetime:
     return dt.datetime.fromisoformat(f"{day}T12:00:00+00:00")
 
 
+async def next_morning(desk: Desk) -> None:
+    """The quiet hours after the first session end."""
+    desk.now = morning(DAYS[1])
+    await work(desk)
+
+
 async def test_quiet_hours_hold_a_fire_until_they_end(desk: Desk) -> None:
     await prepared(desk, RULE, quiet=UNTIL_MORNING)
     await work(desk, [0.65])
@@ -89,8 +94,7 @@ async def test_quiet_hours_hold_a_fire_until_they_end(desk: Desk) -> None:
     desk.now = morning("2020-01-17") - dt.timedelta(seconds=1)
     await work(desk)
     assert await desk.messages() == []
-    desk.now = morning("2020-01-17")
-    await work(desk)
+    await next_morning(desk)
     (text,) = await desk.messages()
     assert text.splitlines()[:4] == [
         "Alert #1 fired · close of Thu 16 Jan 2020",
@@ -110,8 +114,7 @@ async def test_an_urgent_rule_is_told_in_quiet_hours(desk: Desk) -> None:
     await work(desk, [0.65])
     (text,) = await desk.messages()
     assert text.startswith("Alert #2 fired")
-    desk.now = morning("2020-01-17")
-    await work(desk)
+    await next_morning(desk)
     assert [title.split(" · ")[0] for title in await desk.titles()] == ["Alert #2 fired", "Alert #1 fired"]
 
 
@@ -119,8 +122,7 @@ async def test_several_events_of_quiet_hours_come_as_one_list(desk: Desk) -> Non
     await prepared(desk, RULE, "ratio > 0.62", quiet=UNTIL_MORNING)
     await prepared(desk, RULE, chat_id=2)
     await work(desk, [0.65])
-    desk.now = morning("2020-01-17")
-    await work(desk)
+    await next_morning(desk)
     rows = await desk.query("SELECT chat_id, json_extract(payload, '$.plain') AS plain FROM outbox")
     assert [(row["chat_id"], row["plain"].splitlines()[0]) for row in rows] == [
         (2, "Alert #1 fired · close of Thu 16 Jan 2020"),
@@ -202,8 +204,7 @@ async def test_what_was_held_of_an_alert_that_was_switched_off_is_not_told(desk:
     await prepared(desk, RULE, quiet=UNTIL_MORNING)
     await work(desk, [0.65])
     await desk.database.run(lambda db: alert_store.switch_off(db, 1))
-    desk.now = morning(DAYS[1])
-    await work(desk)
+    await next_morning(desk)
     assert await desk.messages() == []
 
 
@@ -211,8 +212,7 @@ async def test_a_rule_that_fires_once_and_is_held_is_told_though_it_is_done(desk
     await prepared(desk, f"{RULE} once".replace(" rearm 0.55", ""), quiet=UNTIL_MORNING)
     await work(desk, [0.65])
     assert await desk.life(1) == "done: fired once"
-    desk.now = morning(DAYS[1])
-    await work(desk)
+    await next_morning(desk)
     (text,) = await desk.messages()
     assert "It was set to fire once and is now done." in text
 
@@ -231,8 +231,7 @@ async def test_topics_get_what_was_made_in_them(desk: Desk) -> None:
     await prepared(desk, RULE, "ratio > 0.62", "ratio > 0.63", quiet=UNTIL_MORNING)
     await desk.change("UPDATE alerts SET thread_id = 7 WHERE alert_id > 1")
     await work(desk, [0.65])
-    desk.now = morning(DAYS[1])
-    await work(desk)
+    await next_morning(desk)
     rows = await desk.query(
         "SELECT thread_id, json_extract(payload, '$.plain') AS plain FROM outbox ORDER BY 1"
     )
