@@ -79,7 +79,7 @@ async def test_an_alert_never_ends_unannounced(desk: Desk) -> None:
 
 
 async def test_an_end_is_announced_on_the_last_day_too(desk: Desk) -> None:
-    await made(desk)
+    await expiring(desk)
     assert await at(desk, "2021-01-15T12:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
     assert await at(desk, "2021-01-16T12:00") == ["Alert #1 has ended: 15 Jan 2021 was its last day."]
 
@@ -105,7 +105,7 @@ async def test_one_made_for_a_few_days_is_not_announced(desk: Desk) -> None:
 
 async def test_one_made_for_more_than_a_week_is_announced(desk: Desk) -> None:
     for day in ("2020-01-22", "2020-01-23"):  # made on 15 January
-        await made(desk, f"{RULE} until {day}", on=day)
+        await expiring(desk, f"{RULE} until {day}", on=day)
     assert await at(desk, "2020-01-16T12:00") == ["Alert #2 ends soon: its last day is Thu 23 Jan 2020."]
 
 
