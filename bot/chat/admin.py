@@ -61,7 +61,6 @@ async def _show_choices(_ask: Ask, _words: str) -> Answer:
 
 
 async def _show_people(ask: Ask, _: str) -> Answer:
-    """Show who waits, who was let in and who was rejected, with buttons to change that."""
     requests = await chats.list_access(ask.services, _PEOPLE_SHOWN)
     access = ask.services.config.access
     by_config = ", ".join(map(str, (*sorted(access.users), *sorted(access.chats))))
@@ -99,7 +98,6 @@ def _button(label: str, row: AccessRequest, action: str = "") -> Button:
 
 
 async def _approve(ask: Ask, words: str) -> Answer:
-    """Let somebody in and tell them so."""
     subject = _parse_id(words, "approve")
     html = lines(bold("The owner of this bot has let you in."), "What it can do: /start")
     welcome = payload_of(Answer(html, buttons=((("Begin", "/start"),),)), REPLY)
@@ -110,7 +108,6 @@ async def _approve(ask: Ask, words: str) -> Answer:
 
 
 async def _reject(ask: Ask, words: str) -> Answer:
-    """Let somebody not in, or not any longer."""
     subject = _parse_id(words, "reject")
     request = await chats.reject(ask.caller, subject)
     html = lines(
@@ -121,7 +118,6 @@ async def _reject(ask: Ask, words: str) -> Answer:
 
 
 def _parse_id(words: str, action: str) -> int:
-    """Return the id of a person, a group or a draft; raises BadInput."""
     if _ID.fullmatch(words):
         return int(words)
     sentence = f"“{words[:40]}” is not an id." if words else f"“{action}” needs an id after it."
@@ -176,7 +172,6 @@ def _announcement(text: str) -> Html:
 
 
 async def _draft_broadcast(ask: Ask, text: str) -> Answer:
-    """Show the message as it will be sent, with the button that sends it."""
     if not text:
         raise BadInput("“broadcast” needs a text after it.", "/admin broadcast The bot moves tonight.")
     if len(text) > LONGEST:

@@ -70,10 +70,10 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
         shown = await alert_views.show(caller, number, refuse_ended, refuse_paused)
         return snooze_menu(shown.alert, caller.chat.zone)
     until = snooze_end(text, caller.now, caller.chat.zone, f"/alert {number} snooze")
-    snoozed = await alerts.snooze(caller, number, until)
+    remark = "Snoozed: what fires meanwhile comes as one message at its end."
     if until is None:
-        return await render_shown(snoozed, "Snooze ended: what fired meanwhile comes as one message.")
-    return await render_shown(snoozed, "Snoozed: what fires meanwhile comes as one message at its end.")
+        remark = "Snooze ended: what fired meanwhile comes as one message."
+    return await render_shown(await alerts.snooze(caller, number, until), remark)
 
 
 async def pause(ask: Ask, number: int, _: str) -> Answer:
@@ -121,17 +121,14 @@ async def back(ask: Ask, number: int, text: str) -> Answer:
 
 async def render_started(started: StartedAlert) -> Answer:
     """Render an alert that starts now, with the rule or the end that it had before."""
-    return await asyncio.to_thread(_started_page, started)
-
-
-def _started_page(started: StartedAlert) -> Answer:
+    alert, context = started.alert, started.context
     remark: str | None = None
     if started.previous is not None:
         remark = "Was: " + code(started.previous)
     elif started.ended:
         remark = f"It had ended ({started.ended}) and starts afresh."
-    overdue = waiting_note(started.overdue, started.context.market)
-    return new_alert_page(started.alert, started.context, started.past, remark, waits=overdue)
+    overdue = waiting_note(started.overdue, context.market)
+    return await asyncio.to_thread(new_alert_page, alert, context, started.past, remark, waits=overdue)
 
 
 async def render_shown(shown: ShownAlert, remark: str | None = None) -> Answer:
@@ -258,7 +255,6 @@ def _moved_rearm(rule: Rule, old: Condition, new: Condition) -> float | None:
 
 
 def _with_options(rule: Rule, condition: Condition, change: str, registry: Mapping[str, Metric]) -> Rule:
-    """Return the rule with the options that the words name."""
     names = {token.text for token in tokenize(change)} & set(_DEFAULTS)
     if not names:
         return rule

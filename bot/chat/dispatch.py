@@ -170,7 +170,6 @@ class Quota:
         return self._notices.pop(update_id, None)
 
     def _recent(self, key: int, now: dt.datetime) -> deque[dt.datetime]:
-        """Return the times of the person's commands within the last minute."""
         if len(self._commands) > _MAX_KEYS:
             self._commands = {
                 key: times for key, times in self._commands.items() if times and now < times[-1] + _MINUTE
@@ -320,7 +319,6 @@ class Dispatcher:
             return await command.handler(ask)
 
     async def _check_role(self, update: Update, context: Context, ask: Ask, command: Command) -> None:
-        """Raise BadInput unless the person may use the command with these words."""
         role = command.who.required(changes=command.changes is not None and command.changes(ask.text))
         if role is Role.OWNER and not ask.is_owner:
             raise BadInput(reply.OWNER_ONLY)

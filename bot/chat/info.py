@@ -17,13 +17,7 @@ from bot.errors import BadInput
 from bot.messages.common import Answer
 from bot.messages.html import bold, lines
 from bot.messages.pages.help import start_answer
-from bot.messages.pages.status import (
-    RESTATED_DAYS,
-    StatusReport,
-    about_answer,
-    source_healths,
-    status_answer,
-)
+from bot.messages.pages.status import RESTATED_DAYS, StatusReport, about_answer, source_healths, status_answer
 from bot.messages.pages.summary import summary_answer
 from bot.services import chats, context_of
 from bot.services.alert_views import view_active_alerts
@@ -102,10 +96,7 @@ async def on_summary(ask: Ask) -> Answer:
             return await _subscribe(ask, f"{int(match[1]):02d}:{match[2]}", weekdays)
         case ["on", time] | [time] if words[0] == "on" or time[0].isdigit():
             raise BadInput(f"“{time}” is not a time of day; times are written from 00:00 to 23:59.", _ON)
-    raise BadInput(
-        f"“{ask.text.strip()}” is not understood; use now, on HH:MM, weekdays, daily or off.",
-        _ON,
-    )
+    raise BadInput(f"“{ask.text.strip()}” is not understood; use now, on HH:MM, weekdays, daily or off.", _ON)
 
 
 async def _summary_page(ask: Ask) -> Answer:
@@ -126,7 +117,6 @@ def _days(chat: StoredChat) -> str:
 
 
 async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
-    """Set the time and the days of the summary. None keeps what was set."""
     chat = await chats.subscribe(ask.caller, at, weekdays=weekdays)
     html = lines(
         bold(f"Daily summary at {chat.summary_at}") + f" ({ask.settings.zone}), {_days(chat)}.",

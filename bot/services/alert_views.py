@@ -236,7 +236,6 @@ def _recorded_fire(db: sqlite_utils.Database, alert: StoredAlert, fire: ChatEven
 async def _show_with(
     caller: Caller, number: int, read: Callable[[sqlite_utils.Database, StoredAlert], T]
 ) -> tuple[ShownAlert, T]:
-    """Return one alert and what `read` reads about it."""
 
     def read_both(db: sqlite_utils.Database) -> tuple[AlertView, T]:
         alert = find_alert(db, caller, number)
@@ -249,11 +248,9 @@ async def _show_with(
 
 async def list_alerts(caller: Caller) -> tuple[list[AlertView], list[Unreadable], EvaluationContext]:
     """Return a chat's active and paused alerts, and the errors of those that cannot be read."""
-
-    def read(db: sqlite_utils.Database) -> tuple[list[AlertView], list[Unreadable]]:
-        return view_alerts(db, alert_store.alerts_of(db, caller.chat.id), caller.now)
-
-    alerts, unreadable = await caller.services.database.run(read)
+    alerts, unreadable = await caller.services.database.run(
+        lambda db: view_alerts(db, alert_store.alerts_of(db, caller.chat.id), caller.now)
+    )
     return alerts, unreadable, await evaluation_context(caller)
 
 

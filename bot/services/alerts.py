@@ -231,7 +231,6 @@ async def _start(
 
 
 def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequency]:
-    """Return the initial state of a rule and how often it would have fired."""
     history = context.histories.samples(rule, None, context.market.sessions)
     return initial_state(rule, context), frequency(rule, history)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bot.messages import canvas
 from tests.chat.people import every_button
-from tests.chat.talk import ME, OCTOBER, OWNER, RULE, make_sample, prepared, talking
+from tests.chat.talk import ME, OCTOBER, RULE, make_sample, prepared, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,7 +50,6 @@ def shown(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture
 async def talk(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
     async with talking(sample, tmp_path) as made:
-        made.api.chat(ME)
         yield made
 
 
@@ -69,8 +68,6 @@ def october_database(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 async def october(october_database: Path, tmp_path: Path) -> AsyncIterator[Talk]:
     async with talking(october_database, tmp_path) as talk:
         talk.now = OCTOBER
-        talk.api.chat(ME)
-        talk.api.last_update_id += 1_000  # those before are noted in the database
         yield talk
 
 
@@ -78,5 +75,4 @@ async def october(october_database: Path, tmp_path: Path) -> AsyncIterator[Talk]
 async def house(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
     """A bot for ME alone, whose owner can be asked."""
     async with talking(sample, tmp_path, mode="allowlist", users=frozenset({ME})) as talk:
-        talk.api.chat(OWNER)
         yield talk

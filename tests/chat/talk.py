@@ -163,6 +163,10 @@ async def talking(sample: Path | None, folder: Path, **settings: Any) -> AsyncIt
             access={"mode": "open", "owner": OWNER},
             sources={"yahoo": False},
         )
+        noted = database.run_sync(lambda db: [row["update_id"] for row in db["updates"].rows])
+        api.last_update_id = max(noted, default=api.last_update_id)
+        api.chat(ME)
+        api.chat(OWNER)
         talk = Talk(api, database, config.with_keys(**by_section(settings)))
         _share(talk)
         application = talk.bot.application

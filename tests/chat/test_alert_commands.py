@@ -19,7 +19,7 @@ from bot.pair import DEFAULT_PAIR
 from bot.services import Caller, Chat
 from bot.services.alert_views import evaluation_context, parse_alert_rule
 from bot.services.alerts import MOST_ALERTS
-from storage import alert_store, chat_store, observations
+from storage import alert_store, observations
 from storage.rows import Bar
 from tests.chat.talk import ME, OCTOBER, RULE, YOU, labels, talking
 from tests.messages.pages import page
@@ -250,18 +250,10 @@ async def test_why_before_any_fire_says_where_it_stands(october: Talk) -> None:
     assert why.text.endswith("It has not fired yet.")
 
 
-async def test_what_fired_while_the_chat_had_left_is_not_lost_to_the_list(october: Talk) -> None:
-    await october.database.run(lambda db: chat_store.deactivate(db, ME, "kicked"))
-    assert await october.pass_to(OCTOBER + DAY) == []
-    await october.ask("/start")
-    assert "#1" in (await october.ask("/alerts"))[0].text
-
-
 @pytest.fixture
 async def stopped(tmp_path: Path) -> AsyncIterator[Talk]:
     """A bot whose prices stop at Wed 15 Jan 2020, two sessions ago, which it has noticed."""
     async with talking(None, tmp_path) as talk:
-        talk.api.chat(ME)
         await closes(talk, "2020-01-14", "2020-01-15")
         talk.now = dt.datetime(2020, 1, 18, 12, tzinfo=dt.UTC)
         await talk.bot.scheduler.evaluate()
@@ -377,13 +369,10 @@ async def test_back_leads_through_every_step_to_the_beginning(talk: Talk) -> Non
 
 async def test_what_was_chosen_outlives_a_restart(sample: Path, tmp_path: Path) -> None:
     async with talking(sample, tmp_path) as talk:
-        talk.api.chat(ME)
         (message,) = await talk.ask("/alert new ratio >")
         data = dict(button for row in message.buttons for button in row)["sma 200"]
     (tmp_path / "again").mkdir()
     async with talking(tmp_path / "bot.db", tmp_path / "again") as talk:
-        talk.api.chat(ME)
-        talk.api.last_update_id += 1_000  # those before are noted in the database
         (message,) = await talk.ask("/about")
         message.markup = {"inline_keyboard": [[{"text": "sma 200", "callback_data": data}]]}
         (shown,) = await talk.press(message, "sma 200")

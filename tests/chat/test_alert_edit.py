@@ -14,12 +14,11 @@ from bot.chat.alert_edit import edited_rule, snooze_end
 from bot.errors import BadInput
 from storage import alert_store, observations
 from storage.rows import Split
-from tests.chat.talk import ME, OCTOBER, RULE, labels
+from tests.chat.talk import NOW, OCTOBER, RULE, labels
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.local.botapi import Message
     from tests.chat.talk import Talk
 
 
@@ -226,19 +225,13 @@ async def test_a_test_comes_beside_the_card_and_changes_nothing(october: Talk) -
 
 
 async def test_the_mirrored_rule_is_one_tap_and_is_an_alert_of_its_own(october: Talk) -> None:
-    (pushed,) = await _pushed(october, OCTOBER + DAY)
+    (pushed,) = await october.pass_to(OCTOBER + DAY)
     (made,) = await october.press(pushed, "Also tell me when it goes back")
     assert made.text.startswith("Alert #2 ratio < sma 200\n")
     assert "Armed: you get a message when the rule becomes true." in made.text
     assert (await october.ask("/alert 1 back"))[0].text == (
         "Alert #2 has this rule already (active).\nExample: /alert 2"
     )
-
-
-async def _pushed(talk: Talk, moment: dt.datetime) -> list[Message]:
-    before = len(talk.api.messages(ME))
-    await pass_to(talk, moment)
-    return talk.api.messages(ME)[before:]
 
 
 async def test_of_several_conditions_one_is_chosen_to_be_mirrored(october: Talk) -> None:
@@ -254,15 +247,6 @@ async def test_one_that_crosses_tells_both_ways_already(october: Talk) -> None:
     (said,) = await october.ask("/alert 2 back")
     assert said.text.startswith("Alert #2 already reports both directions.\nflow_gap 20d crosses 0pp\n")
     assert len(await october.rows("alerts")) == 2
-
-
-async def test_the_chart_of_several_conditions_shows_them_all(october: Talk) -> None:
-    await october.ask("/alert ratio > sma 200 and flow_gap 20d > 1pp")
-    _, picture = await october.ask("/alert 2 chart")
-    assert picture.photo
-    caption = picture.text
-    assert "ratio: 0.4623 on 5 Oct 2020. sma 200: 0.4645." in caption
-    assert "flow_gap 20d: " in caption
 
 
 async def test_a_fire_whose_state_is_not_kept_any_more_is_shown_without_a_replay(october: Talk) -> None:
@@ -327,12 +311,7 @@ def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
         (TWO, "> 2x", "The rule has 2 conditions; say which.", "condition 1 > sma 50"),
         (TWO, "condition 2 > 2%", "“2%” is in %; this needs percentage points (pp).", "condition 2 > 2pp"),
         (ONE, "condition 2 > 2pp", "There is no condition 2: the rule has 1 condition.", "condition 1 > 2pp"),
-        (
-            TWO.replace(" confirm 2", ""),
-            "no idea",
-            "“idea” is not an option of alerts.",
-            "confirm 2",
-        ),
+        (TWO.replace(" confirm 2", ""), "no idea", "“idea” is not an option of alerts.", "confirm 2"),
         (ONE, "no once", "The rule has no “once”.", "no rearm"),
         (ONE, "no idea", "“idea” is not an option of alerts.", "no rearm"),
         (ONE, "once", "“cooldown” does nothing with “once”.", "excess 3m > 5pp rearm 3pp once"),
@@ -367,33 +346,21 @@ def test_what_cannot_be_changed_is_said(rule: str, words: str, said: str, exampl
 
 # The words after snooze
 
-NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
 NEW_YORK = ZoneInfo("America/New_York")
+HOURS = {
+    "1d": 24, "2h": 2, "1w": 168, "1m": 720, "for 3 days": 72, " 12 Hours ": 12, "2 weeks": 336,
+}  # fmt: skip
+MIDNIGHTS = {"America/New_York": 5, "Europe/Berlin": -1, "Asia/Tokyo": -9}  # hours from midnight in UTC
 
 
-@pytest.mark.parametrize(
-    ("typed", "hours"),
-    [
-        ("1d", 24), ("2h", 2), ("1w", 168), ("1m", 720), ("for 3 days", 72), (" 12 Hours ", 12),
-        ("2 weeks", 336),
-    ],
-)  # fmt: skip
-def test_a_span_counts_from_now(typed: str, hours: int) -> None:
-    assert snooze_end(typed, NOW, NEW_YORK, "x") == NOW + dt.timedelta(hours=hours)
-
-
-@pytest.mark.parametrize(
-    ("zone", "hour"), [("America/New_York", 5), ("Europe/Berlin", -1), ("Asia/Tokyo", -9)]
-)
-def test_a_date_is_its_midnight_where_the_chat_lives(zone: str, hour: int) -> None:
-    midnight = dt.datetime(2020, 12, 24, tzinfo=dt.UTC)
-    end = snooze_end("until 2020-12-24", NOW, ZoneInfo(zone), "x")
-    assert end == midnight + dt.timedelta(hours=hour)
-
-
-@pytest.mark.parametrize("typed", ["off", "OFF", "end", "stop", "no"])
-def test_off_is_now(typed: str) -> None:
-    assert snooze_end(typed, NOW, NEW_YORK, "x") is None
+def test_a_snooze_lasts_a_span_or_until_a_local_midnight_or_ends_now() -> None:
+    for words, hours in HOURS.items():
+        assert snooze_end(words, NOW, NEW_YORK, "x") == NOW + dt.timedelta(hours=hours), words
+    for zone, hours in MIDNIGHTS.items():
+        end = snooze_end("until 2020-12-24", NOW, ZoneInfo(zone), "x")
+        assert end == dt.datetime(2020, 12, 24, tzinfo=dt.UTC) + dt.timedelta(hours=hours), zone
+    for words in ("off", "OFF", "end", "stop", "no"):
+        assert snooze_end(words, NOW, NEW_YORK, "x") is None
 
 
 @pytest.mark.parametrize(

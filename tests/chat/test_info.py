@@ -67,12 +67,6 @@ async def test_the_summary_is_set_to_a_local_time_and_to_days(talk: Talk) -> Non
         await talk.database.run(lambda db: chat_store.forget_chat(db, ME))
 
 
-async def test_the_configured_time_zone_is_told(sample: Path, tmp_path: Path) -> None:
-    async with talking(sample, tmp_path, timezone="Europe/Berlin") as talk:
-        (answer,) = await talk.ask("/summary on 22:30")
-        assert answer.text.startswith("Daily summary at 22:30 (Europe/Berlin)")
-
-
 async def test_without_a_word_the_choice_is_buttons_that_work(talk: Talk) -> None:
     (choice,) = await talk.ask("/summary")
     assert choice.text.startswith("Daily summary\nThe daily summary is off.")
@@ -94,19 +88,6 @@ async def test_now_shows_it_at_once_with_the_alerts_that_are_on(talk: Talk) -> N
     assert await talk.rows("outbox") == []
 
 
-async def test_it_comes_once_a_day_with_a_new_close_at_its_time(talk: Talk) -> None:
-    talk.now = new_york("2020-12-07", "12:00")
-    await talk.ask("/summary on 18:30")
-    assert await pass_to(talk, new_york("2020-12-07", "18:29")) == []
-    assert await pass_to(talk, new_york("2020-12-07", "18:30")) == ["Daily summary · close of Mon 7 Dec 2020"]
-    assert await pass_to(talk, new_york("2020-12-07", "18:31")) == []
-    assert await pass_to(talk, new_york("2020-12-08", "18:30")) == ["Daily summary · close of Tue 8 Dec 2020"]
-    assert await pass_to(talk, new_york("2020-12-11", "18:30")) == [
-        "Daily summary · close of Fri 11 Dec 2020"
-    ]
-    assert await pass_to(talk, new_york("2020-12-12", "18:30")) == []
-
-
 async def test_what_was_due_before_it_was_asked_for_is_not_sent_after_the_fact(talk: Talk) -> None:
     talk.now = new_york("2020-12-01", "12:00")
     await talk.ask("/start")
@@ -119,24 +100,6 @@ async def test_what_was_due_before_it_was_asked_for_is_not_sent_after_the_fact(t
     assert await pass_to(talk, new_york("2020-12-10", "18:30")) == [
         "Daily summary · close of Thu 10 Dec 2020"
     ]
-
-
-async def test_moved_to_later_the_same_day_it_does_not_come_twice(talk: Talk) -> None:
-    talk.now = new_york("2020-12-08", "12:00")
-    await talk.ask("/summary on 17:00")
-    assert len(await pass_to(talk, new_york("2020-12-08", "17:00"))) == 1
-    await talk.ask("/summary on 19:00")
-    assert await pass_to(talk, new_york("2020-12-08", "19:00")) == []
-
-
-async def test_start_wakes_a_chat_that_had_blocked_the_bot(talk: Talk) -> None:
-    await talk.ask("/start")
-    talk.api.block(ME)
-    await talk.answers()
-    assert [row["status"] for row in await talk.rows("chats")] == ["inactive"]
-    talk.api.unblock(ME, notify_bot=False)
-    await talk.ask("/start")
-    assert [row["status"] for row in await talk.rows("chats")] == ["active"]
 
 
 def remove(db: sqlite_utils.Database, table: str, where: str, until: str) -> None:
@@ -160,7 +123,6 @@ def buttons(message: Message) -> set[str]:
 
 async def test_the_main_job_from_the_question_to_the_pushed_messages(sample: Path, tmp_path: Path) -> None:
     async with talking(cut(sample, tmp_path, "2020-10-05"), tmp_path) as talk:
-        talk.api.chat(ME)
         talk.now = new_york("2020-10-05", "17:00")
         text, picture = await talk.ask("/compare")
         assert text.text.startswith(f"IWM and SPY · close of Mon 5 Oct 2020\n{SAMPLE}\n")

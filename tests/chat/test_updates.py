@@ -360,10 +360,7 @@ async def test_an_update_that_cannot_be_read_costs_only_itself(
     talk.api.updates[0]["message"]["poll"] = {"id": "1", "question": "Which?"}
     talk.api.say(ME, "/about")
     polling = Polling(talk)
-    assert [await polling.one() for _ in range(2)] == [
-        talk.api.last_update_id - 1,
-        talk.api.last_update_id,
-    ]
+    assert [await polling.one() for _ in range(2)] == [talk.api.last_update_id - 1, talk.api.last_update_id]
     assert polling.rests == []
     (record,) = caplog.records
     assert record.getMessage() == (
