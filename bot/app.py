@@ -101,7 +101,7 @@ def telegram_bot(
         .updater(None)
         .build()
     )
-    return _assemble(services, application, quota, except_chat=LOCAL_CHAT)
+    return _assemble(services, application, quota, partial(Delivery, except_chat=LOCAL_CHAT))
 
 
 def local_bot(services: Services, api: BotApi) -> Bot:
@@ -117,27 +117,16 @@ def local_bot(services: Services, api: BotApi) -> Bot:
         .job_queue(None)
         .build()
     )
-    return _assemble(services, application, Quota(services.clock), only_chat=LOCAL_CHAT)
+    return _assemble(services, application, Quota(services.clock), partial(Delivery, only_chat=LOCAL_CHAT))
 
 
 def _assemble(
-    services: Services,
-    application: App,
-    quota: Quota,
-    *,
-    only_chat: int | None = None,
-    except_chat: int | None = None,
+    services: Services, application: App, quota: Quota, new_delivery: Callable[..., Delivery]
 ) -> Bot:
-    """Return a bot that delivers queued messages to one chat only, or to all but one."""
+    """Return a bot with its handlers, its scheduler and a delivery for the chats that it serves."""
     Dispatcher(services, quota).register(application)
-    delivery = Delivery(
-        application.bot,
-        services.database,
-        now=services.clock,
-        owner=services.config.access.owner,
-        only_chat=only_chat,
-        except_chat=except_chat,
-    )
+    owner = services.config.access.owner
+    delivery = new_delivery(application.bot, services.database, now=services.clock, owner=owner)
     scheduler = Scheduler(services, build_providers(services.config), delivery)
     return Bot(services, application, scheduler, delivery)
 
@@ -148,18 +137,16 @@ def _assemble(
 def run_bot(bot: Bot) -> str:
     """Serve Telegram until a signal. Returns why the bot stopped by itself, or "" after a signal."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    return asyncio.run(serve(bot, on_stop=_limit_shutdown))
-
-
-def _limit_shutdown() -> None:
-    """Exit in time even if a thread still computes or waits for another program's lock on the file."""
-    timer = threading.Timer(EXIT_SECONDS, _exit_now)
-    timer.daemon = True
-    timer.start()
+    exit_timer = threading.Timer(EXIT_SECONDS, _exit_now)
+    exit_timer.daemon = True
+    return asyncio.run(serve(bot, on_stop=exit_timer.start))
 
 
 def _exit_now() -> None:
-    """Exit as if killed. Nothing is lost: unfinished sends count as unknown, other work is repeated."""
+    """Exit as if killed, if a thread still computes or waits for another program's lock on the file.
+
+    Nothing is lost: unfinished sends count as unknown, other work is repeated.
+    """
     _log.warning("stopped in the middle of the work; the next start goes on with it")
     os._exit(0)
 

@@ -17,15 +17,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from threading import Event, Lock, RLock, Thread, Timer, current_thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-    from types import TracebackType
-    from typing import Self
 
 
 T = TypeVar("T")
@@ -99,7 +97,7 @@ class Limits:
     quiet: bool = False
 
 
-class ChildProcess:
+class ChildProcess(AbstractContextManager["ChildProcess"]):
     """A process that is started when a job needs it. Its methods may be called from any thread."""
 
     def __init__(self, name: str, limits: Limits) -> None:
@@ -111,12 +109,7 @@ class ChildProcess:
         self._idle: Timer | None = None
         self._closed = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def run(self, job: Callable[[], T]) -> T:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from bot.config import Config
     from bot.data.refresh import FetchReport
+    from bot.data.store import FileContents
     from storage.db import Database
     from storage.observations import Written
     from storage.outbox import RestoreReport
@@ -50,55 +51,43 @@ if TYPE_CHECKING:
 
 
 def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) -> int:
-    """`import KIND FILE --ticker T`: import all of a file or nothing."""
-    if kind == ISSUER:
-        return _import_issuer_file(config, file, ticker)
-    if ticker is None:
-        example = config.pair.small.ticker
-        raise BotError(f"--ticker is missing. Example: import {kind} {file} --ticker {example}")
+    """`import KIND FILE --ticker T`: import all of a file or nothing.
+
+    An issuer's file names its fund itself; which of the issuer's files it is, is read from its contents.
+    """
     now = dt.datetime.now(dt.UTC)
     with spinner(f"Reading {file.name}"):
-        fund, sessions = known_fund(ticker, config.pair), Sessions(config.calendar.closed)
-        completed = sessions.last_completed(now).date()
-        contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=completed)
+        sessions = Sessions(config.calendar.closed)
+        if kind == ISSUER:
+            contents = read_issuer(
+                read_bytes(file, "an issuer's file", LARGEST),
+                name=file.name,
+                completed=sessions.index,
+                today=now.date(),
+                ticker=ticker,
+                pair=config.pair,
+            )
+        elif ticker is None:
+            example = config.pair.small.ticker
+            raise BotError(f"--ticker is missing. Example: import {kind} {file} --ticker {example}")
+        else:
+            fund, completed = known_fund(ticker, config.pair), sessions.last_completed(now).date()
+            contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=completed)
+    observed_at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+
+    def write(db: sqlite_utils.Database) -> tuple[FileContents, Mapping[str, Written]]:
+        if kind == ISSUER:
+            return store_issuer(db, contents, name=file.name, observed_at=observed_at)
+        return contents, store_file(db, contents, observed_at=observed_at)
+
     with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Storing"):
-        written = database.run_sync(partial(store_file, contents=contents, observed_at=_instant(now)))
-    for sentence in contents.preview.sentences():
+        accepted, written = database.run_sync(write)
+    for sentence in accepted.preview.sentences():
         say(sentence)
-    _print_counts(written)
-    return 0
-
-
-def _import_issuer_file(config: Config, file: Path, ticker: str | None) -> int:
-    """Import a fund's workbook or list of holdings. Which it is, is read from its contents."""
-    now = dt.datetime.now(dt.UTC)
-    with spinner(f"Reading {file.name}"):
-        contents = read_issuer(
-            read_bytes(file, "an issuer's file", LARGEST),
-            name=file.name,
-            completed=Sessions(config.calendar.closed).index,
-            today=now.date(),
-            ticker=ticker,
-            pair=config.pair,
-        )
-    with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Storing"):
-        checked, written = database.run_sync(
-            lambda db: store_issuer(db, contents, name=file.name, observed_at=_instant(now))
-        )
-    for sentence in checked.preview.sentences():
-        say(sentence)
-    _print_counts(written)
-    return 0
-
-
-def _instant(now: dt.datetime) -> str:
-    return f"{now:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _print_counts(written: Mapping[str, Written]) -> None:
-    for kind, counts in written.items():
-        words = kind.replace("_", " ")
+    for table, counts in written.items():
+        words = table.replace("_", " ")
         say(f"{words}: {counts.inserted:,} new, {counts.revised:,} revised, {counts.unchanged:,} unchanged")
+    return 0
 
 
 def export_file(config: Config, *, kind: str, file: Path, ticker: str) -> int:
@@ -185,7 +174,10 @@ def back_up(config: Config, *, file: Path | None) -> int:
 def restore_backup(config: Config, *, file: Path) -> int:
     """`restore FILE`: verify a backup and bring it up to date, then replace the database by it."""
     if not file.is_file():
-        raise BotError(f"There is no backup {file}{_newest_backup(config)}.")
+        newest = ""
+        with suppress(OSError):
+            newest = "".join(f"; the newest is {copy}" for _, copy in dated_backups(config)[:1])
+        raise BotError(f"There is no backup {file}{newest}.")
     now, path = dt.datetime.now(dt.UTC), config.storage.database
     aside = path.with_name(f"{path.stem}-replaced-{now:%Y-%m-%dT%H%M%SZ}{path.suffix}")
 
@@ -200,29 +192,12 @@ def restore_backup(config: Config, *, file: Path) -> int:
     say(f"{path} is now a copy of {file}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
     if aside.exists():
         say(f"the old database is kept as {aside}; delete it when you no longer need it")
-    for line in _report_lines(report):
-        say(line)
-    return 0
-
-
-def _newest_backup(config: Config) -> str:
-    with suppress(OSError):
-        for _, file in dated_backups(config):
-            return f"; the newest is {file}"
-    return ""
-
-
-def _report_lines(report: RestoreReport) -> list[str]:
-    """Return what happens to the messages about the time between the backup and now."""
     tick = f"{report.last_tick:%Y-%m-%d %H:%M} UTC" if report.last_tick else "before the bot's first tick"
-    lines = [
-        f"the backup's last tick: {tick}; sessions since are evaluated when the bot runs and has their data",
-        "their alerts, perhaps sent before, are marked “possible repeat”; summaries due until now left out",
-    ]
+    say(f"the backup's last tick: {tick}; sessions since are evaluated when the bot runs and has their data")
+    say("their alerts, perhaps sent before, are marked “possible repeat”; summaries due until now left out")
     if report.repeats:
-        lines.append(
-            f"{counted(report.repeats, 'message')} waiting in the backup: sent, marked “possible repeat”"
-        )
+        repeats = counted(report.repeats, "message")
+        say(f"{repeats} waiting in the backup: sent, marked “possible repeat”")
     if report.summaries:
-        lines.append(f"{counted(report.summaries, 'summary')} waiting in the backup: left out")
-    return lines
+        say(f"{counted(report.summaries, 'summary')} waiting in the backup: left out")
+    return 0

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from bot.config import Config
     from storage.db import Database
 
+    SetClock = Callable[[dt.datetime], None]
+
 
 QUESTIONS_NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)
 DEMO_NOW = dt.datetime(2020, 9, 30, 22, tzinfo=dt.UTC)
@@ -122,24 +124,16 @@ def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -
     clock = Clock(now, running=interactive)
     with open_exclusively(config.storage.database, config.pair) as database:
         screen = Screen(config.storage.database)
-        bot, terminal = _local(config, database, clock, out, screen, live=not offline)
+        terminal = Terminal(screen.show, out, clock)
+        bot = _local(config, database, terminal, clock, live=not offline)
         asyncio.run(_chat(bot, terminal, screen, interactive=interactive))
     return 0
 
 
-def _local(
-    config: Config,
-    database: Database,
-    clock: Callable[[], dt.datetime],
-    pictures: Path,
-    screen: Screen,
-    *,
-    live: bool,
-) -> tuple[Bot, Terminal]:
+def _local(config: Config, database: Database, terminal: Terminal, clock: Clock, *, live: bool) -> Bot:
     """Return the bot on a terminal in place of Telegram, where everybody may use it."""
     services = app.build_services(config.with_keys(access={"mode": "open"}), database, clock, live=live)
-    terminal = Terminal(screen.show, pictures, clock)
-    return app.local_bot(services, terminal.api), terminal
+    return app.local_bot(services, terminal.api)
 
 
 async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bool) -> None:
@@ -180,7 +174,8 @@ def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out:
         clock = Clock(QUESTIONS_NOW, running=False)
         pair = {"small": DEFAULT_PAIR.small, "large": DEFAULT_PAIR.large}  # the sample market's
         screen, config = Screen(path), config.with_keys(storage={"database": path}, pair=pair)
-        bot, terminal = _local(config, opened, clock, out, screen, live=False)
+        terminal = Terminal(screen.show, out, clock)
+        bot = _local(config, opened, terminal, clock, live=False)
         asyncio.run(_demo(bot, terminal, screen, clock, start))
     return 0
 
@@ -189,7 +184,8 @@ async def _demo(bot: Bot, terminal: Terminal, screen: Screen, clock: Clock, star
     async with bot.application:
         await play(bot, terminal, screen.show, clock.set, start)
         if sys.stdin.isatty():
-            await catch_up(bot, clock.set)
+            words = f"The clock goes on to {short_date(QUESTIONS_NOW)}.\n"
+            await _advance(bot, clock.set, QUESTIONS_NOW, words)  # when the whole market is known
             clock.go()
             say("Your turn: type commands, e.g. /compare 3y or /help; a number presses a button; /quit ends.")
             await converse(bot.application, terminal, screen.listen(interactive=True))
@@ -217,7 +213,7 @@ async def play(
     bot: Bot,
     terminal: Terminal,
     echo: Callable[[str], None],
-    set_clock: Callable[[dt.datetime], None],
+    set_clock: SetClock,
     start: dt.datetime,
 ) -> None:
     """Play the story, its autumn from `start` on. `echo` shows the questions, `set_clock` moves the clock."""
@@ -232,11 +228,14 @@ async def play(
     fired = await _run_on(bot, set_clock, start)
     if fired:
         await converse(bot.application, terminal, _ORDERS[1:], echo=echo)
-        await _summary_day(bot, set_clock)
+        sessions = bot.services.markets.sessions()
+        session = sessions.next_after(sessions.last_completed(bot.services.clock()))
+        words = f"  {date_phrase(session)}, 18:00 New York"
+        await _advance(bot, set_clock, sessions.close(session) + _SUMMARY, words)
         await converse(bot.application, terminal, ("/alerts",), echo=echo)
 
 
-async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.datetime) -> bool:
+async def _run_on(bot: Bot, set_clock: SetClock, start: dt.datetime) -> bool:
     """Advance from close to close until an alert fires. Returns whether one did."""
     sessions = bot.services.markets.sessions()
     session = sessions.last_completed(start)
@@ -257,19 +256,9 @@ async def _run_on(bot: Bot, set_clock: Callable[[dt.datetime], None], start: dt.
     return False
 
 
-async def _summary_day(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
-    """Advance to the next session, past its daily summary at 17:30."""
-    sessions = bot.services.markets.sessions()
-    session = sessions.next_after(sessions.last_completed(bot.services.clock()))
-    set_clock(sessions.close(session) + _SUMMARY)
-    say(f"  {date_phrase(session)}, 18:00 New York")
-    await bot.scheduler.evaluate()
-    await bot.scheduler.drain()
-
-
-async def catch_up(bot: Bot, set_clock: Callable[[dt.datetime], None]) -> None:
-    """Move on to the day of the first questions, when the whole market is known."""
-    set_clock(QUESTIONS_NOW)
-    say(f"The clock goes on to {short_date(QUESTIONS_NOW)}.\n")
+async def _advance(bot: Bot, set_clock: SetClock, moment: dt.datetime, words: str) -> None:
+    """Move the clock to a moment, say so, and do what is due then."""
+    set_clock(moment)
+    say(words)
     await bot.scheduler.evaluate()
     await bot.scheduler.drain()

@@ -32,7 +32,7 @@ from storage.db import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import httpx
@@ -72,11 +72,8 @@ class Finding:
 def doctor(config: Config, *, config_file: Path | None, offline: bool, quick: bool) -> int:
     """`doctor`: print one line for each check. Returns 1 if one fails, else 0."""
     now, code = dt.datetime.now(dt.UTC), 0
-    if quick:
-        findings = quick_checks(config, now)
-    else:
-        findings = all_checks(config, config_file, now, online=not offline)
-    for finding in findings:
+    whole = partial(all_checks, config_file=config_file, online=not offline)
+    for finding in (quick_checks if quick else whole)(config, now=now):
         say(str(finding))
         code = 1 if finding.mark == FAIL else code
     return code
@@ -86,15 +83,7 @@ def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
     """Check disk, clock and backups, that the database can be read, and that the bot ticks."""
     yield check_disk(config.storage.database)
     yield check_clock(config, now)
-    failing = None
-    try:
-        with open_database(config.storage.database, read_only=True) as database:
-            database.run_sync(partial(refuse_other_pair, pair=config.pair))
-            yield check_running(database, now)
-            failing = database.run_sync(failing_since)
-    except (BotError, StorageError) as error:
-        yield unusable_database(config, error)
-    yield check_backups(config, now, failing, runs=is_locked(config.storage.database))
+    yield from _database_and_backups(config, now, lambda database: [check_running(database, now)])
 
 
 def all_checks(
@@ -103,26 +92,40 @@ def all_checks(
     """Check everything. If the database cannot be opened, the reason stands for the checks of it."""
     from bot.analytics.sessions import Sessions  # noqa: PLC0415 - late: it takes a second
 
+    sessions = Sessions(config.calendar.closed)
+
+    def check_contents(database: Database) -> Iterator[Finding]:
+        yield from check_database(database, config, sessions, now)
+        yield check_running(database, now)
+        yield check_queue(database)
+
     yield check_config_file(config, config_file)
     yield from check_telegram(config, online=online)
     yield from check_owner(config)
     yield from check_pair(config.pair)
     yield check_clock(config, now)
     yield check_sqlite()
-    sessions = Sessions(config.calendar.closed)
     yield check_calendar(sessions, now)
     yield check_disk(config.storage.database)
-    failing = None
+    yield from _database_and_backups(config, now, check_contents)
+
+
+def _database_and_backups(
+    config: Config, now: dt.datetime, check_contents: Callable[[Database], Iterable[Finding]]
+) -> Iterator[Finding]:
+    """Check the database and then its backups, for which it says since when they fail."""
+    path, failing = config.storage.database, None
     try:
-        with open_database(config.storage.database, read_only=True) as database:
+        with open_database(path, read_only=True) as database:
             failing = database.run_sync(failing_since)
             database.run_sync(partial(refuse_other_pair, pair=config.pair))
-            yield from check_database(database, config, sessions, now)
-            yield check_running(database, now)
-            yield check_queue(database)
+            yield from check_contents(database)
+    except DatabaseMissing:
+        words = f"there is none at {path}; “run”, “chat” or “import” creates it, “restore” restores a backup"
+        yield Finding(FAIL, "database", words)
     except (BotError, StorageError) as error:
-        yield unusable_database(config, error)
-    yield check_backups(config, now, failing, runs=is_locked(config.storage.database))
+        yield Finding(FAIL, "database", str(error))
+    yield check_backups(config, now, failing, runs=is_locked(path))
 
 
 # The configuration and Telegram
@@ -132,9 +135,8 @@ def check_config_file(config: Config, file: Path | None) -> Finding:
     """Report the file, which is valid because it was read. Warn if others may read secrets in it."""
     if file is None:
         return Finding(OK, "config", "no file given; the defaults apply")
-    if config.secrets - {token_secret(config.telegram.token.get_secret_value())} and is_readable_by_others(
-        file
-    ):
+    secrets = config.secrets - {token_secret(config.telegram.token.get_secret_value())}
+    if secrets and is_readable_by_others(file):
         words = "others may read the keys or passwords in its URLs; run chmod 600 on it"
         return Finding(NOTE, "config", f"{file} is valid, but {words}")
     return Finding(OK, "config", f"{file} is valid")
@@ -164,26 +166,23 @@ def check_pair(pair: Pair) -> Iterator[Finding]:
 
 def check_telegram(config: Config, *, online: bool) -> Iterator[Finding]:
     """Check the token and the clock by a request to Telegram, unless offline or without a token."""
-    if not config.telegram.token:
+    base_url, token = config.telegram.base_url, config.telegram.token.get_secret_value()
+    if not token:
         yield Finding(NOTE, "token", "not set; “run” needs one, see [telegram] in the config")
-    elif not online:
+        return
+    if not online:
         yield Finding(OK, "token", "set; not tried (--offline)")
-    else:
-        yield from _ask_telegram(config)
-
-
-def _ask_telegram(config: Config) -> Iterator[Finding]:
+        return
     import httpx  # noqa: PLC0415 - late: --quick does without
 
-    base_url, token = config.telegram.base_url, config.telegram.token.get_secret_value()
     try:
         answer = httpx.get(f"{base_url}/bot{token}/getMe", timeout=REQUEST_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:  # whose text may hold the token
         words = f"{base_url} cannot be reached ({type(error).__name__}); check the network and base_url"
         yield Finding(FAIL, "token", words)
-        return
-    yield _token_finding(base_url, answer)
-    yield from _clock_error(answer.headers.get("Date", ""))
+    else:
+        yield _token_finding(base_url, answer)
+        yield from _clock_error(answer.headers.get("Date", ""))
 
 
 def _token_finding(base_url: str, answer: httpx.Response) -> Finding:
@@ -246,9 +245,8 @@ def check_clock(config: Config, now: dt.datetime) -> Finding:
     last = max((moment for moment in written if moment), default=now)
     if last <= now + _CLOCK_SLACK:
         return Finding(OK, "clock", local)
-    words = (
-        f"{local}, but the database was written later than that, at {last:%Y-%m-%d %H:%M} UTC; set the clock"
-    )
+    written_at = f"{last:%Y-%m-%d %H:%M} UTC"
+    words = f"{local}, but the database was written later than that, at {written_at}; set the clock"
     return Finding(FAIL, "clock", words)
 
 
@@ -269,17 +267,6 @@ def check_calendar(sessions: Sessions, now: dt.datetime) -> Finding:
 
 
 # The database, its data and the bot
-
-
-def unusable_database(config: Config, error: BotError | StorageError) -> Finding:
-    """Report a database that cannot be opened."""
-    if isinstance(error, DatabaseMissing):
-        words = (
-            f"there is none at {config.storage.database}; “run”, “chat” or “import” creates it, "
-            "“restore” restores a backup"
-        )
-        return Finding(FAIL, "database", words)
-    return Finding(FAIL, "database", str(error))
 
 
 def check_database(
