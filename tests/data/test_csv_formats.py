@@ -11,7 +11,7 @@ from bot.data import sample
 from bot.data.csv_cells import BadCell
 from bot.data.csv_formats import FORMATS, check_facts, export
 from bot.data.load import read_frames
-from bot.data.provider import rows_by_kind
+from bot.data.provider import LABELS, rows_by_kind
 from bot.data.store import store, store_file
 from bot.errors import ImportRejected, NoData
 from storage import observations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 AT = "2021-06-01T00:00:00Z"
+EXPORTED = ", ".join(name for name in LABELS if name != "sample")
 
 
 def fill(database: Database, rows: Observations, source: str = "csv", at: str = AT) -> None:
@@ -168,8 +169,8 @@ def test_what_was_replaced_or_withdrawn_and_when_is_in_the_file_too(
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (f"sample,{AT}", "source “sample” is none of yahoo, issuer, csv, daily-csv"),
-        (f",{AT}", "source “” is none of yahoo, issuer, csv, daily-csv"),
+        (f"sample,{AT}", f"source “sample” is none of {EXPORTED}"),
+        (f",{AT}", f"source “” is none of {EXPORTED}"),
         ("csv,", "observed_at “” is not a past instant like 2020-12-11T21:20:00Z"),
         ("csv,2020-12-11", "observed_at “2020-12-11” is not a past instant like 2020-12-11T21:20:00Z"),
         (
