@@ -293,20 +293,17 @@ def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
 
 
 def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
+    lacking = (*(name for name in PREFERENCES if name != "weekdays"), "summary_at")
     db.execute(
-        """
+        f"""
         UPDATE chats SET
-            timezone = coalesce(timezone, :timezone),
+            {", ".join(f"{name} = coalesce({name}, :{name})" for name in lacking)},
             weekdays = CASE WHEN summary_at IS NULL THEN :weekdays ELSE weekdays END,
-            summary_at = coalesce(summary_at, :summary_at),
-            returns = coalesce(returns, :returns),
-            theme = coalesce(theme, :theme),
-            numbers = coalesce(numbers, :numbers),
-            quiet_from = CASE WHEN quiet_from IS NULL THEN :quiet_from ELSE quiet_from END,
-            quiet_to = CASE WHEN quiet_from IS NULL THEN :quiet_to ELSE quiet_to END,
+            quiet_from = coalesce(quiet_from, :quiet_from),
+            quiet_to = coalesce(quiet_to, :quiet_to),
             last_number = max(last_number, :last_number)
         WHERE chat_id = :new
-        """,
+        """,  # noqa: S608 - fixed names
         {**msgspec.structs.asdict(old), "created_at": None, "new": new},
     )
     _move_alerts(db, old.chat_id, new)

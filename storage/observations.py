@@ -171,11 +171,6 @@ def stored_sources(db: sqlite_utils.Database) -> set[str]:
     return {source for (source,) in db.execute(query).fetchall()}
 
 
-def is_empty(db: sqlite_utils.Database) -> bool:
-    """Whether nothing was ever observed."""
-    return first_observed(db) is None
-
-
 class _StoredRow(NamedTuple):
     """A row of one key as stored."""
 
@@ -183,14 +178,6 @@ class _StoredRow(NamedTuple):
     observed_at: str
     vintage: int
     values: Values
-
-
-class _Reading(NamedTuple):
-    """Values given for a key at one instant, and the row that has them, None before they are stored."""
-
-    at: str
-    values: Values
-    row: _StoredRow | None
 
 
 class _VintageWriter(Generic[K]):
@@ -257,24 +244,38 @@ class _VintageWriter(Generic[K]):
         return tuple(values.values())
 
     def _take_late(self, key: tuple[str, ...], values: Values) -> str:
-        """Store a row given before the latest one: the vintages of its key are determined anew."""
+        """Store a row given before the latest one: the vintages of its key are determined anew.
+
+        A vintage needs a row of its own instant: one is added where a value has come back.
+        """
         rows = self._rows(key)
         history = self._history(rows)
-        if any(reading.at == self._at and reading.values == values for reading in history):
+        if any(at == self._at and row.values == values for at, row in history):
             return "unchanged"
-        before = sum(row.vintage != _NO for row in rows)
-        place = sum(reading.at <= self._at for reading in history)
-        new = _Reading(self._at, values, None)
-        readings = _vintages([*history[:place], new, *history[place:]])
-        if not any(reading is new for reading in readings):
-            self._given_ids.append(self._row_with(rows, key, values))
-        self._mark(key, rows, readings)
+        given = next((row for row in rows if row.values == values), None)
+        if given is None:
+            given = _StoredRow(self._insert(key, values, self._at, _NO), self._at, _NO, values)
+        self._given_ids.append(given.id)
+        place = sum(at <= self._at for at, _ in history)
+        marks, vintages = dict.fromkeys((row.id for row in (*rows, given)), _NO), 0
+        last: Values | None = None
+        for at, row in (*history[:place], (self._at, given), *history[place:]):
+            if last is not None and agree(last, row.values):
+                continue
+            last, mark, vintages = row.values, _LATER if vintages else _FIRST, vintages + 1
+            if row.observed_at == at:
+                marks[row.id] = mark
+            else:
+                self._insert(key, row.values, at, mark)
+        sql = f"UPDATE {self._kind.table} SET vintage = :mark WHERE id = :id AND vintage <> :mark"  # noqa: S608 - as above
+        for row_id, mark in marks.items():
+            self._db.execute(sql, {"id": row_id, "mark": mark})
         if not rows:
             return "inserted"
-        return "revised" if len(readings) > before else "unchanged"
+        return "revised" if vintages > sum(row.vintage != _NO for row in rows) else "unchanged"
 
-    def _history(self, rows: Sequence[_StoredRow]) -> list[_Reading]:
-        """All that was given for one key so far, in order; in one second, as it arrived."""
+    def _history(self, rows: Sequence[_StoredRow]) -> list[tuple[str, _StoredRow]]:
+        """All that was given for one key so far, by its instants, in order; in one second, as it arrived."""
         sql = """
             SELECT observed_at FROM readings WHERE kind = ? AND source = ? AND ? BETWEEN first_id AND last_id
         """
@@ -283,22 +284,7 @@ class _VintageWriter(Generic[K]):
         for row in rows:
             later = self._db.execute(sql, (self._kind.table, self._source, row.id)).fetchall()
             history += [(at, row) for (at,) in later if at not in firsts]
-        history.sort(key=lambda reading: (reading[0], reading[1].id))
-        return [_Reading(at, row.values, row) for at, row in history]
-
-    def _mark(self, key: tuple[str, ...], rows: Sequence[_StoredRow], readings: Sequence[_Reading]) -> None:
-        """Make `readings` the vintages of a key: rows that are none are marked so, missing ones are added."""
-        marks = dict.fromkeys((row.id for row in rows), _NO)
-        for count, reading in enumerate(readings):
-            mark = _LATER if count else _FIRST
-            if reading.row is not None and reading.row.observed_at == reading.at:
-                marks[reading.row.id] = mark
-            else:
-                self._insert(key, reading.values, reading.at, mark)
-        sql = f"UPDATE {self._kind.table} SET vintage = ? WHERE id = ?"  # noqa: S608 - as above
-        for row in rows:
-            if row.vintage != marks[row.id]:
-                self._db.execute(sql, (marks[row.id], row.id))
+        return sorted(history, key=lambda reading: (reading[0], reading[1].id))
 
     def _row_with(self, rows: Iterable[_StoredRow], key: tuple[str, ...], values: Values) -> int:
         """Id of a stored row with exactly these values, which is added as no vintage where there is none."""
@@ -312,15 +298,6 @@ class _VintageWriter(Generic[K]):
 
     def _insert(self, key: tuple[str, ...], values: Values, at: str, vintage: int) -> int:
         return int(self._db.execute(self._insert_sql, (*key, *values, at, vintage)).lastrowid or 0)
-
-
-def _vintages(readings: Iterable[_Reading]) -> list[_Reading]:
-    """The readings, in order, that differ from the vintage before them by more than JITTER."""
-    vintages: list[_Reading] = []
-    for reading in readings:
-        if not vintages or not agree(vintages[-1].values, reading.values):
-            vintages.append(reading)
-    return vintages
 
 
 def agree(old: Values, new: Values) -> bool:

@@ -199,40 +199,37 @@ def ready_chats(
     return {row["chat_id"] for row in rows}
 
 
+def _settle(db: sqlite_utils.Database, message: int, columns: str, *values: object) -> bool:
+    """Set columns of a message that is being sent."""
+    sql = f"UPDATE outbox SET {columns} WHERE id = ? AND status = 'sending'"  # noqa: S608 - fixed text
+    return change(db, sql, (*values, message)) == 1
+
+
 def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> bool:
     """Record that a message was delivered, under Telegram's `message_id`."""
-    sql = """
-        UPDATE outbox SET status = 'sent', message_id = ?, reason = '', photo = NULL, updated_at = ?
-        WHERE id = ? AND status = 'sending'
-    """
-    return change(db, sql, (message_id, instant(now), message)) == 1
+    columns = "status = 'sent', message_id = ?, reason = '', photo = NULL, updated_at = ?"
+    return _settle(db, message, columns, message_id, instant(now))
 
 
 def retry_at(
     db: sqlite_utils.Database, message: int, not_before: Moment, reason: str, count_attempt: bool = True
 ) -> bool:
     """Send a message that was not delivered again, but not before an instant."""
-    sql = """
-        UPDATE outbox SET status = 'waiting', not_before = ?, reason = ?, attempts = attempts + ?
-        WHERE id = ? AND status = 'sending'
-    """
-    return change(db, sql, (not_earlier(not_before), reason, int(count_attempt), message)) == 1
+    columns = "status = 'waiting', not_before = ?, reason = ?, attempts = attempts + ?"
+    return _settle(db, message, columns, not_earlier(not_before), reason, int(count_attempt))
 
 
 def note_progress(db: sqlite_utils.Database, message: int, reason: str) -> bool:
     """Record in the reason how many parts of a message have been delivered."""
-    sql = "UPDATE outbox SET reason = ? WHERE id = ? AND status = 'sending'"
-    return change(db, sql, (reason, message)) == 1
+    return _settle(db, message, "reason = ?", reason)
 
 
 def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
     """Record that it is unknown whether a message was delivered; it waits for requeue_ambiguous."""
-    sql = """
-        UPDATE outbox SET status = 'ambiguous', unknown = unknown + 1, attempts = attempts + 1,
-            reason = ?, updated_at = ?
-        WHERE id = ? AND status = 'sending'
-    """
-    return change(db, sql, (reason, instant(now), message)) == 1
+    columns = (
+        "status = 'ambiguous', unknown = unknown + 1, attempts = attempts + 1, reason = ?, updated_at = ?"
+    )
+    return _settle(db, message, columns, reason, instant(now))
 
 
 def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:

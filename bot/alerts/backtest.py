@@ -70,8 +70,7 @@ def frequency(
     `bands` are used instead of the default ones. Years are counted back from the last sample with any figure.
     """
     series = SampleSeries.of(history)
-    known = (series.known(index) for index in range(len(series.observed)))
-    positions = np.flatnonzero(reduce(operator.or_, known, np.zeros(len(series), dtype=bool)))
+    positions = np.flatnonzero(reduce(operator.or_, series.known, np.zeros(len(series), dtype=bool)))
     series = series[: int(positions[-1]) + 1 if len(positions) else 0]
     begin = _first_evaluated(rule, series, years)
     if begin >= len(series):
@@ -97,8 +96,7 @@ def _first_evaluated(rule: Rule, series: SampleSeries, years: int) -> int:
     """
     if not len(series):
         return 0
-    known = [np.flatnonzero(series.known(index)) for index in range(len(series.observed))]
-    complete = max((int(positions[0]) if len(positions) else len(series)) for positions in known)
+    complete = max(int(known.argmax()) if known.any() else len(series) for known in series.known)
     answered = np.flatnonzero(has_answer(rule, series)[complete:])
     if not len(answered):
         return len(series)
@@ -133,7 +131,7 @@ class _SeriesEvaluation:
         answered = reduce(operator.or_, (turns.answered for turns in self._turns))
         self._before = np.append(0, np.cumsum(answered))  # how many have an answer before each position
         self._answered = np.append(np.flatnonzero(answered), len(series))
-        self._known = [_last_flagged(answered & series.known(index)) for index in range(len(series.observed))]
+        self._known = [_last_flagged(answered & known) for known in series.known]
 
     def first_turn(self, state: State, position: int) -> int:
         """The first position from `position` on that has to be evaluated, or the length."""
@@ -189,9 +187,10 @@ def _answers(ops: Ops, series: SampleSeries) -> tuple[BoolArray, BoolArray]:
     """Per session whether one side is true, and whether it is true or false."""
     true = np.ones(len(series), dtype=bool)
     false = np.zeros(len(series), dtype=bool)
-    for index, op in enumerate(ops):
-        known = series.known(index)
-        holds = COMPARE[op](series.observed[index], series.thresholds[index])
+    for op, known, value, threshold in zip(
+        ops, series.known, series.observed, series.thresholds, strict=True
+    ):
+        holds = COMPARE[op](value, threshold)
         true &= known & holds
         false |= known & ~holds
     return true, true | false

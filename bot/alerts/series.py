@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -98,14 +99,15 @@ class SampleSeries(Sequence[Sample]):
         """Position of the first session past `day`."""
         return int(self.days.searchsorted(np.datetime64(day), side="right"))
 
-    def known(self, index: int) -> BoolArray:
-        """Whether a condition has value and threshold, for each session."""
-        known: BoolArray = np.isfinite(self.observed[index]) & np.isfinite(self.thresholds[index])
-        return known
+    @cached_property
+    def known(self) -> list[BoolArray]:
+        """Per condition, whether it has value and threshold, for each session."""
+        figures = zip(self.observed, self.thresholds, strict=True)
+        return [np.isfinite(observed) & np.isfinite(threshold) for observed, threshold in figures]
 
     def distances(self, index: int, most: int = BAND_VALUES) -> list[float]:
         """The last distances value - threshold of a condition, oldest first."""
-        distances = (self.observed[index] - self.thresholds[index])[self.known(index)]
+        distances = (self.observed[index] - self.thresholds[index])[self.known[index]]
         return [float(distance) for distance in distances[-most:]]
 
 

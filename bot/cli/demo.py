@@ -196,8 +196,8 @@ def refuse_real_data(path: Path) -> None:
     if not path.exists():
         return
     with open_database(path, read_only=True) as database:
-        is_empty = database.run_sync(lambda db: observations.is_empty(db) and not row_counts(db)["chats"])
-    if not is_empty:
+        stored = database.run_sync(lambda db: observations.first_observed(db) or row_counts(db)["chats"])
+    if stored:
         raise BotError(f"{path} holds data or chats; the demo needs a new file, or none.")
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from storage.observations import JITTER, Written, add, agree, first_observed, is_empty, latest_session, newest
+from storage.observations import JITTER, Written, add, agree, first_observed, latest_session, newest
 from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
 from tests.storage.conftest import refused
 
@@ -63,10 +63,10 @@ ROWS: tuple[tuple[Observation, Observation], ...] = (  # a row of each kind, and
 def test_a_row_comes_back_as_stored_and_a_second_value_is_a_revision(
     db: sqlite_utils.Database, first: Observation, second: Observation
 ) -> None:
-    assert is_empty(db)
+    assert first_observed(db) is None
     kind = type(first)
     assert add(db, kind, [first], source="yahoo", observed_at=NOON) == Written(inserted=1)
-    assert not is_empty(db)
+    assert first_observed(db) == NOON
     assert add(db, kind, [first], source="yahoo", observed_at=ONE) == Written(unchanged=1)
     assert add(db, kind, [second], source="yahoo", observed_at=TWO) == Written(revised=1)
     assert newest(db, kind, known=ONE) == [replace(first, source="yahoo", observed_at=NOON)]
