@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SESSIONS = Sessions(today=dt.date(2020, 12, 31))
 DAYS = SESSIONS.between(pd.Timestamp("2020-01-02"), pd.Timestamp("2020-12-31"))
-LENGTHS = (1, 5, 20)
+LENGTHS = (1, 5, 8)
 LOT = 50_000
 BEFORE = 80  # sessions of history, so that there is a band
 

@@ -53,12 +53,9 @@ def test_the_pair_is_what_both_legs_have_and_nothing_filled() -> None:
     assert list(market().closes.columns) == [SMALL, LARGE]
 
 
-def test_the_end_is_the_last_session_of_both_legs() -> None:
+def test_the_end_is_the_last_session_of_both_funds() -> None:
     assert market().end == day(10)
     assert EMPTY.end is None
-
-
-def test_a_fund_without_any_price_leaves_no_pair() -> None:
     alone = replace(market(), prices=market().prices[[SMALL]])
     assert alone.end is None
     assert alone.closes.empty
@@ -121,40 +118,31 @@ def test_as_of_a_session_its_own_figures_are_in() -> None:
     assert list(market().at(day(7)).fund(SMALL).index) == [day(7)]
 
 
-def test_as_of_a_day_without_a_session_the_anchor_is_that_day() -> None:
-    cut = market().at(day(13))
-    assert cut.anchor == day(13)
-    assert cut.last_completed == day(11)
-    assert cut.end == day(10)
-    assert len(cut.weights) == 1
-    assert market().anchor is None
-
-
-def test_as_of_a_day_without_a_session_the_last_completed_one_is_before_it() -> None:
-    later = replace(market(), last_completed=day(18))
-    assert later.at(day(13)).last_completed == day(11)
-    assert later.at(day(14)).last_completed == day(14)
-    assert replace(later, calendar=None).at(day(13)).last_completed == day(11)
-
-
-def test_as_of_a_date_to_come_the_last_completed_session_stays() -> None:
-    assert market().at(day(31)).last_completed == day(11)
-    assert market().at(day(31)).sessions_behind(day(10)) == 1
+@pytest.mark.parametrize(
+    ("last", "asof", "calendar", "completed"),
+    [
+        (11, 13, CALENDAR, 11),  # a Sunday: the last session before it
+        (18, 13, CALENDAR, 11),
+        (18, 14, CALENDAR, 14),
+        (18, 13, None, 11),
+        (11, 31, CALENDAR, 11),  # a date to come
+    ],
+)
+def test_as_of_a_day_the_last_completed_session_is_not_after_it(
+    last: int, asof: int, calendar: pd.DatetimeIndex | None, completed: int
+) -> None:
+    cut = replace(market(), last_completed=day(last), calendar=calendar).at(day(asof))
+    assert (cut.anchor, cut.last_completed, cut.end) == (day(asof), day(completed), day(10))
+    assert cut.sessions_behind(day(10)) == (1 if completed == 11 else 2)
 
 
 def test_as_of_a_date_before_history_nothing_is_left() -> None:
-    cut = market().at(pd.Timestamp("2019-01-01"))
-    assert cut.end is None
-    assert cut.fund(SMALL).empty
-    assert cut.distributions_of(SMALL).empty
-    assert cut.multiples.empty
-
-
-def test_an_empty_market_can_be_asked_as_of_a_date() -> None:
-    cut = EMPTY.at(day(9))
-    assert cut.end is None
-    assert cut.multiples.empty
-    assert cut.weights.empty
+    for cut in (market().at(pd.Timestamp("2019-01-01")), EMPTY.at(day(9))):
+        assert cut.end is None
+        assert cut.fund(SMALL).empty
+        assert cut.distributions_of(SMALL).empty
+        assert cut.multiples.empty
+        assert cut.weights.empty
 
 
 def test_what_is_not_stored_is_empty_and_has_no_source() -> None:

@@ -275,7 +275,7 @@ def test_what_came_later_changes_no_value(name: str) -> None:
 def test_what_came_later_changes_no_value_over_the_full_history(name: str) -> None:
     whole = history(METRICS[name], market())
     # in and after spikes, wrong values and holidays of the issuer's counts too
-    for cut in ("2001-07-06", "2004-04-30", "2005-06-24", "2007-06-25", "2007-06-28", "2011-10-28"):
+    for cut in ("2001-07-06", "2005-06-24", "2007-06-25", "2011-10-28"):
         then = history(METRICS[name], market().at(pd.Timestamp(cut)))
         assert_same(then, whole.loc[:cut], rtol=1e-9)
 
@@ -284,7 +284,7 @@ FACTORS = st.fixed_dictionaries({SMALL: st.floats(0.01, 100), LARGE: st.floats(0
 
 
 @pytest.mark.parametrize("name", [name for name in METRICS if name != "ratio"])
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(factors=FACTORS)
 def test_the_units_of_a_price_change_no_metric(name: str, factors: dict[str, float]) -> None:
     stored = sample_market()

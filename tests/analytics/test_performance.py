@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -137,11 +138,10 @@ def test_too_little_history_gives_nothing_and_never_a_shorter_window() -> None:
         found = performance(facts, parse_window(text), total=True)
         assert found == Performance(parse_window(text), True, None, day("2019-12-31"))
         assert growth(facts, parse_window(text)).empty
-
-
-def test_since_a_date_to_come_gives_nothing() -> None:
-    found = performance(facts_at("2020-12-11"), parse_window("since 2020-12-14"))
-    assert found == Performance(found.window, False, None, day("2020-12-11"))
+    to_come = parse_window("since 2020-12-14")
+    assert performance(facts_at("2020-12-11"), to_come) == Performance(
+        to_come, False, None, day("2020-12-11")
+    )
 
 
 def test_an_empty_market_has_no_returns() -> None:
@@ -167,22 +167,21 @@ def test_total_return_is_the_product_of_the_days() -> None:
     assert index.tolist() == pytest.approx([1.0, 92 / 100, 92 / 100 * 100 / 90])
 
 
-def test_a_distribution_without_a_close_on_its_day_counts_on_the_next_session() -> None:
-    index = total_return_index(series([100.0, 100.0, 100.0, 100.0, 100.0, 100.0]), paid(d11=3.0))
-    assert index.index[5] == day("2020-01-13")
-    assert index.tolist() == pytest.approx([1.0] * 5 + [1.03])
-
-
-def test_two_distributions_of_one_session_add_up() -> None:
-    index = total_return_index(series([100.0] * 6), paid(d11=3.0, d12=1.0, d13=1.0))
-    assert index.iloc[-1] == pytest.approx(1.05)
-
-
-def test_distributions_outside_the_history_change_nothing() -> None:
-    flat = series([100.0, 100.0])
-    assert total_return_index(flat, paid(d3=1.0, d6=1.0, d9=1.0)).tolist() == [1.0, 1.0]
-    assert total_return_index(flat, paid()).tolist() == [1.0, 1.0]
-    assert total_return_index(flat.iloc[:0], paid(d6=1.0)).empty
+@pytest.mark.parametrize(
+    ("sessions", "distributions", "expected"),
+    [
+        (6, {"d11": 3.0}, [1.0] * 5 + [1.03]),  # without a close on its day it counts on the next session
+        (6, {"d11": 3.0, "d12": 1.0, "d13": 1.0}, [1.0] * 5 + [1.05]),  # several of one session add up
+        (2, {"d3": 1.0, "d6": 1.0, "d9": 1.0}, [1.0, 1.0]),  # outside the history
+        (2, {}, [1.0, 1.0]),
+        (0, {"d6": 1.0}, []),
+    ],
+)
+def test_distributions_of_a_flat_price(
+    sessions: int, distributions: dict[str, float], expected: list[float]
+) -> None:
+    index = total_return_index(series([100.0] * 6).iloc[:sessions], paid(**distributions))
+    assert index.tolist() == pytest.approx(expected)
 
 
 def test_sessions_that_one_leg_lacks_are_left_out_of_both() -> None:
@@ -275,17 +274,15 @@ def anchors() -> list[pd.Timestamp]:
 
 
 @shared
-@pytest.mark.parametrize("ticker", PAIR)
-@pytest.mark.parametrize("total", [False, True])
-def test_ffn_agrees_on_year_and_month_to_date_over_the_full_history(ticker: str, total: bool) -> None:
+def test_ffn_agrees_on_year_and_month_to_date_over_the_full_history() -> None:
     import ffn  # noqa: PLC0415 - it brings a whole laboratory along, which costs seconds
 
-    level = fund_levels(market(), total)[ticker]
-    ours = {window: return_history(market(), window, total)[ticker] for window in (YTD, MTD)}
-    for session in anchors():
-        oracle = ffn.calc_perf_stats(level.loc[session - dt.timedelta(days=420) : session])
-        assert oracle.ytd * 100 == pytest.approx(ours[YTD][session], abs=1e-9)
-        assert oracle.mtd * 100 == pytest.approx(ours[MTD][session], abs=1e-9)
+    levels = fund_levels(market(), total=True)
+    ours = {window: return_history(market(), window, total=True) for window in (YTD, MTD)}
+    for ticker, session in product(PAIR, anchors()):
+        oracle = ffn.calc_perf_stats(levels[ticker].loc[session - dt.timedelta(days=420) : session])
+        assert oracle.ytd * 100 == pytest.approx(ours[YTD].loc[session, ticker], abs=1e-9)
+        assert oracle.mtd * 100 == pytest.approx(ours[MTD].loc[session, ticker], abs=1e-9)
 
 
 @shared

@@ -98,32 +98,29 @@ def test_spellings(text: str, window: Window) -> None:
     assert parse_window(text) == window
 
 
+@pytest.mark.parametrize("text", ["soon", "", "-3m", "1.5y", "sincerely"])
+def test_what_is_not_a_window_is_named_with_what_works(text: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_window(text)
+    works = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
+    assert str(caught.value) == f"“{text}” is not a window; one of these works: {works}."
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "soon",
-            "“soon” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30.",
-        ),
-        ("", "“” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."),
-        ("-3m", "“-3m” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."),
-        ("1.5y", "“1.5y” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."),
         ("0d", "“0d” is out of range (1d to 20000d). Example: 1d"),
         ("5001w", "“5001w” is out of range (1w to 5000w). Example: 1w"),
         ("1201 months", "“1201 months” is out of range (1m to 1200m). Example: 1m"),
         ("101y", "“101y” is out of range (1y to 100y). Example: 1y"),
         ("since", "“since” needs a date written YYYY-MM-DD. Example: since 2020-09-30"),
-        (
-            "sincerely",
-            "“sincerely” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30.",
-        ),
         ("since May", "“May” is not a date written YYYY-MM-DD. Example: 2020-12-11"),
         ("since 2021-02-29", "“2021-02-29” is not a date: there is no 29 Feb 2021. Example: 2020-12-11"),
         ("since 1899-12-31", "“1899-12-31” is not within 1900 to 2199. Example: 2020-12-11"),
         ("since 2200-01-01", "“2200-01-01” is not within 1900 to 2199. Example: 2020-12-11"),
     ],
 )
-def test_what_is_not_a_window_is_named_with_what_works(text: str, message: str) -> None:
+def test_a_window_that_cannot_be_is_named_with_one_that_works(text: str, message: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_window(text)
     assert str(caught.value) == message
@@ -210,27 +207,25 @@ def test_sessions_to_come_move_no_base(window: Window, sessions: list[dt.date], 
     assert window.bases(index(known)).tolist() == window.bases(index(sessions)).tolist()[: len(known)]
 
 
-def test_since_a_date_to_come_has_no_base() -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("since 2020-12-14", [-1] * 5),  # a date to come
+        ("since 2020-12-10", [-1, -1, -1, 3, 3]),
+        ("since 2199-12-31", [-1] * 5),
+        ("since 2020-12-06", [-1] * 5),  # before history
+        ("since 1900-01-01", [-1] * 5),
+        ("since 2020-12-07", [0] * 5),
+        ("2d", [-1, -1, 0, 1, 2]),  # too little history, and never a shorter window
+        ("1w", [-1] * 5),
+        ("100y", [-1] * 5),
+        ("5000w", [-1] * 5),
+        ("mtd", [-1] * 5),
+    ],
+)
+def test_bases_in_a_week(text: str, expected: list[int]) -> None:
     sessions = pd.bdate_range("2020-12-07", "2020-12-11")
-    assert parse_window("since 2020-12-14").bases(sessions).tolist() == [-1] * 5
-    assert parse_window("since 2020-12-10").bases(sessions).tolist() == [-1, -1, -1, 3, 3]
-    assert parse_window("since 2199-12-31").bases(sessions).tolist() == [-1] * 5
-
-
-def test_since_a_date_before_history_has_no_base() -> None:
-    sessions = pd.bdate_range("2020-12-07", "2020-12-11")
-    assert parse_window("since 2020-12-06").bases(sessions).tolist() == [-1] * 5
-    assert parse_window("since 1900-01-01").bases(sessions).tolist() == [-1] * 5
-    assert parse_window("since 2020-12-07").bases(sessions).tolist() == [0] * 5
-
-
-def test_too_little_history_has_no_base_and_never_a_shorter_one() -> None:
-    sessions = pd.bdate_range("2020-12-07", "2020-12-11")
-    assert parse_window("2d").bases(sessions).tolist() == [-1, -1, 0, 1, 2]
-    assert parse_window("1w").bases(sessions).tolist() == [-1] * 5
-    assert parse_window("100y").bases(sessions).tolist() == [-1] * 5
-    assert parse_window("5000w").bases(sessions).tolist() == [-1] * 5
-    assert parse_window("mtd").bases(sessions).tolist() == [-1] * 5
+    assert parse_window(text).bases(sessions).tolist() == expected
 
 
 def test_an_anchor_between_sessions_ends_on_the_last_one_before_it() -> None:
