@@ -500,59 +500,37 @@ def test_the_json_of_an_event_leaves_out_what_is_at_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("record", "text", "old", "new"),
     [
-        ("}]}", "}"),  # cut off
-        ('"session":"2020-10-06",', ""),
-        ('"threshold":null', '"threshold":null,"extra":1'),
-        ('"cooling":3', '"cooling":3,"extra":1'),
-        ('"cooling":3', '"cooling":"3"'),
-        ('"cooling":3', '"cooling":null'),
-        ('"2020-10-06","bands"', '"2020-13-06","bands"'),
-        ('"fired"', '"tired"'),
-        ("[0.005]", "[NaN]"),
-        ("[0.005]", "[null]"),
-        ("[0.005]", "[1e999]"),
-        ("[0.005]", "0.005"),
+        (State, STATE, '"session":"2020-10-06",', ""),
+        (State, STATE, '"threshold":null', '"threshold":null,"extra":1'),
+        (State, STATE, '"cooling":3', '"cooling":"3"'),
+        (State, STATE, '"2020-10-06","bands"', '"2020-13-06","bands"'),
+        (State, STATE, '"fired"', '"tired"'),
+        (State, STATE, "[0.005]", "[NaN]"),
+        (State, STATE, "[0.005]", "[null]"),
+        (Event, EVENT, '"kind":"still",', ""),
+        (Event, EVENT, "2.0", "1e999"),
+        (Event, EVENT, "true", "1"),
+        (Event, EVENT, "null", '""'),
     ],
 )
-def test_a_damaged_state_is_refused(old: str, new: str) -> None:
-    with pytest.raises(msgspec.DecodeError):
-        State.from_json(STATE.replace(old, new))
-
-
-@pytest.mark.parametrize(
-    ("old", "new"), [('"kind":"still",', ""), ("2.0", "NaN"), ("true", "1"), ("null", '""')]
-)
-def test_a_damaged_event_is_refused(old: str, new: str) -> None:
-    with pytest.raises(msgspec.DecodeError):
-        Event.from_json(EVENT.replace(old, new))
-
-
-@pytest.mark.parametrize(
-    ("value", "threshold", "pair"),
-    [
-        (1.0, 2.0, (1.0, 2.0)),
-        (0.0, 0.0, (0.0, 0.0)),
-        (None, 2.0, None),
-        (1.0, None, None),
-        (math.nan, 2.0, None),
-        (1.0, math.nan, None),
-        (math.inf, 2.0, None),
-        (1.0, -math.inf, None),
-    ],
-)
-def test_a_leg_is_missing_unless_both_figures_are_finite(
-    value: float | None, threshold: float | None, pair: tuple[float, float] | None
+def test_a_damaged_state_or_event_is_refused(
+    record: type[State | Event], text: str, old: str, new: str
 ) -> None:
-    assert ConditionValue(value, threshold).both == pair
+    with pytest.raises(msgspec.DecodeError):
+        record.from_json(text.replace(old, new))
 
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf, None])
-def test_a_plain_leg_has_none_for_what_is_no_figure(figure: float | None) -> None:
-    assert ConditionValue(figure, 2.0).finite == ConditionValue(None, 2.0)
-    assert ConditionValue(1.0, figure).finite == ConditionValue(1.0, None)
-    whole = ConditionValue(1.0, 2.0)
+def test_a_condition_without_a_finite_figure_is_missing_and_has_none_in_its_place(
+    figure: float | None,
+) -> None:
+    for value, threshold, finite in ((figure, 2.0, (None, 2.0)), (1.0, figure, (1.0, None))):
+        assert ConditionValue(value, threshold).both is None
+        assert ConditionValue(value, threshold).finite == ConditionValue(*finite)
+    whole = ConditionValue(0.0, 2.0)
+    assert whole.both == (0.0, 2.0)
     assert whole.finite is whole
 
 

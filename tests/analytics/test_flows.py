@@ -410,10 +410,51 @@ def test_a_split_is_a_jump_against_the_value(counts: pd.DataFrame, expected: lis
     assert flags(counts) == expected
 
 
-def test_a_count_is_stale_on_its_third_session_without_change() -> None:
-    frame = prepare_counts(facts(200.0, 200.0, 200.0, 200.0, 200.0, 201.0), SESSIONS)
-    assert list(frame["flag"]) == ["", "", "", "STALE", "STALE", ""]
-    assert frame["doubtful"].tolist() == [False, False, False, True, True, False]
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        # stale on the third session without change
+        (facts(200.0, 200.0, 200.0, 200.0, 200.0, 201.0), "| | | STALE! | STALE! |"),
+        # above five percent is annotated and fires
+        (facts(200.0, 210.0, 220.55, 209.5, 198.9), "| | LARGE | LARGE | LARGE"),
+        # above fifteen percent it is unconfirmed until the next count does not undo it; what could fire then
+        # cannot be evaluated better afterwards
+        (facts(200.0, 230.0), "| LARGE"),
+        (facts(200.0, 230.05), "| BIG!"),
+        (facts(200.0, 230.05, 230.0), "| LARGE! |"),
+        # a count given twice confirms no jump
+        (facts(200.0, 2.0, 2.0), "| BIG! | !"),
+        (facts(200.0, 2.0, 2.0, 2.05), "| LARGE! | ! |"),
+        # a change that is no whole lot is flagged whatever the level
+        (facts(860.882116, 860.932116, 860.782116), "| |"),
+        (facts(860.0, 860.05, 860.1234, 860.1734), "| | LOT! |"),
+        # a jump that is undone by more than half within five sessions is a spike
+        (facts(200.0, 400.0, 200.0, 201.0), "| SPIKE_REVERT! | SPIKE_REVERT! |"),
+        (facts(200.0, 100.0, 180.0, 181.0), "| SPIKE_REVERT! | SPIKE_REVERT! |"),
+        (facts(200.0, 300.0, 249.0, 249.5), "| SPIKE_REVERT! | SPIKE_REVERT! |"),
+        (facts(200.0, 300.0, 250.0, 250.5), "| LARGE! | LARGE! |"),
+        (
+            facts(200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 205.0),
+            "| SPIKE_REVERT! | SPIKE_REVERT | SPIKE_REVERT | SPIKE_REVERT | SPIKE_REVERT | SPIKE_REVERT!",
+        ),
+        (facts(200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 305.0, 205.0), "| LARGE! | | | | | | BIG!"),
+    ],
+)
+def test_flags_of_counts_and_which_of_their_days_are_doubtful(counts: pd.DataFrame, expected: str) -> None:
+    frame = prepare_counts(counts, SESSIONS)
+    days = zip(frame["flag"], frame["doubtful"], strict=True)
+    flagged_days = [flag + "!" * doubtful for flag, doubtful in days]
+    assert flagged_days == [day.strip() for day in expected.split("|")]
+
+
+def test_a_large_flow_says_whether_it_was_confirmed() -> None:
+    notes = [
+        prepare_counts(facts(200.0, 230.05, *after), SESSIONS)["note"].iloc[1] for after in ((), (230.0,))
+    ]
+    assert notes == [
+        "above 15% of assets, unconfirmed until the count changes again",
+        "above 15% of assets, not undone by the next change of the count",
+    ]
 
 
 def test_a_gap_names_its_span() -> None:
@@ -421,33 +462,6 @@ def test_a_gap_names_its_span() -> None:
     assert list(frame["flag"]) == ["", "GAP", ""]
     assert frame["note"].iloc[1] == "one flow over 3 sessions since 16 Dec 2019, counts between are missing"
     assert frame["doubtful"].tolist() == [False, True, False]
-
-
-def test_above_five_percent_is_annotated_and_fires() -> None:
-    frame = prepare_counts(facts(200.0, 210.0, 220.55, 209.5, 198.9, nav=100.0), SESSIONS)
-    assert list(frame["flag"]) == ["", "", "LARGE", "LARGE", "LARGE"]
-    assert not frame["doubtful"].any()
-
-
-def test_above_fifteen_percent_is_unconfirmed_until_the_next_count_does_not_undo_it() -> None:
-    big = prepare_counts(facts(200.0, 230.05), SESSIONS)
-    assert big["flag"].iloc[-1] == "BIG"
-    assert big["note"].iloc[-1] == "above 15% of assets, unconfirmed until the count changes again"
-    confirmed = prepare_counts(facts(200.0, 230.05, 230.0), SESSIONS)
-    assert list(confirmed["flag"]) == ["", "LARGE", ""]
-    assert confirmed["note"].iloc[1] == "above 15% of assets, not undone by the next change of the count"
-    # what could fire then cannot be evaluated better afterwards
-    assert confirmed["doubtful"].tolist() == [False, True, False]
-    assert prepare_counts(facts(200.0, 230.0), SESSIONS)["flag"].iloc[-1] == "LARGE"
-
-
-def test_a_count_said_twice_confirms_no_jump() -> None:
-    again = prepare_counts(facts(200.0, 2.0, 2.0), SESSIONS)
-    assert list(again["flag"]) == ["", "BIG", ""]
-    assert again["doubtful"].tolist() == [False, True, True]
-    moved = prepare_counts(facts(200.0, 2.0, 2.0, 2.05), SESSIONS)
-    assert list(moved["flag"]) == ["", "LARGE", "", ""]
-    assert moved["doubtful"].tolist() == [False, True, True, False]
 
 
 @shared
@@ -468,29 +482,6 @@ def test_the_big_flow_of_2011_10_28_was_unconfirmed_and_real() -> None:
     assert (then.loc[day, "flag"], next_day.loc[day, "flag"]) == ("BIG", "LARGE")
     assert next_day.loc[day, "flow"] == pytest.approx(2.220e9, rel=1e-3)
     assert next_day.loc[day, "doubtful"]
-
-
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [
-        ((200.0, 400.0, 200.0, 201.0), ["", "SPIKE_REVERT", "SPIKE_REVERT", ""]),
-        ((200.0, 100.0, 180.0, 181.0), ["", "SPIKE_REVERT", "SPIKE_REVERT", ""]),
-        ((200.0, 300.0, 249.0, 249.5), ["", "SPIKE_REVERT", "SPIKE_REVERT", ""]),
-        ((200.0, 300.0, 250.0, 250.5), ["", "LARGE", "LARGE", ""]),  # back by just half
-        (
-            (200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 205.0),
-            ["", *["SPIKE_REVERT"] * 6],
-        ),
-        (
-            (200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 305.0, 205.0),
-            ["", "LARGE", "", "", "", "", "", "BIG"],
-        ),
-    ],
-)
-def test_a_jump_that_is_undone_within_five_sessions_is_a_spike(
-    counts: tuple[float, ...], expected: list[str]
-) -> None:
-    assert flags(facts(*counts)) == expected
 
 
 def test_the_end_of_a_spike_takes_back_what_it_had_put_in() -> None:
@@ -515,13 +506,6 @@ def test_the_issuers_spikes() -> None:
 @shared
 def test_nothing_of_2020_is_flagged() -> None:
     assert flagged("2019-12-31", "2020-12-11") == {}
-
-
-def test_a_change_that_is_no_whole_lot_is_flagged_whatever_the_level() -> None:
-    assert flags(facts(860.882116, 860.932116, 860.782116)) == ["", "", ""]
-    frame = prepare_counts(facts(860.0, 860.05, 860.1234, 860.1734), SESSIONS)
-    assert list(frame["flag"]) == ["", "", "LOT", ""]
-    assert frame["doubtful"].tolist() == [False, False, True, False]
 
 
 @shared
