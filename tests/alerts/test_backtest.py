@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import math
 import random
@@ -289,38 +290,39 @@ def nth(position: int) -> dt.date:
     return session
 
 
-def test_the_move_is_measured_from_the_close_of_the_fire() -> None:
-    (outcome,) = outcomes([nth(2)], RATIO, nth(0), (1,))
-    assert (outcome.n, outcome.median, outcome.rose) == (1, -50.0, 0.0)
-
-
-def test_median_and_share_of_rises_are_over_all_fires() -> None:
-    # Moves over two sessions: from 1.0 to 1.0, from 1.0 to 1.0, from 0.5 to 2.0.
-    (outcome,) = outcomes([nth(0), nth(2), nth(3)], RATIO, nth(0), (2,))
-    assert (outcome.n, outcome.median) == (3, 0.0)
-    assert outcome.rose is not None
-    assert round(outcome.rose, 6) == round(100 / 3, 6)
+@pytest.mark.parametrize(
+    ("fires", "horizon", "since", "outcome"),
+    [
+        # from the close of the fire
+        ([2], 1, 0, (1, -50.0, 0.0, 0.0)),
+        # over all fires: from 1.0 to 1.0, from 1.0 to 1.0, from 0.5 to 2.0
+        ([0, 2, 3], 2, 0, (3, 0.0, 100 / 3, 0.0)),
+        # a fire too near the end is not counted
+        ([6], 2, 0, (0, None, None, 0.0)),
+        # the comparison is any session of the span only: +100, +100, -50, 0
+        ([], 1, 3, (0, None, None, 50.0)),
+    ],
+)
+def test_outcomes_of_fires(
+    fires: list[int], horizon: int, since: int, outcome: tuple[int, float | None, float | None, float]
+) -> None:
+    (result,) = outcomes([nth(position) for position in fires], RATIO, nth(since), (horizon,))
+    expected = Outcome(horizon, *outcome)
+    assert dataclasses.astuple(result) == pytest.approx(dataclasses.astuple(expected))
 
 
 def test_half_a_percent_is_a_rise() -> None:
-    index = SESSIONS[:3]
-    (outcome,) = outcomes([nth(0), nth(1)], pd.Series([1.0, 1.005, 1.005], index=index), nth(0), (1,))
-    assert (outcome.n, outcome.rose) == (2, 50.0)
-
-
-def test_a_fire_too_near_the_end_is_not_counted() -> None:
-    assert outcomes([nth(6)], RATIO, nth(0), (2,)) == [Outcome(2, 0, None, None, 0.0)]
-
-
-def test_the_comparison_is_any_session_of_the_span_only() -> None:
-    # From session 3 on the moves over one session are +100, +100, -50, 0.
-    (outcome,) = outcomes([], RATIO, nth(3), (1,))
-    assert outcome == Outcome(1, 0, None, None, 50.0)
+    ratio = pd.Series([1.0, 1.005, 1.005], index=SESSIONS[:3])
+    (result,) = outcomes([nth(0), nth(1)], ratio, nth(0), (1,))
+    assert (result.n, result.rose) == (2, 50.0)
 
 
 def test_every_horizon_has_its_own_line() -> None:
-    assert [outcome.horizon for outcome in outcomes([nth(0)], RATIO, nth(0))] == [5, 20, 60]
-    assert [outcome.n for outcome in outcomes([nth(0)], RATIO, nth(0))] == [1, 0, 0]
+    assert [(result.horizon, result.n) for result in outcomes([nth(0)], RATIO, nth(0))] == [
+        (5, 1),
+        (20, 0),
+        (60, 0),
+    ]
 
 
 def test_every_example_is_timed_beside_its_metric() -> None:

@@ -54,89 +54,79 @@ def market(*rows: tuple[object, ...]) -> Market:
     )
 
 
-def test_a_history_is_of_one_fund_metric_and_convention() -> None:
+def both(day: int, small: float, large: float, **kind: str) -> list[tuple[object, ...]]:
+    """A figure of each fund."""
+    return [row(day, SMALL, small, **kind), row(day, LARGE, large, **kind)]
+
+
+def test_a_history_is_of_one_fund_metric_convention_and_basis() -> None:
     stored = market(
-        row(0, SMALL, 70.0),
+        row(0, SMALL, 71.0),
         row(1, SMALL, 75.0),
         row(1, LARGE, 27.0),
         row(1, SMALL, 2.3, metric="pb"),
         row(2, SMALL, 25.0, convention="positive"),
+        row(2, SMALL, 60.0, convention="capped", basis="trailing"),
+        row(0, SMALL, 69.0, convention="capped", source="yahoo"),
+        row(0, SMALL, 70.0, convention="capped"),  # of two figures of a session the last one counts
+        row(3, SMALL, 65.0, convention="capped", basis="trailing"),
     )
-    assert multiple_history(stored, SMALL, "pe", "losses_in").to_dict() == {DAYS[0]: 70.0, DAYS[1]: 75.0}
+    assert multiple_history(stored, SMALL, "pe", "losses_in").to_dict() == {DAYS[0]: 71.0, DAYS[1]: 75.0}
     assert multiple_history(stored, LARGE, "pe", "losses_in").to_dict() == {DAYS[1]: 27.0}
     assert multiple_history(stored, LARGE, "pe", "positive").empty
     assert multiple_history(market(), SMALL, "pe", "losses_in").empty
+    # the newest basis, unless another is asked for
+    assert multiple_history(stored, SMALL, "pe", "capped").tolist() == [60.0, 65.0]
+    assert multiple_history(stored, SMALL, "pe", "capped", "forward").tolist() == [70.0]
+    assert multiple_history(stored, SMALL, "pe", "capped", "unstated").empty
 
 
-def test_a_history_is_of_one_basis_the_newest_unless_another_is_asked_for() -> None:
-    stored = market(
-        row(2, SMALL, 60.0, basis="trailing"), row(0, SMALL, 70.0), row(3, SMALL, 65.0, basis="trailing")
-    )
-    assert multiple_history(stored, SMALL, "pe", "losses_in").tolist() == [60.0, 65.0]
-    assert multiple_history(stored, SMALL, "pe", "losses_in", "forward").tolist() == [70.0]
-    assert multiple_history(stored, SMALL, "pe", "losses_in", "unstated").empty
-
-
-def test_of_two_figures_of_a_session_the_last_one_counts() -> None:
-    stored = market(row(1, SMALL, 1.0), row(0, SMALL, 70.0, source="yahoo"), row(0, SMALL, 71.0))
-    assert multiple_history(stored, SMALL, "pe", "losses_in").tolist() == [71.0, 1.0]
-
-
-def test_the_premium_is_in_percent_on_sessions_of_both() -> None:
-    stored = market(
-        row(0, SMALL, 50.0),
-        row(1, SMALL, 30.0),
-        row(2, SMALL, 20.0),
-        row(1, LARGE, 20.0),
-        row(2, LARGE, 25.0),
-        row(3, LARGE, 25.0),
-    )
-    found = premium_history(stored, "pe", "losses_in")
-    assert found.to_dict() == {DAYS[1]: pytest.approx(50.0), DAYS[2]: pytest.approx(-20.0)}
-
-
-def test_conventions_are_never_set_against_each_other() -> None:
-    stored = market(row(1, SMALL, 30.0), row(1, LARGE, 20.0, convention="positive"))
-    for convention in ("losses_in", "positive"):
-        assert premium_history(stored, "pe", convention).empty
-
-
-def test_bases_are_never_set_against_each_other() -> None:
-    stored = market(
-        row(1, SMALL, 30.0), row(1, LARGE, 20.0), row(2, SMALL, 28.0, basis="trailing"), row(2, LARGE, 20.0)
-    )
-    assert premium_history(stored, "pe", "losses_in").tolist() == pytest.approx([50.0])
-    assert premium_history(stored, "pe", "losses_in", "trailing").empty
-    only = market(row(1, SMALL, 30.0), row(1, LARGE, 20.0, basis="trailing"))
-    assert premium_history(only, "pe", "losses_in").empty
-
-
-def test_the_basis_is_the_newest_one_that_both_funds_have() -> None:
-    rows = [
-        (day, ticker, value + (ticker == SMALL), basis)
-        for day, value, basis in ((0, 9.0, "forward"), (1, 3.0, "unstated"), (2, 1.0, "trailing"))
-        for ticker in (SMALL, LARGE)
-    ]
-    stored = [row(day, ticker, value, basis=basis) for day, ticker, value, basis in rows]
-    assert premium_history(market(*stored), "pe", "losses_in").tolist() == pytest.approx([100.0])
-    assert premium_history(market(*reversed(stored)), "pe", "losses_in").tolist() == pytest.approx([100.0])
-    one_sided = row(3, SMALL, 5.0, basis="own")
-    assert premium_history(market(*stored, one_sided), "pe", "losses_in").tolist() == pytest.approx([100.0])
-
-
-def test_other_multiples_do_not_choose_the_basis() -> None:
-    stored = [row(1, ticker, value) for ticker, value in ((SMALL, 30.0), (LARGE, 0.5))]
-    other = [
-        row(day, ticker, 1.0, metric=metric, convention=convention, basis="trailing")
-        for day, metric, convention in ((2, "pb", "losses_in"), (3, "pe", "positive"))
-        for ticker in (SMALL, LARGE)
-    ]
-    assert premium_history(market(*stored, *other), "pe", "losses_in").tolist() == pytest.approx([5900.0])
-
-
-def test_over_nothing_or_less_there_is_no_premium() -> None:
-    stored = market(row(0, SMALL, 30.0), row(0, LARGE, 0.0), row(1, SMALL, 30.0), row(1, LARGE, -5.0))
-    assert premium_history(stored, "pe", "losses_in").empty
+@pytest.mark.parametrize(
+    ("rows", "basis", "expected"),
+    [
+        # in percent on sessions of both
+        (
+            [row(0, SMALL, 50.0), *both(1, 30.0, 20.0), *both(2, 20.0, 25.0), row(3, LARGE, 25.0)],
+            None,
+            {1: 50.0, 2: -20.0},
+        ),
+        # conventions and bases are never set against each other
+        ([row(1, SMALL, 30.0), row(1, LARGE, 20.0, convention="positive")], None, {}),
+        ([row(1, SMALL, 30.0), row(1, LARGE, 20.0, basis="trailing")], None, {}),
+        ([*both(1, 30.0, 20.0), row(2, SMALL, 28.0, basis="trailing"), row(2, LARGE, 20.0)], None, {1: 50.0}),
+        ([*both(1, 30.0, 20.0), row(2, SMALL, 28.0, basis="trailing")], "trailing", {}),
+        # the basis is the newest one that both funds have
+        (
+            [
+                *both(2, 2.0, 1.0, basis="trailing"),
+                *both(0, 10.0, 9.0),
+                *both(1, 4.0, 3.0, basis="unstated"),
+                row(3, SMALL, 5.0, basis="own"),
+            ],
+            None,
+            {2: 100.0},
+        ),
+        # other multiples do not choose it
+        (
+            [
+                *both(1, 30.0, 0.5),
+                *both(2, 1.0, 1.0, metric="pb", basis="trailing"),
+                *both(3, 1.0, 1.0, convention="positive", basis="trailing"),
+            ],
+            None,
+            {1: 5900.0},
+        ),
+        # over nothing or less there is none
+        ([*both(0, 30.0, 0.0), *both(1, 30.0, -5.0)], None, {}),
+    ],
+)
+def test_the_premium(rows: list[tuple[object, ...]], basis: str | None, expected: dict[int, float]) -> None:
+    premium = premium_history(market(*rows), "pe", "losses_in", basis)
+    assert premium.to_dict() == pytest.approx({DAYS[day]: value for day, value in expected.items()})
+    if basis is None and len(expected) == 1:
+        assert premium_history(market(*reversed(rows)), "pe", "losses_in").tolist() == pytest.approx(
+            list(expected.values())
+        )
 
 
 @pytest.mark.parametrize(
@@ -198,10 +188,11 @@ def test_a_figure_is_of_its_own_metric_convention_and_basis() -> None:
 
 
 def test_across_sessions_there_is_no_premium_but_its_history_stays() -> None:
-    stored = market(row(0, SMALL, 50.0), row(0, LARGE, 25.0), row(1, SMALL, 40.0))
-    (found,) = multiple_figures(stored)
-    assert (found.small, found.large, found.premium) == (40.0, 25.0, None)
-    assert (found.observations, found.first) == (1, DAYS[0])
+    stored = market(*both(0, 50.0, 25.0), row(1, SMALL, 40.0), *both(1, 30.0, 20.0, basis="trailing"))
+    forward, trailing = multiple_figures(stored)
+    assert (forward.small, forward.large, forward.premium) == (40.0, 25.0, None)
+    assert (forward.observations, forward.first) == (1, DAYS[0])
+    assert trailing.premium == pytest.approx(50.0)  # of its own basis
 
 
 def test_figures_stand_in_the_order_of_the_multiples_then_by_convention_and_basis() -> None:
@@ -224,16 +215,7 @@ def test_figures_stand_in_the_order_of_the_multiples_then_by_convention_and_basi
     assert multiple_figures(market()) == []
 
 
-def test_a_premium_stands_beside_the_basis_it_is_of() -> None:
-    stored = market(
-        row(0, SMALL, 50.0),
-        row(0, LARGE, 25.0),
-        row(1, SMALL, 30.0, basis="trailing"),
-        row(1, LARGE, 20.0, basis="trailing"),
-    )
-    found = {figure.basis: figure.premium for figure in multiple_figures(stored)}
-    assert found == {"forward": pytest.approx(100.0), "trailing": pytest.approx(50.0)}
-
+# Fundamentals
 
 QUARTERS = pd.DatetimeIndex(["2019-12-31", "2020-03-31", "2020-06-30", "2020-09-30", "2020-12-11"])
 POSITIVE = st.floats(0.1, 1_000)
