@@ -253,7 +253,7 @@ async def test_figures_and_standing_are_written_together(database: Database, ses
     provider = Scripted(prices=Ok({"distributions": [], "bars": bars}))
     with pytest.raises(ValueError, match=r"close of bars is infinite\."):
         await refresh(database, [provider], sessions, FRIDAY)
-    assert await database.run(observations.is_empty)
+    assert await database.run(observations.first_observed) is None
     assert await database.run(sources.source_statuses) == []
 
 
