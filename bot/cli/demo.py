@@ -210,11 +210,7 @@ def refuse_other_years(start: dt.datetime) -> None:
 
 
 async def play(
-    bot: Bot,
-    terminal: Terminal,
-    echo: Callable[[str], None],
-    set_clock: SetClock,
-    start: dt.datetime,
+    bot: Bot, terminal: Terminal, echo: Callable[[str], None], set_clock: SetClock, start: dt.datetime
 ) -> None:
     """Play the story, its autumn from `start` on. `echo` shows the questions, `set_clock` moves the clock."""
     database = bot.services.database

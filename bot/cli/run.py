@@ -10,14 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot import app
-from bot.cli.console import (
-    log_briefly,
-    log_fully,
-    open_exclusively,
-    open_when_there_is_room,
-    say,
-    spinner,
-)
+from bot.cli.console import log_briefly, log_fully, open_exclusively, open_when_there_is_room, say, spinner
 from bot.errors import BotError
 from bot.jobs.backups import dated_backups
 from bot.local.terminal import Clock, Terminal, printer

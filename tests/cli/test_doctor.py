@@ -281,9 +281,7 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
     (*_, broken, copies) = quick_checks(config, NOW)
     assert copies.subject == "backups"
     assert broken == Finding(
-        FAIL,
-        "database",
-        "bot.db is not a database of this program; name another file, e.g. --db bot.db.",
+        FAIL, "database", "bot.db is not a database of this program; name another file, e.g. --db bot.db."
     )
 
 
