@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from bot.config import load_config
 from bot.data.sources import build_providers
-from bot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILE = '[pair.small]\nticker = "IWM"\nissuer_file = "https://www.example.com/IWM_fund.xls"\n'
 
@@ -32,11 +32,3 @@ def test_a_daily_csv_and_the_issuers_come_after_it(tmp_path: Path) -> None:
 def test_an_issuer_is_asked_only_with_the_switch_and_an_address(tmp_path: Path) -> None:
     assert names(tmp_path, "[issuer]\nfetch = true") == ["yahoo"]
     assert names(tmp_path, FILE) == ["yahoo"]
-
-
-def test_an_address_without_the_ticker_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as refused:
-        names(tmp_path, '[sources]\ndaily_csv = "https://www.example.com/IWM.csv"')
-    assert refused.value.problems == [
-        "[sources] daily_csv: must have {ticker} where the fund's ticker belongs"
-    ]
