@@ -12,7 +12,6 @@ import os
 import re
 import time
 from collections.abc import AsyncIterable
-from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 import httpx
@@ -234,7 +233,7 @@ async def typed_lines(stream: TextIO, prompt: bool) -> AsyncIterator[str]:
     read = _reader(stream)
     while True:
         print(PROMPT if prompt else "", end="", flush=True)  # noqa: T201 - the terminal's prompt
-        line = await run_in_daemon_thread(partial(_line, read), "typed-lines")
+        line = await run_in_daemon_thread(read, "typed-lines")
         if not line:
             print("\n" if prompt else "", end="", flush=True)  # noqa: T201 - below the prompt
             return
@@ -242,24 +241,23 @@ async def typed_lines(stream: TextIO, prompt: bool) -> AsyncIterator[str]:
 
 
 def _reader(stream: TextIO) -> Callable[[], str]:
-    """Return a function that reads one line, or an empty string at the end.
+    """Return a function that reads one line, or an empty string at the end. A broken stream counts as ended.
 
     It reads the descriptor unbuffered if there is one: a thread that waits in a buffered stream holds the
     stream's lock, and the interpreter aborts if it exits meanwhile.
     """
-    try:
-        descriptor = stream.fileno()
-    except OSError:
-        return stream.readline
-    raw = os.fdopen(descriptor, "rb", buffering=0, closefd=False)
-    return lambda: raw.readline().decode(stream.encoding or "utf-8", errors="replace")
+    raw = None
+    with contextlib.suppress(OSError):
+        raw = os.fdopen(stream.fileno(), "rb", buffering=0, closefd=False)
 
+    def line() -> str:
+        with contextlib.suppress(OSError, ValueError):
+            if raw is None:
+                return stream.readline()
+            return raw.readline().decode(stream.encoding or "utf-8", errors="replace")
+        return ""
 
-def _line(read: Callable[[], str]) -> str:
-    """Return the next line. A broken stream counts as ended."""
-    with contextlib.suppress(OSError, ValueError):
-        return read()
-    return ""
+    return line
 
 
 def printer(stream: TextIO) -> Callable[[str], None]:

@@ -9,7 +9,6 @@ import os
 import pty
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -37,6 +36,7 @@ from telegram.ext import (
 
 from bot.local.botapi import StoredFile
 from bot.local.terminal import FileFolder, LocalRequest, Terminal, converse, printer, typed_lines
+from tests.fakes.pictures import png
 
 App = Application[Any, Any, Any, Any, Any, Any]
 Context = ContextTypes.DEFAULT_TYPE
@@ -44,11 +44,6 @@ Context = ContextTypes.DEFAULT_TYPE
 NOON = dt.datetime(2020, 12, 14, 12, tzinfo=dt.UTC)
 WIDE = "x" * 300
 TABLE = "        IWM    SPY\n1m   +15.48  +9.61"
-
-
-def png(width: int = 20, height: int = 10, body: bytes = b"") -> bytes:
-    header = struct.pack(">I4sII5B", 13, b"IHDR", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + header + body
 
 
 def keyboard(*rows: list[str]) -> InlineKeyboardMarkup:
@@ -185,7 +180,7 @@ async def test_picture_is_saved_and_its_path_printed(app: App, printed: list[str
     path = tmp_path / "charts" / "01-compare.png"
     assert path.read_bytes() == png()
     assert printed == [f"[picture] {path}\n6m & more"]
-    assert (message.photo[0].width, message.photo[0].height, message.caption) == (20, 10, "6m & more")
+    assert (message.photo[0].width, message.photo[0].height, message.caption) == (60, 40, "6m & more")
 
 
 async def test_picture_sent_again_by_file_id_has_the_same_path(app: App, printed: list[str]) -> None:
@@ -196,7 +191,7 @@ async def test_picture_sent_again_by_file_id_has_the_same_path(app: App, printed
 
 async def test_picture_replaces_the_one_in_a_message(app: App, printed: list[str], tmp_path: Path) -> None:
     message = await app.bot.send_photo(1, png(), filename="compare.png", caption="6m")
-    media = InputMediaPhoto(png(body=b"2"), filename="Compare 1y.png", caption="<i>1y</i>", parse_mode="HTML")
+    media = InputMediaPhoto(png(9, 9), filename="Compare 1y.png", caption="<i>1y</i>", parse_mode="HTML")
     edited = await message.edit_media(media, reply_markup=keyboard(["a"]))
     assert isinstance(edited, Message)
     assert edited.caption == "1y"
@@ -208,10 +203,10 @@ async def test_picture_replaces_the_one_in_a_message(app: App, printed: list[str
 
 async def test_picture_takes_the_place_of_text_or_of_another_without_caption(app: App) -> None:
     message = await app.bot.send_message(1, "drawing")
-    for body in (b"1", b"2"):
-        edited = await message.edit_media(InputMediaPhoto(png(body=body)))
+    for size in (8, 9):
+        edited = await message.edit_media(InputMediaPhoto(png(size, size)))
         assert isinstance(edited, Message)
-        assert (edited.text, edited.photo[0].file_size) == (None, len(png(body=body)))
+        assert (edited.text, edited.photo[0].file_size) == (None, len(png(size, size)))
 
 
 async def test_caption_is_edited_and_taken_away(app: App, printed: list[str]) -> None:
