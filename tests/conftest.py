@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 import signal
 import ssl
 from functools import cache
@@ -34,9 +33,10 @@ settings.load_profile("suite")
 # A suite that runs in the background of a script ignores Ctrl-C, and so would each process that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Every commit waits for the disk; in memory, where there is room, it does not.
+# Every commit waits for the disk; in memory, where there is room and programs may be started, it does not.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes its own folder there
-if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * 2**30:
+_SYSTEM = os.statvfs(_MEMORY) if _MEMORY.is_dir() else None
+if _SYSTEM and _SYSTEM.f_bavail * _SYSTEM.f_frsize > 2 * 2**30 and not _SYSTEM.f_flag & os.ST_NOEXEC:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # Each HTTP client would read all certificate authorities again, though on loopback nothing is encrypted.

@@ -167,13 +167,7 @@ class FakeBotApi(BotApi):
     # Controls of a test.
 
     def fail(
-        self,
-        method: str,
-        fault: Fault,
-        *,
-        chat_id: int | None = None,
-        times: int = 1,
-        after: int = 0,
+        self, method: str, fault: Fault, *, chat_id: int | None = None, times: int = 1, after: int = 0
     ) -> None:
         """Script a fault of `method` ("*": any) in a chat (None: any), `times` times, after `after` calls."""
         self._faults.append(_ScriptedFault(method, fault, chat_id, times, after))

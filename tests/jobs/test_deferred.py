@@ -292,8 +292,5 @@ async def test_what_an_alert_held_that_cannot_be_read_any_more_is_told_and_stops
     desk.now = morning("2020-01-17")
     assert await release(desk) == 2
     plain, whole = await desk.messages()
-    assert plain.splitlines() == [
-        "1 event held back by quiet hours",
-        f"16 Jan 2020 · #1 {RULE} · fired",
-    ]
+    assert plain.splitlines() == ["1 event held back by quiet hours", f"16 Jan 2020 · #1 {RULE} · fired"]
     assert whole.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")

@@ -39,7 +39,7 @@ async def test_an_alert_fires_once_and_a_repeat_gives_nothing(desk: Desk) -> Non
     await armed(desk)
     fires = await desk.evaluate([0.65, 0.66])
     assert [str(fire) for fire in fires] == [
-        "alert #1 in chat 1, ratio > 0.6 rearm 0.55: fired on 2020-01-16",
+        "alert #1 in chat 1, ratio > 0.6 rearm 0.55: fired on 2020-01-16"
     ]
     assert await desk.events() == ["1 fired 2020-01-16"]
     assert len(await desk.messages()) == 1

@@ -58,10 +58,7 @@ def test_a_link_keeps_its_unescaped_address() -> None:
         ('<a href="x', "Unclosed start tag at byte offset 0"),
         ('<a href="x"', "Unclosed start tag at byte offset 0"),
         ("x<i =y>z</i>", 'Empty attribute name in the tag "i" at byte offset 1'),
-        (
-            "x<i y>z</i>",
-            'Expected equal sign in declaration of an attribute of the tag "i" at byte offset 1',
-        ),
+        ("x<i y>z</i>", 'Expected equal sign in declaration of an attribute of the tag "i" at byte offset 1'),
         ("<a href=x/>y</a>", "Unexpected end of name token at byte offset 8"),
         ("S&P", 'Unescaped "&" at byte offset 1'),
         ("a&nbsp;b", 'Unescaped "&" at byte offset 1'),

@@ -169,10 +169,7 @@ REFUSALS: dict[str, list[Callable[[ExtBot[None]], Awaitable[Any]]]] = {
         lambda bot: bot.send_photo(ME, png(6000, 4001)),
         lambda bot: bot.send_photo(ME, png(0, 5)),
     ],
-    "File must be non-empty": [
-        lambda bot: bot.send_photo(ME, b""),
-        lambda bot: bot.send_document(ME, b""),
-    ],
+    "File must be non-empty": [lambda bot: bot.send_photo(ME, b""), lambda bot: bot.send_document(ME, b"")],
     "Request Entity Too Large": [
         lambda bot: bot.send_photo(ME, png() + bytes(10 * 1024 * 1024)),
         lambda bot: bot.send_document(ME, bytes(50 * 1024 * 1024 + 1)),
@@ -215,10 +212,7 @@ REFUSALS: dict[str, list[Callable[[ExtBot[None]], Awaitable[Any]]]] = {
         lambda bot: bot.delete_message(ME, 77),
         lambda bot: bot.delete_message(ME, OTHERS),
     ],
-    TOO_OLD: [
-        lambda bot: bot.answer_callback_query("12"),
-        lambda bot: bot.answer_inline_query("12", []),
-    ],
+    TOO_OLD: [lambda bot: bot.answer_callback_query("12"), lambda bot: bot.answer_inline_query("12", [])],
     "Bot_command_invalid": [lambda bot: bot.set_my_commands([BotCommand("Compare", "x")])],
     "Bot_command_description_invalid": [lambda bot: bot.set_my_commands([BotCommand("compare", "")])],
     "Bot_commands_too_much": [raw("setMyCommands", commands=[{"command": "a", "description": "b"}] * 101)],
