@@ -19,7 +19,7 @@ from bot.analytics.market import SAMPLE
 from bot.data.csv_cells import BadCell, date, read_table, shorten
 from bot.data.csv_formats import FORMATS, OBSERVED, SOURCE
 from bot.data.provider import LABELS, observations_of
-from bot.data.store import ExportedRows, FileContents, Preview
+from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
 from bot.text import counted, listed
 from storage.rows import K, instant
@@ -118,15 +118,10 @@ class RowReader:
         if not self.rows:
             return None
         observations: dict[str, list[Observation]] = {kind: [] for kind in self.form.fills}
-        by_origin: dict[tuple[str, str], dict[str, list[Observation]]] = {}
         for (_, observed_at, source, *_), (_, rows) in sorted(self.rows.items()):
             for row in rows:
-                observations[row.table].append(row)
-                by_origin.setdefault((observed_at, source), {}).setdefault(row.table, []).append(row)
-        exported = tuple(
-            ExportedRows(source, at, observations_of(rows))
-            for (at, source), rows in sorted(by_origin.items())
-        )
+                stored = msgspec.structs.replace(row, source=source, observed_at=observed_at)
+                observations[row.table].append(stored if self.exported else row)
         sessions = [session for session, *_ in self.rows]
         subject = f"{self.ticker} {self.form.title}"
         preview = Preview(
@@ -139,9 +134,7 @@ class RowReader:
             unread=(*table.left_out, *(() if self.exported else sorted(table.columns & _ORIGIN))),
         )
         complete = tuple(kind for column, kind in _EVENTS.items() if column in table.columns)
-        return FileContents(
-            observations_of(observations), preview, subject, complete, exported if self.exported else ()
-        )
+        return FileContents(observations_of(observations), preview, subject, complete, self.exported)
 
 
 def _is_instant(text: str) -> bool:

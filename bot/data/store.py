@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -63,15 +64,6 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class ExportedRows:
-    """The rows of an export from one source at one instant."""
-
-    source: str
-    observed_at: str
-    observations: Observations
-
-
-@dataclass(frozen=True)
 class FileContents:
     """A file as read: its rows by kind, and its preview."""
 
@@ -79,7 +71,7 @@ class FileContents:
     preview: Preview
     subject: str  # what its import is called in the list of sources: "IWM daily prices"
     complete: tuple[str, ...] = ()  # kinds for which every session of the file has a value or none
-    exported: tuple[ExportedRows, ...] = ()  # of an export: the same rows by source and instant, in order
+    exported: bool = False  # whether it is an export, whose rows name their source and instant
 
 
 def store(
@@ -108,14 +100,14 @@ def store_file(db: sqlite_utils.Database, contents: FileContents, *, observed_at
 
     Rows of an export are stored under their own sources and instants, in their order.
     """
+    rows, ticker = contents.observations, contents.preview.ticker
     if contents.exported:
         written: dict[str, Written] = {}
-        for part in contents.exported:
-            counts = store(db, part.observations, source=part.source, observed_at=part.observed_at)
-            for table, count in counts.items():
-                written[table] = written.get(table, Written()) + count
+        for table, group in rows_by_kind(rows).items():
+            for (at, source), part in groupby(sorted(group, key=_origin), key=_origin):
+                counts = observations.add(db, KINDS[table], part, source=source, observed_at=at)
+                written[table] = written.get(table, Written()) + counts
         return written
-    rows, ticker = contents.observations, contents.preview.ticker
     sessions = {bar.session for bar in rows.get("bars", ())}
     withdrawn: dict[str, list[Observation]] = {}
     for kind in EVENTS:
@@ -127,6 +119,10 @@ def store_file(db: sqlite_utils.Database, contents: FileContents, *, observed_at
             ]
     rows = with_rows(rows, withdrawn)
     return store_import(db, rows, source=SOURCE, subject=contents.subject, observed_at=observed_at)
+
+
+def _origin(row: Observation) -> tuple[str, str]:
+    return row.observed_at, row.source
 
 
 def with_rows(rows: Observations, more: Mapping[str, Sequence[Observation]]) -> Observations:

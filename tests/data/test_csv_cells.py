@@ -56,12 +56,12 @@ def test_every_way_to_write_a_date_is_read(day: dt.date) -> None:
 @example("31-Feb-2020")
 @example("20201211")
 def test_any_other_text_is_no_date(text: str) -> None:
-    said = "“.*” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
+    refusal = "“.*” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
     try:
-        told = csv_cells.date(text).isoformat()
+        outcome = csv_cells.date(text).isoformat()
     except csv_cells.BadCell as err:
-        told = str(err)
-    assert re.fullmatch(rf"{said}|\d{{4}}-\d{{2}}-\d{{2}}", told)
+        outcome = str(err)
+    assert re.fullmatch(rf"{refusal}|\d{{4}}-\d{{2}}-\d{{2}}", outcome)
 
 
 @given(text=st.text(alphabet=st.sampled_from('\n\r,"-0123456789.abcDateClosnvhr \ufeff')))
@@ -78,12 +78,12 @@ def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
     )
     for header, form in itertools.product(headers, FORMATS):
         try:
-            told = import_csv.read_csv(
+            sentence = import_csv.read_csv(
                 form, header + text, "IWM", sessions=SESSIONS, today=TODAY, completed=TODAY
             ).preview.sentences()[0]
         except ImportRejected as err:
-            told = str(err)
-        assert told.startswith(("the text ", "the text, line ", "IWM "))
+            sentence = str(err)
+        assert sentence.startswith(("the text ", "the text, line ", "IWM "))
 
 
 def test_long_text_is_shortened_on_one_line() -> None:

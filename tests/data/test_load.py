@@ -166,8 +166,8 @@ def test_another_source_goes_on_only_after_enough_sessions_in_common(common: int
     assert list(closes(market)) == (DAYS[:35] if joins else DAYS[:30])
     label = "Yahoo + CSV import (5 sessions)" if joins else "Yahoo"
     assert market.source("prices").label == label
-    told = () if joins else ("IWM: CSV import and Yahoo share 19 sessions; they are compared from 20 on.",)
-    assert market.notes == ({"prices": told} if told else {})
+    notes = () if joins else ("IWM: CSV import and Yahoo share 19 sessions; they are compared from 20 on.",)
+    assert market.notes == ({"prices": notes} if notes else {})
     assert market.disputes == ()
 
 
@@ -188,8 +188,10 @@ def test_sources_that_disagree_on_common_sessions_are_not_joined(factor: float, 
     assert [note.split(",")[0] for note in market.notes.get("prices", ())] == (
         [] if joins else ["IWM: CSV import disagrees with Yahoo on 24 of 24 sessions"]
     )
-    told = [(each.ticker, each.used, each.other, len(each.differences)) for each in market.disputes]
-    assert told == ([] if joins else [("IWM", "Yahoo", "CSV import", 24)])
+    disputes = [
+        (dispute.ticker, dispute.used, dispute.other, len(dispute.differences)) for dispute in market.disputes
+    ]
+    assert disputes == ([] if joins else [("IWM", "Yahoo", "CSV import", 24)])
     if not joins:
         assert market.disputes[0].differences.iloc[-1] == pytest.approx(factor - 1)
 

@@ -87,8 +87,8 @@ async def test_askers_at_the_same_time_share_one_reading(
     database: Database, markets: Markets, reads: list[object]
 ) -> None:
     store(database, 1.0, "2020-12-11")
-    found = await asyncio.gather(*(markets.current() for _ in range(5)))
-    assert all(market is found[0] for market in found)
+    answers = await asyncio.gather(*(markets.current() for _ in range(5)))
+    assert all(market is answers[0] for market in answers)
     assert len(reads) == 1
 
 

@@ -111,11 +111,11 @@ async def test_everything_due_is_asked_once_prices_first(database: Database, ses
 
 async def test_a_tick_asks_one_figure_of_each_ticker(database: Database, sessions: Sessions) -> None:
     provider = Scripted()
-    asked = []
+    requests = []
     for minute in range(4):
         await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(minutes=minute), calls=1)
-        asked.append(provider.take_asked())
-    assert asked == [
+        requests.append(provider.take_asked())
+    assert requests == [
         ["IWM prices", "SPY prices"],
         ["IWM multiples", "SPY multiples"],
         ["IWM fund", "SPY fund"],
@@ -198,11 +198,11 @@ async def test_prices_short_of_the_last_session_stay_due(database: Database, ses
     provider = Scripted(prices=Partial({"bars": bars}, ("2020-12-11",)), serves=("prices",))
     reports = await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
     assert reports[0].outcome == "1 price; missing 2020-12-11."
-    for minutes, asked in ((4, []), (5, ["IWM prices"])):
+    for minutes, requests in ((4, []), (5, ["IWM prices"])):
         provider.take_asked()
         now = FRIDAY + dt.timedelta(minutes=minutes)
         await refresh(database, [provider], sessions, now, tickers=("IWM",))
-        assert provider.take_asked() == asked
+        assert provider.take_asked() == requests
 
 
 async def test_a_source_that_asks_to_slow_down_is_left_alone_also_after_a_restart(
@@ -261,7 +261,9 @@ async def test_real_yfinance_fills_the_database_and_a_correction_is_a_revision(
     fake: FakeYahoo, yahoo_cache: Path, database: Database, sessions: Sessions
 ) -> None:
     forget(yahoo_cache)
-    days = [each.date() for each in sessions.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-14"))]
+    days = [
+        session.date() for session in sessions.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-14"))
+    ]
     fake.add(sample_fund("IWM", days[:-1], 150.0), sample_fund("SPY", days[:-1], 340.0))
     yahoo = Yahoo(yahoo_cache, timeout=5)
     reports = await refresh(database, [yahoo], sessions, FRIDAY)
@@ -290,7 +292,7 @@ async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
     forget(yahoo_cache)
     yahoo = Yahoo(yahoo_cache, timeout=5)
     index = sessions.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-16"))
-    days = [each.date() for each in index]
+    days = [session.date() for session in index]
     whole, monday = sample_fund("IWM", days, 150.0), dt.date(2020, 12, 14)
     halves = {day: round((close or 0.0) / 2, 2) for day, close in whole.closes.items()}
     old = {day: halves[day] if day >= monday else close for day, close in whole.closes.items()}
@@ -305,12 +307,12 @@ async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
 
     expected = pytest.approx(list(halves.values())[:-2], abs=0.006)
     assert await read(MONDAY, old) == expected
-    asked = fake.count("chart")
-    tuesday, wednesday, thursday = (MONDAY + dt.timedelta(days=each) for each in (1, 2, 3))
+    requests = fake.count("chart")
+    tuesday, wednesday, thursday = (MONDAY + dt.timedelta(days=days) for days in (1, 2, 3))
     assert (await read(tuesday, old))[:-1] == expected
-    assert fake.count("chart") == asked + 1
+    assert fake.count("chart") == requests + 1
     assert (await read(wednesday, dict(halves)))[:-2] == expected
-    assert fake.count("chart") == asked + 3  # the overlap, then all
+    assert fake.count("chart") == requests + 3  # the overlap, then all
     rows = await database.run(lambda db: observations.newest(db, Bar))
     assert [row.close for row in rows] == list(halves.values())
     first = days[0].isoformat()
@@ -319,7 +321,7 @@ async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
     assert await database.run(lambda db: observations.recent(db, since="2020-12-01T00:00:00Z")) == []
     fake.funds["IWM"].closes[dt.date(2020, 12, 17)] = 100.0
     await refresh(database, [yahoo], sessions, thursday, tickers=("IWM",), calls=1)
-    assert fake.count("chart") == asked + 4
+    assert fake.count("chart") == requests + 4
 
 
 async def test_a_split_that_yahoo_takes_back_is_withdrawn_with_what_it_did(
@@ -328,7 +330,7 @@ async def test_a_split_that_yahoo_takes_back_is_withdrawn_with_what_it_did(
     forget(yahoo_cache)
     yahoo = Yahoo(yahoo_cache, timeout=5)
     index = sessions.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-15"))
-    whole = sample_fund("IWM", [each.date() for each in index], 150.0).closes
+    whole = sample_fund("IWM", [session.date() for session in index], 150.0).closes
     closes = [close for close in whole.values() if close]
 
     async def read(now: dt.datetime, factor: float, split: str | None) -> list[float]:
@@ -343,11 +345,11 @@ async def test_a_split_that_yahoo_takes_back_is_withdrawn_with_what_it_did(
     halved = await read(MONDAY, 0.5, "2020-12-10")
     assert halved == pytest.approx([close / 2 for close in closes[:-1]], abs=0.006)
     assert await read(MONDAY + dt.timedelta(days=1), 1.0, None) == closes
-    told = await database.run(lambda db: observations.vintages(db, Split, "IWM"))
-    assert [(row.session, row.ratio) for row in told] == [("2020-12-10", 2.0), ("2020-12-10", None)]
+    splits_stored = await database.run(lambda db: observations.vintages(db, Split, "IWM"))
+    assert [(row.session, row.ratio) for row in splits_stored] == [("2020-12-10", 2.0), ("2020-12-10", None)]
     since = "2020-12-15T00:00:00Z"
     restated = await database.run(lambda db: observations.restatements(db, Split, since=since))
-    assert [str(each) for each in restated] == ["IWM 2020-12-10 ratio 2 withdrawn"]
+    assert [str(restatement) for restatement in restated] == ["IWM 2020-12-10 ratio 2 withdrawn"]
 
 
 # Dropped sessions, provisional bars, frozen answers, refusals
@@ -384,11 +386,11 @@ async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(
     whole = ["2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11"]
     gap = Partial({"bars": _bars_of(*whole[:1], *whole[2:])}, ("2020-12-09",))
     provider = Scripted(prices=gap, serves=("prices",))
-    asked = 0
+    requests = 0
     for hour in range(24):
         now = FRIDAY + dt.timedelta(hours=hour)
-        asked += len(await refresh(database, [provider], sessions, now, tickers=("IWM",)))
-    assert asked == 4
+        requests += len(await refresh(database, [provider], sessions, now, tickers=("IWM",)))
+    assert requests == 4
     row = await _row(database)
     assert (row.last_session, row.missing, row.failures) == (dt.date(2020, 12, 11), "2020-12-09", 0)
     assert row.detail == "3 prices; missing 2020-12-09."
@@ -401,14 +403,14 @@ async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(
 async def test_an_answer_that_stands_still_is_named(database: Database, sessions: Sessions) -> None:
     facts: Observations = {"fund_facts": [FundFacts("IWM", "2020-12-10", nav=190.0)]}
     provider = Scripted(fund=Ok(facts, "one"), serves=("fund",))
-    said = []
+    details = []
     for days in (0, 3, 4, 5):
         if days == 5:
             provider.answers["fund"] = Ok(facts, "two")
         await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(days=days), tickers=("IWM",))
-        said.append((await _row(database, "IWM fund")).detail)
+        details.append((await _row(database, "IWM fund")).detail)
     frozen = "1 fund fact. The same answer as on 2020-12-11."
-    assert said == ["1 fund fact.", frozen, frozen, "1 fund fact."]
+    assert details == ["1 fund fact.", frozen, frozen, "1 fund fact."]
     row = await _row(database, "IWM fund")
     assert (row.payload, row.payload_since) == ("two", dt.date(2020, 12, 16))
 
@@ -431,9 +433,9 @@ async def test_a_site_that_refuses_programs_rests_also_after_a_restart(
         assert str(first) == "Scripted, IWM fund: No data: refused (HTTP 403); import it."
     provider.take_asked()
     async with open_database(tmp_path / "bot.db") as database:
-        for hours, asked in ((1, []), (5, []), (6, ["IWM fund"])):
+        for hours, requests in ((1, []), (5, []), (6, ["IWM fund"])):
             await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(hours=hours))
-            assert provider.take_asked() == asked
+            assert provider.take_asked() == requests
         await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(hours=7), force=True)
         assert provider.take_asked() == ["IWM fund", "SPY fund"]
 

@@ -72,10 +72,10 @@ def test_published_figures_come_out_exactly_under_any_seed(seed: int, rows: Obse
 
 
 def test_distributions_are_the_published_ones(rows: Observations) -> None:
-    found = rows["distributions"]
-    assert len(found) == 88
-    assert Distribution("SPY", "2020-12-18", 1.58) in found
-    assert Distribution("IWM", "2020-03-25", 0.42) in found
+    distributions = rows["distributions"]
+    assert len(distributions) == 88
+    assert Distribution("SPY", "2020-12-18", 1.58) in distributions
+    assert Distribution("IWM", "2020-03-25", 0.42) in distributions
 
 
 def test_the_same_seed_gives_the_same_rows_on_every_machine(rows: Observations) -> None:
@@ -83,9 +83,9 @@ def test_the_same_seed_gives_the_same_rows_on_every_machine(rows: Observations) 
     figures = {
         kind: [
             {name: value for name, value in msgspec.to_builtins(row).items() if name not in origin}
-            for row in found
+            for row in group
         ]
-        for kind, found in rows_by_kind(rows).items()
+        for kind, group in rows_by_kind(rows).items()
     }
     digest = hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()
     assert digest[:16] == "b091fd1a72c7198b"
@@ -135,10 +135,10 @@ def test_daily_returns_are_plausible(market: Market) -> None:
 def test_returns_are_those_of_the_article(
     market: Market, window: str, total: bool, small: float, large: float
 ) -> None:
-    found = performance(market.at(SUNDAY), parse_window(window), total)
-    assert found.small is not None
-    assert found.large is not None
-    assert (round(found.small, 2), round(found.large, 2)) == (small, large)
+    returns = performance(market.at(SUNDAY), parse_window(window), total)
+    assert returns.small is not None
+    assert returns.large is not None
+    assert (round(returns.small, 2), round(returns.large, 2)) == (small, large)
 
 
 def test_the_ratio_crosses_its_average_once_in_2020_on_the_day_it_really_did(market: Market) -> None:
@@ -188,9 +188,9 @@ def test_flows_agree_with_the_published_ones(
     market: Market, ticker: str, end: str, window: str, billions: float, tolerance: float
 ) -> None:
     facts = market.at(pd.Timestamp(end)).fund(ticker)
-    found = flows.flow_summary(flows.prepare_counts(facts, SESSIONS.index), parse_window(window))
-    assert found.dollars == pytest.approx(billions * 1e9, rel=tolerance)
-    assert found.flags == ()
+    summary = flows.flow_summary(flows.prepare_counts(facts, SESSIONS.index), parse_window(window))
+    assert summary.dollars == pytest.approx(billions * 1e9, rel=tolerance)
+    assert summary.flags == ()
 
 
 def test_no_day_of_fund_facts_is_flagged(market: Market) -> None:
@@ -241,8 +241,8 @@ def test_rows_between_two_dates(rows: Observations) -> None:
     assert len(day["fund_facts"]) == 2
     assert day["distributions"] == []
     halves = [sample.between(rows, "", "2015-06-30"), sample.between(rows, "2015-06-30", "2020-12-31")]
-    for kind, found in rows_by_kind(rows).items():
-        assert sum(len(rows_by_kind(half)[kind]) for half in halves) == len(found)
+    for kind, group in rows_by_kind(rows).items():
+        assert sum(len(rows_by_kind(half)[kind]) for half in halves) == len(group)
 
 
 def test_storage_takes_all_of_it(rows: Observations, tmp_path: Path) -> None:
@@ -252,6 +252,6 @@ def test_storage_takes_all_of_it(rows: Observations, tmp_path: Path) -> None:
         lambda db: store(db, few, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
     )
     assert written == {
-        kind: observations.Written(inserted=len(found)) for kind, found in rows_by_kind(few).items()
+        kind: observations.Written(inserted=len(group)) for kind, group in rows_by_kind(few).items()
     }
     database.close()

@@ -65,9 +65,9 @@ class World:
         return build_market(await self.database.run(read_frames), SESSIONS, now)
 
     async def row(self, source: str) -> sources.SourceStatus:
-        found = await self.database.run(lambda db: sources.source_status(db, source, "IWM prices"))
-        assert found is not None
-        return found
+        status = await self.database.run(lambda db: sources.source_status(db, source, "IWM prices"))
+        assert status is not None
+        return status
 
     def _serve(self, now: dt.datetime, dropped: tuple[dt.date, ...]) -> None:
         shown = [day for day in DAYS if pd.Timestamp(day) <= SESSIONS.last_completed(now)]
@@ -106,8 +106,8 @@ async def test_a_session_that_yahoo_lacks_comes_from_the_second_source_once_it_i
     await world.at(FRIDAY)
     assert await world.at(MONDAY, yahoo=fault) in (YAHOO, YAHOO[:1])  # the first 429 ends the asking
     assert (await world.market(STALE)).end == pd.Timestamp("2020-12-11")
-    asked = await world.at(STALE, yahoo=fault)
-    assert asked[-2:] == CSV
+    subjects = await world.at(STALE, yahoo=fault)
+    assert subjects[-2:] == CSV
     market = await world.market(STALE)
     assert market.end == pd.Timestamp("2020-12-14")
     assert market.source("prices").label == "Yahoo + daily CSV (1 session)"
@@ -124,16 +124,16 @@ async def test_closes_that_disagree_are_never_mixed_in(world: World) -> None:
     assert market.end == pd.Timestamp("2020-12-11")
     assert market.source("prices").label == "Yahoo"
     assert (await world.row("daily-csv")).last_session == MONDAY.date()
-    asked = compare_answer(market, AsOf(), LIGHT)
-    assert strip_html(asked.html).splitlines()[2] == (
+    answer = compare_answer(market, AsOf(), LIGHT)
+    assert strip_html(answer.html).splitlines()[2] == (
         "Prices of Yahoo and daily CSV differ by up to 2.00% on 29 sessions, the last on 11 Dec 2020. "
         "Those of Yahoo are used; see /status."
     )
 
 
 async def test_with_yahoo_down_from_the_first_day_the_second_source_gives_all(world: World) -> None:
-    asked = await world.at(FRIDAY, yahoo="500")
-    assert asked == BOTH
+    subjects = await world.at(FRIDAY, yahoo="500")
+    assert subjects == BOTH
     market = await world.market(FRIDAY)
     assert market.end == pd.Timestamp("2020-12-11")
     assert market.source("prices").label == "daily CSV"

@@ -105,11 +105,13 @@ def test_sessions_in_any_order_and_of_one_source_only_change_nothing() -> None:
 def test_what_is_compared_does_not_depend_on_the_price_level(apart: list[float], scale: float) -> None:
     lead = pd.Series(100.0, DAYS[: len(apart)])
     other = lead * (1 + pd.Series(apart, lead.index))
-    far = [day for day, each in zip(lead.index, apart, strict=True) if abs(each) >= TOLERANCE]
+    far = [day for day, difference in zip(lead.index, apart, strict=True) if abs(difference) >= TOLERANCE]
     for comparison in (compare_closes(lead, other), compare_closes(lead * scale, other * scale)):
         # Exactly on the limit the last digit decides.
         unsure = {
-            day for day, each in zip(lead.index, apart, strict=True) if abs(abs(each) - TOLERANCE) < 1e-9
+            day
+            for day, difference in zip(lead.index, apart, strict=True)
+            if abs(abs(difference) - TOLERANCE) < 1e-9
         }
         assert set(comparison.differences.index) ^ set(far) <= unsure
         assert comparison.shared == len(apart)

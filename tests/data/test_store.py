@@ -85,9 +85,9 @@ def bars(*days: str) -> list[Bar]:
 def gone(db: sqlite_utils.Database, outcome: Ok | Partial, stored: str = "2020-12-04") -> list[str]:
     """Ex-dates withdrawn by an answer of one source that told of a distribution before."""
     observations.add(db, Distribution, paid(stored), source="yahoo", observed_at="2020-12-04T22:00:00Z")
-    found = withdrawals(db, "yahoo", "IWM", outcome, COMPLETED)
-    assert found.keys() <= {"distributions"}
-    rows = found.get("distributions", [])
+    withdrawn = withdrawals(db, "yahoo", "IWM", outcome, COMPLETED)
+    assert withdrawn.keys() <= {"distributions"}
+    rows = withdrawn.get("distributions", [])
     assert all(row == Distribution("IWM", row.session, None) for row in rows)
     return [row.session for row in rows]
 
@@ -121,12 +121,12 @@ def test_what_an_answer_withdraws(
 
 
 def test_an_answer_without_most_of_them_has_lost_its_list(db: sqlite_utils.Database) -> None:
-    """Every total return of the past would change, because one page came without its events."""
+    """Every total return of the past would change, because nearly_whole page came without its events."""
     rows = paid("2020-12-02", "2020-12-08")
     observations.add(db, Distribution, rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
     assert gone(db, Ok({"bars": bars(*DAYS), "distributions": []})) == []
-    one = Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-02", "2020-12-08")})
-    assert gone(db, one) == ["2020-12-04"]
+    nearly_whole = Ok({"bars": bars(*DAYS), "distributions": paid("2020-12-02", "2020-12-08")})
+    assert gone(db, nearly_whole) == ["2020-12-04"]
 
 
 @pytest.mark.parametrize("edge", [DAYS[0], DAYS[-1]])

@@ -236,7 +236,7 @@ def test_prices_of_another_fund_are_refused(fake: FakeYahoo, yahoo: Yahoo) -> No
 
 def test_all_prices_come_as_published(yahoo: Yahoo) -> None:
     payload = figures(yahoo.prices("IWM", None, COMPLETED))
-    assert [bar.session for bar in payload["bars"]] == [f"{each:%Y-%m-%d}" for each in COMPLETED]
+    assert [bar.session for bar in payload["bars"]] == [f"{session:%Y-%m-%d}" for session in COMPLETED]
     assert [bar.close for bar in payload["bars"]] == CLOSES
     assert payload["bars"][-1] == Bar(
         "IWM", "2020-12-11", 190.3, open=188.397, high=192.203, low=186.494, volume=1_000_000, provisional=0

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
+import msgspec
 import pandas as pd
 
 from bot.data.csv_source import ANY, DownloadedFile, download, short_reason
@@ -101,8 +102,8 @@ def store_issuer(
 
 def _completed(row: FundFacts, known: FundFacts) -> FundFacts:
     """A row of fund facts, completed by what was known before."""
-    values = {name: value for name in row.figures if (value := getattr(row, name)) is not None}
-    return FundFacts(row.ticker, row.session, **{name: getattr(known, name) for name in row.figures} | values)
+    absent = {name: getattr(known, name) for name in row.figures if getattr(row, name) is None}
+    return msgspec.structs.replace(row, **absent)
 
 
 TIMEOUT = 20.0  # seconds for a step of a download

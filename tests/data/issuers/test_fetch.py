@@ -221,7 +221,7 @@ async def fetched_twice(
         rows = await database.run(lambda db: observations.newest(db, FundFacts))
         row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
     assert row is not None
-    return reports, [(each.session, each.nav, each.shares) for each in rows], row
+    return reports, [(facts.session, facts.nav, facts.shares) for facts in rows], row
 
 
 async def test_a_fetched_file_of_another_fund_changes_nothing_and_says_why(tmp_path: Path) -> None:

@@ -91,10 +91,10 @@ def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(day: str) ->
 
 def test_counts_that_jump_there_and_back_are_stored_as_given() -> None:
     """The issuer's garbage of 2004, 2005 and 2007: judging it is the flows' business, not the reader's."""
-    given = {"2004-04-30": 2e8, "2005-06-15": 1.7e8, "2007-06-22": 1.15e6, "2007-06-25": 1.5e5}
-    rows: list[list[Cell]] = [[day, 60.0, "--", count] for day, count in given.items()]
+    counts = {"2004-04-30": 2e8, "2005-06-15": 1.7e8, "2007-06-22": 1.15e6, "2007-06-25": 1.5e5}
+    rows: list[list[Cell]] = [[day, 60.0, "--", count] for day, count in counts.items()]
     contents = read(spreadsheetml({"Historical": [samples.HISTORICAL[0], *rows]}), "IWM")
-    assert {row.session: row.shares for row in contents.observations["fund_facts"]} == given
+    assert {row.session: row.shares for row in contents.observations["fund_facts"]} == counts
 
 
 def test_dates_that_excel_made_of_texts_are_dates() -> None:
