@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ from bot.alerts.engine import ConditionValue
 from bot.errors import NoData
 from bot.local.botapi import parse_html
 from bot.messages.alerts.notices import (
+    DataGap,
     ended_notice,
     event_list,
     fire_line,
     fired_message,
+    outage_notice,
     paused_message,
     trial_event,
     trial_message,
@@ -137,6 +140,18 @@ def stored(alert: AlertView) -> StoredAlert:
     columns: dict[str, Any] = dict.fromkeys(StoredAlert.__struct_fields__)
     columns |= {"number": alert.number, "rule": str(alert.rule), "expires_on": alert.rule.until}
     return StoredAlert(**columns)
+
+
+@pytest.mark.parametrize(
+    ("count", "listed"),
+    [(5, ["#4 ratio > 0.6", "#5 ratio > 0.6"]), (6, ["#5 ratio > 0.6", "... and 1 more: /alerts"])],
+)
+def test_an_outage_names_five_alerts_at_most(count: int, listed: list[str]) -> None:
+    alert = alert_view("ratio > 0.6", FLAT)
+    waiting = [stored(replace(alert, number=number)) for number in range(1, count + 1)]
+    day = dt.date(2021, 3, 12)
+    text = shown(outage_notice([DataGap("prices", day, day)], waiting, FLAT.market))
+    assert text[-3:] == [*listed, "You get one message when it is back."]
 
 
 def text_of(html: str) -> str:
