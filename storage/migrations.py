@@ -29,9 +29,13 @@ def _observations_table(name: str, key: tuple[str, ...], values: str) -> str:
     """Returns the statements for one kind of observation: append-only vintages of what the sources gave.
 
     The index {name}_vintages serves observations.add (the newest vintage of one key) and
-    observations.newest (all keys in order), {name}_revisions the list of restatements, the newest first.
-    `vintage` is explained in storage/observations.py.
+    observations.newest (all keys in order), {name}_revisions the list of restatements, the newest first,
+    {name}_provisional the few figures that are not used. `vintage` is explained in storage/observations.py.
     """
+    preferred, provisional = "", ""
+    if "provisional" in values:
+        preferred = "provisional > 0, "
+        provisional = f"CREATE INDEX {name}_provisional ON {name} (ticker) WHERE provisional > 1;"
     return f"""
         CREATE TABLE {name} (
             id INTEGER PRIMARY KEY,
@@ -41,21 +45,21 @@ def _observations_table(name: str, key: tuple[str, ...], values: str) -> str:
             observed_at TEXT NOT NULL,
             vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
         ) STRICT;
-        CREATE INDEX {name}_vintages ON {name} ({", ".join(key)}, source, observed_at DESC, id DESC);
+        CREATE INDEX {name}_vintages
+            ON {name} ({", ".join(key)}, source, {preferred}observed_at DESC, id DESC);
         CREATE INDEX {name}_revisions ON {name} (observed_at DESC, id DESC) WHERE vintage = 2;
+        {provisional}
     """
 
 
-_BAR = (
-    "open REAL, high REAL, low REAL, close REAL NOT NULL, volume INTEGER, "
-    "provisional INTEGER NOT NULL DEFAULT 0 CHECK (provisional IN (0, 1))"
-)
+_PROVISIONAL = "provisional INTEGER NOT NULL DEFAULT 0"  # why a figure is not used: rows.Provisional
+_BAR = f"open REAL, high REAL, low REAL, close REAL NOT NULL, volume INTEGER, {_PROVISIONAL}"
 _MULTIPLE = "value REAL, holdings_date TEXT, price_date TEXT, coverage REAL"
 # An amount or a ratio of NULL: the source withdrew the distribution or the split.
 # The level of a sector weight: sector, industry group, or revenue (the share from the home market).
 _OBSERVATIONS = f"""
     {_observations_table("bars", ("ticker", "session"), _BAR)}
-    {_observations_table("distributions", ("ticker", "ex_date"), "amount REAL")}
+    {_observations_table("distributions", ("ticker", "ex_date"), f"amount REAL, {_PROVISIONAL}")}
     {_observations_table("splits", ("ticker", "session"), "ratio REAL")}
     {_observations_table("fund_facts", ("ticker", "session"), "nav REAL, shares REAL, assets REAL")}
     {_observations_table("multiples", ("ticker", "session", "metric", "convention", "basis"), _MULTIPLE)}

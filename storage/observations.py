@@ -10,6 +10,10 @@ earlier arrives later, everything given is kept: values in the kind's table, eac
 in `readings` when each row was given. A row's column `vintage` is 1 for the first of its key, 2 for a later
 one, and 0 for a row that was no revision when given.
 
+Provisional figures are stored like others and never used: newest() gives the newest final vintage of a key,
+and a provisional one only where there is no final one. pending() lists the keys whose last vintage is
+provisional.
+
 Restatements. A figure that a source has replaced by another, or withdrawn, is restated if it changed by more
 than RESTATED. Not restatements are a figure given where there was none, a provisional bar made final, and
 whatever changes when a source rewrites its history at a split.
@@ -24,7 +28,18 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
-from storage.rows import KINDS, K, columns, instant, key_columns, select_as, select_value, value_columns
+from storage.rows import (
+    KINDS,
+    K,
+    Provisional,
+    columns,
+    has_provisional,
+    instant,
+    key_columns,
+    select_as,
+    select_value,
+    value_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,27 +109,34 @@ def newest(
     known: Moment | None = None,
     ticker: str | None = None,
     source: str | None = None,
+    since: str | None = None,
 ) -> list[K]:
     """The newest row of each key observed at or before `known`, ordered by key.
 
-    Of one `ticker` or `source` where given. A withdrawn distribution comes back with amount None, a
-    withdrawn split with ratio None. Each source has rows of its own.
+    Of one `ticker` or `source`, and of sessions from `since` on, where given. A provisional row is the newest
+    only of a key that has no final one. A withdrawn distribution comes back with amount None, a withdrawn
+    split with ratio None. Each source has rows of its own.
     """
-    return select_as(db, kind, *_newest_query(kind, known, ticker, source))
+    return select_as(db, kind, *_newest_query(kind, known, ticker, source, since))
 
 
 def newest_columns(
-    db: sqlite_utils.Database, kind: type[K], *, known: Moment | None = None, ticker: str | None = None
+    db: sqlite_utils.Database,
+    kind: type[K],
+    *,
+    known: Moment | None = None,
+    ticker: str | None = None,
+    since: str | None = None,
 ) -> dict[str, Sequence[object]]:
     """The rows of newest() as one sequence a field, which is faster for a whole history."""
-    sql, parameters = _newest_query(kind, known, ticker, None)
+    sql, parameters = _newest_query(kind, known, ticker, None, since)
     rows = db.execute(sql, parameters).fetchall()
     names = columns(kind)
     return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
 
 
 def _newest_query(
-    kind: type[K], known: Moment | None, ticker: str | None, source: str | None
+    kind: type[K], known: Moment | None, ticker: str | None, source: str | None, since: str | None
 ) -> tuple[str, dict[str, str]]:
     """The SQL of newest() and its parameters. Its columns are those of the kind, in order."""
     key = ", ".join(key_columns(kind))
@@ -122,18 +144,39 @@ def _newest_query(
     bounds = {
         "ticker = :ticker": ("ticker", ticker),
         "source = :source": ("source", source),
+        f"{key_columns(kind)[1]} >= :since": ("since", since),
         "observed_at <= :known": ("known", None if known is None else instant(known)),
     }
     filters = {bound: (name, value) for bound, (name, value) in bounds.items() if value is not None}
+    preferred = "provisional > 0, " if has_provisional(kind) else ""
     sql = f"""
         SELECT {names} FROM (
             SELECT {names}, row_number() OVER (
-                PARTITION BY {key} ORDER BY observed_at DESC, id DESC
+                PARTITION BY {key} ORDER BY {preferred}observed_at DESC, id DESC
             ) AS age
             FROM {kind.table} WHERE {" AND ".join(("vintage > 0", *filters))}
         ) WHERE age = 1 ORDER BY {key}
     """  # noqa: S608 - names from KINDS only
     return sql, {name: value for name, value in filters.values() if value is not None}
+
+
+def pending(
+    db: sqlite_utils.Database, kind: type[K], *, known: Moment | None = None, ticker: str | None = None
+) -> list[K]:
+    """The rows that are their key's last vintage and provisional, other than bars of an open session."""
+    bound = "" if known is None else "AND {0}.observed_at <= :known"
+    same_key = " AND ".join(f"later.{name} = given.{name}" for name in key_columns(kind))
+    sql = f"""
+        SELECT {", ".join(columns(kind).values())} FROM {kind.table} AS given
+        WHERE provisional > {int(Provisional.OPEN)} AND vintage > 0 {bound.format("given")}
+        AND (:ticker IS NULL OR ticker = :ticker)
+        AND NOT EXISTS (
+            SELECT 1 FROM {kind.table} AS later WHERE {same_key} AND vintage > 0 {bound.format("later")}
+            AND (later.observed_at, later.id) > (given.observed_at, given.id)
+        ) ORDER BY {", ".join(key_columns(kind))}
+    """  # noqa: S608 - as above
+    parameters = {"ticker": ticker} | ({} if known is None else {"known": instant(known)})
+    return select_as(db, kind, sql, parameters)
 
 
 def vintages(db: sqlite_utils.Database, kind: type[K], ticker: str) -> list[K]:
@@ -394,7 +437,7 @@ def _revised_rows(db: sqlite_utils.Database, kind: type[K], since: str | None) -
         f" OR abs(new.{name} - old.{name}) > {RESTATED} * abs(old.{name})))"
         for name in kind.figures
     )
-    final = "AND old.provisional = 0" if "provisional" in value_columns(kind) else ""
+    final = "AND old.provisional = 0 AND new.provisional = 0" if has_provisional(kind) else ""
     bound = "AND new.observed_at >= :since" if since else ""
     rebased = ""
     if kind.table in _FIGURES_A_SHARE:

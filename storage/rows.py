@@ -8,6 +8,7 @@ A kind of observation is a struct whose fields are the columns of its table.
 
 from __future__ import annotations
 
+import enum
 import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -130,8 +131,24 @@ class Observation(_Origin, frozen=True):
     session: str
 
 
+class Provisional(enum.IntEnum):
+    """Why a figure is kept but not used: the values of the column `provisional`."""
+
+    FINAL = 0
+    OPEN = 1  # a bar taken before the closing bell
+    RANGE = 2  # a close outside the low and high of its own row
+    QUOTE = 3  # a close far from the quote in the same answer
+    MOVE = 4  # a move that the other fund does not share and no split explains
+    SPIKE = 5  # such a move that the next session undoes
+    HISTORY = 6  # in other units than the history stored before or than the later closes, without a split
+    UNADJUSTED = 7  # not adjusted for a split that the source lists itself
+    AMOUNT = 8  # a distribution that is negative, missing or implausibly large
+    NEIGHBOUR = 9  # a distribution equal to that of a neighbouring session
+    ADJUSTED = 10  # a distribution contradicted by the adjusted closes of the same answer
+
+
 class Bar(Observation, frozen=True):
-    """Split-adjusted prices; `provisional` is 1 for a bar taken before the closing bell."""
+    """Split-adjusted prices; `provisional` is a value of Provisional."""
 
     table = "bars"
     figures = ("close",)
@@ -145,13 +162,14 @@ class Bar(Observation, frozen=True):
 
 
 class Distribution(Observation, frozen=True):
-    """Dollars per share by ex-date, None once withdrawn."""
+    """Dollars per share by ex-date, None once withdrawn; `provisional` as for Bar."""
 
     table = "distributions"
     figures = ("amount",)
 
     session: str = msgspec.field(name="ex_date")
     amount: float | None
+    provisional: int = 0
 
 
 class Split(Observation, frozen=True):
@@ -212,6 +230,12 @@ KINDS: dict[str, type[Observation]] = {
 def columns(kind: type[Observation]) -> dict[str, str]:
     """Columns of a kind's table by the fields they hold: the key, the values, `source`, `observed_at`."""
     return {field.name: field.encode_name for field in msgspec.structs.fields(kind)}
+
+
+@cache
+def has_provisional(kind: type[Observation]) -> bool:
+    """Whether figures of a kind can be provisional."""
+    return "provisional" in columns(kind)
 
 
 @cache

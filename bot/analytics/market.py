@@ -51,6 +51,17 @@ class Dispute:
     differences: pd.Series  # sessions that disagree, in order -> relative difference of the other's close
 
 
+@dataclass(frozen=True, eq=False)
+class ProvisionalFigures:
+    """Figures of one fund from one source that are not used, because they are implausible for one reason."""
+
+    ticker: str
+    noun: str  # "close" or "distribution"
+    amounts: pd.Series  # sessions in order -> dollars, NaN where the source gave no number
+    reason: str  # "outside the low and high of the same session"
+    label: str  # of the source, as people read it
+
+
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity, so that results can be cached by it
 class Market:
     """Everything known about the pair at one moment.
@@ -69,6 +80,7 @@ class Market:
     anchor         K, the date asked for; None when none was asked (then it is the end session)
     notes          sentences on what its sources disagree on, by part
     disputes       closes on which another source disagrees with the one that is used
+    provisional    figures that were given and are not used, because they are implausible
     first_close    the first stored close of both funds, also where it is later than last_completed
     options        --config and --db of the process, for the command lines in messages
     """
@@ -85,6 +97,7 @@ class Market:
     anchor: pd.Timestamp | None = None
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     disputes: tuple[Dispute, ...] = ()
+    provisional: tuple[ProvisionalFigures, ...] = ()
     first_close: pd.Timestamp | None = None
     options: str = ""
 
@@ -182,6 +195,11 @@ class Market:
             weights=self.weights[self.weights["session"] <= anchor],
             disputes=tuple(
                 replace(dispute, differences=dispute.differences.loc[:anchor]) for dispute in self.disputes
+            ),
+            provisional=tuple(
+                replace(figures, amounts=figures.amounts.loc[:anchor])
+                for figures in self.provisional
+                if figures.amounts.index[0] <= anchor
             ),
             last_completed=completed[-1] if len(completed) else last,
             anchor=anchor,

@@ -243,13 +243,13 @@ def number(text: str) -> float | None:
     return value
 
 
-def number_in(cells: Cells, column: str, *, above_zero: bool = False) -> float | None:
-    """Number of zero or more (or above zero) of a cell, None if missing. An error names the column."""
+def number_in(cells: Cells, column: str, *, above_zero: bool = False, signed: bool = False) -> float | None:
+    """Number of zero or more (above zero, of any sign) of a cell, None if missing; errors name the column."""
     try:
         value = number(cells.get(column, ""))
     except BadCell as error:
         raise BadCell(f"{column} {error}") from None
-    if value is not None and (value < 0 or (above_zero and value == 0)):
+    if value is not None and not signed and (value < 0 or (above_zero and value == 0)):
         raise BadCell(f"{column} {value:g} is {'not above' if above_zero else 'below'} zero")
     return value
 

@@ -24,7 +24,17 @@ from bot.data.csv_layouts import DIALECTS
 from bot.data.provider import LABELS
 from bot.errors import NoData
 from storage import observations
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, SectorWeight, Split, value_columns
+from storage.rows import (
+    KINDS,
+    Bar,
+    Distribution,
+    FundFacts,
+    Multiple,
+    Provisional,
+    SectorWeight,
+    Split,
+    value_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,21 +79,30 @@ def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     close, opened, high, low = (
         number_in(cells, name, above_zero=True) for name in ("close", "open", "high", "low")
     )
-    volume, amount, ratio = (number_in(cells, name) for name in ("volume", "dividends", "stock splits"))
+    volume, ratio = (number_in(cells, name) for name in ("volume", "stock splits"))
+    reason, held = (_reason(cells, name) for name in ("provisional", "dividends provisional"))
+    amount = number_in(cells, "dividends", signed=bool(held))
     rows: list[Observation] = []
     if close is not None:
-        if low is not None and high is not None and low > high:  # columns were mixed up
+        if low is not None and high is not None and low > high and not reason:  # columns were mixed up
             raise BadCell(f"low {low:g} is above high {high:g}")
         whole = None if volume is None else round(volume)
-        provisional = int(bool(number_in(cells, "provisional")))
-        rows.append(Bar(ticker, session, close, opened, high, low, whole, provisional))
+        rows.append(Bar(ticker, session, close, opened, high, low, whole, reason))
     elif opened is not None or high is not None or low is not None:
         raise BadCell("close is missing")
     if amount is not None:
-        rows.append(Distribution(ticker, session, amount or None))
+        rows.append(Distribution(ticker, session, amount or None, held))
     if ratio is not None and ratio != 1:
         rows.append(Split(ticker, session, ratio or None))
     return rows
+
+
+def _reason(cells: Cells, column: str) -> int:
+    """Why a figure is provisional, 0 for a final one."""
+    value = number_in(cells, column) or 0
+    if value not in list(Provisional):
+        raise BadCell(f"{column} {value:g} is not between 0 and {max(Provisional)}")
+    return int(value)
 
 
 def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
@@ -152,7 +171,8 @@ FORMATS = {
             "prices",
             "daily prices",
             {
-                **_columns("open", "high", "low", "close", "volume", "provisional", date=("session", "day")),
+                **_columns("open", "high", "low", "close", "volume", date=("session", "day")),
+                **_columns("provisional", "dividends provisional"),
                 "dividends": ("dividend", "distributions", "distribution"),
                 "stock splits": ("stock split", "splits", "split"),
             },
@@ -241,6 +261,7 @@ EXPORTED_COLUMNS: dict[str, dict[str, str]] = {
         "Dividends": "amount",
         "Stock Splits": "ratio",
         "Provisional": "provisional",
+        "Dividends Provisional": "amount provisional",
     },
     "fund-facts": {"date": "session", **{name: name for name in value_columns(FundFacts)}},
     "multiples": {
@@ -258,6 +279,8 @@ def _price_lines(rows: Iterable[Observation], names: tuple[str, ...]) -> list[li
         values = asdict(row)
         if not isinstance(row, Bar):
             values = {name: value or 0 for name, value in values.items()}
+            if isinstance(row, Distribution):
+                values["amount provisional"] = values.pop("provisional")
         lines.setdefault((row.session, row.observed_at, row.source), {}).update(values)
     return [[values.get(name) for name in names] for _, values in sorted(lines.items())]
 

@@ -18,6 +18,7 @@ from bot.analytics.market import MULTIPLE_COLUMNS, NO_SOURCE, SAMPLE, WEIGHT_COL
 from bot.analytics.sessions import Sessions, date_phrase
 from bot.data import source_selection
 from bot.data.provider import LABELS
+from bot.data.provisional import PENDING, pending_frame, provisional_figures
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS
 from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR
@@ -52,7 +53,11 @@ def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Fram
         for restatement in observations.restatements(db, FundFacts, limit=_RESTATED)
         if restatement.column == "shares" and (moment is None or restatement.observed_at <= moment)
     ]
-    return {**frames, REPLACED: pd.DataFrame(replaced, columns=list(REPLACED_COLUMNS))}
+    return {
+        **frames,
+        REPLACED: pd.DataFrame(replaced, columns=list(REPLACED_COLUMNS)),
+        PENDING: pending_frame(db, moment),
+    }
 
 
 def stored_closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
@@ -110,6 +115,7 @@ def build_market(
             for selected in prices.values()
             for dispute in selected.disputes
         ),
+        provisional=provisional_figures(frames[PENDING], last) if PENDING in frames else (),
         first_close=both.min() if len(both) else None,
         options=options,
     )

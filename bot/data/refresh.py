@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, Partial, RateLimited, rows_by_kind
+from bot.data.provisional import confirm_pending, mark_answer
 from bot.data.schedule import (
     breaker_until,
     closed_until,
@@ -180,7 +181,9 @@ def _success(
     """Write the figures and withdraw those that the source no longer gives."""
     name, ticker = request.provider.name, request.ticker
     rows = with_withdrawals(db, name, ticker, outcome, completed)
+    rows = mark_answer(db, rows, source=name, ticker=ticker, completed=completed)
     counts = store(db, rows, source=name, observed_at=now)
+    confirm_pending(db, now=now)
     written = {kind: count for kind, count in counts.items() if rows_by_kind(rows)[kind]}
     sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"
     last: str | None = f"{completed[-1]:%Y-%m-%d}"

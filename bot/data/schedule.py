@@ -18,6 +18,7 @@ import pandas as pd
 from bot.analytics.sessions import SETTLE, STALE_AFTER
 from bot.concurrency import Backoff
 from bot.data.provider import STANDS_FOR, AccessRefused, FetchOutcome, RateLimited, Rejected
+from bot.data.provisional import pending_sessions
 from storage import observations
 from storage.rows import Bar, Split
 from storage.sources import IMPORTED
@@ -179,23 +180,33 @@ def fetch_start(
 ) -> dt.date | None:
     """The first session to fetch: OVERLAP before the last one stored of this source, None without any.
 
-    A session that was dropped earlier takes it back up to a year, in case it has been restored.
+    A session that was dropped earlier takes it back up to a year, in case it has been restored, and one with
+    a provisional figure as far as it is.
     """
     last = observations.latest_session(db, ticker, source)
     if last is None:
         return None
+    pending = pending_sessions(db, source, ticker)
     place = min(int(completed.searchsorted(pd.Timestamp(last))), len(completed) - 1)
     overlap = f"{completed[max(place - OVERLAP, 0)]:%Y-%m-%d}"
     _, missing = coverage(db, source=source, ticker=ticker, completed=completed)
-    return dt.date.fromisoformat(min(overlap, *missing) if missing else overlap)
+    return dt.date.fromisoformat(min([overlap, *missing, *pending]))
 
 
 def coverage(
     db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
 ) -> tuple[str | None, list[str]]:
-    """The last session with a final bar of a source, and the sessions of the past year that it lacks."""
+    """The last session with a final bar of a source, and the sessions of the past year that it lacks.
+
+    A session with a provisional close or distribution is lacking. While there is one the last session counts
+    as not given, so that the source is asked for both again the same evening.
+    """
     bars = observations.newest(db, Bar, ticker=ticker, source=source)
     final = {bar.session for bar in bars if not bar.provisional}
+    pending = set(pending_sessions(db, source, ticker))
+    final -= pending
+    if pending and len(final) > 1:
+        final.remove(max(final))
     if not final:
         return None, []
     first, last = min(final), max(final)
@@ -221,7 +232,8 @@ def is_rebased(db: sqlite_utils.Database, *, source: str, ticker: str, payload: 
     }
     if any(splits.get(split.session) != split.ratio for split in payload.get("splits", ())):
         return True
-    closes = {bar.session: bar.close for bar in observations.newest(db, Bar, ticker=ticker, source=source)}
+    bars = observations.newest(db, Bar, ticker=ticker, source=source)
+    closes = {bar.session: bar.close for bar in bars if not bar.provisional}
     return any(
         abs(bar.close / closes[bar.session] - 1) > APART
         for bar in payload.get("bars", ())

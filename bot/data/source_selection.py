@@ -32,6 +32,7 @@ Frames: TypeAlias = Mapping[str, pd.DataFrame]
 REPLACED, REPLACED_COLUMNS = "replaced", ("ticker", "session", "source", "was")
 
 _PREFERENCE = tuple(LABELS)
+ISSUER = "issuer"  # the source whose list of distributions counts
 
 SESSIONS = 20  # that both must have before their agreement is measured
 TOLERANCE = 1e-3  # closes of one session at two vendors differ by less than 10 bp
@@ -158,21 +159,25 @@ def _by_source(frame: pd.DataFrame, ticker: str) -> dict[str, pd.DataFrame]:
     }
 
 
+def levels_by_source(frames: Frames, ticker: str, kind: str, column: str) -> dict[str, pd.Series]:
+    """Dollars a share (closes or net asset values) of each source, in today's shares, the preferred first."""
+    splits = split_ratios(frames, ticker)
+    levels = {}
+    for name, frame in _by_source(frames[kind], ticker).items():
+        rows = frame[frame[column].astype("float64") > 0]
+        if "provisional" in rows:
+            rows = rows[rows["provisional"] == 0]
+        if len(rows):
+            factors = unit_factors(rows["observed_at"], splits, _split_units(rows, column, splits))
+            levels[name] = rows[column].astype("float64") / factors
+    return levels
+
+
 def prices(frames: Frames, ticker: str) -> SelectedSeries:
     """Split-adjusted closes of one ticker, and where they are from."""
-    bars = {
-        name: final
-        for name, frame in _by_source(frames["bars"], ticker).items()
-        if len(final := frame[(frame["close"].astype("float64") > 0) & (frame["provisional"] == 0)])
-    }
-    if not bars:
+    closes = levels_by_source(frames, ticker, "bars", "close")
+    if not closes:
         return SelectedSeries(pd.Series(dtype="float64", index=pd.DatetimeIndex([])), NO_SOURCE)
-    splits = _splits(frames, ticker)
-    closes = {
-        name: frame["close"].astype("float64")
-        / unit_factors(frame["observed_at"], splits, _split_units(frame, "close", splits))
-        for name, frame in bars.items()
-    }
     lead = leading_source(closes)
     series, lead_label = closes[lead], _label(lead)
     source_label = lead_label
@@ -190,7 +195,9 @@ def prices(frames: Frames, ticker: str) -> SelectedSeries:
         if len(extra) and comparison.joins:
             series, filled[name] = pd.concat([series, extra]).sort_index(), extra.index
             source_label += f" + {label} ({counted(len(extra), 'session')})"
-    source = Source(lead, source_label, str(bars[lead]["observed_at"].max()))
+    rows = frames["bars"]
+    observed_at = rows.loc[(rows["ticker"] == ticker) & (rows["source"] == lead), "observed_at"].max()
+    source = Source(lead, source_label, str(observed_at))
     return SelectedSeries(series, source, filled, tuple(notes), tuple(disputes))
 
 
@@ -198,13 +205,14 @@ def _label(source: str) -> str:
     return LABELS.get(source, source)
 
 
-def _splits(frames: Frames, ticker: str) -> pd.Series:
+def split_ratios(frames: Frames, ticker: str) -> pd.Series:
     """Split ratios of one ticker by session, from any source: a file may have none."""
     ratios: dict[pd.Timestamp, float] = {}
     for frame in _by_source(frames["splits"], ticker).values():
-        for session, ratio in frame["ratio"].dropna().items():
-            ratios.setdefault(pd.Timestamp(session), float(ratio))
-    return pd.Series(ratios, dtype="float64")
+        ratio = frame["ratio"].dropna().astype("float64")
+        for session, value in ratio[(ratio > 0) & (ratio < math.inf)].items():  # 0:1 is no split
+            ratios.setdefault(pd.Timestamp(session), float(value))
+    return pd.Series(list(ratios.values()), pd.DatetimeIndex(list(ratios)).as_unit("ns"), dtype="float64")
 
 
 def _split_units(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitUnits:
@@ -214,23 +222,29 @@ def _split_units(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitUn
 
 
 def distributions(frames: Frames, ticker: str, priced: SelectedSeries) -> pd.Series:
-    """Distributions by ex-date from the source of the prices, withdrawn ones left out.
+    """Distributions by ex-date from the source of the prices, withdrawn and provisional ones left out.
 
-    If that source has none at all (a file of closes only), it is the first source that has.
+    If that source has none at all (a file of closes only), it is the first source that has. Between the first
+    and the last of the issuer's own list that list is used, whatever the others say.
     """
-    splits = _splits(frames, ticker)
+    splits = split_ratios(frames, ticker)
     bars = _by_source(frames["bars"], ticker)
     amounts = {}
     for name, frame in _by_source(frames["distributions"], ticker).items():
         split_units = _split_units(bars[name], "close", splits) if name in bars else {}
         factors = unit_factors(frame["observed_at"], splits, split_units)
-        amounts[name] = (frame["amount"].astype("float64") / factors).dropna()
+        final = frame["provisional"] == 0
+        amounts[name] = (frame["amount"].astype("float64") / factors)[final].dropna()
     if not amounts:
         return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
     selected = amounts.get(priced.source.name, next(iter(amounts.values())))
     for name, sessions in priced.filled.items():
         other = amounts.get(name, selected.iloc[:0])
         selected = pd.concat([selected, other[other.index.isin(sessions.difference(selected.index))]])
+    listed = amounts.get(ISSUER, selected.iloc[:0])
+    if len(listed):
+        outside = (selected.index < listed.index[0]) | (selected.index > listed.index[-1])
+        selected = pd.concat([selected[outside], listed])
     return selected.sort_index()
 
 
@@ -242,7 +256,7 @@ def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     counts = {name: frame["shares"].dropna().loc[:last].index for name, frame in by_source.items()}
     lead = _count_source(counts)
     frame = by_source[lead]
-    splits = _splits(frames, ticker)
+    splits = split_ratios(frames, ticker)
     factor = unit_factors(frame["observed_at"], splits, _split_units(frame, "nav", splits))
     values = frame[["nav", "shares", "assets"]].astype("float64")
     values = values.assign(nav=values["nav"] / factor, shares=values["shares"] * factor)

@@ -20,6 +20,7 @@ import pandas as pd
 
 from bot.analytics.market import TYPED_IN
 from bot.data.provider import Partial, observations_of, rows_by_kind
+from bot.data.provisional import confirm_pending, mark_answer
 from bot.text import counted, listed
 from storage import observations, sources
 from storage.observations import Written
@@ -92,7 +93,9 @@ def store_import(
     days = [row.session for kind, group in groups if kind != Distribution.table for row in group]
     session = max(days, default=None)
     sources.record_success(db, source, subject, now=observed_at, session=session, outcome=sources.IMPORTED)
-    return store(db, rows, source=source, observed_at=observed_at)
+    written = store(db, rows, source=source, observed_at=observed_at)
+    confirm_pending(db, now=observed_at)
+    return written
 
 
 def store_file(db: sqlite_utils.Database, contents: FileContents, *, observed_at: str) -> dict[str, Written]:
@@ -108,6 +111,7 @@ def store_file(db: sqlite_utils.Database, contents: FileContents, *, observed_at
                 counts = observations.add(db, KINDS[table], part, source=source, observed_at=at)
                 written[table] = written.get(table, Written()) + counts
         return written
+    rows = mark_answer(db, rows, source=SOURCE, ticker=ticker)
     sessions = {bar.session for bar in rows.get("bars", ())}
     withdrawn: dict[str, list[Observation]] = {}
     for kind in EVENTS:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import msgspec
 import pandas as pd
 
 from bot.data.provider import (
@@ -33,7 +32,15 @@ from bot.data.provider import (
     rows_by_kind,
     transport_fault,
 )
-from bot.data.yahoo_rows import bar_rows, event_rows, fund_rows, is_provisional, multiple_rows, sector_rows
+from bot.data.yahoo_rows import (
+    bar_rows,
+    event_rows,
+    fund_rows,
+    multiple_rows,
+    on_dates,
+    sector_rows,
+    unknown_form,
+)
 from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
@@ -290,12 +297,13 @@ def _prices(
     completed: pd.DatetimeIndex,
 ) -> FetchOutcome:
     """Rows of one price answer; sessions without a close are named as missing."""
-    bars = bar_rows(ticker, frame, completed)
+    if reason := unknown_form(answer["meta"], answer.get("timestamp") or ()):
+        return SchemaChanged(reason)
+    frame = on_dates(frame)
+    bars = bar_rows(ticker, frame, answer["meta"], completed)
     if not bars:
         return Empty("it has no completed session")
-    if is_provisional(bars[-1].session, answer["meta"]):
-        bars[-1] = msgspec.structs.replace(bars[-1], provisional=1)
-    distributions, splits, missing = event_rows(ticker, answer, completed)
+    distributions, splits, missing = event_rows(ticker, answer, frame, completed)
     first = pd.Timestamp(bars[0].session if start is None else start)
     expected = completed[completed >= first]
     gaps = expected.difference(pd.DatetimeIndex([bar.session for bar in bars]))

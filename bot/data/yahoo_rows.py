@@ -11,15 +11,17 @@ import math
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import pandas as pd
 
 from bot.analytics.valuation import SECTOR
 from bot.data.csv_formats import LARGEST
-from storage.rows import Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
+from bot.data.plausibility import QUOTE_APART, contradicts_adjusted
+from storage.rows import Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 # Name in yfinance's frame, our metric, credible range in times.
@@ -34,43 +36,77 @@ _NAV, _ASSETS = (1.0, LARGEST["nav"]), (1e6, LARGEST["assets"])
 # A fund's market price stays this close to its net asset value; more means another day's figure.
 _NAV_NEAR = 0.05
 _NEW_YORK = ZoneInfo("America/New_York")
+_META = {"currency": "USD", "instrumentType": "ETF", "exchangeTimezoneName": _NEW_YORK.key}
+_SUNDAY, _DAY = 6, 86_400
 
 
-def bar_rows(ticker: str, frame: pd.DataFrame, completed: pd.DatetimeIndex) -> list[Bar]:
-    """Bars of completed sessions from a history frame (exchange-time index; Open ... Volume).
+def unknown_form(meta: Mapping[str, Any], stamps: Iterable[float]) -> str:
+    """What shows that the rows of a v8 chart are not daily dollars of a fund in New York, or an empty string.
 
-    Rows off the calendar, of sessions still open or without a positive, finite close are left out.
+    Rows at midnight in UTC belong to the day after the one they fall on in New York, and so do all others of
+    an answer that has one on a Sunday.
     """
-    frame = frame.set_axis(pd.DatetimeIndex(frame.index).tz_localize(None).normalize())
+    for key, expected in _META.items():
+        if meta.get(key, expected) != expected:
+            return f"{key} is {meta[key]} instead of {expected}"
+    for stamp in stamps:
+        sunday = dt.datetime.fromtimestamp(stamp, _NEW_YORK).weekday() == _SUNDAY
+        if sunday or stamp % _DAY == 0:
+            return f"a row dated {_date_of(stamp, meta)}, {'a Sunday' if sunday else 'midnight in UTC'}"
+    return ""
+
+
+def on_dates(frame: pd.DataFrame) -> pd.DataFrame:
+    """A history frame by the dates of its rows in the exchange's time."""
+    return frame.set_axis(pd.DatetimeIndex(frame.index).tz_localize(None).normalize())
+
+
+def bar_rows(
+    ticker: str, frame: pd.DataFrame, meta: Mapping[str, Any], completed: pd.DatetimeIndex
+) -> list[Bar]:
+    """Bars of completed sessions from a history frame on dates (Open ... Volume).
+
+    Rows off the calendar, of sessions still open or without a positive, finite close are left out. The last
+    bar is provisional if its quote is of before the closing bell or contradicts its close.
+    """
     frame = frame[frame.index.isin(completed) & (frame["Close"] > 0) & np.isfinite(frame["Close"])]
     columns = (frame[name] for name in ("Close", "Open", "High", "Low"))
     prices = zip(*(map(_published, column) for column in columns), strict=True)
-    return [
+    bars = [
         Bar(ticker, _day(session), close, opened, high, low, int(volume))
         for session, (close, opened, high, low), volume in zip(
             frame.index, prices, frame["Volume"], strict=True
         )
         if close is not None
     ]
+    if bars:
+        bars[-1] = msgspec.structs.replace(bars[-1], provisional=int(_quote_reason(bars[-1], meta)))
+    return bars
 
 
-def is_provisional(session: str, meta: Mapping[str, Any]) -> bool:
-    """Whether the quote behind the last bar was taken before the closing bell of its session.
+def _quote_reason(bar: Bar, meta: Mapping[str, Any]) -> Provisional:
+    """Why the last bar is provisional according to the quote in the same answer.
 
-    `meta` is that of the v8 chart: a stale copy served after the close says so by its regularMarketTime.
+    A stale copy that is served after the close says so by its regularMarketTime.
     """
     end = meta.get("currentTradingPeriod", {}).get("regular", {}).get("end")
-    quoted = meta.get("regularMarketTime")
-    return bool(quoted and end and quoted < end and session == _date_of(end, meta))
+    quoted, price = meta.get("regularMarketTime"), _number(meta.get("regularMarketPrice"))
+    if quoted and end and quoted < end and bar.session == _date_of(end, meta):
+        return Provisional.OPEN
+    of_session = quoted and bar.session == _date_of(quoted, meta)
+    if of_session and price is not None and abs(bar.close - price) > QUOTE_APART * abs(price):
+        return Provisional.QUOTE
+    return Provisional.FINAL
 
 
 def event_rows(
-    ticker: str, answer: Mapping[str, Any], completed: pd.DatetimeIndex
+    ticker: str, answer: Mapping[str, Any], frame: pd.DataFrame, completed: pd.DatetimeIndex
 ) -> tuple[list[Distribution], list[Split], list[str]]:
     """Distributions and splits of a v8 chart result, by the dates in it, and what is not credible.
 
     They are read from the answer itself because the library moves an event whose session has no
-    bar to the session before, where it would stay as a second distribution.
+    bar to the session before, where it would stay as a second distribution. `frame` is the history on dates:
+    a distribution that its adjusted closes contradict is provisional, and so is one without an amount.
     """
     missing: list[str] = []
 
@@ -86,15 +122,28 @@ def event_rows(
         missing.extend(f"a {noun} dated {day}, which is no session" for day in off)
         return [(day, event) for day, event in days if pd.Timestamp(day) in completed]
 
-    amounts: dict[str, float] = {}
+    amounts: dict[str, float | None] = {}
     for day, event in dated("dividends", "distribution"):
-        amounts[day] = amounts.get(day, 0.0) + float(event["amount"])
-    ratios = {
-        day: float(event["numerator"]) / float(event["denominator"])
-        for day, event in dated("splits", "split")
-    }
-    distributions = [Distribution(ticker, day, _published(amount)) for day, amount in amounts.items()]
-    return distributions, [Split(ticker, day, ratio) for day, ratio in ratios.items()], missing
+        amount, earlier = _number(event["amount"]), amounts.get(day, 0.0)
+        amounts[day] = None if amount is None or earlier is None else _published(earlier + amount)
+    closes, adjusted = (frame[name].to_numpy(dtype="float64") for name in ("Close", "Adj Close"))
+    distributions = []
+    for day, amount in amounts.items():
+        place = int(frame.index.searchsorted(pd.Timestamp(day)))
+        reason = Provisional.AMOUNT if amount is None else Provisional.FINAL
+        if amount is not None and contradicts_adjusted(amount, place, closes, adjusted):
+            reason = Provisional.ADJUSTED
+        distributions.append(Distribution(ticker, day, amount, int(reason)))
+    splits = []
+    for day, event in dated("splits", "split"):
+        new, old = _number(event["numerator"]), _number(event["denominator"])
+        if new and old and new > 0 and old > 0:
+            splits.append(Split(ticker, day, new / old))
+        else:
+            missing.append(
+                f"a split of {day} that cannot be one ({event['numerator']}:{event['denominator']})"
+            )
+    return distributions, splits, missing
 
 
 def multiple_rows(ticker: str, session: str, holdings: Mapping[str, Any]) -> tuple[list[Multiple], list[str]]:

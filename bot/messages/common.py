@@ -133,6 +133,7 @@ def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> 
         earlier,
         f"As known on {date_phrase(as_of.known)}." if as_of.known is not None else None,
         *(_disputes(market) if priced else ()),
+        *(provisional_notes(market) if priced else ()),
         _missing_sessions(market),
         bold(SAMPLE) if market.is_sample else None,
     )
@@ -154,6 +155,25 @@ def _disputes(market: Market) -> list[str]:
             f"Prices of {used} and {other} differ by up to {most} on {counted(count, 'session')}, the last "
             f"on {short_date(together.index.max())}. Those of {used} are used; see /status."
         )
+    return sentences
+
+
+def provisional_notes(market: Market) -> list[str]:
+    """Return a sentence on each group of figures that are not used because they are implausible."""
+    sentences = []
+    for figures in market.provisional:
+        days, amounts = figures.amounts.index, figures.amounts
+        if len(days) == 1:
+            amount = "no number" if amounts.isna().iloc[0] else f"{amounts.iloc[0]:,.6g}"
+            sentences.append(
+                f"{figures.ticker}'s {figures.noun} of {date_phrase(days[0])} is provisional and not used: "
+                f"{figures.label} gives {amount}, {figures.reason}."
+            )
+        else:
+            sentences.append(
+                f"{counted(len(days), figures.noun)} of {figures.ticker} from {date_phrase(days[0])} to "
+                f"{date_phrase(days[-1])} are provisional and not used: {figures.reason} ({figures.label})."
+            )
     return sentences
 
 

@@ -17,7 +17,7 @@ from bot.errors import NoData
 from storage import observations
 from storage.db import open_database
 from storage.observations import recent
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
 from tests.data.imports import SESSIONS, read, refusal
 from tests.funds import PAIR
 
@@ -62,16 +62,21 @@ def test_prices_are_written_in_the_form_that_is_read(database: Database) -> None
                 replace(bar, session="2020-12-14", close=189.0, provisional=1),
                 replace(bar, session="2020-12-11", close=366.3, ticker="SPY"),
             ],
-            "distributions": [Distribution("IWM", "2020-12-09", 0.592)],
+            "distributions": [
+                Distribution("IWM", "2020-12-08", -0.592, Provisional.AMOUNT),
+                Distribution("IWM", "2020-12-09", 0.592),
+            ],
             "splits": [Split("IWM", "2020-12-11", 2.0)],
         },
     )
     assert exported(database, "prices", "IWM") == (
-        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits,Provisional,source,observed_at\n"
-        f"2020-12-09,,,,,,0.592,,,csv,{AT}\n"
-        f"2020-12-10,,,,190.91,7,,,0,csv,{AT}\n"
-        f"2020-12-11,,,,0.30000000000000004,7,,2.0,0,csv,{AT}\n"
-        f"2020-12-14,,,,189.0,7,,,1,csv,{AT}\n"
+        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits,Provisional,Dividends Provisional,"
+        "source,observed_at\n"
+        f"2020-12-08,,,,,,-0.592,,,8,csv,{AT}\n"
+        f"2020-12-09,,,,,,0.592,,,0,csv,{AT}\n"
+        f"2020-12-10,,,,190.91,7,,,0,,csv,{AT}\n"
+        f"2020-12-11,,,,0.30000000000000004,7,,2.0,0,,csv,{AT}\n"
+        f"2020-12-14,,,,189.0,7,,,1,,csv,{AT}\n"
     )
 
 
@@ -146,6 +151,17 @@ def test_what_was_replaced_or_withdrawn_and_when_is_in_the_file_too(
         ("yahoo", "2020-12-16T22:00:00Z", {"bars": [replace(bar, close=190.3)]}),
         ("yahoo", "2020-12-17T22:00:00Z", {"multiples": [replace(pe, value=None, price_date=None)]}),
         ("yahoo", "2020-12-18T22:00:00Z", {"splits": [Split(fund, "2020-12-18", 2.0)]}),
+        (
+            "yahoo",
+            "2020-12-21T22:00:00Z",
+            {
+                "bars": [Bar(fund, "2020-12-21", 1.9, 190.0, 188.0, 190.5, provisional=Provisional.RANGE)],
+                "distributions": [
+                    Distribution(fund, "2020-12-21", None, Provisional.AMOUNT),
+                    Distribution(fund, "2020-12-18", -0.6, Provisional.AMOUNT),
+                ],
+            },
+        ),
     ]
     for source, at, rows in answers:
         fill(database, rows, source, at)
@@ -196,8 +212,8 @@ def test_a_source_without_its_instant_is_a_column_like_any_other(database: Datab
 @pytest.mark.parametrize(
     ("row", "lines"),
     [
-        (Distribution("IWM", "2020-12-11", 0.6), [",,,,,,0.6,,,", ",,,,,,0,,,"]),
-        (Split("IWM", "2020-12-11", 2.0), [",,,,,,,2.0,,", ",,,,,,,0,,"]),
+        (Distribution("IWM", "2020-12-11", 0.6), [",,,,,,0.6,,,0,", ",,,,,,0,,,0,"]),
+        (Split("IWM", "2020-12-11", 2.0), [",,,,,,,2.0,,,", ",,,,,,,0,,,"]),
     ],
 )
 def test_what_is_withdrawn_is_a_zero_and_reads_back_as_withdrawn(

@@ -51,7 +51,10 @@ class Rows(dict[str, list[dict[str, Any]]]):
 
     def paid(self, source: str, **amounts: float | None) -> Rows:
         """Distributions by ex-date, written d20201221."""
-        rows = [{"session": f"{day[1:5]}-{day[5:7]}-{day[7:]}", "amount": x} for day, x in amounts.items()]
+        rows = [
+            {"session": f"{day[1:5]}-{day[5:7]}-{day[7:]}", "amount": amount, "provisional": 0}
+            for day, amount in amounts.items()
+        ]
         return self.put("distributions", source, rows)
 
     def market(self, now: dt.datetime = NOW, sessions: Sessions = SESSIONS) -> Market:
@@ -329,7 +332,7 @@ SPLIT = {"session": "2020-12-14", "ratio": 2.0}
 
 def test_distributions_and_facts_of_before_a_split_are_rebased_too() -> None:
     rows = Rows().closes("yahoo", DAYS[:29], at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
-    rows.put("distributions", "yahoo", [{"session": DAYS[10], "amount": 0.5}], BEFORE)
+    rows.put("distributions", "yahoo", [{"session": DAYS[10], "amount": 0.5, "provisional": 0}], BEFORE)
     facts = {"nav": 100.0, "shares": 1e6, "assets": 1e8}
     rows.put("fund_facts", "csv", [{"session": DAYS[10], **facts}], BEFORE)
     market = rows.market()
@@ -347,7 +350,7 @@ def test_before_a_source_rewrites_its_history_all_of_it_is_rebased_here() -> Non
     """Of a database that was first filled between a split and the rewriting; distributions go with closes."""
     rows = Rows().closes("yahoo", DAYS[:29], close=100.0, at=AFTER).put("splits", "yahoo", [SPLIT], AFTER)
     rows.put("bars", "yahoo", [{"session": DAYS[29], "close": 50.2, "provisional": 0}], AFTER)
-    rows.put("distributions", "yahoo", [{"session": DAYS[10], "amount": 0.5}], AFTER)
+    rows.put("distributions", "yahoo", [{"session": DAYS[10], "amount": 0.5, "provisional": 0}], AFTER)
     facts = [
         {"session": DAYS[28], "nav": 100.3, "shares": 1e6},
         {"session": DAYS[29], "nav": 50.2, "shares": 2e6},

@@ -158,9 +158,8 @@ def test_a_quote_before_all_history_gives_no_facts() -> None:
 
 def test_a_bar_without_a_close_that_can_be_is_left_out() -> None:
     closes = [100.0, float("nan"), float("inf"), 0.0, -1.0, 101.5, 102.25, 103.0]
-    index = pd.DatetimeIndex(COMPLETED).tz_localize("America/New_York")
-    frame = pd.DataFrame(dict.fromkeys(("Open", "High", "Low", "Close"), closes), index=index)
-    rows = bar_rows("IWM", frame.assign(Volume=1), COMPLETED[:-1])
+    frame = pd.DataFrame(dict.fromkeys(("Open", "High", "Low", "Close"), closes), index=COMPLETED)
+    rows = bar_rows("IWM", frame.assign(Volume=1), {}, COMPLETED[:-1])
     assert [(row.session, row.close) for row in rows] == [
         ("2026-01-26", 100.0),
         ("2026-02-02", 101.5),
@@ -169,7 +168,6 @@ def test_a_bar_without_a_close_that_can_be_is_left_out() -> None:
 
 
 def test_an_open_that_is_missing_leaves_the_close_standing() -> None:
-    index = pd.DatetimeIndex(COMPLETED[:1]).tz_localize("America/New_York")
-    frame = pd.DataFrame({"Open": [float("nan")], "High": [1.0], "Low": [1.0], "Close": [1.0]}, index=index)
-    [row] = bar_rows("IWM", frame.assign(Volume=0), COMPLETED)
+    values = {"Open": [float("nan")], "High": [1.0], "Low": [1.0], "Close": [1.0]}
+    [row] = bar_rows("IWM", pd.DataFrame(values, index=COMPLETED[:1]).assign(Volume=0), {}, COMPLETED)
     assert (row.open, row.close) == (None, 1.0)

@@ -108,7 +108,7 @@ def chart(fund: Fund, query: Mapping[str, str]) -> Page:
     result: dict[str, Any] = {"meta": _meta(fund), "indicators": {"quote": [{}], "adjclose": [{}]}}
     if shown:
         result["timestamp"] = list(shown)
-        result["indicators"] = _indicators(list(shown.values()))
+        result["indicators"] = _indicators(shown, {_stamp(day): paid for day, paid in fund.dividends.items()})
     if events := _events(fund, low, high):
         result["events"] = events
     return 200, {"chart": {"result": [result], "error": None}}
@@ -192,15 +192,24 @@ def _meta(fund: Fund) -> dict[str, Any]:
     }
 
 
-def _indicators(closes: list[float | None]) -> dict[str, Any]:
-    """Open, high, low and close in single precision, null where there is no bar."""
+def _indicators(closes: Mapping[int, float | None], paid: Mapping[int, float]) -> dict[str, Any]:
+    """Open, high, low and close in single precision, null where there is no bar; closes adjusted too."""
 
-    def column(factor: float) -> list[float | None]:
-        return [None if close is None else float(np.float32(close * factor)) for close in closes]
+    def column(values: Iterable[float | None], factor: float = 1) -> list[float | None]:
+        return [None if value is None else float(np.float32(value * factor)) for value in values]
 
-    quote: dict[str, Any] = {"open": column(0.99), "high": column(1.01), "low": column(0.98)}
-    quote |= {"close": column(1), "volume": [None if close is None else 1_000_000 for close in closes]}
-    return {"quote": [quote], "adjclose": [{"adjclose": column(0.9)}]}
+    factor, adjusted, later = 1.0, list[float | None](), 0.0
+    for stamp, close in sorted(closes.items(), reverse=True):
+        if close is not None:
+            factor *= 1 - later / close
+            later = 0.0
+        adjusted.append(None if close is None else close * factor)
+        later += paid.get(stamp, 0.0)
+    served = closes.values()
+    quote: dict[str, Any] = {"open": column(served, 0.99), "high": column(served, 1.01)}
+    quote |= {"low": column(served, 0.98), "close": column(served)}
+    quote |= {"volume": [None if close is None else 1_000_000 for close in served]}
+    return {"quote": [quote], "adjclose": [{"adjclose": column(adjusted[::-1])}]}
 
 
 def _events(fund: Fund, low: float, high: float) -> dict[str, Any]:

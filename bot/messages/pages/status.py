@@ -15,7 +15,15 @@ from bot.analytics.sessions import MONTHS, Sessions, date_phrase, short_date
 from bot.analytics.units import MINUS
 from bot.data.provider import LABELS
 from bot.data.schedule import closed_until, next_try
-from bot.messages.common import DISCLAIMER, SAMPLE, Answer, age, left_out_notes, shortened
+from bot.messages.common import (
+    DISCLAIMER,
+    SAMPLE,
+    Answer,
+    age,
+    left_out_notes,
+    provisional_notes,
+    shortened,
+)
 from bot.messages.html import Html, bold, lines, moment, pre, table, zone_name
 
 if TYPE_CHECKING:
@@ -114,6 +122,8 @@ def findings(
     for part, notes in market.notes.items():
         for note in notes:
             yield False, f"sources of {part.removeprefix('facts:')}", note.rstrip(".")
+    for note in provisional_notes(market):
+        yield False, "provisional figures", note.rstrip(".")
     for line in _flag_lines(market):
         if not line.startswith("SOURCE_SWITCH"):  # already a note above
             yield line.endswith(": none."), "share counts", line.rstrip(".")
@@ -145,6 +155,7 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
         _prices(market),
         _missing(market),
         *market.notes.get("prices", ()),
+        *provisional_notes(market),
         *(_facts(market, ticker) for ticker in market.pair.tickers),
         *_flag_lines(market),
         _multiples(market),
