@@ -209,24 +209,20 @@ class SendBudget(BaseRateLimiter[int]):
         chat: ChatId | None = data.get("chat_id")
         if isinstance(chat, str) and chat.lstrip("-").isdigit():
             chat = int(chat)
-        if chat is None or not endpoint.startswith(COUNTED) or endpoint == "sendChatAction":
+        counts = chat is not None and endpoint.startswith(COUNTED) and endpoint != "sendChatAction"
+        priority = (rate_limit_args or REPLY) if counts else REPLY
+        for last in (*[False] * (REPLY_TRIES - 1), True):
             wait = self.budget.halted_until(chat) - self._monotonic()
-            if wait > 0 and endpoint.startswith(VISIBLE):
+            if chat is not None and counts:
+                await self._wait_for_turn(chat, priority)
+            elif wait > 0 and endpoint.startswith(VISIBLE):
                 raise SendPostponed(timedelta(seconds=math.ceil(wait)))
             try:
                 return await callback(*args, **kwargs)
             except RetryAfter as error:
                 if chat is not None:
-                    await self._halt(chat, seconds_of(error), REPLY)
-                raise
-        priority = rate_limit_args or REPLY
-        for last in (*[False] * (REPLY_TRIES - 1), True):
-            await self._wait_for_turn(chat, priority)
-            try:
-                return await callback(*args, **kwargs)
-            except RetryAfter as error:
-                await self._halt(chat, seconds_of(error), priority)
-                if last or priority != REPLY:
+                    await self._halt(chat, seconds_of(error), priority)
+                if last or priority != REPLY or not counts:
                     raise
         raise AssertionError("the last try returns or raises")
 
