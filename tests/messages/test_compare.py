@@ -124,17 +124,19 @@ def test_windows_longer_than_the_history_have_no_figure_and_are_named() -> None:
     assert row(lines, "2d") == ["−2.00%", "0.00%", "−2.00pp"]
     assert row(lines, "1y") == ["n/a", "n/a", "n/a"]
     assert "Base closes: 2d 2 Jan 2020. Too little history for 1w, 1m, 3m, 6m, ytd, 1y." in lines
-    assert "SPY leads: 2d (price)." in lines
 
 
-def test_both_may_lead_each_over_its_windows() -> None:
-    assert "IWM leads: 1d; SPY leads: 2d (price)." in shown(
-        compare_answer(market([50.0, 40.0, 41.0]), AsOf(), LIGHT, [parse_window("1d"), parse_window("2d")])
-    )
-
-
-def test_where_nobody_leads_it_says_so() -> None:
-    assert "Neither leads." in shown(compare_answer(market([50.0] * 9), AsOf(), LIGHT))
+@pytest.mark.parametrize(
+    ("levels", "windows", "line"),
+    [
+        ([50.0, 51.0, 49.0], "2d", "SPY leads: 2d (price)."),
+        ([50.0, 40.0, 41.0], "1d 2d", "IWM leads: 1d; SPY leads: 2d (price)."),
+        ([50.0] * 9, "", "Neither leads."),
+    ],
+)
+def test_the_leader_is_told_with_its_windows(levels: list[float], windows: str, line: str) -> None:
+    extra = [parse_window(text) for text in windows.split()]
+    assert line in shown(compare_answer(market(levels), AsOf(), LIGHT, extra))
 
 
 def test_an_asked_window_that_is_always_there_is_shown_once() -> None:
@@ -222,19 +224,10 @@ def test_the_newest_convention_is_the_one_that_is_told() -> None:
 
 def test_sources_are_named_by_part() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0] * 5}, multiples=PE)
-    labelled = {
-        **of.sources,
-        "facts:IWM": Source("issuer", "issuer file"),
-        "multiples": Source("yahoo", "Yahoo"),
-    }
-    lines = shown(compare_answer(replace(of, sources=labelled), AsOf(), LIGHT))
-    assert lines[-1] == "Sources: CSV import (prices); issuer file (flows); Yahoo (multiples)."
-
-
-def test_buttons_keep_the_moment() -> None:
-    buttons = dict(button for row in compare_answer(market([50.0]), SUNDAY, LIGHT).buttons for button in row)
-    assert buttons["Trend"] == "/trend asof 2020-12-13"
-    assert buttons["What moved it"] == "/why ytd asof 2020-12-13"
+    issuer, yahoo = Source("issuer", "issuer file"), Source("yahoo", "Yahoo")
+    of = replace(of, sources={**of.sources, "facts:IWM": issuer, "multiples": yahoo})
+    line = shown(compare_answer(of, AsOf(), LIGHT))[-1]
+    assert line == "Sources: CSV import (prices); issuer file (flows); Yahoo (multiples)."
 
 
 @pytest.mark.parametrize(
@@ -247,21 +240,18 @@ def test_the_chart_shows_the_asked_window_or_a_year(extra: list[Window], title: 
     assert style.source == "Source: sample data · close of Fri 11 Dec 2020"
 
 
-def test_a_leg_missing_on_the_last_session_ends_the_comparison_a_session_earlier() -> None:
-    of = market([50.0, 51.0, 52.0], [100.0, 100.0, None])
-    lines = shown(compare_answer(of, AsOf(), LIGHT))
-    assert lines[:2] == [
-        "IWM and SPY · close of Fri 3 Jan 2020",
-        "Stale: 1 session old; the last completed session is Mon 6 Jan 2020.",
-    ]
+def test_a_close_missing_on_the_last_session_ends_the_comparison_a_session_earlier() -> None:
+    lines = shown(compare_answer(market([50.0, 51.0, 52.0], [100.0, 100.0, None]), AsOf(), LIGHT))
+    assert lines[0] == "IWM and SPY · close of Fri 3 Jan 2020"
+    assert lines[1] == "Stale: 1 session old; the last completed session is Mon 6 Jan 2020."
 
 
-@pytest.mark.parametrize(
-    ("total", "line"), [(None, "/compare 3y"), (True, "/compare 3y tr"), (False, "/compare 3y price")]
-)
-def test_a_longer_window_keeps_the_kind_of_return(total: bool | None, line: str) -> None:
-    answer = compare_answer(market([50.0]), AsOf(), LIGHT, total=total)
-    assert answer.buttons[0][0] == ("3 years", line)
+@pytest.mark.parametrize(("total", "kind"), [(None, ""), (True, " tr"), (False, " price")])
+def test_buttons_keep_the_moment_and_the_kind_of_return(total: bool | None, kind: str) -> None:
+    above, below = compare_answer(market([50.0]), SUNDAY, LIGHT, total=total).buttons
+    assert above[0] == ("3 years", f"/compare 3y{kind} asof 2020-12-13")
+    assert above[1] == ("Trend", "/trend asof 2020-12-13")
+    assert below[-1] == ("What moved it", "/why ytd asof 2020-12-13")
 
 
 def test_a_date_that_is_no_session_is_followed_by_its_base_close() -> None:

@@ -11,12 +11,10 @@ from bot.alerts.engine import ConditionValue, Event, Status, evaluate, first_sta
 from bot.alerts.grammar import parse_rule, preset_of
 from bot.alerts.view import Life, RecordedFire
 from bot.analytics.metrics import METRICS
-from bot.messages.alerts.card import suggestions
 from bot.messages.alerts.history import MOST_ROWS, alert_list, explanation, history_answer
 from storage.alert_store import ChatEvent, EventDetail
 from tests.messages.pages import (
     LONG,
-    SAMPLE,
     alert_view,
     button_labels,
     context,
@@ -24,7 +22,6 @@ from tests.messages.pages import (
     page,
     shown,
 )
-from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
     from bot.alerts.view import EvaluationContext
@@ -160,14 +157,9 @@ def test_snoozed_paused_and_ending_alerts_say_so() -> None:
 
 def test_a_paused_alert_is_not_called_stale() -> None:
     of = context(market(LONG, units={"IWM": [250.0 + at for at in range(200)]}))
-    paused = alert_view("flow iwm 5d > $1bn", of, life="paused")
-    assert "Stale" not in page(alert_list([paused], of))
-    assert "Stale: 100 sessions old." in page(alert_list([replace(paused, life=Life.ACTIVE)], of))
-
-
-def test_the_list_labels_sample_data() -> None:
-    of = context(sample_market())
-    assert shown(alert_list([alert_view("ratio > sma 200", of)], of))[1] == SAMPLE
+    for life, stale in (("paused", False), ("active", True)):
+        text = page(alert_list([alert_view("flow iwm 5d > $1bn", of, life=life)], of))
+        assert ("Stale: 100 sessions old." in text) is stale
 
 
 def many(count: int, number: int = 0, note: str = "") -> Answer:
@@ -212,14 +204,10 @@ def test_long_rules_make_shorter_pages_that_fit_one_message() -> None:
     assert (pages > 4, numbers) == (True, [f"#{2 * at + 1}" for at in range(30)])
 
 
-def test_no_alerts_offer_rules_to_begin_with() -> None:
+def test_no_alerts_offer_presets_to_begin_with_and_the_way_to_ones_own() -> None:
     answer = alert_list([], context(market([50.0])))
     assert shown(answer) == ["No alerts yet.", "Try /alert ratio > sma 200, or choose:"]
-    assert answer.buttons == suggestions()
-
-
-def test_every_suggestion_is_a_preset_or_the_way_to_ones_own() -> None:
-    *presets, ((_, own),) = suggestions()
+    *presets, ((_, own),) = answer.buttons
     assert own == "/alert new"
     for ((label, line),) in presets:
         preset = preset_of(line.removeprefix("/alert new "))
