@@ -98,10 +98,11 @@ def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Chart:
     """Draw the money into each fund added up over the window: sessions x funds, dollars a session."""
     sums = flows.cumsum()
     lines = _fund_lines(sums, style)
+    unit = USD.in_one_scale(max(float(finite_values(sums[name]).abs().max()) for name in sums.columns))
     figure, axes = canvas.new_figure(style)
-    canvas.draw_lines(axes[0], lines, _unit_of_flows(sums), style.theme, shown=(0.0,))
+    canvas.draw_lines(axes[0], lines, unit, style.theme, shown=(0.0,))
     canvas.finish_layout(figure, axes, pd.DatetimeIndex(flows.index))
-    return Chart(canvas.png(figure), caption(style, [describe_flows(sums)]))
+    return Chart(canvas.png(figure), caption(style, [describe_flows(sums, unit)]))
 
 
 def _fund_lines(frame: pd.DataFrame, style: ChartStyle) -> list[Line]:
@@ -242,13 +243,8 @@ def describe_fires(sessions: Sequence[pd.Timestamp]) -> str:
     return f"{capital(FIRED)}: {dates}{before}."
 
 
-def _unit_of_flows(sums: pd.DataFrame) -> Unit:
-    return USD.in_one_scale(max(float(finite_values(sums[name]).abs().max()) for name in sums.columns))
-
-
-def describe_flows(sums: pd.DataFrame) -> str:
+def describe_flows(sums: pd.DataFrame, unit: Unit) -> str:
     """Return the sum of each fund's flows over the window, "n/a" if none of its facts are stored."""
-    unit = _unit_of_flows(sums)
     funds = ", ".join(f"{name} {unit.show(_last_value(sums[name]))}" for name in sums.columns)
     return f"{funds}, {_span(sums)}."
 
@@ -267,7 +263,6 @@ def describe_indexed(panel: IndexPanel, unit: Unit) -> str:
 
 
 def _last_value(series: pd.Series) -> float | None:
-    """Return the last finite value, or None."""
     known = finite_values(series).dropna()
     return float(known.iloc[-1]) if len(known) else None
 

@@ -197,6 +197,10 @@ def test_each_part_has_its_source(parts: dict[str, str], line: str) -> None:
     assert sources(parts) == line
 
 
+def test_the_moment_asked_for_goes_with_the_buttons() -> None:
+    assert as_of(asof="2020-12-13", known="2021-01-05").suffix == " asof 2020-12-13 known 2021-01-05"
+
+
 def test_a_command_too_long_for_a_button_is_left_out() -> None:
     fits, long = ("fits", "/" + "x" * (MAX_BUTTON_DATA - 2)), ("long", "/" + "x" * (MAX_BUTTON_DATA - 1))
     rows = button_rows([[fits, long], [long], [("é", "/é" * 30)]], "e")

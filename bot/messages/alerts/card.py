@@ -21,19 +21,8 @@ from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
-from bot.messages.common import (
-    SAMPLE,
-    Answer,
-    Button,
-    age,
-    difference_unit,
-    distance,
-    latest_starting_condition,
-    magnitude,
-    percentile_phrase,
-    rule_chart_spec,
-    rule_sources,
-)
+from bot.messages import common
+from bot.messages.common import Answer, Button
 from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, session_phrase, zone_name
 
 if TYPE_CHECKING:
@@ -74,7 +63,7 @@ def new_alert_page(
     html = lines(
         title(alert),
         remark,
-        bold(SAMPLE) if context.market.is_sample else None,
+        bold(common.SAMPLE) if context.market.is_sample else None,
         *figure_lines(alert, context),
         waits,
         waiting_phrase(alert, context),
@@ -92,7 +81,7 @@ def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | No
     has_ended = alert.life.has_ended or alert.state.done
     html = lines(
         title(alert),
-        bold(SAMPLE) if context.market.is_sample else None,
+        bold(common.SAMPLE) if context.market.is_sample else None,
         bold(remark) if remark else None,
         state_sentence(alert, context.zone),
         waiting_phrase(alert, context),
@@ -115,12 +104,12 @@ def rule_chart_answer(
     """
     rule, market = alert.rule, context.market
     name, begin = f"Alert #{alert.number}: {rule}", market.require_end() - _CHART_SPAN
-    draw, missing = rule_chart_spec(name, rule, context, theme, begin, fires)
+    draw, missing = common.rule_chart_spec(name, rule, context, theme, begin, fires)
     if len(missing) == len(rule.conditions):
         raise NoData(f"There is nothing to draw for {rule}: no figures are stored for the last year.")
     html = lines(
         title(alert),
-        bold(SAMPLE) if market.is_sample else None,
+        bold(common.SAMPLE) if market.is_sample else None,
         *figure_lines(alert, context),
         f"Not drawn, because there are no figures for the last year: {'; '.join(missing)}."
         if missing
@@ -183,7 +172,8 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
         sentence for condition in conditions for sentence in _condition_sentences(condition, context, newest)
     ]
     if newest is not None:
-        sentences.append(f"{capital(session_phrase(newest))}. {rule_sources(alert.rule, market, newest)}")
+        sources = common.rule_sources(alert.rule, market, newest)
+        sentences.append(f"{capital(session_phrase(newest))}. {sources}")
     return sentences
 
 
@@ -199,10 +189,10 @@ def _condition_sentences(
     if values.empty:
         reason = metric_value(metric, context.market, dict(condition.arguments)).reason or "no value yet"
         return [f"{condition.subject}: {NOT_AVAILABLE}, {reason}. It is evaluated once there is a value."]
-    rank, session = percentile_phrase(values), values.index[-1]
+    rank, session = common.percentile_phrase(values), values.index[-1]
     shown = metric.unit.show(float(values.iloc[-1]))
     if session != newest:
-        shown += f" ({short_date(session)}, {age(context.market, session)})"
+        shown += f" ({short_date(session)}, {common.age(context.market, session)})"
     return [
         f"{condition.subject} is {shown}, {_distance_phrase(condition, context, session)}.",
         *([f"{capital(rank)}."] if rank is not None else []),
@@ -215,7 +205,7 @@ def _distance_phrase(condition: Condition, context: EvaluationContext, session: 
     level = float(series.threshold.loc[session])
     if math.isnan(level):
         return f"{condition.target} is {NOT_AVAILABLE}: too little history"
-    return distance(condition, float(series.value.loc[session]), level)
+    return common.distance(condition, float(series.value.loc[session]), level)
 
 
 def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
@@ -285,13 +275,12 @@ def _direction(state: State, status: Status) -> str:
 
 def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     """A sentence that data of the rule is overdue, and for how long. None while it is current."""
-    ages = {
-        condition: context.market.sessions_behind(last)
-        for condition in alert.rule.conditions
-        if (last := _last_session(condition, context)) is not None
-    }
-    overdue = [age for condition, age in ages.items() if age > METRICS[condition.metric].lag]
-    return f"Stale: {age_phrase(max(overdue))}." if overdue and alert.life is Life.ACTIVE else None
+    overdue = 0
+    for condition in alert.rule.conditions:
+        if (last := _last_session(condition, context)) is not None:
+            behind = context.market.sessions_behind(last)
+            overdue = max(overdue, behind) if behind > METRICS[condition.metric].lag else overdue
+    return f"Stale: {age_phrase(overdue)}." if overdue and alert.life is Life.ACTIVE else None
 
 
 def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
@@ -349,7 +338,7 @@ def _rearm_level(condition: Condition, band: float, context: EvaluationContext) 
     side = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
     if not band:
         return f"{side} {target} (no band: fewer than 60 values)"
-    shown = magnitude(difference_unit(unit), band)
+    shown = common.magnitude(common.difference_unit(unit), band)
     if condition.op == CROSSES:
         return f"{shown} {side} {target}"
     offset = -band if condition.op in ABOVE else band
@@ -377,7 +366,7 @@ def frequency_line(frequency: Frequency, rule: Rule, context: EvaluationContext)
     """How often a rule would have fired, and since when there is history of all its conditions."""
     of_condition = ""
     if len(rule.conditions) > 1:
-        of_condition = f" of {latest_starting_condition(rule, context.histories)}"
+        of_condition = f" of {common.latest_starting_condition(rule, context.histories)}"
     if frequency.since is None or frequency.until is None:
         return f"How often it would have fired: {NOT_AVAILABLE}, no history{of_condition}."
     span = f"Since {short_date(frequency.since)} (before: too little history{of_condition})"

@@ -62,11 +62,11 @@ _QUESTIONS = {
     "date": "From which date on?",
 }
 _CONFIRMS = (1, 2, 3)
-_INCOMPATIBLE = {"once": ("cooldown",), "silent": ("urgent",), "urgent": ("silent",)}
+# Options that are on or off: the word, its buttons, and the option that excludes it.
 _FLAGS = (
-    ("once", "Once", "Not once"),
-    ("silent", "Silent", "With sound"),
-    ("urgent", "Urgent", "Not urgent"),
+    ("once", "Once", "Not once", "cooldown"),
+    ("silent", "Silent", "With sound", "urgent"),
+    ("urgent", "Urgent", "Not urgent", "silent"),
 )
 _LEAST_VALUES = 60  # with fewer a percentile says nothing
 _LEVELS = {LEVEL.name, MULTIPLE.name, SHARE.name}  # have no natural zero: their own average is the line
@@ -332,8 +332,8 @@ def _option_rows(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
     )
     flags = tuple(
         (off, f"{command} no {name}") if getattr(rule, name) else (on, f"{command} {name}")
-        for name, on, off in _FLAGS
-        if not any(getattr(rule, other) for other in _INCOMPATIBLE.get(name, ()))
+        for name, on, off, excluded_by in _FLAGS
+        if not getattr(rule, excluded_by)
     )
     return confirms, flags
 

@@ -150,7 +150,6 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: i
 
 
 def _pages(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Page]:
-    """Alerts in pages, as many on each as rows and length allow."""
     pages: list[Page] = [[]]
     used = 0
     for alert in alerts:
@@ -207,7 +206,6 @@ def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, pa
 
 
 def _history_turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, ...], ...]:
-    """Buttons to the newer and the older page, if any."""
     command = "/history" if number is None else f"/history {number}"
     newer = (("‹ Newer", f"{command} page {page - 1}"),) if page > 1 else ()
     older = (("Older ›", f"{command} page {page + 1}"),) if more else ()

@@ -21,17 +21,9 @@ from bot.analytics.metrics import METRICS, newest_session
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
+from bot.messages import common
 from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rearmed, state_sentence
-from bot.messages.common import (
-    SAMPLE,
-    Answer,
-    Button,
-    distance,
-    in_rows,
-    percentile_phrase,
-    rule_sources,
-    shortened,
-)
+from bot.messages.common import Answer, Button
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase
 from bot.text import counted
 
@@ -80,7 +72,7 @@ def fired_message(
         bold(f"Alert #{alert.number} {happened}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
-        bold(SAMPLE) if market.is_sample else None,
+        bold(common.SAMPLE) if market.is_sample else None,
         deferred or None,
         *_move_sentences(rule, event, context),
         rearmed(rule, event),
@@ -89,7 +81,7 @@ def fired_message(
         else None,
         f"Fires in the last {FIRES_SINCE_DAYS} days: {fires}, including this one." if fired else None,
         None if event.done else next_check(context),
-        rule_sources(rule, market, pd.Timestamp(event.session)),
+        common.rule_sources(rule, market, pd.Timestamp(event.session)),
     )
     return Answer(html, buttons=card_buttons(replace(alert, life=Life.DONE) if event.done else alert))
 
@@ -103,9 +95,9 @@ def _move_sentences(rule: Rule, event: Event, context: EvaluationContext) -> Ite
         value, level = figures.both
         show = METRICS[condition.metric].unit.show
         before = f"{show(previous)} → " if previous is not None else ""
-        yield f"{condition.subject}: {before}{show(value)}, {distance(condition, value, level)}."
+        yield f"{condition.subject}: {before}{show(value)}, {common.distance(condition, value, level)}."
         history = context.histories.series(condition).value.loc[: pd.Timestamp(event.session)]
-        if (rank := percentile_phrase(history)) is not None:
+        if (rank := common.percentile_phrase(history)) is not None:
             yield f"{capital(rank)}."
 
 
@@ -156,8 +148,8 @@ def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) ->
     )
     html = lines(
         bold(title) + (", newest first" if count > 1 else ""),
-        bold(SAMPLE) if sample else None,
-        *shortened(event_lines, MOST_LISTED, ": /history"),
+        bold(common.SAMPLE) if sample else None,
+        *common.shortened(event_lines, MOST_LISTED, ": /history"),
     )
     return Answer(html, buttons=((("Alerts", "/alerts"), ("History", "/history")),))
 
@@ -190,7 +182,7 @@ def correction_notice(
     html = lines(
         bold(f"Correction to alert #{alert.number}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
-        bold(SAMPLE) if context.market.is_sample else None,
+        bold(common.SAMPLE) if context.market.is_sample else None,
         f"It {happened} on figures that have been revised since. On the current figures it {now} not.",
         *_changes(rule, revision.since, revision.before, revision.after),
         *(
@@ -199,7 +191,7 @@ def correction_notice(
             else ()
         ),
         *(
-            f"{condition.subject} is {distance(condition, *figures.both)}."
+            f"{condition.subject} is {common.distance(condition, *figures.both)}."
             for condition, figures in zip(rule.conditions, revision.event, strict=True)
             if figures.both is not None
         ),
@@ -264,8 +256,8 @@ def ended_notice(alerts: Sequence[StoredAlert]) -> Answer:
 def _list_of_ends(head: Html, alerts: Sequence[StoredAlert]) -> Answer:
     rows = [Html("{} · {}").format(_last_day(alert), _number_and_rule(alert)) for alert in alerts]
     renewals = [_renew(alert, f"Renew #{alert.number}") for alert in alerts[:MOST_LISTED]]
-    buttons = (*in_rows(renewals, _RENEWALS_IN_A_ROW), (("Alerts", "/alerts"),))
-    return Answer(lines(head, *shortened(rows, MOST_LISTED, _ALERTS_HINT)), buttons=buttons)
+    buttons = (*common.in_rows(renewals, _RENEWALS_IN_A_ROW), (("Alerts", "/alerts"),))
+    return Answer(lines(head, *common.shortened(rows, MOST_LISTED, _ALERTS_HINT)), buttons=buttons)
 
 
 def _last_day(alert: StoredAlert, phrase: Callable[[dt.date], str] = short_date) -> str:
@@ -318,7 +310,7 @@ def outage_notice(gaps: Sequence[DataGap], waiting: Sequence[StoredAlert], marke
         f"Data stale: {', '.join(part_name(gap.part) for gap in gaps)}",
         *(f"{_missing_since(gap)} Source: {_source(gap, market)}." for gap in gaps),
         "Until the data is back, these alerts wait; none of them fires or re-arms:",
-        *shortened([_number_and_rule(alert) for alert in waiting], _MOST_WAITING, _ALERTS_HINT),
+        *common.shortened([_number_and_rule(alert) for alert in waiting], _MOST_WAITING, _ALERTS_HINT),
         "You get one message when it is back.",
     )
 
@@ -352,7 +344,7 @@ def _data_notice(title: str, *sentences: Html | str) -> Answer:
 
 
 def _source(gap: DataGap, market: Market) -> str:
-    return f"{market.source(gap.part).label}{f' ({SAMPLE})' if market.is_sample else ''}"
+    return f"{market.source(gap.part).label}{f' ({common.SAMPLE})' if market.is_sample else ''}"
 
 
 def split_text(splits: Sequence[SplitChange]) -> str:
@@ -373,7 +365,7 @@ def paused_by_split(
         bold(f"Split: {split_text(splits)}"),
         f"The ratio is {factor:g} times what it was. "
         "Alerts on its level are paused; the split fires none of them.",
-        *shortened(rows, MOST_LISTED, _ALERTS_HINT),
+        *common.shortened(rows, MOST_LISTED, _ALERTS_HINT),
         "A button sets the alert to its rescaled level and resumes it. To keep its level, resume it instead.",
     )
     numbers = [alert.number for alert, _ in pauses[:MOST_LISTED]]

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING
 from bot.alerts.rule import subject_of
 from bot.analytics.metrics import Arguments, Metric, metric_value, sources_of
 from bot.errors import NoData
+from bot.messages import common
 from bot.messages.charts import ConditionPanel, rule_chart
-from bot.messages.common import (
-    Answer,
-    age,
-    chart_style,
-    heading,
-    percentile_phrase,
-    sources,
-    subject_title,
-    window_title,
-    within,
-)
+from bot.messages.common import Answer
 from bot.messages.html import bold, code, lines, session_phrase
 
 if TYPE_CHECKING:
@@ -36,26 +27,26 @@ def metric_answer(
     """Return the current value with session and place in history, and the chart over `span`."""
     end = market.require_end()
     current = metric_value(metric, market, arguments)
-    title = subject_title(metric, arguments)
+    title = common.subject_title(metric, arguments)
     if current.value is None or current.session is None:
         raise NoData(f"{title}: n/a, {current.reason}.")
     history = metric.history(market, arguments)
-    rank = percentile_phrase(history)
-    old = age(market, current.session)
+    rank = common.percentile_phrase(history)
+    old = common.age(market, current.session)
     late = f" ({session_phrase(current.session)}, {old})" if current.session != end else ""
     html = lines(
-        heading(title, market, as_of, priced=metric.part == "prices"),
+        common.heading(title, market, as_of, priced=metric.part == "prices"),
         bold(metric.unit.show(current.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
         metric.meaning,
         "Formula: " + metric.formula,
         "Example of an alert: " + code(f"/alert {metric.example}"),
-        f"Window of the chart: {window_title(span)}.",
+        f"Window of the chart: {common.window_title(span)}.",
         "",
-        sources({"data": current.source}),
+        common.sources({"data": current.source}),
     )
     label = sources_of(metric, market, arguments)
-    style = chart_style(title, market, theme, label, history.last_valid_index())
-    draw = partial(rule_chart, [ConditionPanel("", within(history, span), metric.unit)], style)
+    style = common.chart_style(title, market, theme, label, history.last_valid_index())
+    draw = partial(rule_chart, [ConditionPanel("", common.within(history, span), metric.unit)], style)
     subject, tail = subject_of(metric.name, arguments.items()), as_of.suffix
     buttons = (
         tuple((text, f"/chart {subject} {window}{tail}") for text, window in _SPANS),

@@ -11,20 +11,9 @@ from bot.analytics.performance import Performance, growth, performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, AsOf, Window
+from bot.messages import common
 from bot.messages.charts import ChartSpec, RatioPanel, compare_chart
-from bot.messages.common import (
-    AVERAGE,
-    Answer,
-    chart_style,
-    flow_line,
-    heading,
-    market_sources,
-    multiple_line,
-    page_buttons,
-    ratio_line,
-    returns_table,
-    window_with_base,
-)
+from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines
 
 if TYPE_CHECKING:
@@ -49,19 +38,19 @@ def compare_answer(
     rows = [performance(market, window, kinds[0]) for window in windows]
     blocks: list[Html | str] = []
     for kind in kinds:
-        blocks.append(returns_table(market, windows, kind))
+        blocks.append(common.returns_table(market, windows, kind))
         blocks += [line for window in windows if (line := _annualised(market, window, kind)) is not None]
     html = lines(
-        heading(market.pair.fill("{small} and {large}"), market, as_of),
+        common.heading(market.pair.fill("{small} and {large}"), market, as_of),
         _leader(market.pair, rows, kinds[0]),
         *blocks,
         _bases(rows),
         "",
-        ratio_line(market),
-        flow_line(market),
-        multiple_line(market),
+        common.ratio_line(market),
+        common.flow_line(market),
+        common.multiple_line(market),
         "",
-        market_sources(market, "prices", "flows", "multiples"),
+        common.market_sources(market, "prices", "flows", "multiples"),
     )
     # The requested window, else a year, else the longest that has a base. Without any there is no chart.
     based_rows = sorted((row for row in rows if row.base is not None), key=lambda row: str(row.base))
@@ -71,8 +60,8 @@ def compare_answer(
     draw = None if shown is None else _chart(market, shown, kinds[0], theme)
     word = {None: "", False: " price", True: " tr"}[total]
     buttons = (
-        (("3 years", f"/compare 3y{word}{as_of.suffix}"), *page_buttons(as_of, "Trend", "Flows")),
-        page_buttons(as_of, "Multiples", "What moved it"),
+        (("3 years", f"/compare 3y{word}{as_of.suffix}"), *common.page_buttons(as_of, "Trend", "Flows")),
+        common.page_buttons(as_of, "Multiples", "What moved it"),
     )
     return Answer(html, draw, "compare", buttons)
 
@@ -87,7 +76,7 @@ def _annualised(market: Market, window: Window, total: bool) -> str | None:
 
 
 def _bases(rows: Sequence[Performance]) -> str:
-    bases = ", ".join(window_with_base(row.window, row.base) for row in rows if row.base is not None)
+    bases = ", ".join(common.window_with_base(row.window, row.base) for row in rows if row.base is not None)
     lacking = ", ".join(str(row.window) for row in rows if row.base is None)
     sentences = (bases and f"Base closes: {bases}.", lacking and f"Too little history for {lacking}.")
     return " ".join(filter(None, sentences))
@@ -108,9 +97,10 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSp
     r = trend.ratio(market)
     kind = "total return" if total else "price"
     small, large = market.pair.tickers
-    style = chart_style(f"{small} and {large}, {kind} since {short_date(grown.index[0])}", market, theme)
-    panel = RatioPanel(r, r.rolling(AVERAGE).mean(), f"{small} ÷ {large} with its {AVERAGE}-day average")
-    return partial(compare_chart, grown, style, panel)
+    title = f"{small} and {large}, {kind} since {short_date(grown.index[0])}"
+    below = f"{small} ÷ {large} with its {common.AVERAGE}-day average"
+    panel = RatioPanel(r, r.rolling(common.AVERAGE).mean(), below)
+    return partial(compare_chart, grown, common.chart_style(title, market, theme), panel)
 
 
 @dataclass(frozen=True)
@@ -129,22 +119,21 @@ def cards(
 
     Raises NoData if no session has a close of both funds.
     """
-    market.require_end()
+    end = market.require_end()
     kinds = (False, True) if total is None else (total,)
-    return [_card(market, as_of, window, kinds) for window in dict.fromkeys(windows or _CARD_WINDOWS)]
-
-
-def _card(market: Market, as_of: AsOf, window: Window, kinds: Sequence[bool]) -> Card:
-    base = performance(market, window, kinds[0]).base
     small, large = market.pair.tickers
-    both = f"{small} and {large}"
-    span, sentences = None, [f"{window}: too little history."]
-    if base is not None:
-        span = f"{window}, {short_date(base)} to {short_date(market.require_end())}:"
-        sentences = []
-        for total in kinds:
-            row, kind = performance(market, window, total), "Total return" if total else "Price return"
-            values = f"{small} {PERCENT.show(row.small)}, {large} {PERCENT.show(row.large)}"
-            sentences.append(f"{kind} {values}, gap {POINTS.show(row.gap)}.")
-    html = lines(heading(both, market, as_of), span, *sentences, market_sources(market, "prices"))
-    return Card(f"{both}, {window}", sentences[0], html)
+    both, source = f"{small} and {large}", common.market_sources(market, "prices")
+    result = []
+    for window in dict.fromkeys(windows or _CARD_WINDOWS):
+        rows = [performance(market, window, kind) for kind in kinds]
+        span, sentences = None, [f"{window}: too little history."]
+        if rows[0].base is not None:
+            span = f"{window}, {short_date(rows[0].base)} to {short_date(end)}:"
+            sentences = [
+                f"{'Total' if row.total else 'Price'} return {small} {PERCENT.show(row.small)}, "
+                f"{large} {PERCENT.show(row.large)}, gap {POINTS.show(row.gap)}."
+                for row in rows
+            ]
+        html = lines(common.heading(both, market, as_of), span, *sentences, source)
+        result.append(Card(f"{both}, {window}", sentences[0], html))
+    return result

@@ -12,20 +12,9 @@ from bot.analytics.metrics import metric_value, metrics_of
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, AsOf, Window
+from bot.messages import common
 from bot.messages.charts import ChartSpec, flows_chart
-from bot.messages.common import (
-    Answer,
-    chart_style,
-    fact_sources,
-    heading,
-    left_out_notes,
-    no_flow_reason,
-    page_buttons,
-    sources,
-    window_title,
-    window_with_base,
-    with_age,
-)
+from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
 from bot.text import command_line, counted
 
@@ -45,31 +34,29 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Wind
     market.require_end()
     windows = list(dict.fromkeys((*WINDOWS, *extra)))
     missing = [t for t in market.pair.tickers if flows.daily_flows(market, t).empty]
+    next_step: tuple[str, ...] = ()
+    if missing:
+        issuer = command_line("import issuer FILE", market.options)
+        next_step = (
+            f"To add {' and '.join(missing)}, import the file that the fund's issuer publishes: {issuer}",
+            f"or a CSV file of its units: {market.import_line('fund-facts', missing[0])}",
+        )
     html = lines(
-        heading("Fund flows", market, as_of, priced=False),
+        common.heading("Fund flows", market, as_of, priced=False),
         _reading(market, extra[-1] if extra else _MONTH),
         *(_fund(market, ticker, windows) for ticker in market.pair.tickers),
         *_signals(market),
-        *(_next_step(market, missing) if missing else ()),
+        *next_step,
         "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
-        sources({ticker: market.source(f"facts:{ticker}").label for ticker in market.pair.tickers}),
+        common.sources({ticker: market.source(f"facts:{ticker}").label for ticker in market.pair.tickers}),
     )
     if len(missing) == len(market.pair.tickers):
-        return Answer(html, buttons=(page_buttons(as_of, "Compare", "What moved it"),))
+        return Answer(html, buttons=(common.page_buttons(as_of, "Compare", "What moved it"),))
     tail = as_of.suffix
     spans = (("3 months", f"/flows 3m{tail}"), ("1 year", f"/flows 1y{tail}"))
-    buttons = ((*spans, *page_buttons(as_of, "What moved it")),)
+    buttons = ((*spans, *common.page_buttons(as_of, "What moved it")),)
     return Answer(html, _chart(market, extra[-1] if extra else YTD, theme), "flows", buttons)
-
-
-def _next_step(market: Market, missing: Sequence[str]) -> tuple[str, str]:
-    """Return how the owner brings in the fund facts of the funds that have no flow."""
-    issuer = command_line("import issuer FILE", market.options)
-    return (
-        f"To add {' and '.join(missing)}, import the file that the fund's issuer publishes: {issuer}",
-        f"or a CSV file of its units: {market.import_line('fund-facts', missing[0])}",
-    )
 
 
 def _reading(market: Market, window: Window) -> Html | None:
@@ -82,26 +69,26 @@ def _reading(market: Market, window: Window) -> Html | None:
     went = [f"{way} {' and '.join(tickers)}" for way, tickers in directions.items() if tickers]
     if not went:
         return None
-    return bold(f"Reading, {window_title(window)}") + f": money went {' and '.join(went)}."
+    return bold(f"Reading, {common.window_title(window)}") + f": money went {' and '.join(went)}."
 
 
 def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
     """Return count, assets and age of one fund, its flow over each window, its flagged days."""
     frame = flows.daily_flows(market, ticker)
     if frame.empty:
-        reason = f": {NOT_AVAILABLE}, {no_flow_reason(market, ticker)}."
-        return lines(bold(ticker) + reason, *left_out_notes(market, ticker))
+        reason = f": {NOT_AVAILABLE}, {common.no_flow_reason(market, ticker)}."
+        return lines(bold(ticker) + reason, *common.left_out_notes(market, ticker))
     summaries = [flows.flow_summary(frame, window, market.anchor) for window in windows]
     rows = [
         (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units))
         for f in summaries
     ]
     end, shares = frame.index[-1], frame["shares"].iloc[-1]
-    reported = with_age(f"as reported for {short_date(end)}", market, end)
+    reported = common.with_age(f"as reported for {short_date(end)}", market, end)
     assets = f"${float(shares * frame['nav'].iloc[-1]) / 1e9:,.1f}bn"
     flagged = sorted({item for summary in summaries for item in summary.flags}, reverse=True)
     more = len(flagged) - _FLAGS_SHOWN
-    bases = ", ".join(window_with_base(f.window, f.base) for f in summaries if f.base is not None)
+    bases = ", ".join(common.window_with_base(f.window, f.base) for f in summaries if f.base is not None)
     return lines(
         bold(ticker) + f": {shares / 1e6:,.2f}m units, {assets}, {reported}",
         pre(table(("", "flow", "of assets", "units"), rows)),
@@ -109,7 +96,7 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         _check_by_assets(market, ticker, frame),
         *(f"{flag} {short_date(day)}: {note}." for day, flag, note in flagged[:_FLAGS_SHOWN]),
         f"... and {counted(more, 'more flagged day')}." if more > 0 else None,
-        *left_out_notes(market, ticker),
+        *common.left_out_notes(market, ticker),
     )
 
 
@@ -154,5 +141,6 @@ def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
             columns[ticker].iloc[0] = 0.0
     since = f" since {short_date(min(column.index[0] for column in columns.values()))}" if columns else ""
     last = max((column.index[-1] for column in columns.values()), default=None)
-    style = chart_style(f"Money into the funds{since}", market, theme, fact_sources(market), last)
+    label = common.fact_sources(market)
+    style = common.chart_style(f"Money into the funds{since}", market, theme, label, last)
     return partial(flows_chart, pd.DataFrame(columns), style)

@@ -10,18 +10,9 @@ from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, SHARE, USD
 from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for, return_split
+from bot.messages import common
 from bot.messages.charts import ChartSpec, IndexPanel, indexed_chart
-from bot.messages.common import (
-    Answer,
-    chart_style,
-    flagged_days,
-    heading,
-    market_sources,
-    no_flow_reason,
-    page_buttons,
-    window_title,
-    with_age,
-)
+from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
 
 if TYPE_CHECKING:
@@ -56,12 +47,12 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
     chosen, tail = convention_for(market), as_of.suffix
     if chosen is None:
         html = lines(
-            heading("Implied fundamentals", market, as_of),
+            common.heading("Implied fundamentals", market, as_of),
             f"{NOT_AVAILABLE}: no multiples are stored, so nothing is implied.",
             "Each refresh records Yahoo's of that day; older ones are imported:",
             market.import_line("multiples", market.pair.small.ticker),
         )
-        return Answer(html, buttons=(page_buttons(as_of, "Compare", "What moved it"),))
+        return Answer(html, buttons=(common.page_buttons(as_of, "Compare", "What moved it"),))
     convention = valuation.CONVENTIONS.get(chosen, chosen)
     funds = {
         ticker: [
@@ -75,16 +66,16 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
         for ticker in market.pair.tickers
     }
     html = lines(
-        heading(f"Implied fundamentals, {window_title(window)}", market, as_of),
+        common.heading(f"Implied fundamentals, {common.window_title(window)}", market, as_of),
         f"Per share = price / multiple, {convention}; base = 100.",
         *(_fund(market, ticker, chosen, figures) for ticker, figures in funds.items()),
         "",
-        market_sources(market, "prices", "multiples"),
+        common.market_sources(market, "prices", "multiples"),
     )
     drawable = any(figure.is_indexed for figures in funds.values() for figure in figures)
     draw = _chart(market, funds, f"Implied per share, indexed: {convention}", theme) if drawable else None
     spans = (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}"))
-    others = page_buttons(as_of, "Multiples", "What moved it")
+    others = common.page_buttons(as_of, "Multiples", "What moved it")
     return Answer(html, draw, "fundamentals", (spans, others))
 
 
@@ -106,7 +97,7 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figur
         span = f"figures to {short_date(next(iter(ends.values())))}, none at the base"
         if indexed is not None:
             span = f"{short_date(indexed[0])} to {short_date(indexed[-1])}"
-        span = with_age(span, market, newest)
+        span = common.with_age(span, market, newest)
     profit, equity = valuation.margins(market, ticker, convention)
     earnings = figures[0].dollars
     return lines(
@@ -135,7 +126,7 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, t
         figure.index.index[-1] for figures in funds.values() for figure in figures if len(figure.index)
     )
     labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
-    style = chart_style(title, market, theme, ", ".join(labels), last)
+    style = common.chart_style(title, market, theme, ", ".join(labels), last)
     return partial(indexed_chart, panels, INDEX, style, INDEX_BASE)
 
 
@@ -144,14 +135,14 @@ def attribution_answer(market: Market, as_of: AsOf, window: Window) -> Answer:
     market.require_end()
     chosen = convention_for(market)
     html = lines(
-        heading(f"What moved it, {window_title(window)}", market, as_of),
+        common.heading(f"What moved it, {common.window_title(window)}", market, as_of),
         _reading(market, window, chosen),
         *(_attribution(market, ticker, window, chosen) for ticker in market.pair.tickers),
         "",
-        market_sources(market, "prices", "multiples", "flows"),
+        common.market_sources(market, "prices", "multiples", "flows"),
     )
     first, second = ("Compare", "Flows"), ("Multiples", "Fundamentals")
-    return Answer(html, buttons=(page_buttons(as_of, *first), page_buttons(as_of, *second)))
+    return Answer(html, buttons=(common.page_buttons(as_of, *first), common.page_buttons(as_of, *second)))
 
 
 def _attribution(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
@@ -179,15 +170,15 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
         notes.append(f"Earnings and multiple: {NOT_AVAILABLE}, {split}.")
     flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)
     if flow.dollars is None:
-        reason = no_flow_reason(market, ticker) if flow.end is None else "too little history"
+        reason = common.no_flow_reason(market, ticker) if flow.end is None else "too little history"
         notes.append(f"Flow: {NOT_AVAILABLE}, {reason}.")
     else:
         rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
-        if flagged := flagged_days(flow):
+        if flagged := common.flagged_days(flow):
             notes.append(f"Flow with {flagged}.")
         if flow.end is not None and flow.end != market.end:
             reported = f"Flow as reported for {short_date(flow.end)}"
-            notes.append(f"{with_age(reported, market, flow.end)}.")
+            notes.append(f"{common.with_age(reported, market, flow.end)}.")
     head = bold(ticker) + f" since {short_date(price.base)}"
     return lines(head, pre(table(("", "change"), rows)), *notes)
 

@@ -14,15 +14,9 @@ from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.valuation import MultipleFigure, convention_for
 from bot.data.provider import LABELS
+from bot.messages import common
 from bot.messages.charts import ConditionPanel, rule_chart
-from bot.messages.common import (
-    Answer,
-    chart_style,
-    convention_phrase,
-    date_with_age,
-    heading,
-    page_buttons,
-)
+from bot.messages.common import Answer
 from bot.messages.html import Html, bold, capital, lines, pre, table
 
 if TYPE_CHECKING:
@@ -40,8 +34,8 @@ _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes
 def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
     """Return every stored multiple by convention, the small fund's premium and its place in history."""
     market.require_end()
-    head = heading("Valuation multiples", market, as_of, priced=False)
-    buttons = (page_buttons(as_of, "Compare", "Flows", "What moved it"),)
+    head = common.heading("Valuation multiples", market, as_of, priced=False)
+    buttons = (common.page_buttons(as_of, "Compare", "Flows", "What moved it"),)
     small, large = market.pair.tickers
     advice = (
         f"A P/E with losses included{_LOSSES_IN.get(small, '')} is added up from the companies or "
@@ -51,7 +45,7 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
     if not figures:
         missing = f"{NOT_AVAILABLE}: no multiples are stored. Each refresh records Yahoo's of that day."
         return Answer(
-            lines(head, missing, advice), buttons=(page_buttons(as_of, "Compare", "What moved it"),)
+            lines(head, missing, advice), buttons=(common.page_buttons(as_of, "Compare", "What moved it"),)
         )
     chosen = convention_for(market)
     ordered = sorted(figures, key=lambda f: (f.convention, f.basis))
@@ -67,7 +61,7 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
     draw = None
     if chosen is not None and len(series := valuation.premium_history(market, "pe", chosen)) > 1:
         title = f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}"
-        style = chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
+        style = common.chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
         draw = partial(rule_chart, [ConditionPanel("", series, METRICS["pe_premium"].unit)], style)
     return Answer(html, draw, "multiples", buttons)
 
@@ -81,7 +75,7 @@ def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | No
     premium, session = figure.premium or 0.0, figure.small_session
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
     small, large = market.pair.tickers
-    how = f"by P/E ({convention_phrase(figure.convention, figure.basis)})"
+    how = f"by P/E ({common.convention_phrase(figure.convention, figure.basis)})"
     dated = f", as of {short_date(session)}" if session and market.sessions_behind(session) else ""
     return bold("Reading") + f": {small} costs {size} {more} than {large} {how}{dated}."
 
@@ -92,7 +86,7 @@ def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure])
         small, large = (METRICS[figure.metric].unit.show(value) for value in (figure.small, figure.large))
         rows.append((valuation.MULTIPLES[figure.metric], small, large, PERCENT.show(figure.premium, 1)))
     return lines(
-        bold(capital(convention_phrase(name, basis))),
+        bold(capital(common.convention_phrase(name, basis))),
         *_dates(market, figures),
         pre(table(("", *market.pair.tickers, "premium"), rows)),
         *_ranks(figures),
@@ -122,9 +116,9 @@ def _session(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp 
     if session is None:
         return NOT_AVAILABLE
     if priced is None:
-        return f"of {date_with_age(market, session)}"
+        return f"of {common.date_with_age(market, session)}"
     of = "" if priced == session else f"of {short_date(session)}, "
-    return f"{of}prices of {date_with_age(market, priced)}"
+    return f"{of}prices of {common.date_with_age(market, priced)}"
 
 
 def _ranks(figures: list[MultipleFigure]) -> list[str]:

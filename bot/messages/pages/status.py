@@ -148,17 +148,21 @@ class StatusReport:
 
 def status_answer(market: Market, report: StatusReport) -> Answer:
     """Return what is stored and its age, the state of each source, restatements, and the queue."""
+    gaps, multiples = market.missing, pd.Index(market.multiples["session"])
+    last = ", ".join(short_date(day) for day in gaps[-_SESSIONS_SHOWN:])
+    more = "the last ones " if len(gaps) > _SESSIONS_SHOWN else ""
+    missing = f"Sessions without a close of both funds: {len(gaps):,}, {more}{last}."
     queue = [f"{report.queue[name]} {words}" for name, words in _QUEUE.items() if report.queue.get(name)]
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
         bold(SAMPLE) if market.is_sample else None,
         _prices(market),
-        _missing(market),
+        missing if len(market.missing) else None,
         *market.notes.get("prices", ()),
         *provisional_notes(market),
         *(_facts(market, ticker) for ticker in market.pair.tickers),
         *_flag_lines(market),
-        _multiples(market),
+        f"Multiples: {_span(market, multiples, 'multiples') if len(multiples) else 'none stored.'}",
         *_sources(report),
         *_restated(report.restated),
         f"Next check: {moment(report.next_check, report.zone)}.",
@@ -190,13 +194,6 @@ def _span(market: Market, sessions: pd.Index, part: str) -> str:
     return f"{short_date(first)} to {short_date(last)}, {age(market, last)}; {market.source(part).label}."
 
 
-def _missing(market: Market) -> str | None:
-    gaps = market.missing
-    shown = ", ".join(short_date(day) for day in gaps[-_SESSIONS_SHOWN:])
-    more = "the last ones " if len(gaps) > _SESSIONS_SHOWN else ""
-    return f"Sessions without a close of both funds: {len(gaps):,}, {more}{shown}." if len(gaps) else None
-
-
 def _facts(market: Market, ticker: str) -> str:
     frame = market.fund(ticker)
     counts = frame["shares"].dropna()
@@ -224,11 +221,6 @@ def _flag_lines(market: Market) -> list[str]:
             )
         sentences += left_out_notes(market, ticker)
     return sentences
-
-
-def _multiples(market: Market) -> str:
-    sessions = pd.Index(market.multiples["session"])
-    return f"Multiples: {_span(market, sessions, 'multiples') if len(sessions) else 'none stored.'}"
 
 
 def _sources(report: StatusReport) -> list[Html | str]:

@@ -15,20 +15,9 @@ from bot.analytics.performance import performance
 from bot.analytics.sessions import EXCHANGE, Sessions, date_phrase
 from bot.analytics.units import POINTS
 from bot.analytics.windows import MTD, YTD, AsOf, Window
+from bot.messages import common
 from bot.messages.alerts.card import summary_distance
-from bot.messages.common import (
-    AVERAGE,
-    Answer,
-    channel_line,
-    flow_line,
-    heading,
-    magnitude,
-    multiple_line,
-    page_buttons,
-    ratio_line,
-    returns_table,
-    sources,
-)
+from bot.messages.common import Answer
 from bot.messages.html import Html, bold, code, lines
 
 if TYPE_CHECKING:
@@ -59,7 +48,7 @@ def summary_answer(
     parts = {"prices": "prices", **{f"{ticker} flows": f"facts:{ticker}" for ticker in market.pair.tickers}}
     parts["multiples"] = "multiples"
     html = lines(
-        heading("Daily summary", market, AsOf()),
+        common.heading("Daily summary", market, AsOf()),
         "Late: this summary could not be sent when it was due." if late else None,
         *_changes(market, total),
         *(bold(f"Alert #{alert.number} fired.") for alert in alerts if _fired_last(alert, market)),
@@ -68,9 +57,9 @@ def summary_answer(
         *(_alert(alert, context) for alert in alerts),
         "",
         next_session_line(market.last_completed, sessions),
-        sources({name: market.source(part).label for name, part in parts.items()}),
+        common.sources({name: market.source(part).label for name, part in parts.items()}),
     )
-    return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"),))
+    return Answer(html, buttons=(common.page_buttons(AsOf(), "Compare", "Trend", "Flows"),))
 
 
 # What is the same for every chat is made once per Market, because there may be many chats.
@@ -81,14 +70,14 @@ def _changes(market: Market, total: bool) -> tuple[Html, ...]:
     sentences: list[Html] = []
     if day.gap:
         leader = (market.pair.small if day.gap > 0 else market.pair.large).ticker
-        sentences.append(bold(f"{leader} led the day") + f" by {magnitude(POINTS, day.gap)}.")
+        sentences.append(bold(f"{leader} led the day") + f" by {common.magnitude(POINTS, day.gap)}.")
     elif day.gap is not None:
         sentences.append(bold("Both funds moved alike."))
     r = trend.ratio(market)
-    against = trend.ratio_vs_sma(r, AVERAGE).dropna()
+    against = trend.ratio_vs_sma(r, common.AVERAGE).dropna()
     if len(against) > 1 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
         side = "above" if against.iloc[-1] > 0 else "below"
-        sentences.append(bold(f"The ratio crossed {side} its {AVERAGE}-day average."))
+        sentences.append(bold(f"The ratio crossed {side} its {common.AVERAGE}-day average."))
     for extreme, name in ((trend.breakout(r, _YEAR), "high"), (-trend.breakout_low(r, _YEAR), "low")):
         if extreme.iloc[-1] > 0:
             sentences.append(bold(f"The ratio made a new {_YEAR}-session {name}."))
@@ -98,11 +87,11 @@ def _changes(market: Market, total: bool) -> tuple[Html, ...]:
 @lru_cache(maxsize=4)
 def _body(market: Market, total: bool) -> Html:
     return lines(
-        returns_table(market, _WINDOWS, total),
-        ratio_line(market),
-        channel_line(market),
-        flow_line(market),
-        multiple_line(market),
+        common.returns_table(market, _WINDOWS, total),
+        common.ratio_line(market),
+        common.channel_line(market),
+        common.flow_line(market),
+        common.multiple_line(market),
     )
 
 

@@ -11,18 +11,9 @@ from bot.analytics.metrics import METRICS, Arguments, metric_value
 from bot.analytics.performance import performance
 from bot.analytics.units import LEVEL, POINTS
 from bot.analytics.windows import AsOf, Window
+from bot.messages import common
 from bot.messages.charts import ConditionPanel, rule_chart
-from bot.messages.common import (
-    AVERAGE,
-    Answer,
-    channel_line,
-    chart_style,
-    heading,
-    market_sources,
-    page_buttons,
-    ratio_line,
-    within,
-)
+from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
 
 if TYPE_CHECKING:
@@ -59,29 +50,29 @@ def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | Non
         gap = performance(market, span, total=True).gap
         rows.append((f"Gap {span}, total return", POINTS.show(gap)))
     html = lines(
-        heading(f"Relative trend, {market.pair}", market, as_of),
+        common.heading(f"Relative trend, {market.pair}", market, as_of),
         _reading(market),
         pre(table(("", "value"), rows)),
-        ratio_line(market),
-        channel_line(market),
+        common.ratio_line(market),
+        common.channel_line(market),
         "",
-        market_sources(market, "prices"),
+        common.market_sources(market, "prices"),
     )
     r = trend.ratio(market)
-    average, name = r.rolling(AVERAGE).mean(), f"{AVERAGE}-day average"
-    panel = ConditionPanel("", within(r, window or Window("y", 2)), LEVEL, average, name)
-    draw = partial(rule_chart, [panel], chart_style(f"{market.pair} and its {name}", market, theme))
+    average, name = r.rolling(common.AVERAGE).mean(), f"{common.AVERAGE}-day average"
+    panel = ConditionPanel("", common.within(r, window or Window("y", 2)), LEVEL, average, name)
+    draw = partial(rule_chart, [panel], common.chart_style(f"{market.pair} and its {name}", market, theme))
     begin = trend.channel_begin(r)
     since = (f"Since {begin.year}", f"/chart ratio since {begin}{as_of.suffix}")
     spans = (since,) if r.index[-1].date() > begin else ()
-    buttons = ((*spans, *page_buttons(as_of, "Compare")),)
+    buttons = ((*spans, *common.page_buttons(as_of, "Compare")),)
     return Answer(html, draw, "trend", buttons)
 
 
 def _reading(market: Market) -> Html | None:
     """Return who leads by the ratio's side of its two averages, None before both exist."""
     r = trend.ratio(market)
-    near, far = (float(trend.ratio_vs_sma(r, n).iloc[-1]) for n in (50, AVERAGE))
+    near, far = (float(trend.ratio_vs_sma(r, n).iloc[-1]) for n in (50, common.AVERAGE))
     if math.isnan(far):
         return None
     lead = {
