@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from hypothesis import strategies as st
@@ -19,6 +19,7 @@ from bot.analytics.sessions import Sessions
 from bot.local.botapi import parse_html
 from bot.messages.common import MAX_BUTTON_DATA, Answer, button_rows
 from bot.messages.html import TABLE_WIDTH
+from storage.alert_store import StoredAlert
 from tests.funds import LARGE, SMALL
 
 if TYPE_CHECKING:
@@ -155,5 +156,15 @@ def alert_view(
     return alert_with_events(text, of, number=number, life=life, until=until)[0]
 
 
+def stored(alert: AlertView) -> StoredAlert:
+    """A row of the alerts table with the alert's number and rule."""
+    columns: dict[str, Any] = dict.fromkeys(StoredAlert.__struct_fields__)
+    return StoredAlert(**columns | {"number": alert.number, "rule": str(alert.rule)})
+
+
 def day(text: str) -> dt.date:
     return dt.date.fromisoformat(text)
+
+
+FLAT = context(market(LONG))  # to Thu 11 Mar 2021
+RISEN = context(market([*LONG, 70.0]))  # to Fri 12 Mar 2021

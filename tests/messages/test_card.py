@@ -25,11 +25,14 @@ from bot.messages.alerts.card import (
     summary_distance,
 )
 from bot.messages.alerts.history import alert_list, explanation
+from bot.messages.alerts.notices import ended_notice, event_list, fire_line, fired_message, paused_message
 from bot.messages.canvas import LIGHT
 from bot.messages.pages.summary import summary_answer
 from tests.messages.pages import (
+    FLAT,
     LONG,
     NOTES,
+    RISEN,
     SAMPLE,
     XNYS,
     alert_view,
@@ -41,6 +44,7 @@ from tests.messages.pages import (
     market,
     page,
     shown,
+    stored,
 )
 from tests.sample_market import sample_market
 
@@ -105,7 +109,7 @@ def test_figures_of_older_closes_are_dated_with_their_age() -> None:
 
 
 def test_a_rule_on_nothing_stored_says_so_and_is_kept() -> None:
-    lines = shown(reply("pe iwm > 25x", context(market(LONG))))
+    lines = shown(reply("pe iwm > 25x", FLAT))
     assert lines[1].startswith("pe iwm morningstar: n/a, no ")
     assert lines[1].endswith(". It is evaluated once there is a value.")
     assert lines[2:5] == [
@@ -141,10 +145,9 @@ def test_a_target_that_needs_more_history_says_so() -> None:
     ],
 )
 def test_how_often_it_would_have_fired(fires: list[str], since: str | None, line: str) -> None:
-    of = context(market(LONG))
     span = (day(since), day("2020-12-11")) if since else (None, None)
     past = Frequency(tuple(map(day, fires)), *span)
-    assert line in shown(new_alert_page(alert_view("ratio > 0.6", of), of, past))
+    assert line in shown(new_alert_page(alert_view("ratio > 0.6", FLAT), FLAT, past))
 
 
 @pytest.mark.parametrize(
@@ -168,8 +171,7 @@ def test_how_often_it_would_have_fired(fires: list[str], since: str | None, line
     ],
 )
 def test_where_it_rearms(rule: str, line: str) -> None:
-    of = context(market(LONG))
-    assert rearm_phrase(alert_view(rule, of), of) == line
+    assert rearm_phrase(alert_view(rule, FLAT), FLAT) == line
 
 
 @pytest.mark.parametrize(
@@ -213,8 +215,7 @@ def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
 
 
 def test_one_alert_in_full() -> None:
-    of = context(market([*LONG, 70.0]))
-    answer = alert_page(alert_view("ratio > 0.6", of, number=7, until=1), of)
+    answer = alert_page(alert_view("ratio > 0.6", RISEN, number=7, until=1), RISEN)
     assert shown(answer) == [
         "Alert #7 ratio > 0.6",
         "Fired 12 Mar 2021, waiting to re-arm.",
@@ -271,12 +272,12 @@ LOOKS, CHANGES = ["#3 Chart", "Why", "History"], ["Edit", "Test", "Off"]
 def test_the_card_holds_every_action_that_is_possible(
     rule: str, changed: dict[str, Any], labels: list[list[str]]
 ) -> None:
-    rows = card_buttons(replace(alert_view(rule, context(market(LONG))), **changed))
+    rows = card_buttons(replace(alert_view(rule, FLAT), **changed))
     assert [[label for label, _ in row] for row in rows] == labels
 
 
 def test_the_state_names_the_local_end_of_a_snooze_and_the_reason_of_a_pause_or_end() -> None:
-    alert = alert_view("ratio > 0.6", context(market(LONG)))
+    alert = alert_view("ratio > 0.6", FLAT)
     snoozed = replace(alert, snoozed_until=LATER)
     berlin = state_sentence(snoozed, ZoneInfo("Europe/Berlin"))
     assert state_sentence(snoozed) == "Armed; snoozed until Sun 14 Mar 2021, 08:30."
@@ -288,28 +289,26 @@ def test_the_state_names_the_local_end_of_a_snooze_and_the_reason_of_a_pause_or_
 
 
 def test_the_next_check_is_told_in_the_chats_own_time() -> None:
-    of = replace(context(market(LONG)), zone=ZoneInfo("Asia/Ho_Chi_Minh"))
+    of = replace(FLAT, zone=ZoneInfo("Asia/Ho_Chi_Minh"))
     assert shown(alert_page(alert_view("ratio > 0.6", of), of))[-1] == (
         "Next check: Sat 13 Mar 2021, 04:15 (Ho Chi Minh)."
     )
 
 
 def test_its_last_day_is_told_and_near_it_one_tap_renews() -> None:
-    of = context(market(LONG))
-    alert, last = alert_view("ratio > 0.6", of), of.market.last_completed.date()
+    alert, last = alert_view("ratio > 0.6", FLAT), FLAT.market.last_completed.date()
     renew = (("Renew for a year", "/alert 3 renew"),)
     for left, ends, is_near in ((31, "11 Apr", False), (30, "10 Apr", True), (0, "11 Mar", True)):
         ending = replace(alert, expires_on=last + dt.timedelta(days=left))
-        answer = alert_page(ending, of)
+        answer = alert_page(ending, FLAT)
         assert f"Ends {ends} 2021 unless renewed." in shown(answer)
         assert (renew in answer.buttons) is is_near
-    assert renew not in alert_page(replace(ending, life=Life.EXPIRED), of).buttons
-    assert not any(line.startswith("Ends") for line in shown(alert_page(alert, of)))
+    assert renew not in alert_page(replace(ending, life=Life.EXPIRED), FLAT).buttons
+    assert not any(line.startswith("Ends") for line in shown(alert_page(alert, FLAT)))
 
 
 def test_a_remark_stands_before_the_state() -> None:
-    of = context(market(LONG))
-    lines = shown(alert_page(alert_view("ratio > 0.6", of), of, remark="Renewed."))
+    lines = shown(alert_page(alert_view("ratio > 0.6", FLAT), FLAT, remark="Renewed."))
     assert lines[1:3] == ["Renewed.", "Armed."]
 
 
@@ -317,8 +316,7 @@ def test_a_remark_stands_before_the_state() -> None:
 def test_what_is_not_evaluated_has_no_next_check_and_what_has_ended_rearms_nowhere(
     life: str, rearms: bool
 ) -> None:
-    of = context(market(LONG))
-    lines = shown(alert_page(alert_view("ratio > 0.6", of, life=life), of))
+    lines = shown(alert_page(alert_view("ratio > 0.6", FLAT, life=life), FLAT))
     assert not any(line.startswith(("Next", "Ends")) for line in lines)
     assert any(line.startswith("After a fire it re-arms") for line in lines) is rearms
 
@@ -333,11 +331,10 @@ def test_a_joined_rule_says_which_history_begins_last() -> None:
 
 
 def test_what_an_edited_alert_was_stands_below_its_title() -> None:
-    of = context(market(LONG))
-    alert, past = alert_view("ratio > 0.6", of), Frequency((), None, None)
-    lines = shown(new_alert_page(alert, of, past, "Was: ratio > 0.5"))
+    alert, past = alert_view("ratio > 0.6", FLAT), Frequency((), None, None)
+    lines = shown(new_alert_page(alert, FLAT, past, "Was: ratio > 0.5"))
     assert lines[:2] == ["Alert #3 ratio > 0.6", "Was: ratio > 0.5"]
-    lines = shown(new_alert_page(replace(alert, life=Life.PAUSED), of, past))
+    lines = shown(new_alert_page(replace(alert, life=Life.PAUSED), FLAT, past))
     assert "Paused: resume it to get messages." in lines
     assert not any(line.startswith("Next") for line in lines)
 
@@ -348,23 +345,26 @@ def test_a_distance_is_told_without_a_name_where_there_is_one_condition() -> Non
     assert summary_distance(alert_view("ratio > 0.6", of), of) == "0.5000, 16.67% below 0.6"
 
 
-RISEN = context(market([*LONG, 70.0]))
-
-
 @given(NOTES)
-def test_a_note_cannot_become_markup_anywhere(note: str) -> None:
+def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
     alert, (event,) = alert_with_events("ratio > 0.6", RISEN, until=1)
     rule = msgspec.structs.replace(alert.rule, note=note)
     noted = replace(alert, rule=rule)
     fire = RecordedFire(3, rule, event, None, "CSV <import>", "2021-03-12T21:15:30Z")
+    line = fire_line(3, rule, event, "still true", "<Yahoo>")
     for answer in (
         new_alert_page(noted, RISEN, Frequency((), None, None)).html,
         alert_page(noted, RISEN).html,
         alert_list([noted], RISEN).html,
         summary_answer(RISEN, [noted], XNYS).html,
         explanation(fire, RISEN),
+        event_list([line], sample=False).html,
+        ended_notice([stored(noted)]).html,
+        paused_message(3, str(rule), "why <b>&amp;").html,
     ):
         assert str(rule) in parse_html(answer)[0]
+    text = parse_html(fired_message(noted, event, RISEN, 1, 0).html)[0]
+    assert (f"\n“{note}”\n" in text) is bool(note)
 
 
 def test_every_condition_is_drawn_with_its_threshold_over_a_year() -> None:
@@ -389,8 +389,7 @@ def test_a_threshold_is_drawn_even_before_it_is_defined() -> None:
 
 
 def test_a_condition_without_figures_is_named_and_the_others_are_drawn() -> None:
-    of = context(market(LONG))
-    answer = rule_chart_answer(alert_view("ratio > 0.6 and pe iwm > 25x", of), of, LIGHT, [])
+    answer = rule_chart_answer(alert_view("ratio > 0.6 and pe iwm > 25x", FLAT), FLAT, LIGHT, [])
     assert shown(answer)[-1] == (
         "Not drawn, because there are no figures for the last year: pe iwm morningstar > 25x."
     )
@@ -398,9 +397,8 @@ def test_a_condition_without_figures_is_named_and_the_others_are_drawn() -> None
 
 
 def test_without_any_figure_there_is_nothing_to_draw() -> None:
-    of = context(market(LONG))
     with pytest.raises(NoData, match=r"^There is nothing to draw for pe iwm morningstar > 25x: no figure"):
-        rule_chart_answer(alert_view("pe iwm > 25x", of), of, LIGHT, [])
+        rule_chart_answer(alert_view("pe iwm > 25x", FLAT), FLAT, LIGHT, [])
     nothing = context(empty())
     with pytest.raises(NoData, match=r"^No prices are stored yet\."):
         rule_chart_answer(alert_view("ratio > 1", nothing), nothing, LIGHT, [])

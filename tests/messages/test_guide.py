@@ -19,7 +19,7 @@ from bot.messages.alerts.guide import (
     suggested_targets,
 )
 from bot.services.alerts import mirrored
-from tests.messages.pages import LONG, alert_view, button_labels, context, market, page, shown
+from tests.messages.pages import FLAT, alert_view, button_labels, context, page, shown
 from tests.sample_market import sample_market
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from bot.alerts.view import EvaluationContext
 
 
-OF, SAMPLED = context(market(LONG)), context(sample_market())
+SAMPLED = context(sample_market())
 
 
 def test_the_usual_changes_are_buttons_and_the_line_can_be_copied() -> None:
-    answer = edit_menu(alert_view("ratio > sma 200 confirm 2 once", OF), OF)
+    answer = edit_menu(alert_view("ratio > sma 200 confirm 2 once", FLAT), FLAT)
     assert "/alert 3 edit ratio > sma 200 confirm 2 once" in shown(answer)
     assert answer.buttons == (
         (("> sma 150", "/alert 3 edit > sma 150"), ("> sma 252", "/alert 3 edit > sma 252")),
@@ -46,7 +46,7 @@ def test_the_usual_changes_are_buttons_and_the_line_can_be_copied() -> None:
 
 
 def test_each_condition_has_its_step() -> None:
-    answer = edit_menu(alert_view("ratio crosses 0.5 and excess 3m > 5pp", OF), OF)
+    answer = edit_menu(alert_view("ratio crosses 0.5 and excess 3m > 5pp", FLAT), FLAT)
     assert [label for row in answer.buttons[:2] for label, _ in row] == [
         "ratio cross 0.4995", "ratio cross 0.5005", "excess > 4.9pp", "excess > 5.1pp",
     ]  # fmt: skip
@@ -62,11 +62,11 @@ def test_each_condition_has_its_step() -> None:
     ],
 )
 def test_nothing_is_offered_that_would_be_refused(rule: str, flags: list[str]) -> None:
-    assert button_labels(edit_menu(alert_view(rule, OF), OF))[-2] == flags
+    assert button_labels(edit_menu(alert_view(rule, FLAT), FLAT))[-2] == flags
 
 
 def test_a_metric_without_history_has_no_steps() -> None:
-    answer = edit_menu(alert_view("pe iwm > 25x", OF), OF)
+    answer = edit_menu(alert_view("pe iwm > 25x", FLAT), FLAT)
     assert button_labels(answer)[0] == ["confirm 2", "confirm 3"]
 
 
@@ -82,7 +82,7 @@ def test_a_joined_rule_offers_the_mirror_of_each_condition() -> None:
 
 
 def test_a_snoozed_alert_can_be_woken() -> None:
-    alert = alert_view("ratio > 0.6", OF)
+    alert = alert_view("ratio > 0.6", FLAT)
     assert len(snooze_menu(alert).buttons) == 2
     until = dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
     answer = snooze_menu(dataclasses.replace(alert, snoozed_until=until))
@@ -116,8 +116,8 @@ def test_each_says_how_often_it_would_have_fired() -> None:
 
 
 def test_without_history_only_what_needs_none_is_offered() -> None:
-    assert targets("flow iwm 20d > 0", OF) == [("$0", "change of sign"), ("pct 90", "moves with data")]
-    assert {fires for *_, fires in suggested_targets(condition("pe iwm > 20x"), OF)} == {None}
+    assert targets("flow iwm 20d > 0", FLAT) == [("$0", "change of sign"), ("pct 90", "moves with data")]
+    assert {fires for *_, fires in suggested_targets(condition("pe iwm > 20x"), FLAT)} == {None}
 
 
 def test_zero_is_offered_only_where_the_metric_changes_its_sign() -> None:
@@ -137,7 +137,7 @@ def test_zero_is_offered_only_where_the_metric_changes_its_sign() -> None:
     ],
 )
 def test_a_step_down_and_a_step_up(rule: str, beside: list[str]) -> None:
-    assert [str(target) for target in neighbouring_targets(condition(rule), OF)] == beside
+    assert [str(target) for target in neighbouring_targets(condition(rule), FLAT)] == beside
 
 
 @given(st.floats(-10, 10), st.sampled_from(["excess 3m > 5pp", "ratio > 0.5", "slope 60 > 10%"]))

@@ -14,7 +14,9 @@ from bot.analytics.metrics import METRICS
 from bot.messages.alerts.history import MOST_ROWS, alert_list, explanation, history_answer
 from storage.alert_store import ChatEvent, EventDetail
 from tests.messages.pages import (
+    FLAT,
     LONG,
+    RISEN,
     alert_view,
     button_labels,
     context,
@@ -139,15 +141,16 @@ def test_the_list_tells_state_and_distance_of_each() -> None:
 
 
 def test_snoozed_paused_and_ending_alerts_say_so() -> None:
-    of = context(market(LONG))
-    last, until = of.market.last_completed.date(), dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
+    last, until = FLAT.market.last_completed.date(), dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
     changes: list[dict[str, Any]] = [
         {"snoozed_until": until},
         {"life": Life.PAUSED},
         {"expires_on": last + dt.timedelta(days=7)},
         {"expires_on": last + dt.timedelta(days=300)},
     ]
-    lines = shown(alert_list([replace(alert_view("ratio > 0.6", of), **change) for change in changes], of))
+    lines = shown(
+        alert_list([replace(alert_view("ratio > 0.6", FLAT), **change) for change in changes], FLAT)
+    )
     assert [line.partition(" 0.5050")[0] for line in lines[2:9:2]] == [
         "Armed; snoozed until Sun 14 Mar 2021, 08:30.", "Paused.", "Armed.", "Armed.",
     ]  # fmt: skip
@@ -213,9 +216,6 @@ def test_no_alerts_offer_presets_to_begin_with_and_the_way_to_ones_own() -> None
         preset = preset_of(line.removeprefix("/alert new "))
         assert preset is not None
         assert preset.name == label
-
-
-RISEN = context(market([*LONG, 70.0]))
 
 
 def stored(text: str, of: EvaluationContext = RISEN, until: int = 1) -> RecordedFire:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +16,12 @@ from bot.messages.html import (
     TABLE_WIDTH,
     Cells,
     Html,
-    age_phrase,
     bold,
     code,
     escape,
     lines,
     localized,
     pre,
-    session_phrase,
     split_html,
     strip_html,
     table,
@@ -149,22 +146,10 @@ def test_lines_that_fit_are_never_cut(texts: list[str], limit: int) -> None:
     assert "\n".join(map(strip_html, split_html(pre(texts), limit))).split("\n") == texts
 
 
-def test_a_session_is_spelled_without_the_locale() -> None:
-    assert session_phrase(dt.date(2020, 12, 11)) == "close of Fri 11 Dec 2020"
-    assert session_phrase(pd.Timestamp("2021-05-03")) == "close of Mon 3 May 2021"
-    assert short_date(dt.date(2000, 1, 1)) == "1 Jan 2000"
-
-
 @given(st.dates())
 def test_every_date_is_spelled_as_the_c_locale_does(day: dt.date) -> None:
     assert date_phrase(day) == f"{day:%a} {day.day} {day:%b} {day.year}"
-
-
-@pytest.mark.parametrize(
-    ("behind", "phrase"), [(-1, ""), (0, ""), (1, "1 session old"), (12, "12 sessions old")]
-)
-def test_age_is_said_only_when_there_is_one(behind: int, phrase: str) -> None:
-    assert age_phrase(behind) == phrase
+    assert short_date(day) == f"{day.day} {day:%b} {day.year}"
 
 
 HEADER = ("", "IWM", "SPY", "gap")

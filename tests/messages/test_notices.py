@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import given
 
 from bot.alerts.engine import ConditionValue
 from bot.errors import NoData
-from bot.local.botapi import parse_html
 from bot.messages.alerts.notices import (
     DataGap,
-    ended_notice,
     event_list,
     fire_line,
     fired_message,
@@ -23,18 +19,20 @@ from bot.messages.alerts.notices import (
     trial_message,
 )
 from bot.messages.html import Html
-from storage.alert_store import StoredAlert
 from tests.messages.pages import (
+    FLAT,
     LONG,
-    NOTES,
+    RISEN,
     SAMPLE,
     alert_view,
     alert_with_events,
     button_labels,
     context,
+    day,
     market,
     page,
     shown,
+    stored,
 )
 from tests.sample_market import sample_market
 
@@ -42,10 +40,6 @@ if TYPE_CHECKING:
     from bot.alerts.engine import Event
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.messages.common import Answer
-
-
-RISEN = context(market([*LONG, 70.0]))  # to Fri 12 Mar 2021
-FLAT = context(market(LONG))
 
 
 def happened(rule: str, of: EvaluationContext = RISEN, until: int = 1) -> tuple[AlertView, Event]:
@@ -129,13 +123,6 @@ def test_what_is_still_true_after_a_cooldown_says_since_when() -> None:
     assert not any(line.startswith(("For ", "Fires")) for line in lines)
 
 
-def stored(alert: AlertView) -> StoredAlert:
-    """A row of the alerts table with the alert's number, rule and last day."""
-    columns: dict[str, Any] = dict.fromkeys(StoredAlert.__struct_fields__)
-    columns |= {"number": alert.number, "rule": str(alert.rule), "expires_on": alert.rule.until}
-    return StoredAlert(**columns)
-
-
 @pytest.mark.parametrize(
     ("count", "listed"),
     [(5, ["#4 ratio > 0.6", "#5 ratio > 0.6"]), (6, ["#5 ratio > 0.6", "... and 1 more: /alerts"])],
@@ -143,26 +130,9 @@ def stored(alert: AlertView) -> StoredAlert:
 def test_an_outage_names_five_alerts_at_most(count: int, listed: list[str]) -> None:
     alert = alert_view("ratio > 0.6", FLAT)
     waiting = [stored(replace(alert, number=number)) for number in range(1, count + 1)]
-    day = dt.date(2021, 3, 12)
-    text = shown(outage_notice([DataGap("prices", day, day)], waiting, FLAT.market))
+    gap = DataGap("prices", day("2021-03-12"), day("2021-03-12"))
+    text = shown(outage_notice([gap], waiting, FLAT.market))
     assert text[-3:] == [*listed, "You get one message when it is back."]
-
-
-def text_of(html: str) -> str:
-    """The text, if Telegram takes the markup; a note may have white space anywhere."""
-    return parse_html(html)[0]
-
-
-@given(NOTES)
-def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
-    alert, event = happened("ratio > 0.6")
-    noted = replace(alert, rule=msgspec.structs.replace(alert.rule, note=note))
-    text = text_of(fired_message(noted, event, RISEN, 1, 0).html)
-    assert (f"\n“{note}”\n" in text) is bool(note)
-    line = fire_line(3, noted.rule, event, "still true", "Yahoo")
-    assert f"{noted.rule} · 0.7000, still true (Yahoo)" in text_of(event_list([line], sample=False).html)
-    assert str(noted.rule) in text_of(ended_notice([stored(noted)]).html)
-    assert str(noted.rule) in text_of(paused_message(3, str(noted.rule), "why <b>&amp;").html)
 
 
 def test_a_line_of_a_list_tells_what_became_of_it() -> None:
@@ -178,20 +148,15 @@ def test_a_line_of_a_list_tells_what_became_of_it() -> None:
 @pytest.mark.parametrize(
     ("count", "title", "last"),
     [
-        (1, "Late: 1 fire, evaluated only now", "line 0"),
-        (2, "Late: 2 fires, evaluated only now, newest first", "line 1"),
-        (20, "Late: 20 fires, evaluated only now, newest first", "line 19"),
-        (21, "Late: 21 fires, evaluated only now, newest first", "... and 1 more: /history"),
+        (1, "1 fire, evaluated only now", "line 0"),
+        (20, "20 fires, evaluated only now, newest first", "line 19"),
+        (21, "21 fires, evaluated only now, newest first", "... and 1 more: /history"),
     ],
 )
 def test_a_list_has_twenty_lines_at_most(count: int, title: str, last: str) -> None:
-    lines = shown(event_list([Html(f"line {number}") for number in range(count)], sample=False))
-    assert (lines[0], lines[-1]) == (title, last)
-    assert len(lines) == 1 + min(count, 21)
-
-
-def test_a_list_labels_sample_data() -> None:
-    assert shown(event_list([Html("line")], sample=True))[1] == SAMPLE
+    lines = shown(event_list([Html(f"line {number}") for number in range(count)], sample=True))
+    assert [lines[0], lines[1], lines[-1]] == [f"Late: {title}", SAMPLE, last]
+    assert len(lines) == 2 + min(count, 21)
 
 
 def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
@@ -228,11 +193,8 @@ def test_the_figures_are_those_of_the_last_session_that_has_them_all() -> None:
     event = trial_event(alert_view("ratio > 0.6 and flow iwm 5d > $1bn", of), of)
     assert str(event.session) == "2021-03-09"
     assert None not in event.previous
-
-
-def test_one_session_alone_has_nothing_before_it() -> None:
-    of = context(market([50.0]))
-    assert trial_event(alert_view("ratio > 0.6", of), of).previous == (None,)
+    first = context(market([50.0]))  # with nothing before it
+    assert trial_event(alert_view("ratio > 0.6", first), first).previous == (None,)
 
 
 def test_without_any_figure_there_is_nothing_to_show() -> None:
