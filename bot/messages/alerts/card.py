@@ -90,9 +90,8 @@ def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | No
         ending_phrase(alert),
         next_check(context) if alert.life is Life.ACTIVE else None,
     )
-    renew = (("Renew for a year", f"/alert {alert.number} renew"),)
-    renew_row = (renew,) if ends_soon(alert, context) else ()
-    return Answer(html, buttons=(*card_buttons(alert), *renew_row, ALL_ALERTS))
+    renew = ((("Renew for a year", f"/alert {alert.number} renew"),),) if ends_soon(alert, context) else ()
+    return Answer(html, buttons=(*card_buttons(alert), *renew, ALL_ALERTS))
 
 
 def rule_chart_answer(
@@ -107,13 +106,12 @@ def rule_chart_answer(
     draw, missing = common.rule_chart_spec(name, rule, context, theme, begin, fires)
     if len(missing) == len(rule.conditions):
         raise NoData(f"There is nothing to draw for {rule}: no figures are stored for the last year.")
+    note = f"Not drawn, because there are no figures for the last year: {'; '.join(missing)}."
     html = lines(
         title(alert),
         bold(common.SAMPLE) if market.is_sample else None,
         *figure_lines(alert, context),
-        f"Not drawn, because there are no figures for the last year: {'; '.join(missing)}."
-        if missing
-        else None,
+        note if missing else None,
     )
     return Answer(html, draw, "alert", ((("Back", f"/alert {alert.number}"),),))
 
@@ -164,13 +162,25 @@ def title(alert: AlertView) -> Html:
 
 
 def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
-    """Value, distance and percentile of every condition, then their close, source and age."""
-    conditions, market = alert.rule.conditions, context.market
+    """Value, distance and percentile of every condition, then their close, source and age.
+
+    A value is dated if it is not of the newest close.
+    """
+    conditions, market, sentences = alert.rule.conditions, context.market, list[str]()
     sessions = [_last_session(condition, context) for condition in conditions]
     newest = max((session for session in sessions if session is not None), default=None)
-    sentences = [
-        sentence for condition in conditions for sentence in _condition_sentences(condition, context, newest)
-    ]
+    for condition, session in zip(conditions, sessions, strict=True):
+        if session is None:
+            current = metric_value(METRICS[condition.metric], market, dict(condition.arguments))
+            reason = f"{current.reason or 'no value yet'}. It is evaluated once there is a value."
+            sentences.append(f"{condition.subject}: {NOT_AVAILABLE}, {reason}")
+            continue
+        value, distance = _value_and_distance(condition, context, session)
+        dated = f" ({short_date(session)}, {common.age(market, session)})" if session != newest else ""
+        sentences.append(f"{condition.subject} is {value}{dated}, {distance}.")
+        rank = common.percentile_phrase(context.histories.series(condition).value)
+        if rank is not None:
+            sentences.append(f"{capital(rank)}.")
     if newest is not None:
         sources = common.rule_sources(alert.rule, market, newest)
         sentences.append(f"{capital(session_phrase(newest))}. {sources}")
@@ -181,31 +191,16 @@ def _last_session(condition: Condition, context: EvaluationContext) -> pd.Timest
     return context.histories.series(condition).value.last_valid_index()
 
 
-def _condition_sentences(
-    condition: Condition, context: EvaluationContext, newest: pd.Timestamp | None
-) -> list[str]:
-    """Current value of one condition, dated if it is not of the newest close, distance and percentile."""
-    values, metric = context.histories.series(condition).value.dropna(), METRICS[condition.metric]
-    if values.empty:
-        reason = metric_value(metric, context.market, dict(condition.arguments)).reason or "no value yet"
-        return [f"{condition.subject}: {NOT_AVAILABLE}, {reason}. It is evaluated once there is a value."]
-    rank, session = common.percentile_phrase(values), values.index[-1]
-    shown = metric.unit.show(float(values.iloc[-1]))
-    if session != newest:
-        shown += f" ({short_date(session)}, {common.age(context.market, session)})"
-    return [
-        f"{condition.subject} is {shown}, {_distance_phrase(condition, context, session)}.",
-        *([f"{capital(rank)}."] if rank is not None else []),
-    ]
-
-
-def _distance_phrase(condition: Condition, context: EvaluationContext, session: pd.Timestamp) -> str:
-    """Distance of a session's value from the target, or a note that the target needs more history."""
+def _value_and_distance(
+    condition: Condition, context: EvaluationContext, session: pd.Timestamp
+) -> tuple[str, str]:
+    """A session's value and its distance from the target, or a note that the target needs more history."""
     series = context.histories.series(condition)
-    level = float(series.threshold.loc[session])
-    if math.isnan(level):
-        return f"{condition.target} is {NOT_AVAILABLE}: too little history"
-    return common.distance(condition, float(series.value.loc[session]), level)
+    value, level = float(series.value.loc[session]), float(series.threshold.loc[session])
+    distance = f"{condition.target} is {NOT_AVAILABLE}: too little history"
+    if not math.isnan(level):
+        distance = common.distance(condition, value, level)
+    return METRICS[condition.metric].unit.show(value), distance
 
 
 def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
@@ -218,9 +213,8 @@ def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
         if last is None:
             phrases.append(f"{name}has no value yet")
             continue
-        value = METRICS[condition.metric].unit.show(context.histories.series(condition).value.loc[last])
         dated = f" ({short_date(last)})" if last != context.market.end else ""
-        phrases.append(f"{name}{value}, {_distance_phrase(condition, context, last)}{dated}")
+        phrases.append(f"{name}{', '.join(_value_and_distance(condition, context, last))}{dated}")
     return "; ".join(phrases)
 
 

@@ -18,15 +18,7 @@ from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Rule, Target
 from bot.analytics.metrics import METRICS, metric_value, metrics_of
 from bot.analytics.sessions import EXCHANGE, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, SHARE
-from bot.messages.alerts.card import (
-    figure_lines,
-    frequency_line,
-    rearm_phrase,
-    state_sentence,
-    suggestions,
-    title,
-    waiting_phrase,
-)
+from bot.messages.alerts import card
 from bot.messages.common import SAMPLE, Answer, Button, in_rows, subject_title
 from bot.messages.html import Html, bold, code, lines, pre, table
 
@@ -86,7 +78,7 @@ def guide_start(pair: Pair) -> Answer:
         "",
         Html("Or type a rule: {}. Details: /help alert").format(code("/alert excess 3m > 5pp confirm 2")),
     )
-    return Answer(html, buttons=suggestions())
+    return Answer(html, buttons=card.suggestions())
 
 
 def topic_page() -> Answer:
@@ -181,11 +173,7 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
 
 
 def confirmation(
-    alert: AlertView,
-    context: EvaluationContext,
-    past: Frequency,
-    back: str,
-    preset: Preset | None = None,
+    alert: AlertView, context: EvaluationContext, past: Frequency, back: str, preset: Preset | None = None
 ) -> Answer:
     """The canonical rule with its state and how often it would have fired. Nothing is stored yet."""
     rule = alert.rule
@@ -194,10 +182,10 @@ def confirmation(
         code(str(rule)),
         context.market.pair.fill(preset.meaning) if preset else None,
         bold(SAMPLE) if context.market.is_sample else None,
-        *figure_lines(alert, context),
-        waiting_phrase(alert, context),
-        rearm_phrase(alert, context),
-        frequency_line(past, rule, context),
+        *card.figure_lines(alert, context),
+        card.waiting_phrase(alert, context),
+        card.rearm_phrase(alert, context),
+        card.frequency_line(past, rule, context),
     )
     line = preset.name.lower() if preset else str(rule).replace(f" {CROSSES} ", " cross ")
     options: tuple[Button, ...] = ()
@@ -298,9 +286,9 @@ def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
     """The line to copy and change, and the usual changes as buttons."""
     number, rule = alert.number, alert.rule
     html = lines(
-        title(alert),
+        card.title(alert),
         bold(SAMPLE) if context.market.is_sample else None,
-        *figure_lines(alert, context),
+        *card.figure_lines(alert, context),
         "",
         "Choose a change, or copy this line, edit it and send it:",
         code(f"/alert {number} edit {rule}"),
@@ -342,8 +330,8 @@ def snooze_menu(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     """The question for how long."""
     command = f"/alert {alert.number} snooze"
     html = lines(
-        title(alert),
-        state_sentence(alert, zone),
+        card.title(alert),
+        card.state_sentence(alert, zone),
         "How long should it be snoozed? Whatever fires in the meantime is sent in one message at the end.",
         "Or type " + code(f"{command} until 2030-12-31"),
     )

@@ -19,18 +19,7 @@ from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
 from bot.analytics.windows import AsOf
-from bot.messages.alerts.card import (
-    ALL_ALERTS,
-    ending_phrase,
-    ends_soon,
-    list_buttons,
-    rearmed,
-    stale_phrase,
-    state_sentence,
-    suggestions,
-    summary_distance,
-    waiting_phrase,
-)
+from bot.messages.alerts import card
 from bot.messages.alerts.notices import plain_line
 from bot.messages.common import Answer, Button, condition_sources, heading, source_line
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase, visible_length
@@ -55,7 +44,7 @@ def explanation(fire: RecordedFire, context: EvaluationContext) -> Html:
         bold(f"Why #{fire.number} {happened}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
         *(_comparison(event, position, condition) for position, condition in enumerate(rule.conditions)),
-        rearmed(rule, event),
+        card.rearmed(rule, event),
         f"Inputs as stored: {fire.source}, observed {short_date(observed)}, {observed:%H:%M} UTC.",
         _evaluated_again(fire),
         _revision_sentence(fire, context),
@@ -98,8 +87,7 @@ def _revision_sentence(fire: RecordedFire, context: EvaluationContext) -> str | 
     for condition, new, old in zip(rule.conditions, current, event.figures, strict=True):
         if not _same(new.value, old.value) or not _same(new.threshold, old.threshold):
             show = METRICS[condition.metric].unit.show
-            is_amount = condition.target.kind == AMOUNT
-            target = "" if is_amount else f" ({condition.target} {show(new.threshold)})"
+            target = "" if condition.target.kind == AMOUNT else f" ({condition.target} {show(new.threshold)})"
             changed.append(f"{condition.subject} is {show(new.value)}{target} now")
     if not changed:
         return None
@@ -131,7 +119,7 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: i
     """A page of the chat's alerts: rule, state, value and target. `shown` is an alert on that page."""
     if not alerts:
         example = Html("Try {}, or choose:").format(code("/alert ratio > sma 200"))
-        return Answer(lines(bold("No alerts yet."), example), buttons=suggestions())
+        return Answer(lines(bold("No alerts yet."), example), buttons=card.suggestions())
     market = context.market
     pages = _pages(alerts, context)
     index = next((at for at, page in enumerate(pages) if page[-1][0].number >= shown), len(pages) - 1)
@@ -145,7 +133,7 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: i
         *(entry for _, entry in page),
         source_line(sources),
     )
-    rows = tuple(list_buttons(alert.number, alert.life) for alert, _ in page)
+    rows = tuple(card.list_buttons(alert.number, alert.life) for alert, _ in page)
     return Answer(html, buttons=(*rows, *_page_buttons(pages, index)))
 
 
@@ -154,11 +142,11 @@ def _pages(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Page
     used = 0
     for alert in alerts:
         sentences = (
-            state_sentence(alert, context.zone),
-            f"{capital(summary_distance(alert, context))}.",
-            waiting_phrase(alert, context),
-            stale_phrase(alert, context),
-            ending_phrase(alert) if ends_soon(alert, context) else None,
+            card.state_sentence(alert, context.zone),
+            f"{capital(card.summary_distance(alert, context))}.",
+            card.waiting_phrase(alert, context),
+            card.stale_phrase(alert, context),
+            card.ending_phrase(alert) if card.ends_soon(alert, context) else None,
         )
         head = bold(f"#{alert.number}") + " " + code(str(alert.rule))
         entry = lines(head, " ".join(filter(None, sentences)))
@@ -189,7 +177,7 @@ def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, pa
     """
     events, more = events[:EVENTS_A_PAGE], len(events) > EVENTS_A_PAGE
     turns = _history_turns(number, page, more=more)
-    alert_row = () if number is None else (((f"#{number}", f"/alert {number}"), *ALL_ALERTS),)
+    alert_row = () if number is None else (((f"#{number}", f"/alert {number}"), *card.ALL_ALERTS),)
     if not events:
         nothing = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."
         if page > 1:

@@ -230,17 +230,14 @@ def paused_message(number: int, rule: str, reason: str) -> Answer:
 
 def ending_soon_notice(alerts: Sequence[StoredAlert]) -> Answer:
     """Alerts that end within days, each with a button that keeps it for another year."""
-    if len(alerts) == 1:
-        (alert,) = alerts
-        html = lines(
-            bold(f"Alert #{alert.number} ends soon") + f": its last day is {_last_day(alert, date_phrase)}.",
-            code(alert.rule),
-            "If you renew it, it goes on for a year from today.",
-        )
-        off = ("Off", f"/alert {alert.number} off")
-        return Answer(html, buttons=((_renew(alert, "Renew for a year"), off),))
-    head = bold(f"{len(alerts)} alerts end soon") + ". If you renew them, they go on for a year from today."
-    return _list_of_ends(head, alerts)
+    alert, count = alerts[0], len(alerts)
+    if count > 1:
+        head = bold(f"{count} alerts end soon") + ". If you renew them, they go on for a year from today."
+        return _list_of_ends(head, alerts)
+    head = bold(f"Alert #{alert.number} ends soon") + f": its last day is {_last_day(alert, date_phrase)}."
+    html = lines(head, code(alert.rule), "If you renew it, it goes on for a year from today.")
+    off = ("Off", f"/alert {alert.number} off")
+    return Answer(html, buttons=((_renew(alert, "Renew for a year"), off),))
 
 
 def ended_notice(alerts: Sequence[StoredAlert]) -> Answer:
