@@ -85,9 +85,7 @@ NAN = math.nan
         ("ratio crosses 5 cooldown 2", 0.0, [6.0, 4.0, 4.0, 6.0], "F*/A A/F- A/F F*/A"),
     ],
 )
-def test_states_along_a_sequence_of_values(
-    text: str, band: float, values: list[float | None], expected: str
-) -> None:
+def test_states_along_values(text: str, band: float, values: list[float | None], expected: str) -> None:
     a_rule = rule(text)
     assert walk(a_rule, armed(a_rule, band), samples(values)) == expected
 
@@ -357,7 +355,7 @@ def test_evaluating_every_session_ten_times_changes_nothing(
 
 
 @given(RULES, SEQUENCES, st.floats(0, 2))
-def test_missing_sessions_might_as_well_not_be_there(
+def test_missing_sessions_change_nothing(
     a_rule: Rule, sequence: list[tuple[float | None, float]], band: float
 ) -> None:
     some = _samples(sequence)
@@ -379,9 +377,7 @@ def test_noise_inside_the_band_fires_at_most_once_a_side(op: str, values: list[f
 
 
 @given(SEQUENCES, st.floats(0, 2), st.sampled_from(["", " confirm 2", " confirm 3"]))
-def test_crosses_is_the_two_rules_it_stands_for(
-    sequence: list[tuple[float | None, float]], band: float, option: str
-) -> None:
+def test_crosses_is_two_rules(sequence: list[tuple[float | None, float]], band: float, option: str) -> None:
     some = _samples(sequence)
     both, up, down = (rule(f"ratio {op} 5{option}") for op in ("crosses", ">", "<"))
     apart = [event for side in (up, down) for event in evaluate(side, armed(side, band), some).events]
@@ -515,15 +511,13 @@ def test_the_json_of_an_event_leaves_out_what_is_at_its_default() -> None:
         (Event, EVENT, "null", '""'),
     ],
 )
-def test_a_damaged_state_or_event_is_refused(
-    record: type[State | Event], text: str, old: str, new: str
-) -> None:
+def test_a_damaged_record_is_refused(record: type[State | Event], text: str, old: str, new: str) -> None:
     with pytest.raises(msgspec.DecodeError):
         record.from_json(text.replace(old, new))
 
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf, None])
-def test_a_condition_without_a_finite_figure_is_missing_and_has_none_in_its_place(
+def test_a_condition_without_a_finite_figure_is_missing_and_has_none_there(
     figure: float | None,
 ) -> None:
     for value, threshold, finite in ((figure, 2.0, (None, 2.0)), (1.0, figure, (1.0, None))):

@@ -115,7 +115,7 @@ CALM = [0.49, 0.51] * (BEFORE // 2)  # sd 0.01, a band of 0.0025
     ("fault", "length"),
     [(missing, 1), (missing, 5), (missing, 20), (one_leg, 5), (empty, 1), (empty, 5), (frozen, 5)],
 )
-def test_a_price_feed_that_fails_fires_and_arms_nothing(
+def test_a_failing_price_feed_fires_and_arms_nothing(
     fault: Fault, length: int, last: float, status: Status
 ) -> None:
     a_rule = parse_rule("ratio > 0.54", METRICS)

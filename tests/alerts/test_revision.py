@@ -283,9 +283,7 @@ def _catch_up(a_rule: Rule, states: list[State], known: list[Sample], standing: 
 
 
 @given(RULES, st.lists(FIGURES, max_size=24), st.floats(-JITTER, JITTER))
-def test_what_is_only_jitter_never_changes_anything(
-    text: str, values: list[float | None], jitter: float
-) -> None:
+def test_jitter_alone_never_changes_anything(text: str, values: list[float | None], jitter: float) -> None:
     a_rule, states, stored = run(text, values)
     moved = [None if value is None else value * (1 + 0.99 * jitter) for value in values]
     assert replay(a_rule, states, samples(moved), stored) is None
@@ -375,9 +373,7 @@ def test_a_state_goes_on_in_the_new_shares_and_forgets_the_figures_of_its_sessio
     st.sampled_from([0.5, 2.0, 0.25]),
     st.integers(0, 30),
 )
-def test_a_split_is_no_revision_and_changes_no_fire(
-    text: str, values: list[float | None], factor: float, at: int
-) -> None:
+def test_a_split_changes_no_fire(text: str, values: list[float | None], factor: float, at: int) -> None:
     a_rule = rule(text)
     before = [sample(number, (value, 5.0)) for number, value in enumerate(values, start=1)]
     after = [_times(sample, factor) for sample in before]

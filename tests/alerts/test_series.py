@@ -179,9 +179,7 @@ def test_a_session_without_a_value_is_awaited_unless_a_later_one_has_it(
 
 
 @pytest.mark.parametrize(("later", "evaluated"), [(1, 3), (4, 3), (5, 9), (6, 10)])
-def test_a_session_that_is_missing_altogether_is_awaited_for_five_sessions(
-    later: int, evaluated: int
-) -> None:
+def test_a_session_that_is_missing_is_awaited_for_five_sessions(later: int, evaluated: int) -> None:
     whole = market([float(number) for number in range(4 + later)])
     gap = replace(whole, prices=whole.prices.drop(whole.prices.index[3]))
     found = samples(rule("ratio > 5"), gap, REGISTRY, sessions=sessions(50))

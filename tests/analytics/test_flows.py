@@ -221,9 +221,7 @@ def test_a_split_changes_no_flow_no_share_of_assets_and_no_change_of_units() -> 
 
 @settings(max_examples=12)
 @given(histories(), st.sampled_from(WINDOWS))
-def test_what_was_known_at_a_session_is_what_the_history_says_of_it(
-    known: tuple[pd.DataFrame, pd.Series], window: Window
-) -> None:
+def test_the_history_says_what_was_known(known: tuple[pd.DataFrame, pd.Series], window: Window) -> None:
     counts, close = known
     whole = prepare_counts(counts, SESSIONS, close)
     history = flow_history(whole, window)
@@ -242,7 +240,7 @@ def test_what_was_known_at_a_session_is_what_the_history_says_of_it(
 
 
 @given(st.lists(st.tuples(st.integers(1_000, 9_000), st.floats(50, 200)), min_size=1, max_size=15))
-def test_the_method_by_assets_agrees_where_assets_are_count_times_value(
+def test_the_method_by_assets_agrees_where_they_are_count_times_value(
     rows: list[tuple[int, float]],
 ) -> None:
     frame = facts(*(lots / 20 for lots, _ in rows), nav=[value for _, value in rows])

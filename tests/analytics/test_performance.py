@@ -106,7 +106,7 @@ def test_golden_figures_from_the_facts(window: str, total: bool, base: str, smal
 
 @shared
 @pytest.mark.parametrize(("window", "total", "base", "small", "large"), [*GOLDEN, DECADE])
-def test_golden_figures_over_the_full_history(
+def test_golden_figures_of_the_full_history(
     window: str, total: bool, base: str, small: str, large: str
 ) -> None:
     found = performance(market_at(SUNDAY), parse_window(window), total)
@@ -177,7 +177,7 @@ def test_total_return_is_the_product_of_the_days() -> None:
         (0, {"d6": 1.0}, []),
     ],
 )
-def test_distributions_of_a_flat_price(
+def test_distributions_at_one_price(
     sessions: int, distributions: dict[str, float], expected: list[float]
 ) -> None:
     index = total_return_index(series([100.0] * 6).iloc[:sessions], paid(**distributions))

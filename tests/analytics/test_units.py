@@ -164,9 +164,7 @@ def test_decimals_can_be_asked_for(unit: Unit, value: float, decimals: int, text
 
 @EVERY
 @given(value=st.floats(-1e15, 1e15))
-def test_a_sign_stands_before_what_is_not_zero_once_rounded_and_never_before_zero(
-    unit: Unit, value: float
-) -> None:
+def test_a_sign_stands_before_what_is_not_zero_once_rounded_and_not_else(unit: Unit, value: float) -> None:
     text = unit.show(value)
     nothing = not any(digit in text for digit in "123456789")
     minus, plus = text.startswith("\u2212"), text.startswith("+")

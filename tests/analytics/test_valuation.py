@@ -142,9 +142,7 @@ def test_the_premium(rows: list[tuple[object, ...]], basis: str | None, expected
         ([], None),
     ],
 )
-def test_the_percentile_is_the_share_at_or_below_the_last_value(
-    values: list[float], rank: float | None
-) -> None:
+def test_the_percentile_is_the_share_up_to_the_last_value(values: list[float], rank: float | None) -> None:
     found = percentile_rank(pd.Series(values, dtype="float64"))
     assert found == (None if rank is None else pytest.approx(rank))
 

@@ -180,15 +180,13 @@ def test_days_are_sessions_and_have_no_target_date() -> None:
 
 
 @given(USUAL, SESSIONS)
-def test_bases_of_a_history_are_those_of_each_session_by_itself(
-    window: Window, sessions: list[dt.date]
-) -> None:
+def test_bases_of_a_history_are_those_of_each_session(window: Window, sessions: list[dt.date]) -> None:
     found = window.bases(index(sessions))
     assert found.tolist() == [base(window, sessions, session) for session in sessions]
 
 
 @given(USUAL, SESSIONS, st.lists(st.dates(dt.date(2003, 1, 1), dt.date(2009, 1, 1)), min_size=1, max_size=9))
-def test_bases_of_any_anchors_are_those_of_each_by_itself(
+def test_bases_are_those_of_each_anchor(
     window: Window, sessions: list[dt.date], anchors: list[dt.date]
 ) -> None:
     found = window.bases(index(sessions), index(anchors))

@@ -74,9 +74,7 @@ def test_what_another_connection_writes_meanwhile_is_not_half_copied(
     assert filled.run_plain_sync(row_counts)["meta"] == 2
 
 
-def test_an_older_copy_is_replaced_and_a_broken_left_over_does_not_matter(
-    filled: Database, tmp_path: Path
-) -> None:
+def test_an_older_copy_and_a_broken_left_over_are_replaced(filled: Database, tmp_path: Path) -> None:
     target = tmp_path / "copy.sqlite3"
     target.write_text("old")
     (tmp_path / "copy.sqlite3.part").write_text("cut off" * 1000)
@@ -97,7 +95,7 @@ def test_a_copy_that_does_not_agree_replaces_nothing(
     assert not (tmp_path / "copy.sqlite3.part").exists()
 
 
-def test_a_copy_that_lacks_rows_is_refused(
+def test_a_copy_without_all_rows_is_refused(
     filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = iter([{"meta": 2}, {"meta": 1}])
@@ -214,9 +212,7 @@ def test_what_fails_while_it_settles_leaves_all_as_it_was(path: Path, copy: Path
     assert files(path.parent) == {"bot.sqlite3", "copy.sqlite3"}
 
 
-def test_what_stood_in_the_log_of_the_replaced_database_is_kept_with_it(
-    path: Path, copy: Path, aside: Path
-) -> None:
+def test_the_log_of_the_replaced_database_is_kept_with_it(path: Path, copy: Path, aside: Path) -> None:
     killed(path, "last")
     assert Path(f"{path}-wal").stat().st_size > 0
     restore(copy, path, aside, nothing)
@@ -249,9 +245,7 @@ def test_a_damaged_database_goes_aside_as_it_is(path: Path, copy: Path, aside: P
     assert Path(f"{aside}-wal").read_bytes() == b"more rubbish"
 
 
-def test_the_log_of_a_damaged_database_is_not_read_into_the_new_one(
-    path: Path, copy: Path, aside: Path
-) -> None:
+def test_the_log_of_a_damaged_database_is_not_read_again(path: Path, copy: Path, aside: Path) -> None:
     killed(path, "last")
     content = path.read_bytes()
     path.write_bytes(b"rubbish." * 12 + content[96:])
@@ -260,7 +254,7 @@ def test_the_log_of_a_damaged_database_is_not_read_into_the_new_one(
     assert Path(f"{aside}-wal").stat().st_size > 0
 
 
-def test_a_file_system_without_links_gets_a_copy(
+def test_without_links_it_is_copied(
     path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -279,9 +273,7 @@ def test_nothing_that_is_kept_is_overwritten(path: Path, copy: Path, aside: Path
     assert aside.read_text() == "mine"
 
 
-def test_a_database_that_another_program_has_open_is_not_replaced(
-    path: Path, copy: Path, aside: Path
-) -> None:
+def test_a_database_that_another_program_uses_is_not_replaced(path: Path, copy: Path, aside: Path) -> None:
     message = f"Another program has {path} open; end it first, e.g. an import or a replication."
     with open_database(path) as other:
         with refused(DatabaseBusy, message):
@@ -401,9 +393,7 @@ def test_killed_at_any_step_there_is_the_old_database_or_the_new_one(path: Path,
     assert words == sorted(words)  # "new" as long as nothing was swapped, "old" from then on
 
 
-def test_file_and_folder_are_synced(
-    path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_and_folder_sync(path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
     monkeypatch.setattr(module, "_sync", synced.append)
     restore(copy, path, aside, nothing)

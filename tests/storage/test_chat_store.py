@@ -70,9 +70,7 @@ def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, ch
     assert get_chat(db, 2) is None
 
 
-def test_a_chat_is_deactivated_with_its_reason_and_taken_back(
-    db: sqlite_utils.Database, chat: StoredChat
-) -> None:
+def test_a_chat_is_deactivated_and_taken_back(db: sqlite_utils.Database, chat: StoredChat) -> None:
     assert not reactivate(db, 1)
     assert deactivate(db, 1, "blocked")
     assert get_chat(db, 1) == replace(chat, status="inactive", reason="blocked")
@@ -81,9 +79,7 @@ def test_a_chat_is_deactivated_with_its_reason_and_taken_back(
     assert not deactivate(db, 2, "unknown")
 
 
-def test_what_is_worth_nothing_on_a_chats_return_is_given_up_when_it_leaves(
-    db: sqlite_utils.Database, chat: StoredChat
-) -> None:
+def test_summaries_and_replies_are_given_up_with_a_chat(db: sqlite_utils.Database, chat: StoredChat) -> None:
     kinds = ("alert", "notice", "summary", "reply")
     for chat_id in (chat.chat_id, 99):
         for kind in kinds:
@@ -222,9 +218,7 @@ def rows_of(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
     return {name: db.table(name).count_where("chat_id = ?", [chat_id]) for name in tables}
 
 
-def test_a_migrated_chat_keeps_everything_under_its_new_id(
-    db: sqlite_utils.Database, group: StoredChat
-) -> None:
+def test_a_migrated_chat_keeps_all_under_its_new_id(db: sqlite_utils.Database, group: StoredChat) -> None:
     assert set(rows_of(db, OLD).values()) == {1}
     assert migrate_chat(db, OLD, NEW)
     tables = ("chats", "summaries", "alerts", "outbox", "halts", "outage_chats", "access")

@@ -186,9 +186,7 @@ async def test_a_broken_constraint_is_our_own_error(database: Database, path: Pa
     assert await database.run(read) is None
 
 
-async def test_a_full_disk_keeps_the_old_state_and_the_next_transaction_works(
-    database: Database, path: Path
-) -> None:
+async def test_a_full_disk_keeps_the_old_state_and_the_next_works(database: Database, path: Path) -> None:
     await database.run(partial(write, "old"))
     pages = await database.run_plain(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
     await database.run_plain(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall())
@@ -338,7 +336,7 @@ def test_killed_in_the_middle_of_a_transaction_the_old_state_stays(database: Dat
     assert database.run_sync(read) == "mine"
 
 
-def test_whatever_another_connection_writes_changes_the_fingerprint_of_the_observations(
+def test_what_another_connection_writes_changes_the_fingerprint(
     database: Database,
 ) -> None:
     before = database.run_plain_sync(fingerprint)

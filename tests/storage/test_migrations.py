@@ -105,9 +105,7 @@ def columns_of(db: sqlite_utils.Database) -> dict[str, list[str]]:
 
 @pytest.mark.usefixtures("later_release")
 @pytest.mark.parametrize("count", range(1, len(ORDER) + 1), ids=lambda count: ORDER[count - 1])
-def test_from_each_schema_every_row_is_kept_and_the_schema_is_the_newest(
-    path: Path, tmp_path: Path, count: int
-) -> None:
+def test_from_each_schema_every_row_is_kept_in_the_newest(path: Path, tmp_path: Path, count: int) -> None:
     with database_at(path, count) as older:
         columns = columns_of(older)
         before = rows_of(older, columns)
@@ -129,9 +127,7 @@ def test_the_names_are_numbered_in_order() -> None:
 
 
 @pytest.mark.parametrize("count", range(len(ORDER)), ids=["empty", *ORDER[:-1]])
-def test_killed_on_the_way_nothing_is_lost_and_the_next_start_goes_on(
-    path: Path, tmp_path: Path, count: int
-) -> None:
+def test_killed_on_the_way_the_next_start_goes_on(path: Path, tmp_path: Path, count: int) -> None:
     """At some statements; `python -m tests.storage.kills migrate` does it at every one."""
     older = tmp_path / "older.db"
     if count:

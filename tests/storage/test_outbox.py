@@ -327,7 +327,7 @@ def test_parts_that_had_arrived_stay_noted_after_a_crash(db: sqlite_utils.Databa
 @pytest.mark.parametrize(
     ("kind", "then"), [("alert", "ambiguous"), ("notice", "ambiguous"), ("summary", "dead")]
 )
-def test_whatever_was_not_finished_in_the_backup_is_in_doubt(
+def test_what_waits_in_a_backup_is_in_doubt(
     db: sqlite_utils.Database, kind: str, status: str, then: str
 ) -> None:
     message = put(db, kind, kind=kind)

@@ -171,9 +171,7 @@ def test_a_restatement_in_words(old: float, new: float | None, words: str) -> No
     assert str(Restatement("bars", key, "close", old, new, "yahoo", ONE)) == f"IWM 2020-12-10 close {words}"
 
 
-def test_a_restatement_is_logged_once_and_jitter_is_not(
-    db: sqlite_utils.Database, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_restatement_is_logged_once(db: sqlite_utils.Database, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="storage")
     put(db, ONE, 190.0)
     put(db, TWO, 190.0 * (1 + 9e-6))
@@ -269,16 +267,14 @@ def test_a_split_that_is_not_between_or_of_another_fund_is_no_explanation(
 
 
 @pytest.mark.parametrize(("on", "told"), [("2020-12-21", False), ("2020-12-22", True)])
-def test_a_source_has_a_week_to_rewrite_its_history(
-    db: sqlite_utils.Database, on: str, *, told: bool
-) -> None:
+def test_a_source_has_a_week_for_its_history(db: sqlite_utils.Database, on: str, *, told: bool) -> None:
     split(db)
     put(db, at("2020-12-14", 1), 190.0)
     put(db, at(on), 95.0)
     assert bool(listed(db)) == told
 
 
-def test_a_bot_that_was_away_for_the_split_lists_nothing_and_later_changes_as_ever(
+def test_after_an_absence_a_split_lists_nothing_and_later_changes_count(
     db: sqlite_utils.Database,
 ) -> None:
     split(db)
