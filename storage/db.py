@@ -71,8 +71,7 @@ _IO, _FULL = 10, 13
 _LEAST_ROOM = 2**16  # bytes: the index of the write-ahead log, which readers need too, takes half of it
 # SQLite's primary result codes, https://sqlite.org/rescode.html
 _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
-    5: (DatabaseBusy, "Another process is writing to {path}; try again in a moment."),
-    6: (DatabaseBusy, "Another process is writing to {path}; try again in a moment."),
+    **dict.fromkeys((5, 6), (DatabaseBusy, "Another process is writing to {path}; try again in a moment.")),
     8: (DiskFault, "{path} cannot be written: the file or its disk is read-only."),
     _IO: (DiskFault, "The disk failed while reading or writing {path} ({error})."),
     11: (DatabaseBroken, "{path} is damaged ({error}); restore a backup in its place."),

@@ -87,7 +87,7 @@ def record_success(  # noqa: PLR0913 - columns of a source, by name
     sql = """
         INSERT INTO sources
             (source, subject, last_attempt, last_success, last_session, outcome, detail, missing)
-        VALUES (:source, :subject, :now, :now, :session, :outcome, :detail, :missing)
+        VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7)
         ON CONFLICT (source, subject) DO UPDATE SET
             last_attempt = excluded.last_attempt,
             last_success = excluded.last_success,
@@ -95,16 +95,8 @@ def record_success(  # noqa: PLR0913 - columns of a source, by name
             outcome = excluded.outcome, detail = excluded.detail, missing = excluded.missing,
             breaker_until = NULL, rests_until = NULL, failures = 0
     """
-    parameters = {
-        "source": source,
-        "subject": subject,
-        "now": instant(now),
-        "session": session,
-        "outcome": outcome,
-        "detail": detail,
-        "missing": " ".join(sorted(missing)),
-    }
-    db.execute(sql, parameters)
+    dropped = " ".join(sorted(missing))
+    db.execute(sql, (source, subject, instant(now), session, outcome, detail, dropped))
 
 
 def record_payload(db: sqlite_utils.Database, source: str, subject: str, payload: str, *, after: str) -> None:
@@ -127,22 +119,15 @@ def record_failure(
     """Record a failure, and until when the source is not asked. Returns the number of failures in a row."""
     sql = """
         INSERT INTO sources (source, subject, last_attempt, outcome, detail, breaker_until, failures)
-        VALUES (:source, :subject, :now, :outcome, :detail, :until, 1)
+        VALUES (?, ?, ?, ?, ?, ?, 1)
         ON CONFLICT (source, subject) DO UPDATE SET
             last_attempt = excluded.last_attempt,
             outcome = excluded.outcome, detail = excluded.detail,
             breaker_until = excluded.breaker_until, rests_until = NULL, failures = failures + 1
         RETURNING failures
     """
-    parameters = {
-        "source": source,
-        "subject": subject,
-        "now": instant(now),
-        "outcome": outcome,
-        "detail": detail,
-        "until": None if breaker_until is None else instant(breaker_until),
-    }
-    return int(select_value(db, sql, parameters))
+    until = None if breaker_until is None else instant(breaker_until)
+    return int(select_value(db, sql, (source, subject, instant(now), outcome, detail, until)))
 
 
 def record_rest(db: sqlite_utils.Database, source: str, subject: str, until: Moment) -> None:
