@@ -3,7 +3,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -13,10 +12,6 @@ from bot.analytics.sessions import Sessions
 from bot.data import csv_cells, import_csv
 from bot.data.csv_formats import FORMATS
 from bot.errors import ImportRejected
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 SESSIONS = Sessions()
 TODAY = dt.date(2021, 1, 1)
@@ -90,15 +85,3 @@ def test_long_text_is_shortened_on_one_line() -> None:
     assert csv_cells.shorten("a\n b" + "c" * 100) == "a b" + "c" * 36 + "…"
     with pytest.raises(csv_cells.BadCell, match=r"^“x{39}…” is not a number$"):
         csv_cells.number("x" * 1_000)
-
-
-def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ImportRejected, match=r"^There is no file .*none\.xls\.$"):
-        csv_cells.read_bytes(tmp_path / "none.xls", "an issuer's file", 10)
-    with pytest.raises(ImportRejected, match=r" is a folder; an issuer's file is needed\.$"):
-        csv_cells.read_bytes(tmp_path, "an issuer's file", 10)
-    (tmp_path / "a.csv").write_bytes(b"abc")
-    assert csv_cells.read_bytes(tmp_path / "a.csv", "a CSV file", 3) == b"abc"
-    assert (
-        csv_cells.read_bytes(tmp_path / "a.csv", "a CSV file", 1) == b"ab"
-    )  # one more says that it is too large

@@ -157,12 +157,6 @@ def test_the_source_with_most_sessions_leads() -> None:
     assert market.source("prices").label == "CSV import"
 
 
-def test_of_equal_sources_yahoo_is_taken() -> None:
-    market = Rows().closes("csv", DAYS[:5], close=1.0).closes("yahoo", DAYS[:5], close=2.0).market()
-    assert closes(market)[DAYS[0]] == 2.0
-    assert market.source("prices").label == "Yahoo"
-
-
 @pytest.mark.parametrize(("common", "joins"), [(SHARED - 1, False), (SHARED, True)])
 def test_another_source_goes_on_only_after_enough_sessions_in_common(common: int, joins: bool) -> None:
     market = Rows().closes("yahoo", DAYS[:30]).closes("csv", DAYS[30 - common : 35]).market()

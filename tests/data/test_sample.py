@@ -17,16 +17,11 @@ from bot.analytics.windows import parse_window
 from bot.data import sample
 from bot.data.load import build_market
 from bot.data.provider import rows_by_kind
-from bot.data.store import store
-from storage import observations
-from storage.db import open_database
 from storage.rows import Distribution
 from tests.frames import frames
 from tests.funds import LARGE, PAIR, SMALL
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bot.analytics.market import Market
     from bot.data.provider import Observations
 
@@ -243,15 +238,3 @@ def test_rows_between_two_dates(rows: Observations) -> None:
     halves = [sample.between(rows, "", "2015-06-30"), sample.between(rows, "2015-06-30", "2020-12-31")]
     for kind, group in rows_by_kind(rows).items():
         assert sum(len(rows_by_kind(half)[kind]) for half in halves) == len(group)
-
-
-def test_storage_takes_all_of_it(rows: Observations, tmp_path: Path) -> None:
-    few = sample.between(rows, "2020-09-30", "2020-10-06")
-    database = open_database(tmp_path / "bot.db")
-    written = database.run_sync(
-        lambda db: store(db, few, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
-    )
-    assert written == {
-        kind: observations.Written(inserted=len(group)) for kind, group in rows_by_kind(few).items()
-    }
-    database.close()
