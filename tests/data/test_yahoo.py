@@ -348,17 +348,7 @@ def test_multiples_come_the_right_way_up(yahoo: Yahoo) -> None:
         ("ps", "morningstar"): 1.25,
         ("pcf", "morningstar"): 8.0,
     }
-    assert payload["multiples"][0] == Multiple(
-        "IWM",
-        "2020-12-11",
-        "pe",
-        "morningstar",
-        "unstated",
-        16.0,
-        holdings_date=None,
-        price_date=None,
-        coverage=None,
-    )
+    assert payload["multiples"][0] == Multiple("IWM", "2020-12-11", "pe", "morningstar", "unstated", 16.0)
 
 
 def test_sector_weights_are_percent(yahoo: Yahoo) -> None:
