@@ -36,14 +36,19 @@ async def ask(bot: ExtBot[int], chat_id: int) -> float:
     return 0.0
 
 
+async def meet_429(office: Office, bot: ExtBot[int], chat_id: int) -> None:
+    """A reply to the chat is refused for longer than it waits."""
+    office.api.fail("sendMessage", flood(LONG), chat_id=chat_id)
+    with pytest.raises(RetryAfter):
+        await bot.send_message(chat_id, "reply")
+
+
 async def test_a_reply_keeps_to_the_halt_of_an_alert_and_an_alert_to_that_of_a_reply(office: Office) -> None:
     await office.put("alert")
     office.api.fail("sendMessage", flood(LONG), chat_id=ME)
     await office.delivery.drain()
     assert await ask(office.bot, ME) == LONG
-    office.api.fail("sendMessage", flood(LONG), chat_id=YOU)
-    with pytest.raises(RetryAfter):
-        await office.bot.send_message(YOU, "reply")
+    await meet_429(office, office.bot, YOU)
     await office.put("alert", chat_id=YOU)
     assert await office.delivery.drain() == DrainReport()
     assert [call.chat_id for call in office.api.calls("sendMessage")] == [ME, YOU]
@@ -59,19 +64,15 @@ async def test_the_next_process_keeps_to_halts_of_alerts_and_replies(office: Off
     assert await ask(bot, ME) == 100
     assert await ask(bot, YOU) == 0
     office.later(seconds=100)
-    office.api.fail("sendMessage", flood(LONG), chat_id=ME)
-    with pytest.raises(RetryAfter):
-        await bot.send_message(ME, "reply")
+    await meet_429(office, bot, ME)
     next_bot = office.client()
     await office.fresh(next_bot).drain()
     assert await ask(next_bot, ME) == LONG
 
 
 async def test_the_next_process_keeps_to_a_halt_of_all(office: Office) -> None:
-    office.api.fail("sendMessage", flood(LONG), times=2)
     for chat_id in (ME, YOU):
-        with pytest.raises(RetryAfter):
-            await office.bot.send_message(chat_id, "reply")
+        await meet_429(office, office.bot, chat_id)
     bot = office.client()
     await office.put("alert", chat_id=THIRD)
     assert await office.fresh(bot).drain() == DrainReport()
@@ -80,14 +81,11 @@ async def test_the_next_process_keeps_to_a_halt_of_all(office: Office) -> None:
 
 
 async def test_what_spends_nothing_is_not_shown_in_a_halt_either(office: Office) -> None:
-    office.api.fail("sendMessage", flood(LONG), times=2)
-    with pytest.raises(RetryAfter):
-        await office.bot.send_message(ME, "reply")
+    await meet_429(office, office.bot, ME)
     with pytest.raises(SendPostponed):
         await office.bot.send_chat_action(ME, "typing")
     await office.bot.send_chat_action(YOU, "typing")
-    with pytest.raises(RetryAfter):
-        await office.bot.send_message(YOU, "reply")
+    await meet_429(office, office.bot, YOU)
     with pytest.raises(SendPostponed):
         await office.bot.answer_callback_query("1")
     assert (await office.bot.get_me()).is_bot
@@ -110,13 +108,10 @@ async def test_a_429_to_what_spends_nothing_halts_the_chat_too(office: Office) -
 async def test_a_second_chats_429_halts_all_though_an_earlier_process_was_told_the_first(
     office: Office,
 ) -> None:
-    office.api.fail("sendMessage", flood(LONG), times=2)
-    with pytest.raises(RetryAfter):
-        await office.bot.send_message(ME, "reply")
+    await meet_429(office, office.bot, ME)
     bot = office.client()
     await office.fresh(bot).recover()
-    with pytest.raises(RetryAfter):
-        await bot.send_message(YOU, "reply")
+    await meet_429(office, bot, YOU)
     assert await ask(bot, THIRD) == LONG
 
 

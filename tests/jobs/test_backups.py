@@ -47,6 +47,12 @@ def names(desk: Desk) -> list[str]:
     return [file.name for _, file in dated_backups(desk.services.config)]
 
 
+async def a_night(desk: Desk) -> Path | None:
+    """The backup of 20 January, by a new process."""
+    desk.now = night(20)
+    return await Backups(desk.services).run()
+
+
 async def nights(desk: Desk, *days: int) -> Backups:
     job = Backups(desk.services)
     for day in days:
@@ -150,8 +156,7 @@ async def test_the_quiet_hours_of_the_owner_defer_the_notice(
 
     await desk.database.run(prepare)
     monkeypatch.setattr(backups, "backup", full)
-    desk.now = night(20)
-    assert await Backups(desk.services).run() is None
+    assert await a_night(desk) is None
     assert await desk.query("SELECT not_before FROM outbox") == [{"not_before": "2020-01-20T12:00:00Z"}]
 
 
@@ -160,16 +165,14 @@ async def test_without_an_owner_a_failure_is_logged(
 ) -> None:
     desk.services.config = desk.services.config.with_keys(access={"owner": None})
     monkeypatch.setattr(backups, "backup", full)
-    desk.now = night(20)
-    await Backups(desk.services).run()
+    assert await a_night(desk) is None
     assert "the nightly backup failed: The disk is full" in caplog.text
     assert await notices(desk) == []
 
 
 async def test_a_folder_that_cannot_be_written_is_a_failure_and_no_crash(desk: Desk) -> None:
     desk.services.config.backups.write_text("a file in the way")
-    desk.now = night(20)
-    assert await Backups(desk.services).run() is None
+    assert await a_night(desk) is None
     assert (await notices(desk))[0].startswith("The nightly backup failed: ")
 
 
@@ -180,8 +183,7 @@ async def test_a_copy_that_cannot_be_deleted_is_named_in_a_sentence(
         raise PermissionError(13, "Permission denied", "bot-2020-01-01.sqlite3")
 
     monkeypatch.setattr(backups, "make_backup", refused)
-    desk.now = night(20)
-    await Backups(desk.services).run()
+    assert await a_night(desk) is None
     assert await notices(desk) == [
         "The nightly backup failed: bot-2020-01-01.sqlite3 (Permission denied). It is tried again every hour."
     ]
@@ -201,8 +203,7 @@ async def test_a_clock_that_was_put_back_ends_the_rest_after_a_failure(
 
 async def test_switched_off_nothing_is_copied(desk: Desk) -> None:
     desk.services.config = desk.services.config.with_keys(backup={"enabled": False})
-    desk.now = night(20)
-    assert await Backups(desk.services).run() is None
+    assert await a_night(desk) is None
     assert not desk.services.config.backups.exists()
 
 
