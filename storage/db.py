@@ -25,7 +25,7 @@ import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -289,28 +289,21 @@ class Database:
             self._worker.shutdown()
             raise
 
-    async def run(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+    async def run(self, fn: Callable[[sqlite_utils.Database], T], *, plain: bool = False) -> T:
         """Run `fn(db)` in a transaction and return its result. An error rolls the transaction back.
 
-        If the coroutine is cancelled meanwhile, the transaction is either not begun or finished.
+        If the coroutine is cancelled meanwhile, the transaction is either not begun or finished. With
+        `plain` there is no transaction, as backup, VACUUM and PRAGMA need it.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._ready(), self._transaction, fn)
+        return await asyncio.get_running_loop().run_in_executor(self._ready(), self._call, fn, plain)
 
-    async def run_plain(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        """Run `fn(db)` without a transaction, as backup, VACUUM and PRAGMA need it."""
-        return await asyncio.get_running_loop().run_in_executor(self._ready(), self._plain, fn)
-
-    def run_sync(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+    def run_sync(self, fn: Callable[[sqlite_utils.Database], T], *, plain: bool = False) -> T:
         """As run(), for callers without an event loop. Blocks."""
-        return self._ready().submit(self._transaction, fn).result()
-
-    def run_plain_sync(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        """As run_plain(), for callers without an event loop. Blocks."""
-        return self._ready().submit(self._plain, fn).result()
+        return self._ready().submit(self._call, fn, plain).result()
 
     async def check_path(self) -> None:
         """Raise DatabaseMissing unless the open file is still at its path; if not, writes to it are lost."""
-        if await self.run_plain(lambda _: _identity(self.path)) != self._identity:
+        if await self.run(lambda _: _identity(self.path), plain=True) != self._identity:
             raise DatabaseMissing(f"{self.path} was deleted or replaced while the bot had it open.")
 
     def close(self) -> None:
@@ -346,12 +339,8 @@ class Database:
         self._identity = _identity(self.path)
         return opened
 
-    def _plain(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        with translate_errors(self.path):
-            return fn(self._db)
-
-    def _transaction(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
-        with translate_errors(self.path), transaction(self._db, self._begin):
+    def _call(self, fn: Callable[[sqlite_utils.Database], T], plain: bool) -> T:
+        with translate_errors(self.path), nullcontext() if plain else transaction(self._db, self._begin):
             return fn(self._db)
 
 

@@ -295,7 +295,7 @@ def check_database(
 def _check_integrity(database: Database) -> Finding:
     from storage.migrations import NAMES  # noqa: PLC0415 - late: --quick does without
 
-    if problems := database.run_plain_sync(integrity_check):
+    if problems := database.run_sync(integrity_check, plain=True):
         words = f"{'; '.join(problems[:3])}; replace it by a backup with “restore”"
         return Finding(FAIL, "database", words)
     return Finding(OK, "database", f"{database.path} is sound, its schema is {max(NAMES)}")

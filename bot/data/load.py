@@ -184,7 +184,7 @@ class Markets:
         """Everything known now, up to the last completed session."""
         now = self._clock()
         sessions = await asyncio.to_thread(self.sessions)
-        key = (await self._database.run_plain(fingerprint), sessions.last_completed(now))
+        key = (await self._database.run(fingerprint, plain=True), sessions.last_completed(now))
         async with self._lock:
             if self._cached is None or self._cached[0] != key:
                 frames = await self._database.run(read_frames)

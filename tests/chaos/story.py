@@ -256,8 +256,8 @@ class Chaos:
             (chat,) = self.rows("SELECT summary_at FROM chats WHERE chat_id = ?", script.TALKER)
             self.changed_back += not self.commands[self._asked].endswith(chat["summary_at"])
         with open_database(self.path) as database:
-            self.problems += database.run_plain_sync(integrity_check) + database.run_plain_sync(
-                broken_references
+            self.problems += database.run_sync(integrity_check, plain=True) + database.run_sync(
+                broken_references, plain=True
             )
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:

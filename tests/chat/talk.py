@@ -184,7 +184,7 @@ def _share(talk: Talk) -> None:
     made = markets.current
 
     async def current() -> Market:
-        key = (await talk.database.run_plain(_highest), markets.sessions().last_completed(talk.now))
+        key = (await talk.database.run(_highest, plain=True), markets.sessions().last_completed(talk.now))
         if key not in _ready:
             _ready[key] = await made()
         return _ready[key]

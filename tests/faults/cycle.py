@@ -105,8 +105,8 @@ async def _tick(desk: Desk, scheduler: Scheduler) -> None:
 async def _problems(desk: Desk, api: FakeBotApi, *, outage: bool) -> list[str]:
     """What is lost, doubled, unmarked or broken, and whether the owner was told once."""
     problems = [
-        *desk.database.run_plain_sync(integrity_check),
-        *desk.database.run_plain_sync(broken_references),
+        *desk.database.run_sync(integrity_check, plain=True),
+        *desk.database.run_sync(broken_references, plain=True),
     ]
     for chat_id in CHATS:
         texts = [message.text for message in api.messages(chat_id)]

@@ -42,7 +42,7 @@ def test_a_copy_holds_all_rows_in_one_private_file(filled: Database, tmp_path: P
     target = tmp_path / "copies" / "copy.sqlite3"
     counts = backup(filled.path, target)
     assert counts["meta"] == 1
-    assert counts == filled.run_plain_sync(row_counts)
+    assert counts == filled.run_sync(row_counts, plain=True)
     assert [file.name for file in target.parent.iterdir()] == ["copy.sqlite3"]
     assert target.read_bytes()[18:20] == b"\x01\x01"  # no WAL: it can be read from a read-only disk
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -71,7 +71,7 @@ def test_what_another_connection_writes_meanwhile_is_not_half_copied(
 
     monkeypatch.setattr(module, "row_counts", count_then_write)
     assert backup(filled.path, tmp_path / "copy.sqlite3")["meta"] == 1
-    assert filled.run_plain_sync(row_counts)["meta"] == 2
+    assert filled.run_sync(row_counts, plain=True)["meta"] == 2
 
 
 def test_an_older_copy_and_a_broken_left_over_are_replaced(filled: Database, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def nothing(db: sqlite_utils.Database) -> None:
 
 def word(path: Path) -> str | None:
     with open_database(path) as opened:
-        assert opened.run_plain_sync(integrity_check) == []
+        assert opened.run_sync(integrity_check, plain=True) == []
         return opened.run_sync(lambda db: get_meta(db, "word"))
 
 

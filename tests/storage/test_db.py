@@ -93,9 +93,9 @@ async def test_an_error_rolls_everything_back(database: Database) -> None:
     assert await database.run(lambda db: db.table("chats").count) == 0
 
 
-async def test_run_is_in_a_transaction_and_run_plain_is_not(database: Database) -> None:
+async def test_run_is_in_a_transaction_unless_it_is_plain(database: Database) -> None:
     inside = [await database.run(in_transaction), database.run_sync(in_transaction)]
-    outside = [await database.run_plain(in_transaction), database.run_plain_sync(in_transaction)]
+    outside = [await database.run(in_transaction, plain=True), database.run_sync(in_transaction, plain=True)]
     assert (inside, outside) == ([True, True], [False, False])
 
 
@@ -170,7 +170,7 @@ async def test_starting_or_ending_a_transaction_inside_one_is_refused(database: 
         await database.run(lambda _: database.run_sync(read))
     with refused(StorageError, "A storage function ended the transaction it ran in."):
         await database.run(lambda db: db.commit())
-    assert not await database.run_plain(in_transaction)
+    assert not await database.run(in_transaction, plain=True)
 
 
 async def test_a_broken_constraint_is_our_own_error(database: Database, path: Path) -> None:
@@ -188,8 +188,8 @@ async def test_a_broken_constraint_is_our_own_error(database: Database, path: Pa
 
 async def test_a_full_disk_keeps_the_old_state_and_the_next_works(database: Database, path: Path) -> None:
     await database.run(partial(write, "old"))
-    pages = await database.run_plain(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
-    await database.run_plain(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall())
+    pages = await database.run(lambda db: db.execute("PRAGMA page_count").fetchone()[0], plain=True)
+    await database.run(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall(), plain=True)
     message = f"The disk is full: {path} could not be written; free some room and try again."
     with refused(DiskFull, message):
         await database.run(partial(write, "x" * 100_000))
@@ -213,14 +213,14 @@ def test_the_connection_is_durable_and_checks_references(database: Database) -> 
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "recursive_triggers")
         return [db.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
-    assert database.run_plain_sync(pragmas) == ["wal", 2, 1, 10_000, 1]
+    assert database.run_sync(pragmas, plain=True) == ["wal", 2, 1, 10_000, 1]
 
 
 def test_every_table_of_ours_is_strict(database: Database) -> None:
     def loose(db: sqlite_utils.Database) -> set[str]:
         return {table.name for table in db.tables if not table.strict}
 
-    assert database.run_plain_sync(loose) == {"sqlite_sequence"}
+    assert database.run_sync(loose, plain=True) == {"sqlite_sequence"}
 
 
 def test_reading_only_refuses_writes(database: Database, path: Path) -> None:
@@ -331,7 +331,7 @@ def test_killed_in_the_middle_of_a_transaction_the_old_state_stays(database: Dat
     child.kill()
     child.wait()
     assert database.run_sync(read) == "old"
-    assert database.run_plain_sync(integrity_check) == []
+    assert database.run_sync(integrity_check, plain=True) == []
     database.run_sync(partial(write, "mine"))
     assert database.run_sync(read) == "mine"
 
@@ -339,12 +339,12 @@ def test_killed_in_the_middle_of_a_transaction_the_old_state_stays(database: Dat
 def test_what_another_connection_writes_changes_the_fingerprint(
     database: Database,
 ) -> None:
-    before = database.run_plain_sync(fingerprint)
+    before = database.run_sync(fingerprint, plain=True)
     database.run_sync(partial(write, "mine"))
-    assert database.run_plain_sync(fingerprint) == before
+    assert database.run_sync(fingerprint, plain=True) == before
     with open_database(database.path) as other:
         other.run_sync(partial(write, "theirs"))
-    assert database.run_plain_sync(fingerprint) != before
+    assert database.run_sync(fingerprint, plain=True) != before
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -369,8 +369,8 @@ def test_integrity_check_names_a_reference_that_leads_nowhere(database: Database
         )
         return integrity_check(db)
 
-    assert database.run_plain_sync(integrity_check) == []
-    assert database.run_plain_sync(orphan) == ["Row 1 of summaries refers to a missing row of chats"]
+    assert database.run_sync(integrity_check, plain=True) == []
+    assert database.run_sync(orphan, plain=True) == ["Row 1 of summaries refers to a missing row of chats"]
 
 
 def test_a_damaged_file_is_found_out(path: Path) -> None:
@@ -381,7 +381,7 @@ def test_a_damaged_file_is_found_out(path: Path) -> None:
     content[page : page + 4] = b"\xff" * 4  # where the long word's next page is noted
     path.write_bytes(content)
     with open_database(path) as database:
-        assert database.run_plain_sync(integrity_check) != []
+        assert database.run_sync(integrity_check, plain=True) != []
         with pytest.raises(DatabaseBroken, match=rf"^{re.escape(str(path))} is damaged \(.+\); restore"):
             database.run_sync(read)
 
@@ -391,9 +391,9 @@ def test_opening_again_migrates_nothing(path: Path) -> None:
         return db.schema, list(db.table("_sqlite_migrations").rows)
 
     with open_database(path) as once:
-        before = once.run_plain_sync(state)
+        before = once.run_sync(state, plain=True)
     with open_database(path) as again:
-        assert again.run_plain_sync(state) == before
+        assert again.run_sync(state, plain=True) == before
     assert {row["name"] for row in before[1]} == NAMES
 
 

@@ -111,9 +111,11 @@ def test_from_each_schema_every_row_is_kept_in_the_newest(path: Path, tmp_path: 
         before = rows_of(older, columns)
         assert all(len(rows) == ROWS for rows in before.values())
     with open_database(path) as opened, open_database(tmp_path / "fresh.db") as fresh:
-        kept = opened.run_plain_sync(lambda db: rows_of(db, columns))
-        assert opened.run_plain_sync(integrity_check) == []
-        assert opened.run_plain_sync(lambda db: db.schema) == fresh.run_plain_sync(lambda db: db.schema)
+        kept = opened.run_sync(lambda db: rows_of(db, columns), plain=True)
+        assert opened.run_sync(integrity_check, plain=True) == []
+        assert opened.run_sync(lambda db: db.schema, plain=True) == fresh.run_sync(
+            lambda db: db.schema, plain=True
+        )
     for table, rows in before.items():
         assert kept[table] == rows, table
 
