@@ -324,6 +324,11 @@ def test_an_argument_is_heard(name: str, parameter: str) -> None:
     assert usual.empty or not other.equals(usual)  # the sample has no P/FCF
 
 
+def test_nothing_is_overdue_before_the_first_inputs_can_have_come() -> None:
+    stored = sample_market()
+    assert first_overdue_session(stored, f"facts:{SMALL}", stored.sessions[0]) is None
+
+
 def test_golden_readings_of_the_sample_market() -> None:
     stored = sample_market()
 
