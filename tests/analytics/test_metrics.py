@@ -22,6 +22,7 @@ from bot.analytics.metrics import (
     Metric,
     MetricValue,
     Parameter,
+    first_overdue_session,
     funds_of,
     metric_value,
     sources_of,
