@@ -5,7 +5,7 @@
 A group, the owner and another chat have an alert each, with a secret in its note. A stranger, somebody
 blocked, a plain member of the group and the other chat's member send payloads: noise, mutilated buttons,
 command lines with others' ids. Nothing that is not theirs may change, no secret may be shown in another
-chat, nothing may raise or be logged as an error.
+chat, the stranger and the blocked get no answer, nothing may raise or be logged as an error.
 """
 
 from __future__ import annotations
@@ -176,6 +176,7 @@ async def _send(talk: Talk, source: Payloads, payloads: int, report: Report) -> 
     pages = {who.name: talk.api.add_message(talk.api.chat(who.chat_id), text="a page") for who in everybody}
     for who in everybody:
         await talk.deliver(typed(talk, who, "/start"))
+    talk.api.requests.clear()
     before = await talk.database.run(_others)
     for number in range(payloads):
         who = everybody[number % len(everybody)]
@@ -202,7 +203,8 @@ def _listen(talk: Talk, who: Person, report: Report) -> None:
         said = " ".join(call.fields.values()) + " ".join(map(repr, call.files.values()))
         report.answers += call.method.startswith(("send", "edit")) or "text" in call.fields
         where = who.chat_id if call.chat_id is None else call.chat_id
-        if any(secret in said for chat_id, secret in SECRETS.items() if chat_id != where):
+        to_outsider = where in (STRANGER, BLOCKED) and ("text" in call.fields or "caption" in call.fields)
+        if to_outsider or any(secret in said for chat_id, secret in SECRETS.items() if chat_id != where):
             report.leaks.append(f"to {where}, by {who.name}: {said}")
         if FAILED in said or UNUSABLE in said:
             report.errors.append(f"to {who.name}: {said}")

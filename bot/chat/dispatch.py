@@ -10,7 +10,6 @@ import datetime as dt
 import logging
 import math
 import re
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -148,14 +147,18 @@ class Quota:
 
     def __init__(self, clock: Callable[[], dt.datetime], count: int = COMMANDS_PER_MINUTE) -> None:
         self._clock, self._count = clock, count
-        self._commands: dict[int, deque[dt.datetime]] = {}
+        self._commands: dict[int, list[dt.datetime]] = {}
         self._notified_at: dict[int, dt.datetime] = {}
         self._notices: dict[int, int] = {}  # seconds to wait, by the update to answer with the notice
 
     def admits(self, key: int, update_id: int) -> bool:
         """Return whether to answer a command, be it with the notice."""
         now = self._clock()
-        commands = self._recent(key, now)
+        if len(self._commands) > _MAX_KEYS:
+            self._commands = {key: at for key, at in self._commands.items() if _is_recent(at[-1], now)}
+            self._notified_at = {key: at for key, at in self._notified_at.items() if _is_recent(at, now)}
+        commands = [at for at in self._commands.get(key, ()) if _is_recent(at, now)]
+        self._commands[key] = commands
         if len(commands) < self._count:
             commands.append(now)
             return True
@@ -168,17 +171,6 @@ class Quota:
     def take_notice(self, update_id: int) -> int | None:
         """Return the seconds to wait, once, if the update is to be answered with the notice."""
         return self._notices.pop(update_id, None)
-
-    def _recent(self, key: int, now: dt.datetime) -> deque[dt.datetime]:
-        if len(self._commands) > _MAX_KEYS:
-            self._commands = {
-                key: times for key, times in self._commands.items() if times and now < times[-1] + _MINUTE
-            }
-            self._notified_at = {key: at for key, at in self._notified_at.items() if _is_recent(at, now)}
-        commands = self._commands.setdefault(key, deque())
-        while commands and not _is_recent(commands[0], now):
-            commands.popleft()
-        return commands
 
 
 def _is_recent(moment: dt.datetime | None, now: dt.datetime) -> bool:

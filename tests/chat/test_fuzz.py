@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from bot.chat.access import AccessGate
 from bot.chat.reply import FAILED
 from storage import alert_store
 from storage.alert_store import StoredAlert
 from storage.rows import select_as
-from tests.chat.people import PEOPLE, no_pictures, pressed, rows, typed, village
-from tests.chat.talk import STEP
+from tests.chat.people import no_pictures
 from tests.fuzz import fuzz
 
 if TYPE_CHECKING:
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
 
     from bot.chat.access import Ask
     from bot.chat.dispatch import Dispatcher
-    from tests.chat.people import Person
 
 
 SHORT = 800
@@ -85,33 +80,3 @@ async def test_the_search_finds_what_raises_and_what_is_only_logged(
     assert any(said.startswith("a mishap with") for said in report.errors)
     assert any("Traceback" in said for said in report.errors)
     assert any(FAILED in said for said in report.errors)
-
-
-STRANGERS = [who for who in PEOPLE if who.name in {"stranger", "blocked"}]
-
-
-def test_whatever_a_stranger_sends_changes_nothing_at_all(
-    sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with asyncio.Runner() as runner:
-        context = village(sample, tmp_path)
-        talk = runner.run(context.__aenter__())
-        pages = {}
-        for who in STRANGERS:
-            runner.run(talk.deliver(typed(talk, who, "/start")))
-            pages[who.name] = talk.api.add_message(talk.api.chat(who.chat_id), text="a page")
-        before, said = runner.run(talk.database.run(rows)), len(talk.api.calls("sendMessage"))
-
-        @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-        @given(st.sampled_from(STRANGERS), st.text(max_size=64), st.booleans())
-        def send(who: Person, text: str, button: bool) -> None:
-            talk.now += STEP
-            made = pressed(talk, who, pages[who.name], text) if button else typed(talk, who, f"/start {text}")
-            runner.run(talk.deliver(made))
-
-        send()
-        after = runner.run(talk.database.run(rows))
-        runner.run(context.__aexit__(None, None, None))
-    assert after == before
-    assert len(talk.api.calls("sendMessage")) == said
-    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
