@@ -146,9 +146,9 @@ def _cut(data: str) -> str:
 class Faults(logging.Handler):
     """Gathers what is logged as an error, tracebacks included."""
 
-    def __init__(self, found: list[str]) -> None:
+    def __init__(self, errors: list[str]) -> None:
         super().__init__(logging.ERROR)
-        self._found = found
+        self._found = errors
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record's words."""
@@ -200,14 +200,14 @@ def _update(talk: Talk, source: Payloads, who: Person, page: Message, report: Re
 def _listen(talk: Talk, who: Person, report: Report) -> None:
     """Read all that the bot has said since the last payload, edits, notes and files too."""
     for call in talk.api.requests:
-        said = " ".join(call.fields.values()) + " ".join(map(repr, call.files.values()))
+        text = " ".join(call.fields.values()) + " ".join(map(repr, call.files.values()))
         report.answers += call.method.startswith(("send", "edit")) or "text" in call.fields
         where = who.chat_id if call.chat_id is None else call.chat_id
         to_outsider = where in (STRANGER, BLOCKED) and ("text" in call.fields or "caption" in call.fields)
-        if to_outsider or any(secret in said for chat_id, secret in SECRETS.items() if chat_id != where):
-            report.leaks.append(f"to {where}, by {who.name}: {said}")
-        if FAILED in said or UNUSABLE in said:
-            report.errors.append(f"to {who.name}: {said}")
+        if to_outsider or any(secret in text for chat_id, secret in SECRETS.items() if chat_id != where):
+            report.leaks.append(f"to {where}, by {who.name}: {text}")
+        if FAILED in text or UNUSABLE in text:
+            report.errors.append(f"to {who.name}: {text}")
     talk.api.requests.clear()
 
 
@@ -229,7 +229,8 @@ def _others(db: Any) -> dict[str, Any]:  # noqa: ANN401 - sqlite_utils.Database
     """Every row but those of the other chat's member, who may change what is theirs."""
     own = chat_store.export_chat(db, YOU)
     return {
-        table: [row for row in found if row not in own.get(table, [])] for table, found in rows(db).items()
+        table: [row for row in table_rows if row not in own.get(table, [])]
+        for table, table_rows in rows(db).items()
     }
 
 
@@ -238,7 +239,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Made-up buttons and deep links.")
     parser.add_argument("--payloads", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.ERROR, handlers=[logging.NullHandler()])  # the report tells them
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
@@ -247,10 +248,10 @@ def main() -> int:
         sample = make_sample(folder / "sample.db")
         (folder / "shown").mkdir()
         shown = asyncio.run(every_button(sample, folder / "shown"))
-        report = asyncio.run(fuzz(sample, folder, shown, given.payloads, given.seed))
-    sys.stdout.write(f"{report} in {time.perf_counter() - began:.0f} s (seed {given.seed})\n")
-    for found in (*report.changes, *report.leaks, *report.errors):
-        sys.stdout.write(f"{found[:500]}\n")
+        report = asyncio.run(fuzz(sample, folder, shown, arguments.payloads, arguments.seed))
+    sys.stdout.write(f"{report} in {time.perf_counter() - began:.0f} s (seed {arguments.seed})\n")
+    for finding in (*report.changes, *report.leaks, *report.errors):
+        sys.stdout.write(f"{finding[:500]}\n")
     return 0 if report.clean else 1
 
 

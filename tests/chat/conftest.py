@@ -49,8 +49,8 @@ def shown(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture
 async def talk(sample: Path, tmp_path: Path) -> AsyncIterator[Talk]:
-    async with talking(sample, tmp_path) as made:
-        yield made
+    async with talking(sample, tmp_path) as talk:
+        yield talk
 
 
 @pytest.fixture(scope="session")

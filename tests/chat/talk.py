@@ -181,12 +181,12 @@ async def talking(sample: Path | None, folder: Path, **settings: Any) -> AsyncIt
 def _share(talk: Talk) -> None:
     """Let this bot use the Markets that others of this process made from the same rows and moment."""
     markets = talk.bot.services.markets
-    made = markets.current
+    uncached = markets.current
 
     async def current() -> Market:
         key = (await talk.database.run(_highest, plain=True), markets.sessions().last_completed(talk.now))
         if key not in _ready:
-            _ready[key] = await made()
+            _ready[key] = await uncached()
         return _ready[key]
 
     markets.current = current  # type: ignore[method-assign]

@@ -26,16 +26,16 @@ ALONE = "This bot is private. Its owner can let you in with your id: 3"
 async def wish(talk: Talk, chat_id: int = STRANGER, user_id: int | None = None) -> Message:
     """A stranger writes; what the owner is asked."""
     await talk.ask("/start", chat_id, user_id=user_id)
-    (asked,) = await talk.pushed(OWNER)
-    return asked
+    (question,) = await talk.pushed(OWNER)
+    return question
 
 
 async def test_a_stranger_gets_one_line_and_the_owner_one_question(house: Talk) -> None:
     (line,) = await house.ask(f"/alert {RULE}", STRANGER)
     assert line.text == ASKED
-    (asked,) = await house.pushed(OWNER)
-    assert asked.text == "Somebody asks to use this bot\nUser 3, 3"
-    assert [[label for label, _ in row] for row in asked.buttons] == [["Approve", "Reject"]]
+    (question,) = await house.pushed(OWNER)
+    assert question.text == "Somebody asks to use this bot\nUser 3, 3"
+    assert [[label for label, _ in row] for row in question.buttons] == [["Approve", "Reject"]]
     for typed in ("/start", "/status", "hello", f"/alert {RULE}"):
         assert await house.ask(typed, STRANGER) == []
     assert await house.pushed(OWNER) == []
@@ -47,12 +47,12 @@ async def test_approved_the_stranger_is_told_and_let_in_also_after_a_restart(
 ) -> None:
     settings: dict[str, Any] = {"mode": "allowlist", "users": frozenset({ME})}
     async with talking(sample, tmp_path, **settings) as talk:
-        asked = await wish(talk)
+        question = await wish(talk)
     async with talking(None, tmp_path, **settings) as talk:
         talk.api.chat(STRANGER)
-        kept = talk.api.add_message(talk.api.chat(OWNER), text=asked.text, markup=asked.markup)
-        (said,) = await talk.press(kept, "Approve")
-        assert (said.message_id, said.text) == (kept.message_id, "Let in: User 3, 3")
+        page = talk.api.add_message(talk.api.chat(OWNER), text=question.text, markup=question.markup)
+        (answer,) = await talk.press(page, "Approve")
+        assert (answer.message_id, answer.text) == (page.message_id, "Let in: User 3, 3")
         (welcome,) = await talk.pushed(STRANGER)
         assert welcome.text == "The owner of this bot has let you in.\nWhat it can do: /start"
         assert (await talk.press(welcome, "Begin"))[0].text.startswith("Small caps")
@@ -63,17 +63,17 @@ async def test_approved_the_stranger_is_told_and_let_in_also_after_a_restart(
 
 
 async def test_rejected_nobody_is_asked_about_again(house: Talk) -> None:
-    asked = await wish(house)
-    (said,) = await house.press(asked, "Reject")
-    assert said.text.startswith("Not let in: User 3, 3\n")
+    question = await wish(house)
+    (answer,) = await house.press(question, "Reject")
+    assert answer.text.startswith("Not let in: User 3, 3\n")
     for typed in ("/start", "please", "/status"):
         assert await house.ask(typed, STRANGER) == []
     assert await house.pushed(OWNER) == await house.pushed(STRANGER) == []
 
 
 async def test_a_decision_delivered_again_is_made_once(house: Talk) -> None:
-    asked = await wish(house)
-    house.api.press(asked.message_id, "e/admin approve 3")
+    question = await wish(house)
+    house.api.press(question.message_id, "e/admin approve 3")
     (update,) = house.api.updates
     await house.answers()
     await house.ask("/admin reject 3", OWNER)
@@ -87,8 +87,8 @@ async def test_taken_back_the_chat_falls_silent_and_stays_so(house: Talk) -> Non
     await house.ask(f"/alert {RULE}", STRANGER)
     (people,) = await house.ask("/admin people", OWNER)
     assert "Let in by you\n3 User 3 · 2020-12-13" in people.text
-    (said,) = await house.press(people, "Take back: User 3")
-    assert said.text.startswith("Not let in")
+    (answer,) = await house.press(people, "Take back: User 3")
+    assert answer.text.startswith("Not let in")
     assert await house.ask("/status", STRANGER) == []
     house.api.block(STRANGER)
     house.api.unblock(STRANGER)
@@ -101,13 +101,13 @@ async def test_taken_back_the_chat_falls_silent_and_stays_so(house: Talk) -> Non
 
 
 async def test_a_group_is_asked_about_as_a_whole(house: Talk) -> None:
-    asked = await wish(house, GROUP, STRANGER)
-    assert asked.text == (
+    question = await wish(house, GROUP, STRANGER)
+    assert question.text == (
         "Somebody asks to use this bot\nUser 3, 3\n"
         f"in the group “Chat {GROUP}”, {GROUP}\n"
         "If you approve, everybody in the group may use the bot."
     )
-    await house.press(asked, "Approve")
+    await house.press(question, "Approve")
     (welcome,) = await house.pushed(GROUP)
     assert welcome.text.startswith("The owner of this bot has let you in.")
     for member in (STRANGER, OTHER):
@@ -132,8 +132,8 @@ async def test_a_name_cannot_become_markup(house: Talk) -> None:
     (update,) = house.api.updates
     update["message"]["from"] |= {"first_name": "<b>&lt;A", "username": "a_b"}
     await house.answers()
-    (asked,) = await house.pushed(OWNER)
-    assert asked.text.splitlines()[1] == "<b>&lt;A (@a_b), 3"
+    (question,) = await house.pushed(OWNER)
+    assert question.text.splitlines()[1] == "<b>&lt;A (@a_b), 3"
 
 
 @pytest.mark.parametrize(("name", "shown"), [("A\u202e3 ,B\nC\x00", "A3 ,BC"), ("\u2066\u200f", "unnamed")])
@@ -201,8 +201,8 @@ async def test_an_id_under_which_many_write_opens_and_closes_nothing(
 ) -> None:
     hidden = frozenset({1087968824})
     async with talking(sample, tmp_path, mode=access, users=hidden) as talk:
-        (said,) = await talk.ask("/status", GROUP, anonymous=True)
-        assert said.text.startswith("Status" if access == "open" else "This bot is private.")
+        (answer,) = await talk.ask("/status", GROUP, anonymous=True)
+        assert answer.text.startswith("Status" if access == "open" else "This bot is private.")
         for verb in ("approve", "reject"):
             (refused,) = await talk.ask(f"/admin {verb} 1087968824", OWNER)
             assert refused.text == (
@@ -216,27 +216,27 @@ async def test_a_group_whose_administrator_hides_is_let_in_by_its_own_id_only(
 ) -> None:
     house.api.say(GROUP, "/start", anonymous=True)
     await house.answers()
-    (asked,) = await house.pushed(OWNER)
-    assert "1087968824" not in asked.text
-    assert f"{GROUP}" in asked.text
+    (question,) = await house.pushed(OWNER)
+    assert "1087968824" not in question.text
+    assert f"{GROUP}" in question.text
     (tmp_path / "alone").mkdir()
     async with talking(sample, tmp_path / "alone", mode="allowlist", owner=None) as talk:
-        (said,) = await talk.ask("/start", GROUP, anonymous=True)
-        assert said.text == f"This bot is private. Its owner can let this group in with its id: {GROUP}"
+        (answer,) = await talk.ask("/start", GROUP, anonymous=True)
+        assert answer.text == f"This bot is private. Its owner can let this group in with its id: {GROUP}"
 
 
 async def test_a_question_about_a_group_that_moved_is_asked_anew_under_its_new_id(house: Talk) -> None:
     await wish(house, GROUP, STRANGER)
     house.api.migrate(GROUP, GROUP - 7)
     await house.answers()
-    asked = await wish(house, GROUP - 7, STRANGER)
-    await house.press(asked, "Approve")
+    question = await wish(house, GROUP - 7, STRANGER)
+    await house.press(question, "Approve")
     assert (await house.ask("/status", GROUP - 7, user_id=OTHER))[0].text.startswith("Status")
 
 
 async def test_the_configuration_is_not_overruled_in_the_chat(house: Talk) -> None:
-    (said,) = await house.ask(f"/admin revoke {ME}", OWNER)
-    assert said.text.startswith(f"The configuration lets {ME} in; change it there.")
+    (answer,) = await house.ask(f"/admin revoke {ME}", OWNER)
+    assert answer.text.startswith(f"The configuration lets {ME} in; change it there.")
     assert (await house.ask("/status", ME))[0].text.startswith("Status")
 
 
@@ -258,8 +258,8 @@ async def test_what_the_owner_mistypes_is_named(house: Talk) -> None:
 
 async def test_nobody_else_is_the_owner_and_the_owner_is_so_in_private_only(house: Talk) -> None:
     for chat_id, user_id in ((ME, ME), (GROUP, ME), (GROUP, OWNER)):
-        (said,) = await house.ask("/admin people", chat_id, user_id=user_id)
-        assert said.text == OWNER_ONLY
+        (answer,) = await house.ask("/admin people", chat_id, user_id=user_id)
+        assert answer.text == OWNER_ONLY
     assert "/admin" not in (await house.ask("/help", ME))[0].text
     assert "/admin" in (await house.ask("/help", OWNER))[0].text
 

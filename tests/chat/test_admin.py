@@ -27,8 +27,8 @@ async def test_a_broadcast_is_shown_first_and_goes_to_every_chat_once(house: Tal
     assert shown.text == f"{text}\n\nThis goes to 2 chats."
     assert await house.pushed(ME) == []
     send = dict(button for row in shown.buttons for button in row)["Send"]
-    (said,) = await house.press(shown, "Send")
-    assert said.text == "On its way to 2 chats."
+    (answer,) = await house.press(shown, "Send")
+    assert answer.text == "On its way to 2 chats."
     assert [message.text for message in await house.pushed(ME)] == [text]
     shown.markup = {"inline_keyboard": [[{"text": "Send", "callback_data": send}]]}
     assert await house.press(shown, "Send") == []
@@ -50,8 +50,8 @@ async def test_stats_count_chats_alerts_and_messages(house: Talk) -> None:
 async def test_a_backup_is_made_beside_the_nightly_ones_and_verified(house: Talk, tmp_path: Path) -> None:
     await house.ask(f"/alert {RULE}", ME)
     for _ in range(2):
-        (said,) = await house.ask("/admin backup", OWNER)
-        assert said.text.startswith("The database was copied and the copy verified.\n")
+        (answer,) = await house.ask("/admin backup", OWNER)
+        assert answer.text.startswith("The database was copied and the copy verified.\n")
     (copy,) = (tmp_path / "backups").iterdir()
     assert copy.name == "by-hand.db"
     with open_database(copy, read_only=True) as database:
@@ -60,5 +60,5 @@ async def test_a_backup_is_made_beside_the_nightly_ones_and_verified(house: Talk
 
 async def test_a_backup_that_cannot_be_made_is_said(house: Talk, tmp_path: Path) -> None:
     (tmp_path / "backups").write_text("in the way")
-    (said,) = await house.ask("/admin backup", OWNER)
-    assert said.text == f"No copy was made in {tmp_path / 'backups'} (File exists)."
+    (answer,) = await house.ask("/admin backup", OWNER)
+    assert answer.text == f"No copy was made in {tmp_path / 'backups'} (File exists)."

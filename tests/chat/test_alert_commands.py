@@ -43,10 +43,10 @@ async def lives(talk: Talk) -> list[tuple[int, str]]:
 
 async def test_a_rule_becomes_an_alert_that_says_where_it_stands(talk: Talk) -> None:
     talk.now = OCTOBER
-    (made,) = await talk.ask("/alert Trend crosses above its 200 day average")
-    assert made.text.startswith(f"Alert #1 {RULE}\nSample data: ")
-    assert "below sma 200" in made.text
-    assert "Next check: Tue 6 Oct 2020, 16:15 (New York)" in made.text
+    (answer,) = await talk.ask("/alert Trend crosses above its 200 day average")
+    assert answer.text.startswith(f"Alert #1 {RULE}\nSample data: ")
+    assert "below sma 200" in answer.text
+    assert "Next check: Tue 6 Oct 2020, 16:15 (New York)" in answer.text
     (row,) = await talk.rows("alerts")
     assert (row["chat_id"], row["owner_id"], row["number"], row["rule"]) == (ME, ME, 1, RULE)
 
@@ -55,7 +55,7 @@ async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_i
     (pushed,) = await october.pass_to(OCTOBER + DAY)
     assert pushed.text.startswith("Alert #1 fired · close of Tue 6 Oct 2020")
     assert await october.pass_to(OCTOBER + DAY) == []
-    said, edits = pushed.text, pushed.edits
+    text, edits = pushed.text, pushed.edits
 
     (why,) = await october.press(pushed, "Why")
     assert why.text.startswith("Why #1 fired · close of Tue 6 Oct 2020")
@@ -67,7 +67,7 @@ async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_i
     assert "Resume" in labels(paused)
     (off,) = await october.press(pushed, "Off")
     assert off.text == f"Alert #1 is off.\n{RULE}"
-    assert (pushed.text, pushed.edits) == (said, edits)
+    assert (pushed.text, pushed.edits) == (text, edits)
     assert (await october.ask("/history"))[0].text == (
         "One event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
     )
@@ -193,9 +193,9 @@ async def test_what_cannot_be_done_is_said_and_changes_nothing(talk: Talk) -> No
 
 async def test_a_mistakes_example_can_be_tapped(talk: Talk) -> None:
     (refused,) = await talk.ask("/alert excess 3m > 5")
-    (made,) = await talk.press(refused, "Try the example")
-    assert made.text.startswith("Alert #1 excess 3m > 5pp")
-    assert made.message_id == refused.message_id
+    (answer,) = await talk.press(refused, "Try the example")
+    assert answer.text.startswith("Alert #1 excess 3m > 5pp")
+    assert answer.message_id == refused.message_id
 
 
 async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> None:
@@ -217,14 +217,14 @@ async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> Non
         "This chat has 50 alerts, the most that are allowed. Switch one off first.\nExample: /alerts"
     )
     (page,) = await talk.press(refused, "Try the example")
-    found = [label for label in labels(page) if label.startswith("#")]
+    shown = [label for label in labels(page) if label.startswith("#")]
     while "›" in (last := (labels(page))[-1]):
         (page,) = await talk.press(page, last)
-        found += [label for label in labels(page) if re.fullmatch(r"#\d+", label)]
-    assert [label for label in found if " " not in label] == [f"#{number}" for number in range(1, 51)]
-    (one,) = await talk.press(page, "#50")
-    assert one.text.startswith("Alert #50 ratio > 49")
-    await talk.press(one, "Off")
+        shown += [label for label in labels(page) if re.fullmatch(r"#\d+", label)]
+    assert [label for label in shown if " " not in label] == [f"#{number}" for number in range(1, 51)]
+    (card,) = await talk.press(page, "#50")
+    assert card.text.startswith("Alert #50 ratio > 49")
+    await talk.press(card, "Off")
     assert (await talk.ask("/alert ratio > 0.8"))[0].text.startswith("Alert #51 ")
 
 
@@ -236,8 +236,8 @@ async def test_an_alert_is_its_chats_alone(talk: Talk) -> None:
         assert answer.text == "There is no alert #1 in this chat. Your alerts: /alerts"
     assert (await talk.ask("/alerts", YOU))[0].text.startswith("No alerts yet.")
     assert (await talk.ask("/history", YOU))[0].text == "Nothing has fired yet.\nYour alerts: /alerts"
-    (made,) = await talk.ask(f"/alert {RULE}", YOU)
-    assert made.text.startswith("Alert #1 ")
+    (created,) = await talk.ask(f"/alert {RULE}", YOU)
+    assert created.text.startswith("Alert #1 ")
     assert {(row["chat_id"], row["life"]) for row in await talk.rows("alerts")} == {
         (ME, "active"),
         (YOU, "active"),
@@ -267,30 +267,30 @@ async def closes(talk: Talk, *days: str) -> None:
 
 
 async def test_an_alert_made_while_data_is_stale_says_so_and_is_told_when_it_is_back(stopped: Talk) -> None:
-    (made,) = await stopped.ask("/alert ratio > 2")
+    (answer,) = await stopped.ask("/alert ratio > 2")
     stale = (
         "Data stale: prices end on 15 Jan 2020. The alert waits; you get one message when the data is back."
     )
-    assert stale in made.text.splitlines()
+    assert stale in answer.text.splitlines()
     assert await stopped.pass_to(stopped.now) == []  # said already
     await closes(stopped, "2020-01-16", "2020-01-17")
     (back,) = await stopped.pass_to(stopped.now)
     assert back.text.splitlines()[0] == "Data back: prices"
-    (made,) = await stopped.ask("/alert ratio > 3")
-    assert "Data stale" not in made.text
+    (answer,) = await stopped.ask("/alert ratio > 3")
+    assert "Data stale" not in answer.text
 
 
 async def test_an_alert_that_begins_again_while_data_is_stale_says_so(stopped: Talk) -> None:
     for line in ("ratio > 2", "1 pause", "1 resume", "1 edit confirm 2", "1 off", "1 renew"):
-        (said,) = await stopped.ask(f"/alert {line}")
-        assert ("Data stale: prices end on 15 Jan 2020." in said.text) is (
+        (answer,) = await stopped.ask(f"/alert {line}")
+        assert ("Data stale: prices end on 15 Jan 2020." in answer.text) is (
             line not in {"1 pause", "1 off"}
         ), line
 
 
 async def test_an_alert_on_other_figures_than_the_stale_ones_says_nothing_of_them(stopped: Talk) -> None:
-    (made,) = await stopped.ask("/alert flow iwm 5d > $1bn")
-    assert "Data stale" not in made.text
+    (answer,) = await stopped.ask("/alert flow iwm 5d > $1bn")
+    assert "Data stale" not in answer.text
     await closes(stopped, "2020-01-16", "2020-01-17")
     assert await stopped.pass_to(stopped.now) == []
 
@@ -309,8 +309,8 @@ async def test_an_alert_that_cannot_be_read_is_named_and_can_be_switched_off(tal
     assert "#2 ratio > 0.8" in listed.text
     assert listed.text.splitlines()[-1] == why
     for deed in ("", " edit confirm 2", " renew", " back", " chart"):
-        (said,) = await talk.ask(f"/alert 1{deed}")
-        assert said.text == f"{why}\nExample: /alert 1 off"
+        (answer,) = await talk.ask(f"/alert 1{deed}")
+        assert answer.text == f"{why}\nExample: /alert 1 off"
     (summary,) = await talk.ask("/summary now")
     assert "#2 ratio > 0.8" in summary.text
     (off,) = await talk.ask("/alert 1 off")
@@ -328,9 +328,9 @@ async def test_a_ready_rule_is_shown_before_it_is_made_all_in_one_message(talk: 
         assert shown.text.startswith(f"{preset.name}\n")
         assert DEFAULT_PAIR.fill(preset.meaning) in shown.text
         assert "it would " in shown.text
-        (made,) = await talk.press(shown, "Create")
-        assert made.message_id == choice.message_id
-        assert made.text.startswith(f"Alert #{number} ")
+        (answer,) = await talk.press(shown, "Create")
+        assert answer.message_id == choice.message_id
+        assert answer.text.startswith(f"Alert #{number} ")
     market = await talk.bot.services.markets.current()
     rules = [row["rule"] for row in await talk.rows("alerts")]
     assert rules == [str(parse_alert_rule(preset.rule, market)) for preset in PRESETS]
@@ -338,7 +338,7 @@ async def test_a_ready_rule_is_shown_before_it_is_made_all_in_one_message(talk: 
 
 async def test_a_rule_of_ones_own_is_made_of_taps(talk: Talk) -> None:
     (message,) = await talk.ask("/alert")
-    for label, said in (
+    for label, text in (
         ("Make my own", "What is it about?"),
         ("Is money moving?", "Fund flow: "),
         ("Fund flow", "Of which fund?"),
@@ -351,7 +351,7 @@ async def test_a_rule_of_ones_own_is_made_of_taps(talk: Talk) -> None:
     ):
         (edited,) = await talk.press(message, label)
         assert edited.message_id == message.message_id
-        assert said in edited.text
+        assert text in edited.text
     assert [row["rule"] for row in await talk.rows("alerts")] == ["flow spy 20d < $0 confirm 2"]
 
 
@@ -430,8 +430,8 @@ def test_every_metric_has_a_topic() -> None:
 
 async def test_a_preset_goes_by_its_name(talk: Talk) -> None:
     for number, preset in enumerate(PRESETS, start=1):
-        (made,) = await talk.ask(f"/alert  {preset.name.upper()}")
-        assert made.text.startswith(f"Alert #{number} ")
+        (answer,) = await talk.ask(f"/alert  {preset.name.upper()}")
+        assert answer.text.startswith(f"Alert #{number} ")
         tested, _ = await talk.ask(f"/backtest {preset.name.upper()}")
         assert tested.text.startswith("Backtest")
         assert labels(tested)[0] == "Make it an alert"

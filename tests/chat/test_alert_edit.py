@@ -35,10 +35,10 @@ async def alert(talk: Talk, number: int = 1) -> dict[str, Any]:
 
 
 async def test_another_rule_keeps_the_number_and_says_what_it_was(october: Talk) -> None:
-    (made,) = await october.ask("/alert 1 edit Ratio above its 50 day average silent")
-    assert made.text.startswith(f"Alert #1 ratio > sma 50 silent\nWas: {RULE}\n")
-    assert "would have fired" in made.text
-    assert "Ends 5 Oct 2021 unless renewed." in made.text
+    (answer,) = await october.ask("/alert 1 edit Ratio above its 50 day average silent")
+    assert answer.text.startswith(f"Alert #1 ratio > sma 50 silent\nWas: {RULE}\n")
+    assert "would have fired" in answer.text
+    assert "Ends 5 Oct 2021 unless renewed." in answer.text
     row = await alert(october)
     assert (row["rule"], row["life"], row["expires_on"]) == ("ratio > sma 50 silent", "active", "2021-10-05")
     assert len(await october.rows("alert_states")) == 1
@@ -46,8 +46,8 @@ async def test_another_rule_keeps_the_number_and_says_what_it_was(october: Talk)
 
 async def test_an_edited_alert_starts_afresh_and_keeps_its_history(october: Talk) -> None:
     await pass_to(october, OCTOBER + DAY)
-    (made,) = await october.ask("/alert 1 edit excess 3m > -50pp")
-    assert "The rule is already true, so nothing is sent now." in made.text
+    (answer,) = await october.ask("/alert 1 edit excess 3m > -50pp")
+    assert "The rule is already true, so nothing is sent now." in answer.text
     assert await pass_to(october, OCTOBER + 10 * DAY) == []
     assert (await october.ask("/alert 1 history"))[0].text == (
         "Alert #1: one event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
@@ -73,11 +73,11 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
         before = card.message_id
         (choice,) = await october.press(card, "Edit")
         assert "copy this line" in choice.text
-        found = await october.press(choice, label)
-        assert found, october.notes()
-        (made,) = found
-        assert choice.message_id == made.message_id == before
-        assert made.text.startswith(f"Alert #1 {rule}\nWas: ")
+        answers = await october.press(choice, label)
+        assert answers, october.notes()
+        (answer,) = answers
+        assert choice.message_id == answer.message_id == before
+        assert answer.text.startswith(f"Alert #1 {rule}\nWas: ")
     (choice,) = await october.press(card, "Edit")
     (card,) = await october.press(choice, "Back")
     assert card.text.startswith("Alert #1 ratio > sma 200 urgent\n")
@@ -120,9 +120,9 @@ async def test_snoozed_it_fires_in_silence_and_is_told_at_the_end(october: Talk)
     assert "snoozed until Mon 12 Oct 2020, 18:00" in (await october.ask("/alerts"))[0].text
     assert await pass_to(october, OCTOBER + 2 * DAY) == []
     assert "sent when the snooze ends" in (await october.ask("/history"))[0].text
-    (told,) = await pass_to(october, OCTOBER + 7 * DAY)
-    assert "#1" in told
-    assert "6 Oct 2020" in told
+    (text,) = await pass_to(october, OCTOBER + 7 * DAY)
+    assert "#1" in text
+    assert "6 Oct 2020" in text
 
 
 async def test_ending_the_snooze_tells_at_once_what_fired(october: Talk) -> None:
@@ -133,8 +133,8 @@ async def test_ending_the_snooze_tells_at_once_what_fired(october: Talk) -> None
     (ended,) = await october.press(card, "End snooze")
     assert "\nSnooze ended: what fired meanwhile comes as one message.\n" in ended.text
     assert "End snooze" not in labels(ended)
-    (told,) = await pass_to(october, OCTOBER + 2 * DAY)
-    assert "6 Oct 2020" in told
+    (text,) = await pass_to(october, OCTOBER + 2 * DAY)
+    assert "6 Oct 2020" in text
     assert await pass_to(october, OCTOBER + 3 * DAY) == []
 
 
@@ -157,8 +157,8 @@ async def test_a_paused_alert_is_not_snoozed_and_pausing_ends_a_snooze(october: 
 
 async def test_an_edited_alert_that_is_paused_stays_so(october: Talk) -> None:
     await october.ask("/alert 1 pause")
-    (made,) = await october.ask("/alert 1 edit confirm 2")
-    assert "Paused: resume it to get messages." in made.text
+    (answer,) = await october.ask("/alert 1 edit confirm 2")
+    assert "Paused: resume it to get messages." in answer.text
     assert (await alert(october))["life"] == "paused"
 
 
@@ -226,9 +226,9 @@ async def test_a_test_comes_beside_the_card_and_changes_nothing(october: Talk) -
 
 async def test_the_mirrored_rule_is_one_tap_and_is_an_alert_of_its_own(october: Talk) -> None:
     (pushed,) = await october.pass_to(OCTOBER + DAY)
-    (made,) = await october.press(pushed, "Also tell me when it goes back")
-    assert made.text.startswith("Alert #2 ratio < sma 200\n")
-    assert "Armed: you get a message when the rule becomes true." in made.text
+    (answer,) = await october.press(pushed, "Also tell me when it goes back")
+    assert answer.text.startswith("Alert #2 ratio < sma 200\n")
+    assert "Armed: you get a message when the rule becomes true." in answer.text
     assert (await october.ask("/alert 1 back"))[0].text == (
         "Alert #2 has this rule already (active).\nExample: /alert 2"
     )
@@ -238,14 +238,14 @@ async def test_of_several_conditions_one_is_chosen_to_be_mirrored(october: Talk)
     await october.ask("/alert ratio > sma 200 and flow_gap 20d > 1pp")
     (choice,) = await october.ask("/alert 2 back")
     assert "rules have no “or”" in choice.text
-    (made,) = await october.press(choice, "flow_gap 20d < 1pp")
-    assert made.text.startswith("Alert #3 flow_gap 20d < 1pp\n")
+    (answer,) = await october.press(choice, "flow_gap 20d < 1pp")
+    assert answer.text.startswith("Alert #3 flow_gap 20d < 1pp\n")
 
 
 async def test_one_that_crosses_tells_both_ways_already(october: Talk) -> None:
     await october.ask("/alert flow_gap 20d crosses 0")
-    (said,) = await october.ask("/alert 2 back")
-    assert said.text.startswith("Alert #2 already reports both directions.\nflow_gap 20d crosses 0pp\n")
+    (answer,) = await october.ask("/alert 2 back")
+    assert answer.text.startswith("Alert #2 already reports both directions.\nflow_gap 20d crosses 0pp\n")
     assert len(await october.rows("alerts")) == 2
 
 
@@ -293,13 +293,13 @@ TWO = "ratio > sma 200 and flow_gap 20d > 1pp confirm 2"
     ],
 )
 def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
-    made = edited_rule(parse_rule(rule, METRICS), words, METRICS)
-    assert str(made) == now
-    assert parse_rule(now, METRICS) == made
+    edited = edited_rule(parse_rule(rule, METRICS), words, METRICS)
+    assert str(edited) == now
+    assert parse_rule(now, METRICS) == edited
 
 
 @pytest.mark.parametrize(
-    ("rule", "words", "said", "example"),
+    ("rule", "words", "sentence", "example"),
     [
         (TWO, "> 2pp", "The rule has 2 conditions; say which.", "condition 2 > 2pp"),
         (
@@ -336,10 +336,10 @@ def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
         ("flow iwm 5d > $1bn once", "> 2%", "“2%” is in %; this needs dollars.", "> $1.5bn"),
     ],
 )
-def test_what_cannot_be_changed_is_said(rule: str, words: str, said: str, example: str) -> None:
+def test_what_cannot_be_changed_is_said(rule: str, words: str, sentence: str, example: str) -> None:
     with pytest.raises(BadInput) as refused:
         edited_rule(parse_rule(rule, METRICS), words, METRICS)
-    assert refused.value.sentence == said
+    assert refused.value.sentence == sentence
     assert refused.value.example == example
     assert edited_rule(parse_rule(rule, METRICS), example, METRICS) != parse_rule(rule, METRICS)
 
@@ -364,7 +364,7 @@ def test_a_snooze_lasts_a_span_or_until_a_local_midnight_or_ends_now() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "sentence"),
     [
         ("5", "“5” is not a time to snooze until; use 2h, 1d, 1w, until DATE or off."),
         ("0d", "“0d” is not in the future."),
@@ -374,10 +374,10 @@ def test_a_snooze_lasts_a_span_or_until_a_local_midnight_or_ends_now() -> None:
         ("until 2022-01-01", "“until 2022-01-01” is longer than a year."),
     ],
 )
-def test_what_is_no_time_is_said(typed: str, said: str) -> None:
+def test_what_is_no_time_is_said(typed: str, sentence: str) -> None:
     with pytest.raises(BadInput) as refused:
         snooze_end(typed, NOW, NEW_YORK, "/alert 1 snooze")
-    assert refused.value.sentence == said
+    assert refused.value.sentence == sentence
 
 
 async def test_the_button_of_a_split_sets_the_alert_at_its_rescaled_level(october: Talk) -> None:

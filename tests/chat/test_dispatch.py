@@ -96,9 +96,9 @@ async def test_a_note_that_comes_too_late_becomes_a_message(talk: Talk) -> None:
     (listing,) = await talk.ask("/alerts")
     await talk.ask("/alert 1 off")
     talk.api.fail("answerCallbackQuery", refusal(400, OLD))
-    (said,) = await talk.press(listing, "Off")
-    assert said.text.startswith("Alert #1 has ended")
-    assert said.message_id != listing.message_id
+    (answer,) = await talk.press(listing, "Off")
+    assert answer.text.startswith("Alert #1 has ended")
+    assert answer.message_id != listing.message_id
 
 
 async def test_an_answer_does_not_wait_for_the_buttons_own_answer(talk: Talk) -> None:
@@ -169,9 +169,9 @@ async def test_the_figures_are_those_of_compare(talk: Talk) -> None:
 
 
 async def test_without_a_word_the_usual_windows_are_offered(talk: Talk) -> None:
-    found = await offered(talk, "")
-    assert [card["title"].split(", ")[1] for card in found] == ["1m", "6m", "ytd", "1y"]
-    assert [card["id"] for card in found] == ["0", "1", "2", "3"]
+    offers = await offered(talk, "")
+    assert [card["title"].split(", ")[1] for card in offers] == ["1m", "6m", "ytd", "1y"]
+    assert [card["id"] for card in offers] == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize(
@@ -279,16 +279,16 @@ def test_who_floods_on_is_told_once_a_minute_though_a_command_is_heard_now_and_t
     now = NOW
     quota = Quota(lambda: now)
     heard: list[dt.datetime] = []
-    told: list[dt.datetime] = []
+    notices: list[dt.datetime] = []
     for update in range(
         COMMANDS_PER_MINUTE + 10 * 180
     ):  # slowly, so that places get free one by one; then fast
         now += dt.timedelta(seconds=1.5 if update < COMMANDS_PER_MINUTE else 0.1)
         if quota.admits(1, update):
-            (heard if quota.take_notice(update) is None else told).append(now)
-    for instants, most in ((heard, COMMANDS_PER_MINUTE), (told, 1)):
+            (heard if quota.take_notice(update) is None else notices).append(now)
+    for instants, most in ((heard, COMMANDS_PER_MINUTE), (notices, 1)):
         minutes = [
             [at for at in instants if begin <= at < begin + dt.timedelta(minutes=1)] for begin in instants
         ]
         assert max(map(len, minutes)) == most
-    assert len(told) == 3
+    assert len(notices) == 3

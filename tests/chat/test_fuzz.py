@@ -77,6 +77,6 @@ async def test_the_search_finds_what_raises_and_what_is_only_logged(
 
     monkeypatch.setattr(AccessGate, "reject", broken)
     report = await fuzz(sample, tmp_path, shown, 30, seed=20201211)
-    assert any(said.startswith("a mishap with") for said in report.errors)
-    assert any("Traceback" in said for said in report.errors)
-    assert any(FAILED in said for said in report.errors)
+    assert any(error.startswith("a mishap with") for error in report.errors)
+    assert any("Traceback" in error for error in report.errors)
+    assert any(FAILED in error for error in report.errors)

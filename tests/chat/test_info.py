@@ -129,8 +129,8 @@ async def test_the_main_job_from_the_question_to_the_pushed_messages(sample: Pat
         for part in ("Price return", "Total return", "Flows 20d", "P/E", "Ratio IWM/SPY"):
             assert part in text.text
         assert picture.photo
-        (made,) = await talk.ask("/alert ratio > sma 200")
-        assert made.text.startswith("Alert #1 ratio > sma 200")
+        (answer,) = await talk.ask("/alert ratio > sma 200")
+        assert answer.text.startswith("Alert #1 ratio > sma 200")
         await talk.ask("/summary on 18:30")
         evening = new_york("2020-10-05", "18:30")
         assert await pass_to(talk, evening) == ["Daily summary · close of Mon 5 Oct 2020"]

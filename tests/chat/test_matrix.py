@@ -70,7 +70,9 @@ def role(line: str) -> Role:
     return command.who.required(changes=command.changes is not None and command.changes(words.strip()))
 
 
-@pytest.mark.parametrize(("wanted", "line"), [(r, line) for r, found in ROLES.items() for line in found])
+@pytest.mark.parametrize(
+    ("wanted", "line"), [(r, line) for r, role_lines in ROLES.items() for line in role_lines]
+)
 def test_the_table_says_who_may_use_what(wanted: Role, line: str) -> None:
     assert role(line) is wanted
 
@@ -103,7 +105,7 @@ class Recorder:
 async def cell(talk: Talk, who: Person, update: dict[str, Any], recorder: Recorder) -> str:
     """What came of one update: RAN, what was said, or SILENCE."""
     talk.now += STEP
-    before, said = recorder.ran, len(talk.notes())
+    before, notes = recorder.ran, len(talk.notes())
     sent = {key: message.edits for key, message in talk.api.history.items()}
     await talk.deliver(update)
     fresh = [
@@ -113,8 +115,8 @@ async def cell(talk: Talk, who: Person, update: dict[str, Any], recorder: Record
     ]
     if recorder.ran > before:
         return RAN if recorder.ran == before + 1 else "ran twice"
-    told = [*talk.notes()[said:], *[text for text in fresh if not text.startswith("/")]]
-    return " | ".join(told) or SILENCE
+    texts = [*talk.notes()[notes:], *[text for text in fresh if not text.startswith("/")]]
+    return " | ".join(texts) or SILENCE
 
 
 @pytest.mark.parametrize("who", PEOPLE, ids=lambda who: who.name)

@@ -86,11 +86,11 @@ async def home(lived_in: Path, tmp_path: Path) -> AsyncIterator[Talk]:
 
 def mentions(db: sqlite_utils.Database, number: int) -> dict[str, int]:
     """Table -> rows in which a number stands, in whatever column."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for table in db.tables:
         rows = sum(str(number) in " ".join(map(str, row.values())) for row in table.rows)
-        found |= {table.name: rows} if rows else {}
-    return found
+        counts |= {table.name: rows} if rows else {}
+    return counts
 
 
 def contents(db: sqlite_utils.Database) -> dict[str, list[Any]]:
@@ -100,8 +100,8 @@ def contents(db: sqlite_utils.Database) -> dict[str, list[Any]]:
 
 def test_the_guest_has_something_in_every_table_that_is_about_chats(lived_in: Path) -> None:
     with open_database(lived_in) as database:
-        found = database.run_sync(lambda db: chat_store.export_chat(db, GUEST))
-        assert set(found) == set(database.run_sync(chat_store.chat_row_conditions))
+        tables = database.run_sync(lambda db: chat_store.export_chat(db, GUEST))
+        assert set(tables) == set(database.run_sync(chat_store.chat_row_conditions))
 
 
 def test_privacy_names_what_every_table_about_chats_holds(lived_in: Path) -> None:
@@ -112,16 +112,16 @@ def test_privacy_names_what_every_table_about_chats_holds(lived_in: Path) -> Non
 async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home: Talk) -> None:
     others = await home.database.run(lambda db: chat_store.export_chat(db, ME))
     before = await home.database.run(contents)
-    (asked,) = await home.ask("/forgetme", GUEST)
-    assert asked.text == (
+    (question,) = await home.ask("/forgetme", GUEST)
+    assert question.text == (
         "Delete everything about this chat?\n"
         "Settings, 1 alert, 1 event, 2 summaries, 3 messages, 4 other rows. This cannot be undone.\n"
         "Its access is deleted too: it would have to ask again."
     )
     assert await home.database.run(contents) == before
-    (gone,) = await home.press(asked, "Delete everything")
+    (gone,) = await home.press(question, "Delete everything")
     assert gone.text.startswith("Deleted: settings, 1 alert, 1 event, ")
-    assert gone.message_id == asked.message_id
+    assert gone.message_id == question.message_id
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
     assert await home.database.run(lambda db: chat_store.export_chat(db, ME)) == others
     assert [row["owner_id"] for row in await home.rows("alerts") if row["chat_id"] == GROUP] == [0]
@@ -199,21 +199,23 @@ async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home
 
 async def test_in_groups_administrators_delete(home: Talk) -> None:
     before = await home.database.run(contents)
-    (asked,) = await home.ask("/forgetme", GROUP, user_id=GUEST)
-    assert await home.press(asked, "Delete everything", YOU) == []
+    (question,) = await home.ask("/forgetme", GROUP, user_id=GUEST)
+    assert await home.press(question, "Delete everything", YOU) == []
     assert await home.database.run(contents) == before
-    await home.press(asked, "Delete everything", GUEST)
+    await home.press(question, "Delete everything", GUEST)
     assert await home.database.run(lambda db: mentions(db, GROUP)) == {}
 
 
 async def test_privacy_is_one_screen_that_names_the_days(home: Talk) -> None:
-    (said,) = await home.ask("/privacy")
-    assert len(said.text) < 1000
-    assert "kept 14 days" in said.text
-    assert "messages for 90 days after they were sent, the ids of Telegram's updates for a week" in said.text
-    (asked,) = await home.press(said, "Delete")
-    (kept,) = await home.press(asked, "Keep it")
-    assert kept.text == said.text
+    (answer,) = await home.ask("/privacy")
+    assert len(answer.text) < 1000
+    assert "kept 14 days" in answer.text
+    assert (
+        "messages for 90 days after they were sent, the ids of Telegram's updates for a week" in answer.text
+    )
+    (question,) = await home.press(answer, "Delete")
+    (page,) = await home.press(question, "Keep it")
+    assert page.text == answer.text
 
 
 async def test_a_group_about_which_nobody_was_asked_yet_may_ask_anew(home: Talk) -> None:
@@ -243,5 +245,7 @@ async def test_without_backups_none_are_named(sample: Path, tmp_path: Path) -> N
 async def test_where_nothing_is_stored_nothing_is_asked(talk: Talk) -> None:
     for typed in ("/export", "/forgetme", "/forgetme yes"):
         assert [m.text for m in await talk.ask(typed)] == ["Nothing is stored about this chat."]
-    (said,) = await talk.ask("/forgetme alerts")
-    assert said.text == ("“alerts” is not understood; /forgetme asks before it deletes.\nExample: /forgetme")
+    (answer,) = await talk.ask("/forgetme alerts")
+    assert answer.text == (
+        "“alerts” is not understood; /forgetme asks before it deletes.\nExample: /forgetme"
+    )

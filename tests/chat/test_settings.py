@@ -52,8 +52,8 @@ async def test_a_zone_that_the_machine_no_longer_knows_is_the_configurations(tal
     await talk.database.run(lambda db: chat_store.set_preference(db, ME, "timezone", "Europe/Atlantis"))
     (card,) = await talk.ask("/settings")
     assert "Time zone: America/New_York" in card.text.splitlines()
-    (made,) = await talk.ask("/alert ratio > 0.9")
-    assert made.text.startswith("Alert #1")
+    (answer,) = await talk.ask("/alert ratio > 0.9")
+    assert answer.text.startswith("Alert #1")
     assert (await talk.ask("/summary on 18:30"))[0].text.startswith(
         "Daily summary at 18:30 (America/New_York)"
     )
@@ -169,12 +169,12 @@ async def test_charts_are_drawn_in_the_theme_that_is_set(typed: str, talk: Talk)
 async def test_numbers_are_written_as_set_but_what_is_typed_is_not(talk: Talk) -> None:
     usual, caption = (m.text for m in await talk.ask("/chart ratio 1y"))
     await talk.ask("/settings numbers 1.234,5")
-    text, told = (m.text for m in await talk.ask("/chart ratio 1y"))
-    assert (text, told) != (usual, caption)
-    assert not re.search(r"\d\.\d{2}\b", text + told)
-    (made,) = await talk.ask("/alert ratio > 0.9")
-    assert "ratio > 0.9" in made.text
-    assert re.search(r"\d,\d", made.text)
+    text, new_caption = (m.text for m in await talk.ask("/chart ratio 1y"))
+    assert (text, new_caption) != (usual, caption)
+    assert not re.search(r"\d\.\d{2}\b", text + new_caption)
+    (answer,) = await talk.ask("/alert ratio > 0.9")
+    assert "ratio > 0.9" in answer.text
+    assert re.search(r"\d,\d", answer.text)
     (refused,) = await talk.ask("/alert ratio > 0.9")
     assert "Alert #1 has this rule already" in refused.text
     (status,) = await talk.ask("/status")
@@ -208,15 +208,15 @@ async def test_in_another_zone_a_summary_that_is_past_there_is_not_sent_after_th
     assert [m.text for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")] == []
     talk.now += dt.timedelta(hours=23, minutes=31)
     await talk.bot.scheduler.tick()
-    told = [m.text.splitlines()[0] for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")]
-    assert told == ["Daily summary · close of Wed 9 Dec 2020"]
+    titles = [m.text.splitlines()[0] for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")]
+    assert titles == ["Daily summary · close of Wed 9 Dec 2020"]
 
 
 async def test_on_weekdays_saturdays_summary_comes_on_monday(sample: Path, tmp_path: Path) -> None:
     async with talking(sample, tmp_path, timezone="Asia/Tokyo") as talk:
         talk.now = dt.datetime(2020, 12, 3, 12, tzinfo=dt.UTC)
-        (said,) = await talk.ask("/summary 08:00 weekdays")
-        assert said.text.startswith("Daily summary at 08:00 (Asia/Tokyo), on weekdays with a new close.")
+        (answer,) = await talk.ask("/summary 08:00 weekdays")
+        assert answer.text.startswith("Daily summary at 08:00 (Asia/Tokyo), on weekdays with a new close.")
         seen: list[str] = []
         for day in range(4, 9):  # 08:00 in Tokyo is 23:00 UTC of the day before; Saturday is the 5th
             talk.now = dt.datetime(2020, 12, day - 1, 23, 1, tzinfo=dt.UTC)
@@ -232,12 +232,12 @@ async def test_on_weekdays_saturdays_summary_comes_on_monday(sample: Path, tmp_p
 
 async def test_the_days_are_kept_when_the_time_changes_and_switched_by_a_button(talk: Talk) -> None:
     await talk.ask("/summary weekdays")
-    (said,) = await talk.ask("/summary on 9:00")
-    assert "on weekdays" in said.text
+    (answer,) = await talk.ask("/summary on 9:00")
+    assert "on weekdays" in answer.text
     (choice,) = await talk.ask("/summary")
     assert "The daily summary comes at 09:00 (America/New_York), on weekdays with a new close." in choice.text
-    (said,) = await talk.press(choice, "Every day")
-    assert said.text.startswith("Daily summary at 09:00 (America/New_York), on every day with a new close.")
+    (answer,) = await talk.press(choice, "Every day")
+    assert answer.text.startswith("Daily summary at 09:00 (America/New_York), on every day with a new close.")
 
 
 async def test_days_where_none_belong_are_refused(talk: Talk) -> None:

@@ -54,8 +54,8 @@ async def test_an_update_delivered_again_changes_nothing_and_is_not_answered_aga
 
 async def test_a_pressed_button_delivered_again_changes_nothing(talk: Talk) -> None:
     await talk.ask(f"/alert {RULE}")
-    (one,) = await talk.ask("/alert 1")
-    talk.api.press(one.message_id, "e/alert 1 pause")
+    (card,) = await talk.ask("/alert 1")
+    talk.api.press(card.message_id, "e/alert 1 pause")
     (update,) = taken(talk)
     await talk.deliver(update)
     await talk.ask("/alert 1 resume")
@@ -126,9 +126,9 @@ class Brake:
 def brake(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brake]:
     """On /about; let go at the end, before the bot waits for what is under way."""
     del talk
-    made = Brake(monkeypatch)
-    yield made
-    made.go.set()
+    handler = Brake(monkeypatch)
+    yield handler
+    handler.go.set()
 
 
 async def test_a_chats_commands_are_answered_in_order_and_hold_up_nobody_else(
@@ -259,8 +259,8 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_fault_is_told_in_one_line_in_its_topic_and_logged_whole(
     talk: Talk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (said,) = await talk.ask("/about", GROUP, thread_id=5)
-    assert (said.text, said.thread_id) == (FAILED, 5)
+    (answer,) = await talk.ask("/about", GROUP, thread_id=5)
+    assert (answer.text, answer.thread_id) == (FAILED, 5)
     assert "ZeroDivisionError: of all things" in caplog.text
     assert (await talk.ask("/help"))[0].text.startswith("Commands")
 
@@ -306,16 +306,16 @@ async def test_markup_that_telegram_refuses_comes_as_plain_text_and_is_logged(
     (usual,) = await talk.ask("/about")
     for refusing in {method, "sendMessage"}:
         talk.api.fail(refusing, UNPARSED)
-    (said,) = await (talk.press(start, "About") if method.startswith("edit") else talk.ask("/about"))
-    assert said.text == usual.text
-    assert (bool(usual.entities), said.entities) == (True, [])
+    (answer,) = await (talk.press(start, "About") if method.startswith("edit") else talk.ask("/about"))
+    assert answer.text == usual.text
+    assert (bool(usual.entities), answer.entities) == (True, [])
     assert "can't parse entities" in caplog.text.lower()
 
 
 async def test_plain_text_that_telegram_refuses_too_is_our_fault(talk: Talk) -> None:
     talk.api.fail("sendMessage", UNPARSED, times=2)
-    (said,) = await talk.ask("/about")
-    assert said.text == FAILED
+    (answer,) = await talk.ask("/about")
+    assert answer.text == FAILED
 
 
 class Polling:
@@ -349,8 +349,8 @@ async def test_updates_are_fetched_once_and_confirmed_at_the_end(talk: Talk) -> 
     assert arrived == talk.api.last_update_id
     assert talk.api.updates == []
     assert polling.rests == []
-    asked = talk.api.calls("getUpdates")[0].fields["allowed_updates"]
-    assert asked == '["message", "callback_query", "inline_query", "my_chat_member"]'
+    updates = talk.api.calls("getUpdates")[0].fields["allowed_updates"]
+    assert updates == '["message", "callback_query", "inline_query", "my_chat_member"]'
 
 
 async def test_an_update_that_cannot_be_read_costs_only_itself(
@@ -379,10 +379,10 @@ async def test_an_end_without_telegram_does_not_wait(talk: Talk, monkeypatch: py
     await polling.one()
     talk.api.fail("getUpdates", hang())
     monkeypatch.setattr("bot.chat.updates.CONFIRM_SECONDS", 0.05)
-    asked = len(talk.api.calls("getUpdates"))
+    calls = len(talk.api.calls("getUpdates"))
     async with asyncio.timeout(10):  # less than the request itself would wait
         await polling.poller.confirm_updates()
-    assert len(talk.api.calls("getUpdates")) == asked + 1
+    assert len(talk.api.calls("getUpdates")) == calls + 1
 
 
 async def test_polling_outlives_every_fault_with_growing_rests_and_without_the_token_in_the_log(
