@@ -76,7 +76,7 @@ async def on_alert(ask: Ask) -> Answer:
 
 async def explain(ask: Ask, number: int, _: str) -> Answer:
     """Show the stored inputs of the last fire, evaluated again, or the alert if it has not fired yet."""
-    shown, fire, withdrawn = await alert_views.show_with_last_fire(ask.caller, number)
+    shown, (fire, withdrawn) = await alert_views.show_with(ask.caller, number, alert_views.last_fire)
     if fire is None:
         answer = await asyncio.to_thread(alert_page, shown.alert, shown.context)
         return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
@@ -87,7 +87,7 @@ async def explain(ask: Ask, number: int, _: str) -> Answer:
 
 async def chart(ask: Ask, number: int, _: str) -> Answer:
     """Draw every condition over a year, with its threshold and the fires."""
-    shown, fires = await alert_views.show_with_fires(ask.caller, number)
+    shown, fires = await alert_views.show_with(ask.caller, number, alert_views.fire_sessions)
     return await asyncio.to_thread(rule_chart_answer, shown.alert, shown.context, ask.theme, fires)
 
 

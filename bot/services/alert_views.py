@@ -180,42 +180,47 @@ async def evaluation_context(caller: Caller) -> EvaluationContext:
 
 async def show(caller: Caller, number: int, *checks: Check) -> ShownAlert:
     """Return one alert; raises BadInput if there is none or a check refuses it."""
-    shown, _ = await _show_with(caller, number, lambda _, alert: [check(alert) for check in checks])
+    shown, _ = await show_with(caller, number, lambda _, alert: [check(alert) for check in checks])
     return shown
 
 
-async def show_with_fires(caller: Caller, number: int) -> tuple[ShownAlert, list[dt.date]]:
-    """Return one alert and the sessions on which it fired."""
+async def show_with(
+    caller: Caller, number: int, read: Callable[[sqlite_utils.Database, StoredAlert], T]
+) -> tuple[ShownAlert, T]:
+    """Return one alert and what `read` reads about it, such as `fire_sessions` or `last_fire`."""
 
-    def fires(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date]:
-        recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_CHARTED_EVENTS)
-        return sorted({event.session for event in recent if event.transition == "fired"})
+    def read_both(db: sqlite_utils.Database) -> tuple[AlertView, T]:
+        alert = find_alert(db, caller, number)
+        more = read(db, alert)
+        return view_alert(db, alert, caller.now), more
 
-    return await _show_with(caller, number, fires)
+    view, more = await caller.services.database.run(read_both)
+    return ShownAlert(view, await evaluation_context(caller)), more
+
+
+def fire_sessions(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date]:
+    """Return the sessions on which an alert fired."""
+    recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_CHARTED_EVENTS)
+    return sorted({event.session for event in recent if event.transition == "fired"})
 
 
 async def show_with_fire_count(caller: Caller, number: int, days: int) -> tuple[ShownAlert, int]:
     """Return one alert and how often it fired in the last `days`."""
     market = await caller.services.markets.current()
     since = (market.last_completed - dt.timedelta(days=days)).date().isoformat()
-    return await _show_with(
+    return await show_with(
         caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since)
     )
 
 
-async def show_with_last_fire(caller: Caller, number: int) -> tuple[ShownAlert, RecordedFire | None, bool]:
-    """Return one alert, its last fire as it is stored, and whether revised data took that fire back."""
-
-    def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
-        recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_EXPLAINED_EVENTS)
-        for at, event in enumerate(recent):
-            if event.transition in _FIRES:
-                later = ((newer.transition, newer.session) for newer in recent[:at])
-                return _recorded_fire(db, alert, event), ("withdrawn", event.session) in later
-        return None, False
-
-    shown, (fire, withdrawn) = await _show_with(caller, number, last_fire)
-    return shown, fire, withdrawn
+def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
+    """Return an alert's last fire as it is stored, and whether revised data took that fire back."""
+    recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_EXPLAINED_EVENTS)
+    for at, event in enumerate(recent):
+        if event.transition in _FIRES:
+            later = ((newer.transition, newer.session) for newer in recent[:at])
+            return _recorded_fire(db, alert, event), ("withdrawn", event.session) in later
+    return None, False
 
 
 def _recorded_fire(db: sqlite_utils.Database, alert: StoredAlert, fire: ChatEvent) -> RecordedFire:
@@ -231,19 +236,6 @@ def _recorded_fire(db: sqlite_utils.Database, alert: StoredAlert, fire: ChatEven
         detail.source,
         detail.observed_at,
     )
-
-
-async def _show_with(
-    caller: Caller, number: int, read: Callable[[sqlite_utils.Database, StoredAlert], T]
-) -> tuple[ShownAlert, T]:
-
-    def read_both(db: sqlite_utils.Database) -> tuple[AlertView, T]:
-        alert = find_alert(db, caller, number)
-        more = read(db, alert)
-        return view_alert(db, alert, caller.now), more
-
-    view, more = await caller.services.database.run(read_both)
-    return ShownAlert(view, await evaluation_context(caller)), more
 
 
 async def list_alerts(caller: Caller) -> tuple[list[AlertView], list[Unreadable], EvaluationContext]:

@@ -13,14 +13,13 @@ from bot.data.store import store
 from bot.messages.common import SAMPLE
 from storage import chat_store
 from storage.db import open_database
-from tests.chat.talk import ME, STEP, talking
+from tests.chat.talk import ME, STEP, labels, talking
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import sqlite_utils
 
-    from bot.local.botapi import Message
     from tests.chat.talk import Talk
 
 
@@ -117,10 +116,6 @@ def cut(sample: Path, folder: Path, until: str) -> Path:
     return path
 
 
-def buttons(message: Message) -> set[str]:
-    return {label for row in message.buttons for label, _ in row}
-
-
 async def test_the_main_job_from_the_question_to_the_pushed_messages(sample: Path, tmp_path: Path) -> None:
     async with talking(cut(sample, tmp_path, "2020-10-05"), tmp_path) as talk:
         talk.now = new_york("2020-10-05", "17:00")
@@ -145,7 +140,7 @@ async def test_the_main_job_from_the_question_to_the_pushed_messages(sample: Pat
             other.run_sync(lambda db: store(db, rows, source=SOURCE, observed_at=observed))
         assert await pass_to(talk, close + MINUTE) == ["Alert #1 fired · close of Tue 6 Oct 2020"]
         pushed = talk.api.messages(ME)[-1]
-        assert {"#1 Chart", "Why", "Pause", "Off"} <= buttons(pushed)
+        assert {"#1 Chart", "Why", "Pause", "Off"} <= set(labels(pushed))
         assert "sample data" in pushed.text
         assert await pass_to(talk, close + 2 * MINUTE) == []
 

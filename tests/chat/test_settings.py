@@ -139,12 +139,14 @@ async def test_compare_shows_the_return_that_is_set_unless_another_is_asked_for(
     def blocks(text: str) -> list[str]:
         return re.findall(r"^(Price|Total) return", text, re.MULTILINE)
 
-    for typed, shown in (("both", ["Price", "Total"]), ("price", ["Price"]), ("total", ["Total"])):
+    for typed, shown, other, shown_then in (
+        ("both", ["Price", "Total"], "price", ["Price"]),
+        ("price", ["Price"], "tr", ["Total"]),
+        ("total", ["Total"], "tr price", ["Price", "Total"]),
+    ):
         await talk.ask(f"/settings returns {typed}")
         assert blocks((await talk.ask("/compare"))[0].text) == shown
-        assert blocks((await talk.ask("/compare tr price"))[0].text) == ["Price", "Total"]
-        assert blocks((await talk.ask("/compare price"))[0].text) == ["Price"]
-        assert blocks((await talk.ask("/compare tr"))[0].text) == ["Total"]
+        assert blocks((await talk.ask(f"/compare {other}"))[0].text) == shown_then
         (summary,) = await talk.ask("/summary now")
         assert blocks(summary.text) == [("Total" if typed == "total" else "Price")]
     (foreign,) = [m for m in await talk.ask("/compare", YOU) if not m.photo]

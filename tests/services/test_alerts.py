@@ -132,10 +132,11 @@ async def test_only_a_damaged_alert_is_left_out_of_the_list_and_it_can_be_switch
 
 async def test_fires_are_read_with_their_sessions_and_counted(level: Desk) -> None:
     await alerts.create(caller(level), "ratio > 0.6")
-    assert (await alert_views.show_with_last_fire(caller(level), 1))[1] is None
+    _, fire = await alert_views.show_with(caller(level), 1, alert_views.last_fire)
+    assert fire == (None, False)
     await level.closes([0.65], "2020-01-16")
     await level.evaluate()
-    _, fires = await alert_views.show_with_fires(caller(level), 1)
+    _, fires = await alert_views.show_with(caller(level), 1, alert_views.fire_sessions)
     assert fires == [dt.date(2020, 1, 16)]
     _, count = await alert_views.show_with_fire_count(caller(level), 1, days=90)
     assert count == 1
@@ -145,7 +146,7 @@ async def test_what_was_still_true_after_a_cooldown_is_explained_as_a_fire_is(le
     await alerts.create(caller(level), "ratio > 0.6 rearm 0.55 cooldown 3")
     await level.closes([0.65, 0.5, 0.65, 0.66, 0.66], "2020-01-16")
     await level.evaluate()
-    _, fire, _ = await alert_views.show_with_last_fire(caller(level), 1)
+    _, (fire, _) = await alert_views.show_with(caller(level), 1, alert_views.last_fire)
     assert fire is not None
     assert (fire.event.kind, fire.event.session) == ("still", dt.date(2020, 1, 23))
 
