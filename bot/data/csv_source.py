@@ -28,7 +28,6 @@ from bot.data.provider import (
     FetchOutcome,
     NetworkDown,
     Ok,
-    Partial,
     Provider,
     RateLimited,
     SchemaChanged,
@@ -266,4 +265,4 @@ def _outcome(
     answered = pd.DatetimeIndex([bar.session for bar in payload["bars"]])
     requested = completed[completed >= (answered[0] if start is None else pd.Timestamp(start))]
     missing = tuple(f"{session:%Y-%m-%d}" for session in requested.difference(answered))
-    return Partial(payload, missing, raw) if missing else Ok(payload, raw)
+    return Ok(payload, missing, raw)

@@ -1,8 +1,7 @@
 """The interface of a source of data, and the outcomes that a request to it can have.
 
     FetchOutcome
-    ├── Ok             all that was asked for
-    ├── Partial        a payload, and what is missing from it
+    ├── Ok             a payload, and what is missing from it
     ├── Empty          a sound answer without a single figure
     ├── RateLimited    asked to slow down
     ├── AccessRefused  an answer for people only: a bot wall, or a key that is not accepted
@@ -11,7 +10,7 @@
     ├── Rejected       a file that must not be believed: broken, another fund's, or at odds with the prices
     └── UnknownSymbol  the source says in its own words that it does not know the ticker
 
-A provider never raises for a fault of its source. Only Ok and Partial carry data, so an outage can
+A provider never raises for a fault of its source. Only Ok carries data, so an outage can
 read neither as "no change" nor as an empty success.
 """
 
@@ -76,28 +75,17 @@ class FetchOutcome:
 
 @dataclass(frozen=True)
 class Ok(FetchOutcome):
-    """All that was requested. `digest` is the hash of the raw answer, if there is one."""
+    """What was requested, but for `missing` sessions or figures; `digest` is the hash of the raw answer."""
 
     payload: Observations
-    digest: str | None = field(default=None, compare=False)
-
-    def describe(self) -> str:
-        """What came, counted."""
-        return f"{_counts(self.payload)}."
-
-
-@dataclass(frozen=True)
-class Partial(FetchOutcome):
-    """Some of what was requested. `missing` names the other sessions or figures; `digest` as for Ok."""
-
-    payload: Observations
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
     digest: str | None = field(default=None, compare=False)
 
     def describe(self) -> str:
         """What came, counted, and the newest few of what did not."""
         shown, more = ", ".join(self.missing[-_LISTED:]), len(self.missing) - _LISTED
-        return f"{_counts(self.payload)}; missing {shown}{f' and {more:,} more' if more > 0 else ''}."
+        missing = f"; missing {shown}{f' and {more:,} more' if more > 0 else ''}" if self.missing else ""
+        return f"{_counts(self.payload)}{missing}."
 
 
 @dataclass(frozen=True)
@@ -197,9 +185,7 @@ class Provider:
         del ticker, completed
         return Empty(f"{self.label} has no fund facts")
 
-    def review(
-        self, db: sqlite_utils.Database, ticker: str, outcome: Ok | Partial
-    ) -> tuple[FetchOutcome, str]:
+    def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
         """Hold figures against what is stored, before they are written, inside the transaction that writes.
 
         Returns the outcome to store and a note for people; here, both as they are.

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, Partial, RateLimited, rows_by_kind
+from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, RateLimited, rows_by_kind
 from bot.data.provisional import confirm_pending, mark_answer
 from bot.data.schedule import (
     breaker_until,
@@ -85,7 +85,7 @@ class FetchRequest:
             )
         loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(_worker, self._call_provider, since, completed)
-        if since is not None and isinstance(outcome, Ok | Partial):
+        if since is not None and isinstance(outcome, Ok):
             changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
             if await database.run(changed):
                 outcome = await loop.run_in_executor(_worker, self._call_provider, None, completed)
@@ -150,9 +150,9 @@ def store_outcome(
 ) -> FetchReport:
     """Write the figures, or that none came and until when the source is left alone."""
     notes = ""
-    if isinstance(outcome, Ok | Partial):
+    if isinstance(outcome, Ok):
         outcome, notes = request.provider.review(db, request.ticker, outcome)
-    if isinstance(outcome, Ok | Partial):
+    if isinstance(outcome, Ok):
         return _success(db, request, outcome, completed, now, notes)
     name, sentence = request.provider.name, outcome.describe()
     sources.record_failure(
@@ -173,7 +173,7 @@ def store_outcome(
 def _success(
     db: sqlite_utils.Database,
     request: FetchRequest,
-    outcome: Ok | Partial,
+    outcome: Ok,
     completed: pd.DatetimeIndex,
     now: dt.datetime,
     notes: str,
@@ -188,7 +188,7 @@ def _success(
     sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"
     last: str | None = f"{completed[-1]:%Y-%m-%d}"
     recent = set(completed[-_RECENT:].strftime("%Y-%m-%d"))  # the other items are names of figures
-    missing = [item for item in getattr(outcome, "missing", ()) if item in recent]
+    missing = [item for item in outcome.missing if item in recent]
     if request.figure == "prices":
         last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
     subject = request.subject
@@ -198,7 +198,7 @@ def _success(
         subject,
         now=now,
         session=last,
-        outcome=type(outcome).__name__,
+        outcome="Partial" if outcome.missing else "Ok",
         detail=sentence,
         missing=recent_missing(missing, completed),
     )
@@ -208,7 +208,7 @@ def _success(
 
 
 def _same_as_before(
-    db: sqlite_utils.Database, request: FetchRequest, outcome: Ok | Partial, completed: pd.DatetimeIndex
+    db: sqlite_utils.Database, request: FetchRequest, outcome: Ok, completed: pd.DatetimeIndex
 ) -> str:
     """A sentence if the answer equals that of an earlier session word for word: its figures are frozen."""
     status = sources.source_status(db, request.provider.name, request.subject)

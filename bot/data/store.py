@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics.market import TYPED_IN
-from bot.data.provider import Partial, observations_of, rows_by_kind
+from bot.data.provider import observations_of, rows_by_kind
 from bot.data.provisional import confirm_pending, mark_answer
 from bot.text import counted, listed
 from storage import observations, sources
@@ -137,14 +137,14 @@ def with_rows(rows: Observations, more: Mapping[str, Sequence[Observation]]) -> 
 
 
 def with_withdrawals(
-    db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok | Partial, completed: pd.DatetimeIndex
+    db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok, completed: pd.DatetimeIndex
 ) -> Observations:
     """The rows of an answer, and those that withdraw what it should list and does not."""
     return with_rows(outcome.payload, withdrawals(db, source, ticker, outcome, completed))
 
 
 def withdrawals(
-    db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok | Partial, completed: pd.DatetimeIndex
+    db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok, completed: pd.DatetimeIndex
 ) -> dict[str, list[Observation]]:
     """Rows by kind that withdraw stored events of a source which its answer should list and does not.
 
@@ -154,7 +154,7 @@ def withdrawals(
     withdrawn: dict[str, list[Observation]] = {}
     payload = rows_by_kind(outcome.payload)
     answered = {bar.session for bar in outcome.payload["bars"]} if "bars" in payload else None
-    if answered is not None and isinstance(outcome, Partial) and not _are_dates(outcome.missing):
+    if answered is not None and not _are_dates(outcome.missing):
         return withdrawn
     for kind in EVENTS:
         if kind.table not in payload:

@@ -23,7 +23,6 @@ from bot.data.provider import (
     FetchOutcome,
     NetworkDown,
     Ok,
-    Partial,
     Provider,
     RateLimited,
     SchemaChanged,
@@ -269,7 +268,7 @@ class Yahoo(Provider):
             YfData.cache_get.cache_clear()  # it caches errors too
             session.begin()
             outcome = read(yfinance.Ticker(ticker, session=session.session), session)
-            return replace(outcome, digest=session.digest()) if isinstance(outcome, Ok | Partial) else outcome
+            return replace(outcome, digest=session.digest()) if isinstance(outcome, Ok) else outcome
         except Exception as error:  # noqa: BLE001 - yfinance lets out whatever its parsing met
             return outcome_of_error(error, session.attempts if session else [], ticker)
 
@@ -328,4 +327,4 @@ def _info(symbol: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
 def _outcome(payload: Observations, missing: list[str]) -> FetchOutcome:
     if not any(rows_by_kind(payload).values()):
         return Empty(f"missing {', '.join(missing)}" if missing else "the answer held no figures")
-    return Partial(payload, tuple(missing)) if missing else Ok(payload)
+    return Ok(payload, tuple(missing))

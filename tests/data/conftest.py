@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import sqlite_utils
 
+from bot.data.provider import Ok
 from bot.data.yahoo import Yahoo
 from storage.db import open_database
 from storage.migrations import MIGRATIONS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bot.data.provider import FetchOutcome, Observations
     from storage.db import Database
 
 # Two weeks of 2020 with made-up prices; the distribution and the split are made up too.
@@ -94,6 +96,13 @@ def forget(folder: Path) -> None:
     cache.get_cookie_cache().store("curlCffi", None)
     for ticker in ("IWM", "SPY"):
         cache.get_tz_cache().store(ticker, None)
+
+
+def figures(outcome: FetchOutcome, *missing: str) -> Observations:
+    """What an outcome gives, with nothing missing but this."""
+    assert isinstance(outcome, Ok)
+    assert outcome.missing == missing
+    return outcome.payload
 
 
 def day(text: str) -> dt.date:

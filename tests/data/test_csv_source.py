@@ -20,11 +20,11 @@ from bot.data.provider import (
     FetchOutcome,
     NetworkDown,
     Ok,
-    Partial,
     RateLimited,
     SchemaChanged,
 )
 from storage.rows import Bar, Distribution, Split
+from tests.data.conftest import figures
 from tests.fakes.website import Answer, Website, chunked, page, redirect, unbounded
 
 if TYPE_CHECKING:
@@ -82,17 +82,12 @@ def answer(site: Website, source: DailyCsv, given: Answer) -> FetchOutcome:
 
 def test_a_sound_file_gives_its_bars(source: DailyCsv) -> None:
     outcome = ask(source)
-    assert isinstance(outcome, Ok)
-    assert [bar.session for bar in outcome.payload["bars"]] == [
-        "2020-12-08",
-        "2020-12-09",
-        "2020-12-10",
-        "2020-12-11",
-    ]
-    assert outcome.payload["bars"][-1] == Bar(
+    payload = figures(outcome)
+    assert [bar.session[-2:] for bar in payload["bars"]] == ["08", "09", "10", "11"]
+    assert payload["bars"][-1] == Bar(
         "IWM", "2020-12-11", 190.30, open=188.37, high=190.66, low=187.44, volume=19_000_000, provisional=0
     )
-    assert outcome.payload.keys() == {"bars"}  # it has no column that would say that none were paid
+    assert payload.keys() == {"bars"}  # it has no column that would say that none were paid
     assert outcome.describe() == "4 prices."
 
 
@@ -108,29 +103,26 @@ def test_packed_pieces_and_utf16_are_read(site: Website, source: DailyCsv) -> No
 
 def test_dividends_and_splits_are_read_where_the_file_has_them(site: Website, source: DailyCsv) -> None:
     text = "Date,Close,Dividends,Stock Splits\n2020-12-10,190.07,0.3,0\n2020-12-11,190.3,0,2\n"
-    outcome = answer(site, source, page(text))
-    assert isinstance(outcome, Ok)
-    assert outcome.payload["distributions"] == [Distribution("IWM", "2020-12-10", 0.3)]
-    assert outcome.payload["splits"] == [Split("IWM", "2020-12-11", 2.0)]
+    payload = figures(answer(site, source, page(text)))
+    assert payload["distributions"] == [Distribution("IWM", "2020-12-10", 0.3)]
+    assert payload["splits"] == [Split("IWM", "2020-12-11", 2.0)]
 
 
 def test_the_bar_of_the_session_under_way_is_left_out(site: Website, source: DailyCsv) -> None:
     expected = ask(source)
     assert answer(site, source, page(f"{FILE}2020-12-14,191,192,190,191.5,900\n")) == expected
     live = "Date,Close,Dividends\n2020-12-11,190.3,0\n2020-12-14,191.5,0.5\n"
-    outcome = answer(site, source, page(live))
-    assert isinstance(outcome, Ok)
-    assert outcome.payload["distributions"] == []
+    payload = figures(answer(site, source, page(live)))
+    assert payload["distributions"] == []
 
 
 def test_closes_as_traded_are_adjusted_for_the_splits_of_completed_sessions(
     site: Website, source: DailyCsv
 ) -> None:
     text = "date,close,divCash,splitFactor\n2020-12-10,380.14,0,1\n2020-12-11,190.3,0,2\n2020-12-14,38,0,5\n"
-    outcome = answer(site, source, page(text))
-    assert isinstance(outcome, Ok)
-    assert [bar.close for bar in outcome.payload["bars"]] == [190.07, 190.3]
-    assert outcome.payload["splits"] == [Split("IWM", "2020-12-11", 2.0)]
+    payload = figures(answer(site, source, page(text)))
+    assert [bar.close for bar in payload["bars"]] == [190.07, 190.3]
+    assert payload["splits"] == [Split("IWM", "2020-12-11", 2.0)]
 
 
 def test_a_row_of_a_later_session_is_a_fault(site: Website, source: DailyCsv) -> None:
@@ -140,25 +132,21 @@ def test_a_row_of_a_later_session_is_a_fault(site: Website, source: DailyCsv) ->
 
 def test_sessions_that_are_missing_are_named(site: Website, source: DailyCsv) -> None:
     outcome = answer(site, source, page(HEADER + ROWS[0] + ROWS[2]))
-    assert isinstance(outcome, Partial)
-    assert outcome.missing == ("2020-12-09", "2020-12-11")
+    figures(outcome, "2020-12-09", "2020-12-11")
     assert outcome.describe() == "2 prices; missing 2020-12-09, 2020-12-11."
 
 
 def test_from_a_start_on_older_rows_come_too_and_newer_gaps_are_named(source: DailyCsv) -> None:
-    late, early = ask(source, "2020-12-10"), ask(source, "2020-12-07")
-    assert isinstance(late, Ok)
-    assert len(late.payload["bars"]) == 4
-    assert isinstance(early, Partial)
-    assert early.missing == ("2020-12-07",)
+    assert len(figures(ask(source, "2020-12-10"))["bars"]) == 4
+    figures(ask(source, "2020-12-07"), "2020-12-07")
 
 
 def test_start_and_ticker_are_put_into_the_address(site: Website) -> None:
     source = DailyCsv(f"{site.address}/d?s={{ticker}}.us&from={{start}}", lambda: SESSIONS)
     site.pages["/d?s=IWM.us&from=2020-12-08"] = page(FILE)
     site.pages["/d?s=IWM.us&from=1993-01-01"] = page(FILE)
-    assert isinstance(ask(source, "2020-12-08"), Ok)
-    assert isinstance(ask(source), Ok)
+    figures(ask(source, "2020-12-08"))
+    figures(ask(source))
     assert site.agents[-1].startswith("small-versus-large-bot/")
 
 
@@ -351,7 +339,7 @@ def secure(site: Website, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 def test_a_secure_address_is_read_and_never_left_for_an_open_one(site: Website, secure: Website) -> None:
     source = DailyCsv(f"{secure.address}/{{ticker}}.csv", lambda: SESSIONS)
     secure.pages["/IWM.csv"] = page(FILE)
-    assert isinstance(ask(source), Ok)
+    figures(ask(source))
     secure.pages["/IWM.csv"] = redirect(f"{site.address}/IWM.csv")
     assert ask(source) == NetworkDown("it leads from a secure address to one that is not")
     assert site.asked == []
@@ -390,7 +378,7 @@ def test_no_part_of_the_address_is_told_or_logged(
 def test_a_password_in_the_address_is_not_told(site: Website) -> None:
     host = site.address.removeprefix("http://")
     source = DailyCsv(f"http://owner:{KEY}@{host}/{{ticker}}.csv", lambda: SESSIONS)
-    assert isinstance(ask(source), Ok)
+    figures(ask(source))
     assert source.label == "daily CSV (127.0.0.1)"
     site.pages["/IWM.csv"] = page(f"no such user owner:{KEY}\n")
     assert KEY not in ask(source).describe()

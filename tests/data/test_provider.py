@@ -10,7 +10,6 @@ from bot.data.provider import (
     FetchOutcome,
     NetworkDown,
     Ok,
-    Partial,
     RateLimited,
     Rejected,
     SchemaChanged,
@@ -28,9 +27,9 @@ MULTIPLE = Multiple("IWM", "2020-12-11", "pe", "yahoo", "trailing", 20.0)
     [
         (Ok({"bars": [BAR], "distributions": [PAID] * 2, "splits": []}), "1 price, 2 distributions."),
         (Ok({"bars": [BAR] * 1234}), "1,234 prices."),
-        (Partial({"multiples": [MULTIPLE] * 3}, ("Price/Book",)), "3 multiples; missing Price/Book."),
+        (Ok({"multiples": [MULTIPLE] * 3}, ("Price/Book",)), "3 multiples; missing Price/Book."),
         (
-            Partial({"bars": [BAR] * 3}, ("2020-12-04", "2020-12-07", "2020-12-08", "2020-12-09")),
+            Ok({"bars": [BAR] * 3}, ("2020-12-04", "2020-12-07", "2020-12-08", "2020-12-09")),
             "3 prices; missing 2020-12-07, 2020-12-08, 2020-12-09 and 1 more.",
         ),
         (Empty(), "No data: the answer held no figures."),

@@ -15,7 +15,6 @@ from bot.data.provider import (
     FetchOutcome,
     NetworkDown,
     Ok,
-    Partial,
     Provider,
     RateLimited,
     UnknownSymbol,
@@ -195,7 +194,7 @@ async def test_a_failure_leaves_the_stored_figures_and_stays_due(
 
 async def test_prices_short_of_the_last_session_stay_due(database: Database, sessions: Sessions) -> None:
     bars = [Bar("IWM", "2020-12-10", 190.07)]
-    provider = Scripted(prices=Partial({"bars": bars}, ("2020-12-11",)), serves=("prices",))
+    provider = Scripted(prices=Ok({"bars": bars}, ("2020-12-11",)), serves=("prices",))
     reports = await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",))
     assert reports[0].outcome == "1 price; missing 2020-12-11."
     for minutes, requests in ((4, []), (5, ["IWM prices"])):
@@ -384,7 +383,7 @@ async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(
     database: Database, sessions: Sessions
 ) -> None:
     whole = ["2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11"]
-    gap = Partial({"bars": _bars_of(*whole[:1], *whole[2:])}, ("2020-12-09",))
+    gap = Ok({"bars": _bars_of(*whole[:1], *whole[2:])}, ("2020-12-09",))
     provider = Scripted(prices=gap, serves=("prices",))
     requests = 0
     for hour in range(24):
@@ -402,11 +401,11 @@ async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(
 
 async def test_an_answer_that_stands_still_is_named(database: Database, sessions: Sessions) -> None:
     facts: Observations = {"fund_facts": [FundFacts("IWM", "2020-12-10", nav=190.0)]}
-    provider = Scripted(fund=Ok(facts, "one"), serves=("fund",))
+    provider = Scripted(fund=Ok(facts, digest="one"), serves=("fund",))
     details = []
     for days in (0, 3, 4, 5):
         if days == 5:
-            provider.answers["fund"] = Ok(facts, "two")
+            provider.answers["fund"] = Ok(facts, digest="two")
         await refresh(database, [provider], sessions, FRIDAY + dt.timedelta(days=days), tickers=("IWM",))
         details.append((await _row(database, "IWM fund")).detail)
     frozen = "1 fund fact. The same answer as on 2020-12-11."
@@ -418,7 +417,7 @@ async def test_an_answer_that_stands_still_is_named(database: Database, sessions
 async def test_asked_twice_on_one_day_the_same_answer_is_no_news(
     database: Database, sessions: Sessions
 ) -> None:
-    provider = Scripted(multiples=Ok({"multiples": []}, "one"), serves=("multiples",))
+    provider = Scripted(multiples=Ok({"multiples": []}, digest="one"), serves=("multiples",))
     for _ in range(2):
         [report] = await refresh(database, [provider], sessions, FRIDAY, tickers=("IWM",), force=True)
     assert report.outcome == "no figures."

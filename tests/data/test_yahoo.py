@@ -16,15 +16,13 @@ from bot.data.provider import (
     Empty,
     FetchOutcome,
     NetworkDown,
-    Ok,
-    Partial,
     RateLimited,
     SchemaChanged,
     UnknownSymbol,
 )
 from bot.data.yahoo import RecordedRequest, Yahoo, find_problem, outcome_of_error
 from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
-from tests.data.conftest import CLOSES, COMPLETED, day, forget
+from tests.data.conftest import CLOSES, COMPLETED, day, figures, forget
 from tests.fakes.yahoo_pages import at
 
 if TYPE_CHECKING:
@@ -61,13 +59,6 @@ FAULTS = {
 }
 
 
-def figures(outcome: FetchOutcome, *missing: str) -> Observations:
-    """What an outcome gives, with nothing missing but this."""
-    assert isinstance(outcome, Partial if missing else Ok)
-    assert getattr(outcome, "missing", ()) == missing
-    return outcome.payload
-
-
 # One of each kind: those that come out alike at a cookie or a crumb are left out.
 WIDE_FAULTS = ("429", "401", "403", "404", "500", "empty", "null", "html", "truncated", "reset")
 
@@ -81,7 +72,7 @@ def test_a_fault_is_named_and_leaves_nothing_behind(
         fake.fail(PARTS[call], fault)
         assert CALLS[call](yahoo) == FAULTS[fault]
         fake.heal()
-        assert isinstance(CALLS[call](yahoo), Ok)
+        figures(CALLS[call](yahoo))
 
 
 @pytest.mark.parametrize("fault", ["500", "null", "html", "reset", "429"])
@@ -138,7 +129,7 @@ def test_one_refusal_that_a_second_try_or_a_new_crumb_overcomes_is_no_fault(
     call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo
 ) -> None:
     fake.fail(PARTS[call], fault, times=1)
-    assert isinstance(CALLS[call](yahoo), Ok)
+    figures(CALLS[call](yahoo))
 
 
 def _result(*value: object) -> Fault:
@@ -184,11 +175,11 @@ def test_sessions_without_any_close_are_no_success(fake: FakeYahoo, yahoo: Yahoo
 
 def test_prices_need_no_crumb_but_the_rest_does(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.fail("crumb", "429")
-    assert isinstance(CALLS["prices"](yahoo), Ok)
+    figures(CALLS["prices"](yahoo))
     assert CALLS["multiples"](yahoo) == RateLimited(1200.0)
     assert CALLS["fund"](yahoo) == RateLimited(1200.0)
     fake.heal()
-    assert isinstance(CALLS["multiples"](yahoo), Ok)
+    figures(CALLS["multiples"](yahoo))
 
 
 def test_a_symbol_is_unknown_only_in_the_sources_own_words(fake: FakeYahoo, yahoo: Yahoo) -> None:
@@ -220,7 +211,7 @@ def _without(*path: str | int) -> Fault:
     ],
 )
 def test_a_missing_key_is_named(call: str, fault: Fault, reason: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
-    assert isinstance(CALLS["prices"](yahoo), Ok)  # the time zone is known from here on
+    figures(CALLS["prices"](yahoo))  # the time zone is known from here on
     fake.fail(PARTS[call], fault)
     assert CALLS[call](yahoo) == SchemaChanged(f"{reason} is missing")
 
@@ -317,7 +308,7 @@ def test_distributions_and_splits_keep_their_dates(fake: FakeYahoo, yahoo: Yahoo
 
 
 def test_a_range_without_sessions_is_empty_not_unknown(fake: FakeYahoo, yahoo: Yahoo) -> None:
-    assert isinstance(CALLS["prices"](yahoo), Ok)
+    figures(CALLS["prices"](yahoo))
     nothing = Empty("there are no prices in the sessions asked for")
     assert yahoo.prices("IWM", day("2021-01-04"), COMPLETED) == nothing
 
@@ -382,7 +373,7 @@ def test_fund_facts_are_those_of_the_day_before_and_leave_the_share_count_out(ya
 def test_a_growth_ratio_of_no_use_here_may_fail(fake: FakeYahoo, yahoo: Yahoo) -> None:
     for fault in ("500", "html", "reset"):
         fake.fail("series", fault)
-        assert isinstance(CALLS["fund"](yahoo), Ok)
+        figures(CALLS["fund"](yahoo))
 
 
 def test_the_cache_is_private(fake: FakeYahoo, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from bot.data.csv_source import ANY, DownloadedFile, download, short_reason
 from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.import_file import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
-from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Partial, Provider, Rejected, digest
+from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Provider, Rejected, digest
 from bot.data.store import store_import, with_withdrawals
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
@@ -169,9 +169,7 @@ class IssuerFiles(Provider):
             return Rejected(short_reason(str(error)).rstrip("."))
         return _outcome(contents, completed, digest(data))
 
-    def review(
-        self, db: sqlite_utils.Database, ticker: str, outcome: Ok | Partial
-    ) -> tuple[FetchOutcome, str]:
+    def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
         """Accept or reject the file as its import would; the note names new NAVs far from the price."""
         stored = observations.newest(db, FundFacts, ticker=ticker, source=SOURCE)
         known = {row.session for row in stored}
@@ -184,7 +182,7 @@ class IssuerFiles(Provider):
 
 
 def _outcome(contents: FileContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
-    """Ok, or Partial if sessions are missing at the end."""
+    """The rows of a file, or that it has none; sessions may be missing at the end."""
     rows = contents.observations
     if not rows:
         return Empty("; ".join(note.rstrip(".") for note in contents.preview.notes) or "it has no figures")
@@ -194,4 +192,4 @@ def _outcome(contents: FileContents, completed: pd.DatetimeIndex, raw: str) -> F
     late = tuple(day for day in days[: len(days) - BEHIND] if day > last)
     if not last:
         late = ("NAV",) if facts else ("NAV and shares",)
-    return Partial(rows, late, raw) if late else Ok(rows, raw)
+    return Ok(rows, late, raw)

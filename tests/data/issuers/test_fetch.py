@@ -19,7 +19,6 @@ from bot.data.provider import (
     NetworkDown,
     Observations,
     Ok,
-    Partial,
     Rejected,
     SchemaChanged,
 )
@@ -30,6 +29,7 @@ from storage.db import open_database
 from storage.observations import Written
 from storage.rows import Bar, Distribution, FundFacts, Observation, SectorWeight, parse_instant
 from tests import shared_data
+from tests.data.conftest import figures
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Cell, spreadsheetml
 from tests.fakes.website import page, redirect
@@ -71,18 +71,12 @@ def test_what_stops_a_download_is_its_outcome(site: Website, monkeypatch: pytest
 
 def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
     provider = files(IWM=spreadsheetml(samples.FUND))
-    outcome = provider.fund("IWM", COMPLETED[:-1])
-    assert isinstance(outcome, Ok)
-    assert [row.session for row in outcome.payload["fund_facts"]] == [
-        "2020-11-30",
-        "2020-12-04",
-        "2020-12-11",
-    ]
-    assert outcome.payload["sector_weights"] == samples.weights()
+    payload = figures(provider.fund("IWM", COMPLETED[:-1]))
+    assert [row.session for row in payload["fund_facts"]] == ["2020-11-30", "2020-12-04", "2020-12-11"]
+    assert payload["sector_weights"] == samples.weights()
     early = provider.fund("IWM", COMPLETED[COMPLETED <= "2020-12-10"])
-    assert isinstance(early, Partial)
-    assert early.payload["fund_facts"][-1].session == "2020-12-04"
-    assert early.missing == ("2020-12-07", "2020-12-08", "2020-12-09")
+    facts = figures(early, "2020-12-07", "2020-12-08", "2020-12-09")["fund_facts"]
+    assert facts[-1].session == "2020-12-04"
 
 
 def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
@@ -92,13 +86,13 @@ def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
     longer = COMPLETED.append(pd.DatetimeIndex(["2020-12-15"]))
     assert provider.fund("SPY", longer) == Ok(payload)
     longest = longer.append(pd.DatetimeIndex(["2020-12-16"]))
-    assert provider.fund("SPY", longest) == Partial(payload, ("2020-12-15",))
+    assert provider.fund("SPY", longest) == Ok(payload, ("2020-12-15",))
 
 
 def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
     provider = files(IWM=samples.holdings_csv(as_of="Dec 11, 2020"), SPY=spreadsheetml(samples.SPY_HELD))
     count = FundFacts("IWM", "2020-12-11", nav=None, shares=280200000.0, assets=None)
-    expected = Partial({"fund_facts": [count], "sector_weights": samples.weights()}, ("NAV",))
+    expected = Ok({"fund_facts": [count], "sector_weights": samples.weights()}, ("NAV",))
     assert provider.fund("IWM", COMPLETED) == expected
     spy = IssuerFiles({"SPY": "x"}, lambda _: spreadsheetml(samples.SPY_HELD), lambda: dt.date(2024, 5, 13))
     note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them"
