@@ -288,11 +288,11 @@ def test_the_state_names_the_local_end_of_a_snooze_and_the_reason_of_a_pause_or_
     assert state_sentence(replace(alert, life=Life.DONE, reason="fired once")) == "Ended: fired once."
 
 
-def test_the_next_check_is_told_in_the_chats_own_time() -> None:
+def test_a_remark_stands_before_the_state_and_the_next_check_is_in_the_chats_own_time() -> None:
     of = replace(FLAT, zone=ZoneInfo("Asia/Ho_Chi_Minh"))
-    assert shown(alert_page(alert_view("ratio > 0.6", of), of))[-1] == (
-        "Next check: Sat 13 Mar 2021, 04:15 (Ho Chi Minh)."
-    )
+    lines = shown(alert_page(alert_view("ratio > 0.6", of), of, remark="Renewed."))
+    assert lines[1:3] == ["Renewed.", "Armed."]
+    assert lines[-1] == "Next check: Sat 13 Mar 2021, 04:15 (Ho Chi Minh)."
 
 
 def test_its_last_day_is_told_and_near_it_one_tap_renews() -> None:
@@ -305,11 +305,6 @@ def test_its_last_day_is_told_and_near_it_one_tap_renews() -> None:
         assert (renew in answer.buttons) is is_near
     assert renew not in alert_page(replace(ending, life=Life.EXPIRED), FLAT).buttons
     assert not any(line.startswith("Ends") for line in shown(alert_page(alert, FLAT)))
-
-
-def test_a_remark_stands_before_the_state() -> None:
-    lines = shown(alert_page(alert_view("ratio > 0.6", FLAT), FLAT, remark="Renewed."))
-    assert lines[1:3] == ["Renewed.", "Armed."]
 
 
 @pytest.mark.parametrize(("life", "rearms"), [("done", False), ("paused", True)])
@@ -384,7 +379,7 @@ def test_every_condition_is_drawn_with_its_threshold_over_a_year() -> None:
 def test_a_threshold_is_drawn_even_before_it_is_defined() -> None:
     of = context(market([50.0 + number for number in range(10)]))
     (panel,), _, fires = drawing(rule_chart_answer(alert_view("ratio > sma 8", of), of, LIGHT, [])).args
-    assert panel.level.reindex(panel.series.index).isna().tolist() == [True] * 7 + [False] * 3
+    assert panel.level.isna().tolist() == [True] * 7 + [False] * 3
     assert fires == []
 
 

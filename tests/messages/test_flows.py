@@ -12,7 +12,6 @@ from bot.messages.pages.flows import flows_answer
 from tests.analytics.facts import facts_at
 from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
-from tests.shared_data import market_at, shared
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
@@ -168,13 +167,6 @@ def test_the_chart_begins_at_zero_and_has_only_funds_with_a_base() -> None:
     assert list(frame.columns) == ["IWM"]
     assert frame["IWM"].tolist() == [0.0] + [100e6] * 5
     assert style.title == "Money into the funds since 6 Feb 2020"
-
-
-@shared
-def test_the_golden_flows_come_out_of_the_full_history() -> None:
-    lines = shown(flows_answer(market_at("2020-12-11"), AsOf(), LIGHT, [parse_window("since 2020-09-30")]))
-    assert next(line for line in lines if line.startswith("ytd")).split()[1] == "+$0.82bn"
-    assert lines[lines.index("since 2020-09-30") + 1].split()[0] == "+$5.55bn"
 
 
 @pytest.mark.parametrize(

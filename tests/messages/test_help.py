@@ -103,18 +103,10 @@ def test_the_lists_buttons_keep_the_moment() -> None:
     assert answer.buttons[0][0] == ("ratio", "/chart ratio asof 2020-12-13")
 
 
-@pytest.mark.parametrize(
-    ("topic", "message"),
-    [
-        ("compar", "There is no help on “compar”. Did you mean compare? Example: /help alert"),
-        ("exces", "There is no help on “exces”. Did you mean excess? Example: /help alert"),
-        ("<b>xyzzy</b>", "There is no help on “<b>xyzzy</b>”. Example: /help alert"),
-    ],
-)
-def test_help_on_something_unknown_names_the_nearest(topic: str, message: str) -> None:
+def test_help_on_something_unknown_names_the_nearest_metric() -> None:
     with pytest.raises(BadInput) as error:
-        help_page(topic, ENTRIES, DEFAULT_PAIR)
-    assert str(error.value) == message
+        help_page("exces", ENTRIES, DEFAULT_PAIR)
+    assert str(error.value) == "There is no help on “exces”. Did you mean excess? Example: /help alert"
 
 
 @pytest.mark.parametrize(("name", "usage"), [("multiples", ""), ("sectors", ""), ("why", "[window]")])

@@ -180,13 +180,10 @@ def test_eight_alerts_are_one_page_with_a_row_of_buttons_each() -> None:
 
 
 def test_more_are_turned_by_buttons_that_name_an_alert() -> None:
-    first = many(50)
+    first, second, last = many(50), many(50, 17), many(50, 97)
     assert shown(first)[0] == "Alerts, page 1 of 7 · close of Wed 8 Jan 2020"
     assert first.buttons[-1] == (("#17 to #31 ›", "/alerts 17"),)
-    second = many(50, 17)
-    assert shown(second)[0].startswith("Alerts, page 2 of 7")
     assert second.buttons[-1] == (("‹ #1 to #15", "/alerts 1"), ("#33 to #47 ›", "/alerts 33"))
-    last = many(50, 97)
     assert last.buttons[-1] == (("‹ #81 to #95", "/alerts 81"),)
     assert len(last.buttons) == 3
 

@@ -13,7 +13,6 @@ from bot.messages.pages import trend
 from bot.messages.pages.trend import trend_answer
 from tests.messages.pages import drawing, market, page, shown
 from tests.sample_market import sample_market
-from tests.shared_data import market_at, shared
 
 SAMPLE_PAGE = """\
 Relative trend, IWM/SPY · close of Fri 11 Dec 2020
@@ -135,18 +134,6 @@ def test_the_chart_begins_at_the_windows_base(window: Window | None, first: str)
 def test_a_window_longer_than_the_history_shows_all_of_it() -> None:
     (panel,), _ = drawing(trend_answer(market([50.0] * 30), AsOf(), LIGHT, Window("y", 2))).args
     assert len(panel.series) == 30
-
-
-@shared
-def test_the_golden_figures_come_out_of_the_full_history() -> None:
-    friday = pd.Timestamp("2020-12-11")
-    lines = shown(trend_answer(market_at("2020-12-11"), AsOf(asof=friday), LIGHT))
-    assert cell(lines, "Ratio IWM/SPY ") == "0.5195"
-    assert cell(lines, "against 200-day avg") == "+13.08%"
-    assert cell(lines, "Channel, sigmas") == "+0.07"
-    assert "Ratio IWM/SPY 0.5195, 13.08% above its 200-day average (above it since 6 Oct 2020)." in lines
-    pace = "Trend line from 4 Jan 2010: −1.70% a year; the ratio is +0.07 sigma from it"
-    assert f"{pace} (near the line, no break)." in lines
 
 
 def test_the_long_trend_line_begins_with_a_shorter_history() -> None:
