@@ -45,15 +45,15 @@ def test_the_whole_page() -> None:
 def test_every_metric_has_a_page_or_says_why_not() -> None:
     of = sample_market()
     for metric in METRICS.values():
-        found = metric_value(metric, of, metric.defaults())
-        if found.value is None:
+        current = metric_value(metric, of, metric.defaults())
+        if current.value is None:
             with pytest.raises(NoData) as error:
                 chart(metric.name, of)
-            assert str(error.value).endswith(f": n/a, {found.reason}.")
+            assert str(error.value).endswith(f": n/a, {current.reason}.")
             continue
         lines = shown(chart(metric.name, of))
         assert lines[0].startswith(metric.title)
-        assert lines[2].startswith(metric.unit.show(found.value))
+        assert lines[2].startswith(metric.unit.show(current.value))
         assert metric.meaning in lines
 
 

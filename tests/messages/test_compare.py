@@ -186,21 +186,14 @@ def test_a_multiple_has_its_convention_and_its_dates(
     assert multiple_line(market([50.0] * 5, multiples=figures)) == line
 
 
-def test_the_price_date_of_a_multiple_is_its_date() -> None:
+def test_a_multiple_is_of_the_newest_convention_and_of_the_date_of_its_prices() -> None:
     of = market([50.0] * 5, multiples=PE)
-    dated = replace(of, multiples=of.multiples.assign(price_date="2020-01-02"))
-    assert multiple_line(dated).endswith("IWM 25.0x, SPY 20.0x, close of Thu 2 Jan 2020, 4 sessions old.")
-
-
-def test_the_newest_convention_is_the_one_that_is_told() -> None:
-    of = sample_market()
-    rows = of.multiples
-    newer = rows.tail(2).assign(
-        session=pd.Timestamp("2020-12-11"), metric="pe", convention="capped", basis="unstated", value=30.0
-    )
-    older = newer.assign(session=pd.Timestamp("2020-12-04"), convention="yahoo", value=40.0)
-    both = replace(of, multiples=pd.concat([rows[rows["session"] < "2020-12-11"], older, newer]))
-    assert multiple_line(both).startswith("P/E (each P/E capped at 60, basis unstated): ")
+    dated = of.multiples.assign(price_date="2020-01-02")
+    line = multiple_line(replace(of, multiples=dated))
+    assert line.endswith("IWM 25.0x, SPY 20.0x, close of Thu 2 Jan 2020, 4 sessions old.")
+    newer = of.multiples.assign(session=pd.Timestamp("2020-01-06"), convention="capped", basis="unstated")
+    line = multiple_line(replace(of, multiples=pd.concat([of.multiples, newer])))
+    assert line.startswith("P/E (each P/E capped at 60, basis unstated): ")
 
 
 def test_sources_are_named_by_part() -> None:

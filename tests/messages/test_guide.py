@@ -98,7 +98,7 @@ def targets(text: str, of: EvaluationContext) -> list[tuple[str, str]]:
     return [(str(target), meaning) for target, meaning, _ in suggested_targets(condition(text), of)]
 
 
-def test_levels_come_from_the_metrics_own_history() -> None:
+def test_levels_come_from_the_metrics_own_history_with_how_often_they_would_have_fired() -> None:
     assert targets("flow_gap 20d > 0", SAMPLED) == [
         ("7pp", "its 90th pct"), ("4pp", "its 75th pct"),
         ("0pp", "change of sign"), ("pct 90", "moves with data"),
@@ -108,9 +108,7 @@ def test_levels_come_from_the_metrics_own_history() -> None:
         ("low 252", "1-year low"), ("pct 10", "moves with data"),
     ]  # fmt: skip
     assert targets("flow iwm 20d crosses 0", SAMPLED) == [("$200m", "its median"), ("$0", "change of sign")]
-
-
-def test_each_says_how_often_it_would_have_fired() -> None:
+    assert "0%" not in dict(targets("drawdown < -10%", SAMPLED))  # its sign never changes
     suggestions = suggested_targets(condition("ratio > 1"), SAMPLED)
     assert {str(target): fires for target, _, fires in suggestions}["sma 200"] == 13
 
@@ -118,10 +116,6 @@ def test_each_says_how_often_it_would_have_fired() -> None:
 def test_without_history_only_what_needs_none_is_offered() -> None:
     assert targets("flow iwm 20d > 0", FLAT) == [("$0", "change of sign"), ("pct 90", "moves with data")]
     assert {fires for *_, fires in suggested_targets(condition("pe iwm > 20x"), FLAT)} == {None}
-
-
-def test_zero_is_offered_only_where_the_metric_changes_its_sign() -> None:
-    assert "0%" not in dict(targets("drawdown < -10%", SAMPLED))
 
 
 @pytest.mark.parametrize(

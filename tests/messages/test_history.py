@@ -63,9 +63,9 @@ def event(
 
 def test_nothing_has_fired() -> None:
     assert shown(history_answer([])) == ["Nothing has fired yet.", "Your alerts: /alerts"]
-    one = history_answer([], 3)
-    assert shown(one) == ["Alert #3 has not fired yet."]
-    assert one.buttons == ((("#3", "/alert 3"), ("All alerts", "/alerts")),)
+    answer = history_answer([], 3)
+    assert shown(answer) == ["Alert #3 has not fired yet."]
+    assert answer.buttons == ((("#3", "/alert 3"), ("All alerts", "/alerts")),)
 
 
 def test_an_event_is_told_with_the_rule_of_its_time() -> None:

@@ -135,8 +135,8 @@ def test_parts_fit_are_balanced_and_lose_only_white_space_at_the_cuts(html: Html
         assert utf16(text) <= limit
         assert text.strip()
         assert_balanced(part)
-        skipped, kept, rest = rest.partition(text)
-        assert kept == text
+        skipped, match, rest = rest.partition(text)
+        assert match == text
         assert not skipped.strip()
     assert not rest.strip()
 

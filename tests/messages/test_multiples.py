@@ -116,13 +116,6 @@ def test_what_a_figure_was_computed_from_is_told() -> None:
     )
 
 
-def priced(*dates: str | None) -> list[str]:
-    """/multiples of P/Es that were computed from prices of these dates, IWM's and SPY's."""
-    figures = [("2020-01-07", "IWM", "pe", 25.0), ("2020-01-07", "SPY", "pe", 20.0)]
-    of = market([50.0] * 5, multiples=figures)
-    return multiples(replace(of, multiples=of.multiples.assign(price_date=dates)))[2:]
-
-
 @pytest.mark.parametrize(
     ("small", "large", "dated", "source"),
     [
@@ -153,9 +146,10 @@ def priced(*dates: str | None) -> list[str]:
 def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_differ(
     small: str | None, large: str | None, dated: str, source: str
 ) -> None:
-    lines = priced(small, large)
-    assert lines[1] == dated
-    assert "+25.0%" in lines[3]
+    of = market([50.0] * 5, multiples=[("2020-01-07", *figure[1:]) for figure in PE])
+    lines = multiples(replace(of, multiples=of.multiples.assign(price_date=[small, large])))
+    assert lines[3] == dated
+    assert "+25.0%" in lines[5]
     assert f"Source: {source}" in lines
 
 
@@ -179,8 +173,8 @@ def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
 
 def test_there_is_a_chart_once_there_is_a_line() -> None:
     figures = [(f"{day:%Y-%m-%d}", ticker, "pe", 20.0) for day in days(2) for ticker in ("IWM", "SPY")]
-    one, two = (
+    single, several = (
         multiples_answer(market([50.0] * 5, multiples=rows), AsOf(), LIGHT) for rows in (figures[:2], figures)
     )
-    assert one.draw is None
-    assert drawing(two).args[1].title == "P/E premium of IWM over SPY, profitable companies only"
+    assert single.draw is None
+    assert drawing(several).args[1].title == "P/E premium of IWM over SPY, profitable companies only"
