@@ -139,32 +139,28 @@ def test_without_a_start_the_clock_is_the_wall_clock() -> None:
     assert before <= Clock(None, running=False)() <= dt.datetime.now(dt.UTC)
 
 
-def test_a_terminal_is_greeted_prompted_and_ends_with_end_of_input(
-    terminal: Callable[[bytes], None], capsys: pytest.CaptureFixture[str]
+def test_a_terminal_is_greeted_prompted_and_has_a_running_clock(
+    terminal: Callable[[bytes], None],
+    bot: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    terminal(b"/compare\n\x04")
+    running_clocks: list[bool] = []
+
+    class RecordedClock(Clock):
+        def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
+            super().__init__(start, running=running)
+            running_clocks.append(running)
+
+    monkeypatch.setattr(demo, "Clock", RecordedClock)
+    terminal(b"/compare\n\x04")  # end of input
     assert main(["chat", "--offline", "--db", "bot.db", "--now", MONDAY]) == 0
     greeting, *more = capsys.readouterr().out.splitlines()
     assert greeting.startswith("Small caps against large caps. Type /help")
     assert more[0].startswith("› No prices are stored yet.")
     assert more[-1] == "› "
-
-
-def test_the_clock_runs_at_a_terminal_only(
-    terminal: Callable[[bytes], None], bot: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[bool] = []
-
-    class Seen(Clock):
-        def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
-            super().__init__(start, running=running)
-            made.append(running)
-
-    monkeypatch.setattr(demo, "Clock", Seen)
-    terminal(b"/quit\n")
-    assert main(["chat", "--offline", "--db", "bot.db", "--now", MONDAY]) == 0
     chat(bot, "/quit")
-    assert made == [True, False]
+    assert running_clocks == [True, False]
 
 
 def test_at_a_terminal_the_scheduler_ticks_beside_the_talk(
