@@ -207,7 +207,6 @@ def serve(pipe: Connection, limits: Limits) -> None:
 
 
 def _apply(limits: Limits) -> None:
-    """Apply the limits to the current process."""
     if limits.quiet:
         with open(os.devnull, "w") as nothing:  # noqa: PTH123 - descriptors are what native code writes to
             os.dup2(nothing.fileno(), 1)

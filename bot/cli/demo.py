@@ -153,7 +153,6 @@ async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bo
 
 
 async def _tick(bot: Bot) -> None:
-    """Run the scheduler beside the conversation."""
     while True:
         await asyncio.sleep(TICK_SECONDS)
         await bot.scheduler.tick()
@@ -163,7 +162,9 @@ def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out:
     """`demo`: play the story on a throwaway database, then, at a terminal, answer what is typed."""
     log_briefly()
     start = now or DEMO_NOW
-    refuse_other_years(start)
+    if not _FIRST <= start <= _LAST:
+        example = "Try --now 2020-09-30T22:00Z"
+        raise BotError(f"The story runs in 2020; --now {start:%Y-%m-%d} is not in it. {example}")
     with contextlib.ExitStack() as stack:
         path = database
         if path is None:
@@ -199,14 +200,6 @@ def refuse_real_data(path: Path) -> None:
         stored = database.run_sync(lambda db: observations.first_observed(db) or row_counts(db)["chats"])
     if stored:
         raise BotError(f"{path} holds data or chats; the demo needs a new file, or none.")
-
-
-def refuse_other_years(start: dt.datetime) -> None:
-    """Raise BotError for other years than 2020, which is the story's."""
-    if not _FIRST <= start <= _LAST:
-        raise BotError(
-            f"The story runs in 2020; --now {start:%Y-%m-%d} is not in it. Try --now 2020-09-30T22:00Z"
-        )
 
 
 async def play(

@@ -69,6 +69,11 @@ class Finding:
         return f"{self.mark:4} {self.subject}: {self.words}"
 
 
+def _measured(is_well: bool, subject: str, words: str, advice: str) -> Finding:
+    """Return a finding on a figure, with advice if it is out of bounds."""
+    return Finding(OK, subject, words) if is_well else Finding(FAIL, subject, f"{words}; {advice}")
+
+
 def doctor(config: Config, *, config_file: Path | None, offline: bool, quick: bool) -> int:
     """`doctor`: print one line for each check. Returns 1 if one fails, else 0."""
     now, code = dt.datetime.now(dt.UTC), 0
@@ -204,10 +209,8 @@ def _clock_error(header: str) -> Iterator[Finding]:
         return
     seconds = round((dt.datetime.now(dt.UTC) - telegram_time.astimezone(dt.UTC)).total_seconds())
     words = f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} Telegram's"
-    if abs(seconds) <= LARGEST_CLOCK_ERROR:
-        yield Finding(OK, "clock's error", words)
-    else:
-        yield Finding(FAIL, "clock's error", f"{words}; set the clock, e.g. by NTP")
+    is_right = abs(seconds) <= LARGEST_CLOCK_ERROR
+    yield _measured(is_right, "clock's error", words, "set the clock, e.g. by NTP")
 
 
 # The machine
@@ -260,10 +263,8 @@ def _written_at(file: Path) -> dt.datetime | None:
 def check_calendar(sessions: Sessions, now: dt.datetime) -> Finding:
     """Check that the exchange's sessions are known far enough ahead."""
     ahead = (sessions.index[-1].date() - now.date()).days
-    words = f"sessions known for {ahead} days ahead"
-    if ahead > LEAST_CALENDAR:
-        return Finding(OK, "calendar", words)
-    return Finding(FAIL, "calendar", f"{words}; install a newer exchange_calendars, or set the clock")
+    words, advice = f"sessions known for {ahead} days ahead", "install a newer exchange_calendars"
+    return _measured(ahead > LEAST_CALENDAR, "calendar", words, f"{advice}, or set the clock")
 
 
 # The database, its data and the bot
@@ -275,30 +276,23 @@ def check_database(
     """Check the file, the age of the prices and the last answers of the sources."""
     from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: as for the sessions
     from bot.data.sources import switched_on  # noqa: PLC0415 - as above
-    from bot.messages.pages.status import (  # noqa: PLC0415 - as above
-        RESTATED_DAYS,
-        findings,
-        source_healths,
-    )
+    from bot.messages.pages import status  # noqa: PLC0415 - as above
+    from storage.migrations import NAMES  # noqa: PLC0415 - as above
     from storage.observations import recent  # noqa: PLC0415 - as above
-
-    yield _check_integrity(database)
-    market = build_market(database.run_sync(read_frames), sessions, now, config.pair)
-    yield _check_prices(market, sessions, now)
-    statuses = source_healths(database.run_sync(sources.source_statuses), sessions, now, switched_on(config))
-    since = now - dt.timedelta(days=RESTATED_DAYS)
-    restated = database.run_sync(lambda db: recent(db, since=since))
-    for well, subject, words in findings(market, statuses, restated, ZoneInfo(config.time.timezone), now):
-        yield Finding(OK if well else NOTE, subject, words)
-
-
-def _check_integrity(database: Database) -> Finding:
-    from storage.migrations import NAMES  # noqa: PLC0415 - late: --quick does without
 
     if problems := database.run_sync(integrity_check, plain=True):
         words = f"{'; '.join(problems[:3])}; replace it by a backup with “restore”"
-        return Finding(FAIL, "database", words)
-    return Finding(OK, "database", f"{database.path} is sound, its schema is {max(NAMES)}")
+        yield Finding(FAIL, "database", words)
+    else:
+        yield Finding(OK, "database", f"{database.path} is sound, its schema is {max(NAMES)}")
+    market = build_market(database.run_sync(read_frames), sessions, now, config.pair)
+    yield _check_prices(market, sessions, now)
+    rows, sources_on = database.run_sync(sources.source_statuses), switched_on(config)
+    healths = status.source_healths(rows, sessions, now, sources_on)
+    since, zone = now - dt.timedelta(days=status.RESTATED_DAYS), ZoneInfo(config.time.timezone)
+    restated = database.run_sync(lambda db: recent(db, since=since))
+    for well, subject, words in status.findings(market, healths, restated, zone, now):
+        yield Finding(OK if well else NOTE, subject, words)
 
 
 def _check_prices(market: Market, sessions: Sessions, now: dt.datetime) -> Finding:
@@ -323,9 +317,7 @@ def check_running(database: Database, now: dt.datetime) -> Finding:
         return Finding(OK, "bot", "starting, no tick yet")
     age = (now - last_tick).total_seconds()
     words = f"running, last tick {age:.0f} s ago"
-    if age < LONGEST_PAUSE:
-        return Finding(OK, "bot", words)
-    return Finding(FAIL, "bot", f"{words}; look at its log and start it again")
+    return _measured(age < LONGEST_PAUSE, "bot", words, "look at its log and start it again")
 
 
 def check_queue(database: Database) -> Finding:

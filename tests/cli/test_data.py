@@ -243,11 +243,7 @@ def test_an_export_that_fails_leaves_the_older_file(bot: Call, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("kind", "text", "faults"),
     [
-        (
-            "prices",
-            "date,close\n2020-10-05,1.5\n2020-10-06,dear\n2020-10-07,0\n",
-            f"2 rows are wrong:\n{WRONG}",
-        ),
+        ("prices", f"{TWO}2020-10-07,dear\n2020-10-08,0\n", f"2 rows are wrong:\n{WRONG}"),
         (
             "prices",
             "date,close\n2020-10-05,1.5\n2020-10-10,1.5\n",
