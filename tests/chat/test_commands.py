@@ -14,7 +14,7 @@ from bot.chat.commands import BY_NAME, COMMANDS, Command
 from bot.messages.common import MAX_BUTTON_DATA, SAMPLE
 from bot.messages.html import TABLE_WIDTH
 from storage import alert_store
-from tests.chat.talk import prepared, talking
+from tests.chat.talk import NOW, OCTOBER, STEP, talking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tests.chat.talk import Talk
 
 
-ARMED, CROSSED = (dt.datetime(2020, 10, day, 22, tzinfo=dt.UTC) for day in (5, 6))
 ON_MARKET = {
     command.name for command in COMMANDS if command.handler.__module__ == market_commands.__name__
 } | {"alert", "alerts", "history", "status"}
@@ -42,19 +41,6 @@ TIMES = "times are written from 00:00 to 23:59.\nExample: /summary on 18:30"
 HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
 
 
-@pytest.fixture(scope="module")
-def with_event(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample, and alert #1, which has fired."""
-
-    async def fire(talk: Talk) -> None:
-        talk.now = ARMED
-        await talk.ask("/alert ratio > sma 200")
-        talk.now = CROSSED
-        await talk.bot.scheduler.evaluate()
-
-    return prepared(sample, tmp_path_factory.mktemp("event"), fire)
-
-
 def widest(message: Message) -> int:
     """Characters of the longest line in a fixed-width block."""
     blocks = [
@@ -67,22 +53,21 @@ def widest(message: Message) -> int:
     return max((len(line) for block in blocks for line in block.splitlines()), default=0)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-async def test_every_command_answers_its_example_with_date_source_and_sample_label(
-    command: Command, with_event: Path, tmp_path: Path
-) -> None:
-    async with talking(with_event, tmp_path) as talk:
-        text, *pictures = await talk.ask(command.example)
-    assert "is not" not in text.text.splitlines()[0]
-    assert [bool(m.photo) for m in pictures if not m.document] == [True] * (command.name in WITH_PICTURE)
-    assert widest(text) <= TABLE_WIDTH
-    if command.name not in ON_MARKET:
-        return
-    assert "ample data" in text.text
-    assert re.search(r"\d{1,2} (Oct|Dec) 2020", text.text)
-    assert re.search("[Ss]ource|sample data", text.text.replace(SAMPLE, ""))
-    for picture in pictures:
-        assert "Source: sample data" in picture.text
+async def test_every_command_answers_its_example_with_date_source_and_sample_label(october: Talk) -> None:
+    await october.pass_to(OCTOBER + dt.timedelta(days=1))  # alert #1 fires
+    october.now = NOW
+    for command in COMMANDS:
+        october.now += STEP
+        text, *pictures = await october.ask(command.example)
+        assert "is not" not in text.text.splitlines()[0]
+        drawn = [bool(picture.photo) for picture in pictures if not picture.document]
+        assert drawn == [True] * (command.name in WITH_PICTURE), command.name
+        assert widest(text) <= TABLE_WIDTH, command.name
+        if command.name in ON_MARKET:
+            assert "ample data" in text.text
+            assert re.search(r"\d{1,2} (Oct|Dec) 2020", text.text), command.name
+            assert re.search("[Ss]ource|sample data", text.text.replace(SAMPLE, "")), command.name
+            assert all("Source: sample data" in picture.text for picture in pictures), command.name
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
