@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bot import __version__
+from bot.analytics.sessions import date_phrase, short_date
+from bot.analytics.windows import parse_date
 from bot.errors import BadInput, BotError
-from bot.messages.common import REPLY, Answer, payload_of
+from bot.messages.common import REPLY, Answer, payload_of, provisional_notes
 from bot.messages.html import Html, bold, code, lines
-from bot.services import chats
+from bot.services import chats, provisional
 from bot.text import counted, did_you_mean
 from storage import outbox
 from storage.backup import backup
@@ -19,8 +21,11 @@ from storage.chat_store import APPROVED, REJECTED, count_by_status
 from storage.db import StorageError, file_size
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     import sqlite_utils
 
+    from bot.analytics.market import Market
     from bot.chat.access import Ask
     from bot.messages.common import Button
     from storage.chat_store import AccessRequest
@@ -52,6 +57,7 @@ async def _show_choices(_ask: Ask, _words: str) -> Answer:
         bold("Your bot"),
         "People: " + code("/admin people"),
         "Let somebody in, also before they ask: " + code("/admin approve 123456789"),
+        "Figures that are held as implausible: " + code("/admin accept"),
         "A message to every chat: " + code("/admin broadcast The bot moves tonight."),
     )
     return Answer(html, buttons=_BUTTONS)
@@ -122,6 +128,58 @@ def _parse_id(words: str, action: str) -> int:
         return int(words)
     sentence = f"“{words[:40]}” is not an id." if words else f"“{action}” needs an id after it."
     raise BadInput(sentence, f"/admin {action} 123456789")
+
+
+# Provisional figures
+
+
+async def _accept(ask: Ask, words: str) -> Answer:
+    """List the provisional figures; with a fund, and maybe a session, show what accepting them would do."""
+    if not words:
+        return _list_provisional(await ask.services.markets.current())
+    ticker, session = _parse_figures(ask, words)
+    acceptance = await provisional.preview(ask.caller, ticker, session)
+    fires = "No alert would fire."
+    if acceptance.fires:
+        alerts, groups = counted(acceptance.fires, "alert"), counted(acceptance.chats, "chat")
+        fires = f"{alerts} in {groups} would fire at the next check."
+    html = lines(
+        bold("Accept ") + f"{counted(acceptance.count, 'provisional figure')} of {ticker}"
+        f"{f', {date_phrase(session)}' if session else ''}?",
+        fires,
+        *(f"#{number} " + code(rule) for number, rule in acceptance.own),
+    )
+    return Answer(html, buttons=((("Accept", f"/admin accepted {words}"), ("Leave it", "/admin accept")),))
+
+
+def _list_provisional(market: Market) -> Answer:
+    notes = provisional_notes(market)
+    html = lines(bold("Provisional figures"), *(notes or ["None. Every stored figure is used."]))
+    rows = []
+    for figures in market.provisional:
+        first = figures.amounts.index[0]
+        if len(figures.amounts) == 1:
+            label, day = f" of {short_date(first)}", f" {first:%Y-%m-%d}"
+        else:
+            label, day = "", ""
+        rows.append(((f"Accept {figures.ticker}{label}", f"/admin accept {figures.ticker}{day}"),))
+    return Answer(html, buttons=tuple(dict.fromkeys(rows)))
+
+
+async def _accept_confirmed(ask: Ask, words: str) -> Answer:
+    ticker, session = _parse_figures(ask, words)
+    count = await provisional.accept_figures(ask.caller, ticker, session)
+    accepted = f"{counted(count, 'figure')} of {ticker} {'is' if count == 1 else 'are'} used from now on."
+    return Answer(bold("Accepted. ") + accepted, buttons=((("Status", "/status"), ("Compare", "/compare")),))
+
+
+def _parse_figures(ask: Ask, words: str) -> tuple[str, dt.date | None]:
+    """A fund's ticker, and the session if one is named."""
+    ticker, _, day = words.upper().partition(" ")
+    example = f"/admin accept {ask.services.pair.small.ticker} 2020-12-14"
+    if ticker not in ask.services.pair.tickers:
+        raise BadInput(f"“{ticker[:20]}” is not a fund of this bot.", example)
+    return ticker, parse_date(day.strip(), example) if day else None
 
 
 # Figures and backup
@@ -202,4 +260,6 @@ ACTIONS: dict[str, Callable[[Ask, str], Awaitable[Answer]]] = {
     "backup": _make_backup,
     "broadcast": _draft_broadcast,
     "send": _send_broadcast,
+    "accept": _accept,
+    "accepted": _accept_confirmed,
 }

@@ -138,7 +138,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "admin",
-        "[people|approve ID|reject ID|stats|backup|broadcast TEXT]",
+        "[people|approve ID|reject ID|stats|backup|accept|broadcast TEXT]",
         "who may use the bot, figures, a backup, a message to all",
         admin.on_admin,
         example="/admin people",

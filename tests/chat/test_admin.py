@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from bot.chat.dispatch import menu
 from storage.db import open_database
+from storage.observations import add
+from storage.rows import Bar, Provisional
 from tests.chat.talk import GROUP, ME, OWNER
 
 if TYPE_CHECKING:
@@ -62,3 +64,43 @@ async def test_a_backup_that_cannot_be_made_is_said(house: Talk, tmp_path: Path)
     (tmp_path / "backups").write_text("in the way")
     (answer,) = await house.ask("/admin backup", OWNER)
     assert answer.text == f"No copy was made in {tmp_path / 'backups'} (File exists)."
+
+
+async def test_provisional_figures_are_accepted_once_the_owner_knows_what_would_fire(house: Talk) -> None:
+    day = "2020-12-11"
+
+    async def store(provisional: Provisional) -> None:
+        bar = Bar("IWM", day, 231.5, 190.0, 191.0, 188.0, provisional=provisional)
+        after = house.now
+        await house.database.run(lambda db: add(db, Bar, [bar], source="sample", observed_at=after))
+
+    await house.database.run(
+        lambda db: db.execute("DELETE FROM bars WHERE (ticker, session) = (?, ?)", ("IWM", day))
+    )
+    for chat_id in (ME, OWNER):
+        await house.ask("/alert excess 1d > 5pp", chat_id)
+    await store(Provisional.RANGE)
+    (listed,) = await house.ask("/admin accept", OWNER)
+    assert listed.text == (
+        "Provisional figures\nIWM's close of Fri 11 Dec 2020 is provisional and not used: sample data gives "
+        "231.5, outside the low and high of the same session."
+    )
+    answer, *_ = await house.ask("/compare", ME)
+    assert "is provisional and not used" in answer.text
+    assert "close of Thu 10 Dec 2020" in answer.text
+    (preview,) = await house.press(listed, "Accept IWM of 11 Dec 2020")
+    assert preview.text == (
+        "Accept 1 provisional figure of IWM, Fri 11 Dec 2020?\n"
+        "2 alerts in 2 chats would fire at the next check.\n#1 excess 1d > 5pp"
+    )
+    (confirmed,) = await house.press(preview, "Accept")
+    assert confirmed.text == "Accepted. 1 figure of IWM is used from now on."
+    answer, *_ = await house.ask("/compare", ME)
+    assert "provisional" not in answer.text
+    assert "close of Fri 11 Dec 2020" in answer.text
+    (empty,) = await house.ask("/admin accept", OWNER)
+    assert empty.text == "Provisional figures\nNone. Every stored figure is used."
+    (refused,) = await house.ask("/admin accept IWM 2020-12-11", OWNER)
+    assert refused.text.startswith("IWM has no provisional figure of 2020-12-11.")
+    (refused,) = await house.ask("/admin accept QQQ", OWNER)
+    assert refused.text.startswith("“QQQ” is not a fund of this bot.")
