@@ -128,12 +128,12 @@ def pending_sessions(db: sqlite_utils.Database, source: str, ticker: str) -> lis
     return sorted({row.session for row in rows if row.source == source})
 
 
-def accept(db: sqlite_utils.Database, ticker: str, session: str | None = None, *, now: Moment) -> int:
+def accept(db: sqlite_utils.Database, ticker: str, session: dt.date | None = None, *, now: Moment) -> int:
     """Make the provisional figures of a fund final, or those of one session. Returns how many there were."""
     count = 0
     for kind in _NOUNS:
         for row in observations.pending(db, kind, ticker=ticker):
-            if session in {None, row.session}:
+            if session is None or row.session == session.isoformat():
                 final = msgspec.structs.replace(row, provisional=0)
                 observations.add(db, kind, [final], source=row.source, observed_at=now)
                 count += 1

@@ -54,7 +54,7 @@ async def preview(caller: Caller, ticker: str, session: dt.date | None) -> Accep
     services = caller.services
 
     def accepted(db: sqlite_utils.Database) -> None:
-        count = accept(db, ticker, session and session.isoformat(), now=caller.now)
+        count = accept(db, ticker, session, now=caller.now)
         raise _RolledBack(count, read_frames(db))
 
     try:
@@ -77,7 +77,7 @@ async def accept_figures(caller: Caller, ticker: str, session: dt.date | None) -
     """Make the figures final. Returns how many there were; raises BadInput if there are none."""
 
     def write(db: sqlite_utils.Database) -> int:
-        count = accept(db, ticker, session and session.isoformat(), now=caller.now)
+        count = accept(db, ticker, session, now=caller.now)
         _refuse_none(count, ticker, session)
         return count
 
