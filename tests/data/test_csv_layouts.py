@@ -287,15 +287,9 @@ def test_a_session_that_is_not_completed_is_left_out_and_named(kind: str) -> Non
 
 
 def test_a_file_of_today_alone_is_refused() -> None:
+    text, day = "Date,Close\n2021-12-31,1\n", dt.date(2021, 12, 30)
     with pytest.raises(ImportRejected, match="no row of it holds a figure of a completed session"):
-        import_csv.read_csv(
-            "prices",
-            "Date,Close\n2021-12-31,1\n",
-            "IWM",
-            sessions=SESSIONS,
-            today=TODAY,
-            completed=dt.date(2021, 12, 30),
-        )
+        import_csv.read_csv("prices", text, "IWM", sessions=SESSIONS, today=TODAY, completed=day)
 
 
 def closes(count: int, on_cent: int, *, until: str = "2020-12-11", split: str = "") -> str:
@@ -316,9 +310,8 @@ def test_a_bad_row_below_three_header_lines_is_named_by_its_line() -> None:
 
 def test_the_longest_cells_are_read_in_a_moment_and_shown_short() -> None:
     number = "1" + ".000" * 4_000
-    lines = refusal(
-        "prices", f"Datum;Schlusskurs\n10.12.2020;{number}\n11.12.2020;{number[:-1]}\n"
-    ).splitlines()
+    text = f"Datum;Schlusskurs\n10.12.2020;{number}\n11.12.2020;{number[:-1]}\n"
+    lines = refusal("prices", text).splitlines()
     assert [line[:40] for line in lines[1:]] == [
         "line 2: close “1000000000000000000000000",
         "line 3: close “1.000.000.000.000.000.000",
@@ -364,12 +357,8 @@ def test_the_cases_of_all_layouts_are_read() -> None:
     for name in others:
         contents = read("prices", CASES / name)
         dated = {bar.session: round(bar.close, 2) for bar in contents.observations["bars"]}
-        assert (len(dated), dated["2021-12-10"], min(dated), max(dated)) == (
-            16,
-            219.91,
-            "2021-11-22",
-            "2021-12-14",
-        )
+        assert (len(dated), dated["2021-12-10"]) == (16, 219.91)
+        assert (min(dated), max(dated)) == ("2021-11-22", "2021-12-14")
         assert contents.preview.layout
     for name in refused:
         assert "auto_adjust=False" in refusal("prices", CASES / name)
