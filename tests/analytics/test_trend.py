@@ -172,35 +172,19 @@ def test_beta_and_correlation_are_those_of_daily_total_returns(seed: int, n: int
         assert correlation.iloc[t] == pytest.approx(np.corrcoef(small, large)[0, 1], abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("name", "needed"),
-    [
-        ("ratio", 1),
-        ("average", 20),
-        ("momentum", 253),
-        ("breakout", 21),
-        ("breakout_low", 21),
-        ("slope", 20),
-        ("drawdown", 1),
-        ("beta", 21),
-        ("correlation", 21),
-    ],
-)
-def test_first_defined_after(name: str, needed: int) -> None:
-    found = two(3, 300)
-    r = trend.ratio(found)
-    history = {
-        "ratio": r,
-        "average": trend.ratio_vs_sma(r, 20),
-        "momentum": trend.momentum(found),
-        "breakout": trend.breakout(r, 20),
-        "breakout_low": trend.breakout_low(r, 20),
-        "slope": trend.slope(r, 20),
-        "drawdown": trend.drawdown(r),
-        "beta": trend.beta(found, 20),
-        "correlation": trend.correlation(found, 20),
-    }[name]
-    assert history.isna().tolist() == [True] * (needed - 1) + [False] * (301 - needed)
+def test_first_defined_after() -> None:
+    market = two(3, 300)
+    r = trend.ratio(market)
+    needed = {
+        1: (r, trend.drawdown(r)),
+        20: (trend.ratio_vs_sma(r, 20), trend.slope(r, 20)),
+        21: (trend.breakout(r, 20), trend.breakout_low(r, 20)),
+        253: (trend.momentum(market),),
+    }
+    needed[21] += (trend.beta(market, 20), trend.correlation(market, 20))
+    for sessions, histories in needed.items():
+        expected = [True] * (sessions - 1) + [False] * (301 - sessions)
+        assert all(history.isna().tolist() == expected for history in histories), sessions
 
 
 @pytest.mark.parametrize(
