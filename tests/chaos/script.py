@@ -40,7 +40,7 @@ def evening(number: int) -> dt.datetime:
 
 def level(number: int) -> float:
     """IWM's close over SPY's: below, above, below ... what the rules ask for."""
-    return 0.65 if number >= QUIET and number % 2 else 0.55
+    return 0.63 if number >= QUIET and number % 2 else 0.56
 
 
 def fires(number: int) -> int:

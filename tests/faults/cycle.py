@@ -42,11 +42,11 @@ class Result:
 
 
 class Source(Script):
-    """A source by which the ratio is 0.5 until the last session, on which the alerts fire."""
+    """A source by which the ratio is 0.55 until the last session, on which the alerts fire."""
 
     def close(self, ticker: str, day: pd.Timestamp) -> float:
         """The close of a session."""
-        return 100.0 if ticker == "SPY" else 65.0 if day == pd.Timestamp(LAST) else 50.0
+        return 100.0 if ticker == "SPY" else 62.0 if day == pd.Timestamp(LAST) else 55.0
 
 
 async def prepare(path: Path) -> dt.datetime:

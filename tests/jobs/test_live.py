@@ -54,8 +54,8 @@ async def test_forty_prices_of_an_open_session_make_no_event_its_close_makes_one
     desk: Desk, scheduler: Scheduler, fake: FakeYahoo
 ) -> None:
     await tick(desk, scheduler, local(9, 0))
-    above = await desk.alert("ratio > 0.6")
-    below = await desk.alert("ratio < 0.4")
+    above = await desk.alert("ratio > 0.55")
+    below = await desk.alert("ratio < 0.45")
     small, large = fake.funds["IWM"], fake.funds["SPY"]
     for step in range(40):  # from far below to far above both levels and back
         now = local(9, 31) + step * dt.timedelta(minutes=9, seconds=30)
@@ -72,7 +72,10 @@ async def test_forty_prices_of_an_open_session_make_no_event_its_close_makes_one
     assert {await desk.evaluated_up_to(alert) for alert in (above, below)} == {"2020-12-11"}
 
     small.live = large.live = None
-    small.closes[TODAY], large.closes[TODAY] = 247.0, SPY  # a ratio of 0.65
+    small.closes[TODAY], large.closes[TODAY] = (
+        215.0,
+        SPY,
+    )  # a ratio of 0.57, after a move that one session may make
     small.quoted_at = large.quoted_at = local(16, 0, 2)
     await tick(desk, scheduler, local(16, 14, 59))
     assert await desk.events() == []
@@ -83,4 +86,4 @@ async def test_forty_prices_of_an_open_session_make_no_event_its_close_makes_one
     ]
     await tick(desk, scheduler, local(16, 16))
     assert await desk.events() == [f"{above} fired {TODAY}"]
-    assert CLOSES[-1] / SPY < 0.6
+    assert CLOSES[-1] / SPY < 0.55
