@@ -290,14 +290,14 @@ def test_a_threshold_that_moves_is_drawn_and_told_over_the_window_only() -> None
 
 def test_marks_stand_on_the_line_and_off_it_are_ignored() -> None:
     series = walk(50, 1)
-    fires = [series.index[10], pd.Timestamp("2001-01-01")]
+    fires = [series.index[10], series.index[20], pd.Timestamp("2001-01-01")]
     figure, caption = drawn(rule_chart, [metric_panel(series, PERCENT)], LOOK, fires)
     circles = [
         line for line in figure.axes[0].lines if line.get_markersize() == 6 and line.get_marker() == "o"
     ]
-    assert np.asarray(circles[-1].get_ydata()).tolist() == [series.iloc[10]]
+    assert np.asarray(circles[-1].get_ydata()).tolist() == series.iloc[[10, 20]].tolist()
     assert f"{FOOTER}\n○ fired" in words(figure)
-    assert "Fired: 19 Oct 2020.\n" in caption
+    assert "Fired: 19 Oct 2020, 2 Nov 2020.\n" in caption
 
 
 def test_gaps_are_not_bridged_and_a_lone_value_is_a_dot() -> None:

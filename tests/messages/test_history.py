@@ -158,11 +158,12 @@ def test_snoozed_paused_and_ending_alerts_say_so() -> None:
     assert "Ends" not in lines[8]
 
 
-def test_a_paused_alert_is_not_called_stale() -> None:
-    of = context(market(LONG, units={"IWM": [250.0 + at for at in range(200)]}))
-    for life, stale in (("paused", False), ("active", True)):
+def test_an_alert_is_stale_past_its_lag_and_not_while_it_is_paused() -> None:
+    for life, counts, stale in (("paused", 200, False), ("active", 200, True), ("active", 299, False)):
+        of = context(market(LONG, units={"IWM": [250.0 + at for at in range(counts)]}))
         text = page(alert_list([alert_view("flow iwm 5d > $1bn", of, life=life)], of))
         assert ("Stale: 100 sessions old." in text) is stale
+        assert ("Stale" in text) is stale
 
 
 def many(count: int, number: int = 0, note: str = "") -> Answer:

@@ -147,7 +147,8 @@ def test_prices_have_their_span_and_age(of: Market, line: str) -> None:
 
 def test_missing_sessions_are_counted_and_the_last_ones_named() -> None:
     title = "Sessions without a close of both funds:"
-    assert lines(market([50.0, None, 50.0]))[2] == f"{title} 1, 3 Jan 2020."
+    few = lines(market([50.0, *[None] * 3, 50.0]))[2]
+    assert few == f"{title} 3, 3 Jan 2020, 6 Jan 2020, 7 Jan 2020."
     many = lines(market([50.0, *[None] * 4, 50.0]))[2]
     assert many == f"{title} 4, the last ones 6 Jan 2020, 7 Jan 2020, 8 Jan 2020."
 
