@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,13 +15,13 @@ from bot.local.botapi import BOT_ID
 from bot.secrets import HIDDEN, RedactedStream, proxy_secrets, redact, redact_output
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, refusal
+from tests.place import ME, PATIENCE, ROOT, Place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
-ROOT = Path(__file__).parents[1]
-ME, PATIENCE = 42, 60.0
 CANARY = "AAGcanary_that_must_not_sing-0123456"
 PING = "canary-of-the-heartbeat"
 SPILLED = (
@@ -46,84 +41,29 @@ SPILLED = (
 )
 
 
-@dataclass
-class Cage:
-    """A folder with a configuration that holds the canary, and what processes in it have printed."""
-
-    folder: Path
-    api: FakeBotApi
-    output: str = ""
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "config.toml"
-
-    def configure(self, base_url: str) -> None:
-        """The configuration, at DEBUG."""
-        self.config.write_text(
-            f'[telegram]\ntoken = "{BOT_ID}:{CANARY}"\nbase_url = "{base_url}"\n'
-            f'[storage]\ndatabase = "bot.db"\n[access]\nusers = [{ME}]\n'
-            f'[sources]\nyahoo = false\n[log]\nlevel = "debug"\n'
-            f'[heartbeat]\nurl = "{self.api.root}/{PING}"\n'
-        )
-        self.config.chmod(0o600)
-
-    @asynccontextmanager
-    async def run(self, *program: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The bot in a process; its output is kept, and it has ended with the block."""
-        environment = {key: value for key, value in os.environ.items() if key != "TELEGRAM_BOT_TOKEN"}
-        environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", "PYTHONASYNCIODEBUG": "1"}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *program, "run", "--config", str(self.config)),
-            cwd=ROOT,
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        reading = asyncio.create_task(self._read(process))
-        try:
-            yield process
-            async with asyncio.timeout(PATIENCE):
-                await reading
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await asyncio.gather(reading, return_exceptions=True)
-
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        while block := await process.stdout.read(1_000_000):
-            self.output += block.decode(errors="replace")
-        await process.wait()
-
-    def songs(self) -> list[str]:
-        """Where the canary stands: in the output, in files other than the configuration."""
-        lines = [line for line in self.output.splitlines() if CANARY in line or PING in line]
-        for file in self.folder.rglob("*"):
-            if file.is_file() and file != self.config:
-                content = file.read_bytes()
-                lines += [str(file) for secret in (CANARY, PING) if secret.encode() in content]
-        return lines
-
-
 @pytest.fixture
-async def cage(tmp_path: Path) -> AsyncIterator[Cage]:
+async def cage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    """A folder with a configuration that holds the canary, at DEBUG."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
     async with FakeBotApi(token=f"{BOT_ID}:{CANARY}") as api:
         api.chat(ME)
-        cage = Cage(tmp_path, api)
-        cage.configure(api.root)
+        cage = Place(tmp_path, api)
+        cage.configure(log='level = "debug"', heartbeat=f'url = "{api.root}/{PING}"')
         yield cage
 
 
-async def answered(cage: Cage, text: str, beginning: str) -> None:
-    before = cage.api.last_message_id
-    cage.api.say(ME, text)
-    await cage.api.wait_for_message(
-        lambda m: m.message_id > before and m.text.startswith(beginning), PATIENCE
-    )
+def songs(cage: Place, output: str) -> list[str]:
+    """Where the canary stands: in the output, in files other than the configuration."""
+    lines = [line for line in output.splitlines() if CANARY in line or PING in line]
+    for file in cage.folder.rglob("*"):
+        if file.is_file() and file.name != "config.toml":
+            content = file.read_bytes()
+            lines += [str(file) for secret in (CANARY, PING) if secret.encode() in content]
+    return lines
 
 
-async def test_at_debug_through_answers_faults_spills_and_a_crash_nothing_is_said(cage: Cage) -> None:
+async def test_at_debug_through_answers_faults_spills_and_a_crash_nothing_is_said(cage: Place) -> None:
     for method, fault in (
         ("getMe", drop()),
         ("getUpdates", bad_gateway()),
@@ -132,31 +72,31 @@ async def test_at_debug_through_answers_faults_spills_and_a_crash_nothing_is_sai
         ("getUpdates", refusal(404, "Not Found")),
     ):
         cage.api.fail(method, fault)
-    async with cage.run("tests/fakes/spiller.py") as process:
+    async with cage.run("tests/fakes/spiller.py") as bot:
         await cage.api.until(lambda: len(cage.api.calls("getUpdates")) > 3, PATIENCE)
         cage.api.say(ME, "/help")
         await cage.api.until(lambda: cage.api.calls("sendMessage"), PATIENCE)  # and dropped on the way
-        await answered(cage, "/summary on 17:30", "Daily summary")
-        await answered(cage, "/about", "Something failed here")
-        await answered(cage, "/help", "Commands")
-        copy = cage.folder / "copy.db"
-        assert await asyncio.to_thread(main, ["backup", str(copy), "--config", str(cage.config)]) == 0
-        process.send_signal(signal.SIGTERM)
-    assert process.returncode == 1
+        await cage.answer("/summary on 17:30", "Daily summary")
+        await cage.answer("/about", "Something failed here")
+        await cage.answer("/help", "Commands")
+        copy, config = cage.folder / "copy.db", cage.folder / "config.toml"
+        assert await asyncio.to_thread(main, ["backup", str(copy), "--config", str(config)]) == 0
+        code, output, _ = await bot.stopped()
+    assert code == 1
     for spilled in SPILLED:
-        assert spilled in cage.output, spilled
-    assert f"{BOT_ID}:{HIDDEN}" in cage.output
+        assert spilled in output, spilled
+    assert f"{BOT_ID}:{HIDDEN}" in output
     assert copy.is_file()
-    assert cage.songs() == []
+    assert songs(cage, output) == []
 
 
-async def test_a_token_that_is_refused_is_not_said(cage: Cage) -> None:
+async def test_a_token_that_is_refused_is_not_said(cage: Place) -> None:
     cage.api.token = f"{BOT_ID}:{CANARY[::-1]}"
-    async with cage.run("-m", "bot") as process:
-        await process.wait()
-    assert process.returncode == 1
-    assert cage.output.endswith("error: Telegram refuses this token; ask @BotFather for a valid one.\n")
-    assert cage.songs() == []
+    async with cage.run() as bot:
+        code, output = await bot.ended()
+    assert code == 1
+    assert output.endswith("error: Telegram refuses this token; ask @BotFather for a valid one.\n")
+    assert songs(cage, output) == []
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,7 @@ EVERY = (
     "/fundamentals 1y",
     "/why ytd",
     "/sectors",
-    "/chart ratio_vs_sma 200 1y",
     "/chart pe_premium",
-    "/backtest ratio > sma 200",
     "/alert pe_premium > pct 90",
 )
 
