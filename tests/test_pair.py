@@ -257,10 +257,10 @@ async def test_no_notice_and_no_summary_names_the_default_funds(
     async with talking(line.database, tmp_path, **TICKERS) as talk:
         talk.api.chat(ME)
         line.database = talk.database.path
-        await ask_all(talk, ["/alert ratio > 0.3", "/alert ratio > 0.9 once", "/summary on 18:30"], ME)
-        await asyncio.to_thread(line.close, MONDAY, 120.0, 366.0)
+        await ask_all(talk, ["/alert ratio > 0.265", "/alert ratio > 0.9 once", "/summary on 18:30"], ME)
+        await asyncio.to_thread(line.close, MONDAY, 100.0, 366.0)
         pushed = await talk.pass_to(after_close(MONDAY, 3))
-        await asyncio.to_thread(line.close, MONDAY, 91.0, 366.0)
+        await asyncio.to_thread(line.close, MONDAY, 96.0, 366.0)
         pushed += await talk.pass_to(after_close(MONDAY, 6))
         pushed += await talk.pass_to(after_close(TUESDAY, 4))
         await asyncio.to_thread(line.close, TUESDAY, 45.0, 366.0, split=2)
