@@ -104,7 +104,7 @@ async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
     monkeypatch.setattr(scheduler, "TICK_SECONDS", 0.2)
     monkeypatch.chdir(place.folder)
     fill(place.database, market(1))
-    bars = market(0, last_ratio=0.65)["bars"][-2:]
+    bars = market(0, last_ratio=0.53)["bars"][-2:]
     write_files(bars)
 
     async def command(*words: str) -> tuple[int, str]:
@@ -116,11 +116,11 @@ async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
 
     with hold_lock(place.database):
         async with at_work(place) as (_, task):
-            await place.answer("/alert ratio > 0.6", "Alert #1 ratio > 0.6")
+            await place.answer("/alert ratio > 0.51", "Alert #1 ratio > 0.51")
             for ticker in ("IWM", "SPY"):
                 assert (await command("import", "prices", f"{ticker}.csv", "--ticker", ticker))[0] == 0
             pushed = await place.api.wait_for_message(lambda m: m.text.startswith("Alert #1 fired"), PATIENCE)
-            assert "0.6500" in pushed.text
+            assert "0.5300" in pushed.text
             assert await command("refresh") == (0, "No source is switched on; see [sources] in the config.\n")
             assert (await command("export", "prices", "out.csv", "--ticker", "IWM"))[0] == 0
             assert bars[0].session in (await asyncio.to_thread(Path("out.csv").read_text))
