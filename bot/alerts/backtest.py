@@ -172,6 +172,7 @@ class _Turns:
         conditions = zip(ops, bands, series.observed, series.thresholds, strict=True)
         back = reduce(operator.or_, (_may_be_back(rule, *condition) for condition in conditions))
         self.next = {
+            Status.WAITING: _next_flagged(self.answered),
             Status.ARMED: _next_flagged(true),
             Status.CONFIRMING: _next_flagged(self.answered),
             Status.FIRED: _next_flagged(self.answered & back),

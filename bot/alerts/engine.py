@@ -1,8 +1,10 @@
 """The engine: when a rule fires. Pure functions of a state and one session's figures.
 
     status   ARMED -> CONFIRMING k/n -> FIRED -> (back past the re-arm level) -> ARMED
+             WAITING -> ARMED or FIRED, by the first figures of a rule that was made without any
 
-A rule fires when its stored state turns true, never because a value merely is true. With T the threshold,
+A rule fires when its stored state turns true, never because a value merely is true: one whose first figures
+are true is reported as true already. With T the threshold,
 the re-arm level R is T less a band (plus, for < and <=), or the rule's own `rearm`. The rule re-arms at R,
 or strictly past it where R equals T.
 
@@ -31,6 +33,8 @@ BAND_SHARE = 0.25
 # ... over this many of its last values; with fewer than BAND_LEAST there is no band.
 BAND_VALUES = 252
 BAND_LEAST = 60
+
+ALREADY = "already"  # kind of an event that is no fire
 
 COMPARE = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 
@@ -73,6 +77,7 @@ class Sample:
 class Status(StrEnum):
     """The state of one side of a rule."""
 
+    WAITING = "waiting"
     ARMED = "armed"
     CONFIRMING = "confirming"
     FIRED = "fired"
@@ -82,7 +87,7 @@ class Side(JsonStruct, frozen=True):
     """One side of a rule. A rule with `crosses` has two, any other has one.
 
     count       sessions in a row on which it was true while confirming
-    since       session of its last fire; None when it was already true at creation
+    since       session of its last fire; None when it was already true at creation or with its first figures
     unreported  it fired during a cooldown and has not been reported
     """
 
@@ -114,11 +119,15 @@ class State(JsonStruct, frozen=True):
 
     @property
     def status(self) -> Status:
-        """The status of the side closest to firing: CONFIRMING before ARMED before FIRED."""
+        """The status of the side closest to firing: CONFIRMING, ARMED, WAITING, FIRED in this order."""
         statuses = {side.status for side in self.sides}
-        return next(
-            status for status in (Status.CONFIRMING, Status.ARMED, Status.FIRED) if status in statuses
-        )
+        order = (Status.CONFIRMING, Status.ARMED, Status.WAITING, Status.FIRED)
+        return next(status for status in order if status in statuses)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a side has had no figures yet that tell whether it is true."""
+        return any(side.status is Status.WAITING for side in self.sides)
 
     @property
     def count(self) -> int:
@@ -127,9 +136,10 @@ class State(JsonStruct, frozen=True):
 
 
 class Event(JsonStruct, frozen=True):
-    """A fire, or the end of a cooldown at which a muted fire is still true.
+    """A fire, or the end of a cooldown at which a muted fire is still true, or first figures that are true.
 
-    kind      "fired", or "still": a fire muted by the cooldown is true at its end
+    kind      "fired"; "still": a fire muted by the cooldown is true at its end; ALREADY: no fire, the rule is
+              true with its first figures
     ops       per condition the comparison that came true; `crosses` is resolved to > or <
     figures   figures of the session
     levels    per condition the level at which it re-arms
@@ -210,6 +220,8 @@ def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer
     """The side after this session, ignoring the cooldown."""
     if answer is None:
         return side
+    if side.status is Status.WAITING:
+        return Side(Status.FIRED if answer else Status.ARMED)
     if side.status is Status.FIRED:
         levels = rearm_levels(rule, state, ops, sample.figures)
         return Side() if any(map(_is_back, ops, sample.figures, levels)) else side
@@ -233,7 +245,9 @@ def _with_event(
     cooling, muted = max(before.cooling - 1, 0), before.cooling > 0
     sides = list(turned)
     for index, (old, new, answer) in enumerate(zip(before.sides, turned, answers, strict=True)):
-        if new.status is Status.FIRED and old.status is not Status.FIRED:
+        if old.status is Status.WAITING:
+            event = _already(rule, before, sample, index, new) or event
+        elif new.status is Status.FIRED and old.status is not Status.FIRED:
             event = _event(rule, before, sample, index, new, muted=muted)
             sides[index] = replace(new, unreported=True) if muted else new
             cooling = cooling if muted else rule.cooldown
@@ -253,6 +267,13 @@ def _with_event(
         figures=tuple(figure.finite for figure in sample.figures),
     )
     return after, event
+
+
+def _already(rule: Rule, before: State, sample: Sample, index: int, side: Side) -> Event | None:
+    """The event of first figures that are true; None for `crosses`, of which one side always is."""
+    if side.status is not Status.FIRED or len(before.sides) > 1:
+        return None
+    return _event(rule, before, sample, index, side, kind=ALREADY)
 
 
 def _event(
@@ -330,20 +351,38 @@ def first_state(
     """The state of a rule that is created, edited or resumed after the sessions in `samples`.
 
     A rule that is already true, by the last session that can tell, counts as fired and waits to re-arm;
-    otherwise it is armed, inside the band too. `created` is the mark when there are no samples; `bands`
-    are used instead of the default ones.
+    otherwise it is armed, inside the band too. Where no session can tell, it waits for one. `created` is the
+    mark when there are no samples; `bands` are used instead of the default ones.
     """
     return State(
         session=samples[-1].session if samples else created,
         bands=default_bands(rule, samples) if bands is None else bands,
-        sides=tuple(Side(Status.FIRED) if _was_true(ops, samples) else Side() for ops in side_ops(rule)),
+        sides=tuple(_first_side(ops, samples) for ops in side_ops(rule)),
         last_values=tuple(_last_value(samples, index) for index in range(len(rule.conditions))),
     )
 
 
-def _was_true(ops: Ops, samples: Sequence[Sample]) -> bool:
+def settle(rule: Rule, state: State, history: Sequence[Sample]) -> tuple[State, Event | None]:
+    """Give a rule that waits for first figures the sides of history that has arrived up to its mark.
+
+    Returns the state that it would have been created with, and the event of one that is true already.
+    """
+    settled = first_state(rule, history, state.session)
+    sides = zip(state.sides, settled.sides, strict=True)
+    chosen = tuple(new if old.status is Status.WAITING else old for old, new in sides)
+    if chosen == state.sides:
+        return state, None
+    event, ops = None, side_ops(rule)[0]
+    if chosen[0].status is Status.FIRED:
+        last = next(sample for sample in reversed(history) if truth(ops, sample) is not None)
+        event = _already(rule, replace(state, bands=settled.bands), last, 0, chosen[0])
+    return replace(state, sides=chosen, bands=settled.bands, last_values=settled.last_values), event
+
+
+def _first_side(ops: Ops, samples: Sequence[Sample]) -> Side:
     answers = (truth(ops, sample) for sample in reversed(samples))
-    return next((answer for answer in answers if answer is not None), False)
+    true = next((answer for answer in answers if answer is not None), None)
+    return Side(Status.WAITING if true is None else Status.FIRED if true else Status.ARMED)
 
 
 def _last_value(samples: Sequence[Sample], index: int) -> float | None:

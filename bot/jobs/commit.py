@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
+from bot.alerts.engine import ALREADY
 from bot.alerts.view import Life
 from bot.jobs.evaluate import RESTATED, WITHDRAWN, Evaluator, read_histories, read_snapshots
 from bot.jobs.notices import ENDED, pause_split_alerts
@@ -219,7 +220,8 @@ class _Commit:
                 if change.stored is not None:
                     self._revise(change.stored, stored)
                     continue
-                self.fires.append(Fire(alert.chat_id, alert.number, alert.rule, change.event))
+                if change.event.kind != ALREADY:
+                    self.fires.append(Fire(alert.chat_id, alert.number, alert.rule, change.event))
                 if stored.notification.listed:
                     lists[stored.place].append(stored)
                 else:

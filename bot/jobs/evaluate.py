@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.engine import Event, Sample, State, evaluate
+from bot.alerts.backtest import has_answer
+from bot.alerts.engine import ALREADY, Event, Sample, State, evaluate, settle
 from bot.alerts.revision import Revision, replay
 from bot.alerts.rule import Condition, Rule
 from bot.alerts.series import PATIENCE
@@ -70,7 +71,7 @@ class StateHistory:
 class AlertEvent:
     """An event to store, and to report unless it is muted.
 
-    transition  "fired" or "still"; "withdrawn": a stored event does not happen on the revised data;
+    transition  the event's kind; "withdrawn": a stored event does not happen on the revised data;
                 "restated": it does, with other values
     stored      the stored event that is withdrawn or restated
     revision    why it is withdrawn
@@ -107,8 +108,9 @@ class EvaluationResult:
 
     @property
     def new_fires(self) -> list[Event]:
-        """Events that were not stored before."""
-        return [change.event for change in self.events if change.transition not in {WITHDRAWN, RESTATED}]
+        """Fires that were not stored before."""
+        others = {WITHDRAWN, RESTATED, ALREADY}
+        return [change.event for change in self.events if change.transition not in others]
 
     @property
     def done(self) -> bool:
@@ -157,7 +159,8 @@ class Evaluator:
         watched = (condition.metric, condition.arguments)
         if watched not in self._only_grown:
             values = self.series[watched] = self._context.histories.series(condition).value
-            self._only_grown[watched] = _continues(self._known_series.get(watched), values)
+            known = self._known_series.get(watched)
+            self._only_grown[watched] = _continues(known, values, self._context.market)
         return self._only_grown[watched]
 
     def evaluate(
@@ -195,11 +198,23 @@ class Evaluator:
             events = tuple(event for event in events if event.transition in {WITHDRAWN, RESTATED})
         expired = False
         if alert.life is Life.ACTIVE or (alert.life is Life.DONE and states and not state.done):
+            settled, already = self._settled(rule, state)
+            if settled is not state:
+                state, states = settled, (*states, settled)
+                events += (AlertEvent(ALREADY, already),) if already else ()
             run = evaluate(rule, state, [sample for sample in samples if sample.session > state.session])
             states += run.states
             events += tuple(AlertEvent(event.kind, event) for event in run.events)
             expired = self._has_expired(rule, states[-1] if states else state)
         return EvaluationResult(snapshot, alert, samples, states, events, expired=expired)
+
+    def _settled(self, rule: Rule, state: State) -> tuple[State, Event | None]:
+        """The state of a rule that waits for figures, once there are some up to its mark."""
+        if not state.waits:
+            return state, None
+        history = self._context.histories.samples(rule, sessions=self._context.market.sessions)
+        history = history[: history.after(state.session)]
+        return settle(rule, state, history) if has_answer(rule, history).any() else (state, None)
 
     def _recent_samples(self, rule: Rule, mark: dt.date) -> list[Sample]:
         """Samples from some sessions before the mark on."""
@@ -244,14 +259,13 @@ class Evaluator:
         return state.session >= last.date() or market.sessions_behind(last) >= PATIENCE
 
 
-def _continues(before: pd.Series | None, now: pd.Series) -> bool:
+def _continues(before: pd.Series | None, now: pd.Series, market: Market) -> bool:
     """Whether `now` begins with all values of `before`.
 
-    False when `before` ends in a stretch without values long enough that it may have been evaluated as
-    missing.
+    False when `before` ends so many sessions ago that those after it may have been evaluated as missing.
     """
     last = None if before is None else before.last_valid_index()
-    if before is None or last is None or int((before.index > last).sum()) >= PATIENCE:
+    if before is None or last is None or market.sessions_behind(last) > PATIENCE:
         return False
     return bool(now.loc[:last].equals(before.loc[:last]))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from msgspec import structs
 
-from bot.alerts.engine import truth
+from bot.alerts.engine import ALREADY, truth
 from bot.alerts.series import parts_read, rule_lag
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
@@ -183,7 +183,7 @@ class Notifier:
             notice = notices.correction_notice(alert, event, alert_event.revision, context, detail.source)
             return Notification(alert_event, detail, notice, silent=rule.silent, deferred=deferred)
         restated = alert_event.transition == RESTATED  # a message or a list with it may be waiting
-        listed = listed and not deferred and not restated
+        listed = listed and not deferred and not restated and event.kind != ALREADY
         since = state_since(event, result.samples)
         text, line = None, None
         if listed or restated:

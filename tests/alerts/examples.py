@@ -6,7 +6,9 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bot.alerts.engine import ConditionValue, Event, Sample, Side, State, Status, side_ops, step
+from msgspec.structs import replace
+
+from bot.alerts.engine import ALREADY, ConditionValue, Event, Sample, Side, State, Status, side_ops, step
 from bot.alerts.grammar import parse_rule
 from bot.analytics import units
 from bot.analytics.metrics import Arguments, Metric, Parameter
@@ -98,8 +100,16 @@ def armed(a_rule: Rule, *bands: float) -> State:
     return State(DAY, bands or (0.0,) * count, sides, (None,) * count)
 
 
+def waiting(a_rule: Rule, *bands: float) -> State:
+    """A fresh state that waits for its first figures on every side."""
+    state = armed(a_rule, *bands)
+    return replace(state, sides=(Side(Status.WAITING),) * len(state.sides))
+
+
 def walk(a_rule: Rule, state: State, some: Sequence[Sample]) -> str:
-    """The sides after each sample in short: A, C1, F; a fire is marked *, a muted one -, reported late !."""
+    """The sides after each sample in short: W, A, C1, F; a fire is marked *, a muted one -, reported late !,
+    one that is no fire because it was true with its first figures =.
+    """
     words = []
     for bar in some:
         state, event = step(a_rule, state, bar)
@@ -115,4 +125,4 @@ def _short(side: Side) -> str:
 def _mark(event: Event | None, ops: tuple[str, ...]) -> str:
     if event is None or event.ops != ops:
         return ""
-    return "!" if event.kind == "still" else "-" if event.muted else "*"
+    return {"still": "!", ALREADY: "="}.get(event.kind, "-" if event.muted else "*")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import statistics
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bot.alerts.engine import (
+    ALREADY,
     ConditionValue,
     Event,
     Sample,
@@ -21,12 +23,13 @@ from bot.alerts.engine import (
     evaluate,
     first_state,
     rearm_levels,
+    settle,
     side_ops,
     step,
     truth,
 )
 from bot.alerts.rule import Rule
-from tests.alerts.examples import DAY, armed, day, rule, sample, samples, walk
+from tests.alerts.examples import DAY, armed, day, rule, sample, samples, waiting, walk
 
 NAN = math.nan
 
@@ -256,8 +259,51 @@ def test_missing_sessions_at_the_end_leave_the_last_figure_to_say_where_a_rule_s
     assert state.session == day(4)
 
 
-def test_a_rule_made_without_history_is_armed_at_its_creation() -> None:
-    assert first_state(rule("ratio > 5"), [], DAY) == State(DAY, (0.0,), (Side(),), (None,))
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("ratio > 5", [None, NAN, 6.0, 6.0, 4.0, 6.0], "W W F= F A F*"),  # true: told once, and no fire
+        ("ratio > 5", [None, 4.0, 6.0], "W A F*"),
+        ("ratio > 5 confirm 3", [6.0, 6.0, 4.0, 6.0, 6.0, 6.0], "F= F A C1 C2 F*"),
+        ("ratio > 5 once", [6.0, 4.0, 6.0, 6.0], "F= A F* F"),
+        ("ratio > 5 cooldown 2", [6.0, 4.0, 6.0], "F= A F*"),
+        ("ratio crosses 5", [None, 6.0, 4.0], "W/W F/A A/F*"),  # one side is true wherever it stands
+        ("ratio crosses 5", [5.0, 6.0], "A/A F*/A"),
+    ],
+)
+def test_the_first_value_of_a_rule_made_without_any_sets_its_side(
+    text: str, values: list[float | None], expected: str
+) -> None:
+    a_rule = rule(text)
+    start = first_state(a_rule, samples([None, NAN], first=-1), DAY)
+    assert start == waiting(a_rule)
+    assert walk(a_rule, start, samples(values)) == expected
+
+
+def test_with_a_leg_unknown_a_false_leg_decides_and_a_true_one_waits() -> None:
+    a_rule = rule("ratio > 5 and gauge 200 < 4%")
+    some = [sample(1, (6.0, 5.0), (None, 4.0)), sample(2, (4.0, 5.0), (None, 4.0))]
+    assert walk(a_rule, first_state(a_rule, [], DAY), some) == "W A"
+
+
+@pytest.mark.parametrize(
+    ("text", "past", "status", "value"),
+    [
+        ("ratio > 5", [4.0] * 70 + [6.0, None], Status.FIRED, 6.0),
+        ("ratio > 5", [6.0] * 70 + [4.0], Status.ARMED, None),
+        ("ratio crosses 5", [4.0, 6.0], Status.ARMED, None),
+        ("ratio > 5", [None, NAN], Status.WAITING, None),
+    ],
+)
+def test_history_that_arrives_up_to_the_mark_gives_the_state_of_creation(
+    text: str, past: list[float | None], status: Status, value: float | None
+) -> None:
+    a_rule, some = rule(text), samples(past, first=1 - len(past))
+    state, event = settle(a_rule, waiting(a_rule), some)
+    assert state == replace(first_state(a_rule, some, DAY), session=DAY)
+    assert state.status is status
+    assert (event and (event.kind, event.value)) == (value and (ALREADY, value))
+    assert settle(a_rule, state, some) == (state, None)
 
 
 def test_the_band_is_a_quarter_of_the_deviation_over_sixty_to_252_values() -> None:
@@ -324,6 +370,8 @@ RULES = st.sampled_from(
         )
     ]
 )
+Start = Callable[..., State]
+STARTS = st.sampled_from([armed, waiting])
 FIGURES = st.one_of(st.none(), st.just(NAN), st.integers(6, 14).map(lambda number: number / 2))
 SEQUENCES = st.lists(st.tuples(FIGURES, st.sampled_from([5.0, 5.0, 4.5, 5.5])), max_size=40)
 
@@ -332,37 +380,37 @@ def _samples(sequence: list[tuple[float | None, float]]) -> list[Sample]:
     return [sample(number, leg) for number, leg in enumerate(sequence, start=1)]
 
 
-@given(RULES, SEQUENCES, st.integers(0, 40), st.floats(0, 2))
+@given(RULES, STARTS, SEQUENCES, st.integers(0, 40), st.floats(0, 2))
 def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
-    a_rule: Rule, sequence: list[tuple[float | None, float]], cut: int, band: float
+    a_rule: Rule, start: Start, sequence: list[tuple[float | None, float]], cut: int, band: float
 ) -> None:
     some = _samples(sequence)
-    whole = evaluate(a_rule, armed(a_rule, band), some)
-    head = evaluate(a_rule, armed(a_rule, band), some[:cut])
-    stored = head.states[-1] if head.states else armed(a_rule, band)
+    whole = evaluate(a_rule, start(a_rule, band), some)
+    head = evaluate(a_rule, start(a_rule, band), some[:cut])
+    stored = head.states[-1] if head.states else start(a_rule, band)
     tail = evaluate(Rule.from_json(a_rule.to_json()), State.from_json(stored.to_json()), some[cut:])
     assert head.states + tail.states == whole.states
     assert head.events + tail.events == whole.events
 
 
-@given(RULES, SEQUENCES, st.floats(0, 2))
+@given(RULES, STARTS, SEQUENCES, st.floats(0, 2))
 def test_evaluating_every_session_ten_times_changes_nothing(
-    a_rule: Rule, sequence: list[tuple[float | None, float]], band: float
+    a_rule: Rule, start: Start, sequence: list[tuple[float | None, float]], band: float
 ) -> None:
     some = _samples(sequence)
     repeated = [bar for bar in some for _ in range(10)]
-    assert evaluate(a_rule, armed(a_rule, band), repeated) == evaluate(a_rule, armed(a_rule, band), some)
+    assert evaluate(a_rule, start(a_rule, band), repeated) == evaluate(a_rule, start(a_rule, band), some)
 
 
-@given(RULES, SEQUENCES, st.floats(0, 2))
+@given(RULES, STARTS, SEQUENCES, st.floats(0, 2))
 def test_missing_sessions_change_nothing(
-    a_rule: Rule, sequence: list[tuple[float | None, float]], band: float
+    a_rule: Rule, start: Start, sequence: list[tuple[float | None, float]], band: float
 ) -> None:
     some = _samples(sequence)
     present = [bar for bar in some if bar.figures[0].both]
     assert (
-        evaluate(a_rule, armed(a_rule, band), some).events
-        == evaluate(a_rule, armed(a_rule, band), present).events
+        evaluate(a_rule, start(a_rule, band), some).events
+        == evaluate(a_rule, start(a_rule, band), present).events
     )
 
 
@@ -439,7 +487,7 @@ def test_a_state_survives_json_exactly(state: State) -> None:
 @given(
     st.builds(
         Event,
-        kind=st.sampled_from(["fired", "still"]),
+        kind=st.sampled_from(["fired", "still", ALREADY]),
         session=DATES,
         ops=tuples(st.sampled_from([">", "<="])),
         figures=tuples(st.builds(ConditionValue, FLOATS, FLOATS)),
@@ -537,6 +585,8 @@ def test_a_condition_without_a_finite_figure_is_missing_and_has_none_there(
         (["fired", "armed"], Status.ARMED, 0),
         (["fired", "confirming"], Status.CONFIRMING, 2),
         (["fired", "fired"], Status.FIRED, 0),
+        (["waiting", "fired"], Status.WAITING, 0),
+        (["armed", "waiting"], Status.ARMED, 0),
     ],
 )
 def test_the_livelier_side_is_the_status_of_both(statuses: list[str], expected: Status, count: int) -> None:

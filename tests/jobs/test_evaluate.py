@@ -11,7 +11,7 @@ from bot.jobs.notify import Notifier
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
 from storage.db import DiskFull
-from tests.jobs.desk import DAYS, QUIET, RULE, Desk, after_close, full_disk
+from tests.jobs.desk import DAYS, FIRST, QUIET, RULE, Desk, after_close, full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -351,3 +351,40 @@ async def test_missing_sessions_are_given_up_for_flows_as_well(desk: Desk) -> No
     assert await desk.evaluated_up_to(alert) == "2020-01-15"
     (fire,) = await desk.evaluate([0.5], "2020-01-24")
     assert str(fire).endswith("fired on 2020-01-21")
+
+
+@pytest.mark.parametrize(
+    ("rule", "first", "events"),
+    [
+        ("flow iwm 5d > -$900bn", FIRST, ["1 already 2020-01-15"]),  # counts of before its creation, too
+        ("flow iwm 5d > -$900bn", DAYS[0], ["1 already 2020-01-24"]),  # of five sessions later: a flow
+        ("flow iwm 5d > $900bn", FIRST, []),
+        ("flow iwm 1d crosses $3m", FIRST, None),  # the sides alternate: fires, but nothing of the start
+    ],
+)
+@pytest.mark.parametrize("cuts", [(), (12, 30)], ids=["at once", "in three parts"])
+async def test_a_rule_made_without_figures_takes_its_side_from_the_first(
+    desk: Desk, rule: str, first: str, events: list[str] | None, cuts: tuple[int, ...]
+) -> None:
+    await armed(desk, rule)
+    await desk.closes([0.5] * 40, DAYS[0])
+    counts = [250.0, 250.05] * 30
+    fires = []
+    for end in (*cuts, 50 if first == FIRST else 40):
+        await desk.units(counts[:end], first)
+        fires += await desk.evaluate()
+        desk.restart()
+        assert await desk.evaluate() == []
+    stored = await desk.events()
+    assert len(fires) == sum(" fired " in event for event in stored)
+    if events is None:
+        assert len(fires) > 10
+        return
+    assert stored == events
+    assert [title.split(" · ")[0] for title in await desk.titles()] == ["Alert #1 is true already"] * len(
+        events
+    )
+    if events:
+        (text,) = await desk.messages()
+        assert "Its first figures have come. Nothing turned, so this is no alert.\n" in text
+        assert "Late" not in text

@@ -113,7 +113,7 @@ def test_a_rule_on_nothing_stored_says_so_and_is_kept() -> None:
     assert lines[1].startswith("pe iwm morningstar: n/a, no ")
     assert lines[1].endswith(". It is evaluated once there is a value.")
     assert lines[2:5] == [
-        "Armed: you get a message when the rule becomes true.",
+        "Waiting for its first figures: you are told if it is true by then.",
         "After a fire it re-arms below 25x (no band: fewer than 60 values).",
         "How often it would have fired: n/a, no history.",
     ]
@@ -180,7 +180,7 @@ def test_where_it_rearms(rule: str, line: str) -> None:
         ("ratio > 0.8", "active", 0, "Armed."),
         ("ratio > 0.6 confirm 3", "active", 2, "Confirming, 2 of 3."),
         ("ratio > 0.6", "active", 2, "Fired 12 Mar 2021, waiting to re-arm."),
-        ("ratio > 0.6", "active", 0, "Already true when it was set, waiting to re-arm."),
+        ("ratio > 0.6", "active", 0, "True from the start, waiting to re-arm."),
         ("ratio > 0.6", "paused", 2, "Paused."),
         ("ratio > 0.6", "expired", 2, "Ended."),
         ("ratio > 0.6", "done", 2, "Ended."),

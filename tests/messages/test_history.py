@@ -125,7 +125,7 @@ def test_the_list_tells_state_and_distance_of_each() -> None:
     assert shown(answer) == [
         "Alerts · close of Fri 12 Mar 2021",
         "#1 ratio > 0.6",
-        "Already true when it was set, waiting to re-arm. 0.7000, 16.67% above 0.6.",
+        "True from the start, waiting to re-arm. 0.7000, 16.67% above 0.6.",
         "#2 ratio < 0.4 and excess 3m > 5pp",
         "Armed. Ratio 0.7000, 75.00% above 0.4; excess 3m +39.72pp, 34.72pp above 5pp.",
         "#3 flow iwm 5d > $1bn",
@@ -134,7 +134,7 @@ def test_the_list_tells_state_and_distance_of_each() -> None:
             "waiting for 11 Mar 2021, 5 sessions at most. Stale: 2 sessions old."
         ),
         "#4 pe iwm morningstar > 25x",
-        "Armed. Has no value yet.",
+        "Waiting for its first figures. Has no value yet.",
         "Source: CSV import.",
     ]
     assert button_labels(answer) == [[f"#{number}", "Why", "Pause", "Off"] for number in (1, 2, 3, 4)]

@@ -60,6 +60,8 @@ def new_alert_page(
         note = "Paused: resume it to get messages."
     elif alert.state.status is Status.FIRED:
         note = "The rule is already true, so nothing is sent now."
+    elif alert.state.status is Status.WAITING:
+        note = "Waiting for its first figures: you are told if it is true by then."
     html = lines(
         title(alert),
         remark,
@@ -238,9 +240,11 @@ def _status(alert: AlertView) -> str:
     match state.status:
         case Status.CONFIRMING:
             return f"confirming{_direction(state, Status.CONFIRMING)}, {state.count} of {alert.rule.confirm}"
+        case Status.WAITING:
+            return "waiting for its first figures"
         case Status.FIRED:
             since = _last_fire(state)
-            began = f"fired {short_date(since)}" if since else "already true when it was set"
+            began = f"fired {short_date(since)}" if since else "true from the start"
             return f"{began}, waiting to re-arm"
     return _armed_phrase(state)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pandas as pd
 
-from bot.alerts.engine import ConditionValue, Event, Sample, step, truth
+from bot.alerts.engine import ALREADY, ConditionValue, Event, Sample, step, truth
 from bot.alerts.rule import AMOUNT, Rule
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
@@ -38,7 +38,7 @@ _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 def explanation(fire: RecordedFire, context: EvaluationContext) -> Html:
     """The stored figures, their evaluation repeated, and whether the data has changed since."""
     rule, event = fire.rule, fire.event
-    happened = "fired" if event.kind == "fired" else "was still true"
+    happened = "fired" if event.kind == "fired" else f"was {event.kind} true"
     observed = dt.datetime.fromisoformat(fire.observed_at).astimezone(dt.UTC)
     return lines(
         bold(f"Why #{fire.number} {happened}") + f" · {session_phrase(event.session)}",
@@ -68,7 +68,7 @@ def _evaluated_again(fire: RecordedFire) -> str:
         return "Not evaluated again: the state before it is no longer stored."
     _, again = step(fire.rule, before, Sample(event.session, event.figures))
     if again == event:
-        outcome = "it fires" if event.kind == "fired" else "still true"
+        outcome = "it fires" if event.kind == "fired" else f"{event.kind} true"
     else:
         outcome = "the result differs from what was reported" if again else "it does not fire"
     state = f"the state after {short_date(before.session)} ({before.status.value})"
@@ -109,6 +109,7 @@ EVENTS_A_PAGE = 20
 _TRANSITIONS = {
     "fired": "fired",
     "still": "still true",
+    ALREADY: "true already with its first figures",
     "withdrawn": "withdrawn because the data was revised",
     "restated": "fired on revised figures",
 }

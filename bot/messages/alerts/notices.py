@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.engine import ConditionValue, Event, rearm_levels, side_ops, truth
+from bot.alerts.engine import ALREADY, ConditionValue, Event, rearm_levels, side_ops, truth
 from bot.alerts.series import PATIENCE, rule_lag
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS, newest_session
@@ -56,7 +56,7 @@ def fired_message(
     since: str = "",
     deferred: str = "",
 ) -> Answer:
-    """The message of one alert that fired, or is still true after its cooldown.
+    """The message of one alert that fired, is still true after its cooldown, or true with its first figures.
 
     fires     its fires in 90 days, this one included
     late      sessions after its first possible one at which the event was noticed
@@ -64,10 +64,14 @@ def fired_message(
     deferred  a sentence that says why the message was deferred, in place of the one about a late message
     """
     rule, market, fired = alert.rule, context.market, event.kind == "fired"
-    if late and not deferred:
+    if event.kind == ALREADY:
+        deferred = deferred or "Its first figures have come. Nothing turned, so this is no alert."
+    elif late and not deferred:
         outcome = f"; {since}" if since else ""
         deferred = f"Late by {counted(late, 'session')}: the bot was off, or the data came late{outcome}."
-    happened = "fired" if fired else f"is still true, since {short_date(event.since)}"
+    happened = {"fired": "fired", ALREADY: "is true already"}.get(
+        event.kind, f"is still true, since {short_date(event.since)}"
+    )
     html = lines(
         bold(f"Alert #{alert.number} {happened}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
@@ -157,7 +161,9 @@ def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) ->
 def fire_line(number: int, rule: Rule, event: Event, since: str, source: str) -> Html:
     """One line of a list: session, rule, value, whether it has been true since, and the source."""
     value = METRICS[rule.conditions[0].metric].unit.show(event.value)
-    still = f", true since {short_date(event.since)}" if event.kind != "fired" else ""
+    still = {"fired": "", ALREADY: ", true already with its first figures, no fire"}.get(
+        event.kind, f", true since {short_date(event.since)}"
+    )
     return plain_line(number, str(rule), event.session, f"{value}{still}, {since} ({source})")
 
 
@@ -178,7 +184,9 @@ def correction_notice(
 ) -> Answer:
     """The message that withdraws a fire: the figures then and now, and the state of the alert."""
     rule = alert.rule
-    happened, now = ("fired", "does") if event.kind == "fired" else ("was reported as still true", "is")
+    happened, now = (
+        ("fired", "does") if event.kind == "fired" else (f"was reported as {event.kind} true", "is")
+    )
     html = lines(
         bold(f"Correction to alert #{alert.number}") + f" · {session_phrase(event.session)}",
         code(str(rule)),
