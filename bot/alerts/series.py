@@ -20,6 +20,7 @@ import pandas as pd
 from bot.alerts.engine import BAND_VALUES, ConditionValue, Sample
 from bot.alerts.rule import AMOUNT, Condition, Rule, Target
 from bot.analytics.metrics import METRICS, parts_of
+from bot.analytics.trend import over_closes
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # An input that is still absent this many sessions later is skipped.
 PATIENCE = 5
+# Targets over a count of closes, among which too many sessions may be missing.
+OVER_CLOSES = frozenset({"sma", "high", "low"})
 # A percentile of fewer values than this (a year of sessions) is undefined.
 PERCENTILE_VALUES = 252
 
@@ -149,8 +152,11 @@ class Histories:
         if key not in self._series:
             if watched not in self._values:
                 self._values[watched] = self._history(condition)
-            value = self._values[watched]
-            self._series[key] = ConditionSeries(value, threshold(value, condition.target))
+            value, target = self._values[watched], condition.target
+            level = threshold(value, target)
+            if target.kind in OVER_CLOSES and self._registry[condition.metric].part == "prices":
+                level = over_closes(self._market, level, int(target.value))
+            self._series[key] = ConditionSeries(value, level)
         return self._series[key]
 
     def _history(self, condition: Condition) -> pd.Series:

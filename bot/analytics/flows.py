@@ -265,14 +265,17 @@ def _bases(frame: pd.DataFrame, window: Window, anchors: pd.DatetimeIndex | None
     return rows
 
 
-def flow_history(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
+def flow_history(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | None = None) -> pd.DataFrame:
     """For every session the window's dollars, percent of assets at its start, units and change.
 
     `units` is the percent change of shares outstanding; `change` is dollars less those of the same window
     before (NaN for windows without a length). A session whose own flow is doubtful is NaN, so that it fires
-    nothing; its flow counts in the windows after it.
+    nothing; its flow counts in the windows after it. The last session counts back from `anchor`, if given.
     """
-    base = _bases(frame, window)
+    anchors = pd.DatetimeIndex(frame.index)
+    if anchor is not None and len(anchors):
+        anchors = anchors[:-1].append(pd.DatetimeIndex([anchor]))
+    base = _bases(frame, window, anchors)
     known = base >= 0
     at = base.clip(min=0)
     total = frame["flow"].fillna(0.0).cumsum().to_numpy()
@@ -290,7 +293,8 @@ def flow_history(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
 def flow_gap_history(market: Market, window: Window) -> pd.Series:
     """Flow in percent of assets, small fund less large one, percentage points, on common sessions."""
     small, large = (
-        flow_history(daily_flows(market, ticker), window)["percent"] for ticker in market.pair.tickers
+        flow_history(daily_flows(market, ticker), window, market.anchor)["percent"]
+        for ticker in market.pair.tickers
     )
     small, large = small.align(large, join="inner")
     return small - large

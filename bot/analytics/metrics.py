@@ -21,7 +21,7 @@ import numpy as np
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.flows import FROZEN_SESSIONS
 from bot.analytics.market import NO_SOURCE, TYPED_IN
-from bot.analytics.performance import excess_history
+from bot.analytics.performance import TOO_SHORT, excess_history, performance
 from bot.analytics.sessions import short_date
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
@@ -72,6 +72,7 @@ class Metric:
     lag              sessions until the inputs of a session are stored
     level_of_prices  whether it is a level in units of prices: a split rescales it and pauses rules on it
     part             the part of the Market it reads: prices, facts or multiples
+    reason           why the last session has no value although history reaches back far enough, else ""
     meaning          one sentence for people
     formula          in the field's notation, with its source where it has one
     example          a rule that can be typed; every example is itself a test
@@ -85,6 +86,7 @@ class Metric:
     lag: int = 0
     level_of_prices: bool = False
     part: str = "prices"
+    reason: Callable[[Market, Arguments], str] = lambda _market, _arguments: ""
     meaning: str
     formula: str
     example: str
@@ -127,7 +129,8 @@ def _of_ratio(function: Callable[[pd.Series, int], pd.Series], default: int, low
     return partial(
         Metric,
         unit=units.PERCENT,
-        history=lambda market, arguments: function(trend.ratio(market), _n(arguments)),
+        history=lambda market, arguments: trend.of_ratio(market, function, _n(arguments)),
+        reason=lambda market, arguments: trend.missing_reason(market, _n(arguments)),
         parameters=(_count(default, low),),
     )
 
@@ -142,7 +145,7 @@ def _flow(column: str) -> History:
 
     def history(market: Market, arguments: Arguments) -> pd.Series:
         frame = flows.daily_flows(market, str(arguments["fund"]))
-        return flows.flow_history(frame, _window(arguments))[column]
+        return flows.flow_history(frame, _window(arguments), market.anchor)[column]
 
     return history
 
@@ -207,6 +210,7 @@ _TREND = (
         title="Total-return gap",
         unit=units.POINTS,
         history=lambda market, a: excess_history(market, _window(a)),
+        reason=lambda market, a: performance(market, _window(a), total=True).reason,
         parameters=(Parameter("window", "window", Window("m", 3)),),
         meaning="Total return of {small} less that of {large} over the window.",
         formula="R({small}) − R({large}), distributions reinvested",
@@ -217,6 +221,7 @@ _TREND = (
         title="Relative momentum",
         unit=units.POINTS,
         history=lambda market, _: trend.momentum(market),
+        reason=lambda market, _: trend.momentum_reason(market),
         meaning="Twelve-month momentum without the last month, {small} less {large}.",
         formula="100 (P[t−21] / P[t−252] − 1), {small} less {large}",
         example="momentum > 0",
@@ -266,6 +271,7 @@ _TREND = (
         title="Beta",
         unit=units.NUMBER,
         history=lambda market, a: trend.beta(market, _n(a)),
+        reason=lambda market, a: trend.daily_returns_reason(market, _n(a)),
         parameters=(_count(252, 3),),
         meaning="How much {small} moves per move of {large}, daily total returns.",
         formula="cov({small}, {large}) / var({large}) over n days, ddof 1",
@@ -276,6 +282,7 @@ _TREND = (
         title="Correlation",
         unit=units.NUMBER,
         history=lambda market, a: trend.correlation(market, _n(a)),
+        reason=lambda market, a: trend.daily_returns_reason(market, _n(a)),
         parameters=(_count(60, 3),),
         meaning="Correlation of the daily total returns of both funds.",
         formula="corr({small}, {large}) over n days",
@@ -370,11 +377,15 @@ class MetricValue:
 
 
 def metric_value(metric: Metric, market: Market, arguments: Arguments) -> MetricValue:
-    """Current value of a metric: the last point of its history, with session, source and age."""
+    """Current value of a metric: the last point of its history, with session, source and age.
+
+    Where there is a reason why the last session has none it is n/a, not an older value.
+    """
     source = sources_of(metric, market, arguments)
     history = metric.history(market, arguments)
     known = history[np.isfinite(history.to_numpy(dtype="float64"))] if len(history) else history
-    if known.empty:
+    reason = "" if market.end is None else metric.reason(market, arguments)
+    if known.empty or reason not in {"", TOO_SHORT}:
         return MetricValue(None, None, source, reason=_missing_reason(metric, market, arguments))
     session = known.index[-1]
     return MetricValue(float(known.iloc[-1]), session, source, market.sessions_behind(session))
@@ -396,7 +407,10 @@ def _missing_reason(metric: Metric, market: Market, arguments: Arguments) -> str
         return f"too little history (share counts from {short_date(first)})"
     if market.end is None:
         return "no closes of both funds stored"
-    return f"too little history (prices from {short_date(market.closes.index[0])})"
+    reason = metric.reason(market, arguments) or TOO_SHORT
+    return (
+        reason if reason != TOO_SHORT else f"{TOO_SHORT} (prices from {short_date(market.closes.index[0])})"
+    )
 
 
 def funds_of(pair: Pair, arguments: Arguments) -> tuple[str, ...]:

@@ -3,26 +3,37 @@
 Returns are in percent, gaps in percentage points (small less large). Both funds are measured on the
 sessions they have in common. Total return: 1 + R = product over t in (base, e] of
 (P_t + D_t) / P_{t-1}; a distribution on the base session is left out, one on the end session counts.
+
+There is no total return of either fund where distributions of one are not stored: over a window that touches
+STRETCH sessions without any, or that contains a provisional one. Windows in days count the exchange's
+sessions; where the close of the base is missing there is no return.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bot.analytics.sessions import date_phrase, short_date
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bot.analytics.market import Market
     from bot.analytics.windows import Window
 
 DAYS_A_YEAR = 365.25
+STRETCH = 100  # sessions; both funds have paid after 75 at most
+TOO_SHORT = "too little history"
 
 
 @dataclass(frozen=True)
 class Performance:
-    """Returns of both funds over one window, percent; None where history is too short."""
+    """Returns of both funds over one window, percent; None with a reason where there are none."""
 
     window: Window
     total: bool
@@ -30,6 +41,7 @@ class Performance:
     end: pd.Timestamp | None
     small: float | None = None
     large: float | None = None
+    reason: str = TOO_SHORT
 
     @property
     def gap(self) -> float | None:
@@ -76,30 +88,104 @@ def performance(market: Market, window: Window, total: bool = False) -> Performa
     frame = fund_levels(market, total)
     if frame.empty or market.end is None:
         return Performance(window, total, None, None)
-    anchor = pd.DatetimeIndex([market.anchor if market.anchor is not None else market.end])
-    position = int(window.bases(pd.DatetimeIndex(frame.index), anchor)[0])
+    position = int(_bases(market, window)[-1])
     if position < 0:
-        return Performance(window, total, None, market.end)
+        reason = missing_base(market, window.count) if window.kind == "d" else ""
+        return Performance(window, total, None, market.end, reason=reason or TOO_SHORT)
+    base = frame.index[position]
+    if total and (reason := undistributed_reason(market, base)):
+        return Performance(window, total, base, market.end, reason=reason)
     small, large = 100 * (frame.iloc[-1] / frame.iloc[position] - 1)
-    return Performance(window, total, frame.index[position], market.end, float(small), float(large))
+    return Performance(window, total, base, market.end, float(small), float(large), "")
+
+
+def _bases(market: Market, window: Window) -> NDArray[np.intp]:
+    """Position of each common session's base; the last session counts back from the date asked for."""
+    sessions = pd.DatetimeIndex(market.closes.index)
+    anchors = sessions
+    if market.anchor is not None:
+        anchors = sessions[:-1].append(pd.DatetimeIndex([market.anchor]))
+    return window.bases(sessions, anchors, market.sessions)
+
+
+def missing_base(market: Market, sessions: int) -> str:
+    """Why a window of so many sessions has no base: its close is missing. "" where that is not the reason."""
+    at = int(market.sessions.searchsorted(market.require_end())) - sessions
+    base = market.sessions[max(at, 0)]
+    is_missing = base > market.closes.index[0] and base not in market.closes.index
+    return f"the close of {date_phrase(base)} is missing" if is_missing else ""
+
+
+@lru_cache(maxsize=8)
+def _undistributed(market: Market) -> pd.DataFrame:
+    """Exchange's sessions from the first to the last common close x tickers: no total return includes these.
+
+    The last of at least STRETCH sessions without a distribution, and sessions of provisional ones.
+    """
+    first, end = market.closes.index[0], market.closes.index[-1]
+    sessions = market.sessions[(market.sessions >= first) & (market.sessions <= end)]
+    at, columns = np.arange(len(sessions)), {}
+    for fund in market.pair:
+        paid = market.distributions_of(fund.ticker).loc[first:end]
+        flags = np.zeros(len(sessions) + 1, dtype=bool)
+        flags[sessions.searchsorted(paid.index)] = True
+        last = np.maximum.accumulate(np.where(flags[:-1], at, -1))
+        lacking = (at - last >= STRETCH) & fund.distributes
+        for held in _held_distributions(market, fund.ticker):
+            if first <= held <= end:
+                lacking[min(int(sessions.searchsorted(held)), len(sessions) - 1)] = True
+        columns[fund.ticker] = lacking
+    return pd.DataFrame(columns, index=sessions)
+
+
+def _held_distributions(market: Market, ticker: str) -> list[pd.Timestamp]:
+    """Sessions of a fund's provisional distributions."""
+    figures = (f for f in market.provisional if (f.ticker, f.noun) == (ticker, "distribution"))
+    return sorted(session for group in figures for session in group.amounts.index)
+
+
+def undistributed_reason(market: Market, base: pd.Timestamp) -> str:
+    """Why there is no total return from a base to the Market's end, "" where there is one."""
+    lacking = _undistributed(market)
+    lacking = lacking[lacking.index > base]
+    tickers = [str(ticker) for ticker in lacking.columns[lacking.any()]]
+    if not tickers:
+        return ""
+    for ticker in tickers:
+        for session in _held_distributions(market, ticker):
+            if session > base:
+                return f"{ticker}'s distribution of {short_date(session)} is provisional"
+    return f"no distributions of {' and '.join(tickers)} stored"
+
+
+def undistributed_sessions(market: Market) -> pd.Series:
+    """Per common session how many sessions up to it no total return may include."""
+    if market.closes.empty:
+        return pd.Series(dtype="int64", index=market.closes.index)
+    counts = _undistributed(market).any(axis=1).cumsum()
+    return counts.reindex(market.closes.index, method="ffill")
 
 
 def growth(market: Market, window: Window, total: bool = False) -> pd.DataFrame:
-    """Percent since the window's base for every session from base to end (base = 0); empty if too short."""
-    base = performance(market, window, total).base
+    """Percent since the window's base for every session up to the end (base = 0); empty without returns."""
+    row = performance(market, window, total)
     frame = fund_levels(market, total)
-    if base is None:
+    if row.base is None or row.small is None:
         return frame.iloc[:0]
-    frame = frame.loc[base:]
+    frame = frame.loc[row.base :]
     return 100 * (frame / frame.iloc[0] - 1)
 
 
 def return_history(market: Market, window: Window, total: bool = True) -> pd.DataFrame:
-    """Sessions x (small, large): the window's return up to each session, percent, NaN if too short."""
+    """Sessions x (small, large): the window's return up to each session, percent, NaN where there is none."""
     frame = fund_levels(market, total)
-    positions = window.bases(pd.DatetimeIndex(frame.index))
-    values = frame.to_numpy()
-    based = np.where(positions[:, None] >= 0, values[positions.clip(min=0)], np.nan)
+    positions = _bases(market, window) if len(frame) else np.empty(0, dtype=np.intp)
+    values, known = frame.to_numpy(), positions >= 0
+    at = positions.clip(min=0)
+    if total:
+        lacking = undistributed_sessions(market).to_numpy()
+        known &= lacking == lacking[at]
+    based = np.where(known[:, None], values[at], np.nan)
     return pd.DataFrame(100 * (values / based - 1), index=frame.index, columns=frame.columns)
 
 

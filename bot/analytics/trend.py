@@ -1,8 +1,9 @@
 """Relative trend: whether the ratio R = P_small / P_large rises, and whether its long trend breaks.
 
 Every function takes the ratio (or the Market) and returns a Series on the same sessions, NaN until there is
-enough history; a missing session is absent, so windows count sessions with a close of both funds. The value
-at t uses nothing after t.
+enough history; a missing session is absent. Averages, highs, lows, slopes and betas over n use the last n
+common closes, and are NaN where over MOST_MISSING of the exchange's sessions among them are missing
+(`over_closes`); momentum counts the exchange's sessions. The value at t uses nothing after t.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.performance import fund_levels
+from bot.analytics.performance import fund_levels, missing_base, undistributed_reason, undistributed_sessions
+from bot.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bot.analytics.market import Market
 
 SESSIONS_A_YEAR = 252
 SESSIONS_A_MONTH = 21
 CHANNEL_FROM = dt.date(2010, 1, 4)  # the downtrend that the December 2020 article draws starts here
 CHANNEL_MINIMUM = 3 * SESSIONS_A_YEAR
+MOST_MISSING = 0.02
 
 
 def ratio(market: Market) -> pd.Series:
@@ -30,9 +35,42 @@ def ratio(market: Market) -> pd.Series:
     return market.closes[small] / market.closes[large]
 
 
+def missing_among(market: Market, n: int) -> pd.Series:
+    """How many of the exchange's sessions are missing among the last n common closes up to each of them."""
+    index = market.closes.index
+    at = market.sessions.searchsorted(index)
+    missing = np.zeros(len(index), dtype=np.intp)
+    missing[n - 1 :] = at[n - 1 :] - at[: max(len(at) - n + 1, 0)] + 1 - n
+    return pd.Series(missing, index)
+
+
+def over_closes(market: Market, values: pd.Series, n: int) -> pd.Series:
+    """Values over the last n common closes, NaN where too many sessions are missing among these."""
+    missing = missing_among(market, n)
+    enough = missing <= MOST_MISSING * (n + missing)
+    return values.where(enough.reindex(values.index, fill_value=True))
+
+
+def of_ratio(market: Market, function: Callable[[pd.Series, int], pd.Series], n: int) -> pd.Series:
+    """A function of the ratio over n common closes, NaN where too many sessions are missing among these."""
+    return over_closes(market, function(ratio(market), n), n)
+
+
+def missing_reason(market: Market, n: int) -> str:
+    """Why there is no value over the last n common closes: too many sessions missing among them, else ""."""
+    missing = int(missing_among(market, n).iloc[-1])
+    is_reason = missing > MOST_MISSING * (n + missing)
+    return f"{counted(missing, 'session')} missing among the last {n} closes" if is_reason else ""
+
+
+def average(r: pd.Series, n: int) -> pd.Series:
+    """SMA_n(R), the mean of the last n."""
+    return r.rolling(n).mean()
+
+
 def ratio_vs_sma(r: pd.Series, n: int) -> pd.Series:
     """Mansfield relative strength: 100 (R / SMA_n(R) - 1), percent."""
-    return 100 * (r / r.rolling(n).mean() - 1)
+    return 100 * (r / average(r, n) - 1)
 
 
 def momentum(market: Market) -> pd.Series:
@@ -41,8 +79,16 @@ def momentum(market: Market) -> pd.Series:
     The last month is left out because returns of one month tend to reverse (Jegadeesh 1990).
     """
     small, large = market.pair.tickers
-    changes = 100 * (market.closes.shift(SESSIONS_A_MONTH) / market.closes.shift(SESSIONS_A_YEAR) - 1)
-    return changes[small] - changes[large]
+    index = market.closes.index
+    span = market.sessions[market.sessions.isin(index) | market.sessions.isin(market.missing)]
+    closes = market.closes.reindex(span)
+    changes = 100 * (closes.shift(SESSIONS_A_MONTH) / closes.shift(SESSIONS_A_YEAR) - 1)
+    return (changes[small] - changes[large]).reindex(index)
+
+
+def momentum_reason(market: Market) -> str:
+    """Which of the closes that momentum is made of is missing, "" for none."""
+    return missing_base(market, SESSIONS_A_MONTH) or missing_base(market, SESSIONS_A_YEAR)
 
 
 def breakout(r: pd.Series, n: int) -> pd.Series:
@@ -99,20 +145,29 @@ def drawdown(r: pd.Series) -> pd.Series:
 
 
 def _daily_total_returns(market: Market) -> list[pd.Series]:
+    """Both funds' simple returns of each session, NaN where distributions are not stored."""
     returns = fund_levels(market, total=True).pct_change()
+    returns = returns.where(undistributed_sessions(market).diff().fillna(0) == 0)
     return [returns[ticker] for ticker in market.pair.tickers]
 
 
 def beta(market: Market, n: int) -> pd.Series:
     """Beta of the small fund on the large one over n daily total returns: covariance / variance, ddof 1."""
     small, large = _daily_total_returns(market)
-    return small.rolling(n).cov(large) / large.rolling(n).var()
+    return over_closes(market, small.rolling(n).cov(large) / large.rolling(n).var(), n)
 
 
 def correlation(market: Market, n: int) -> pd.Series:
     """Correlation of n daily simple total returns of both funds, -1 to 1."""
     small, large = _daily_total_returns(market)
-    return small.rolling(n).corr(large)
+    return over_closes(market, small.rolling(n).corr(large), n)
+
+
+def daily_returns_reason(market: Market, n: int) -> str:
+    """Why beta or correlation over n sessions has no value, "" for too little history."""
+    closes = market.closes.index
+    reason = undistributed_reason(market, closes[-1 - n]) if len(closes) > n else ""
+    return reason or missing_reason(market, n)
 
 
 def last_cross(values: pd.Series, upward: bool = True) -> pd.Timestamp | None:

@@ -85,15 +85,26 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
                 return pd.DatetimeIndex([pd.Timestamp(self.since)] * len(anchors))
         raise ValueError(f"a window of kind {self.kind} has no target date")
 
-    def bases(self, sessions: pd.DatetimeIndex, anchors: pd.DatetimeIndex | None = None) -> NDArray[np.intp]:
+    def bases(
+        self,
+        sessions: pd.DatetimeIndex,
+        anchors: pd.DatetimeIndex | None = None,
+        calendar: pd.DatetimeIndex | None = None,
+    ) -> NDArray[np.intp]:
         """Position in `sessions` of each anchor's base, -1 where history is too short.
 
         `anchors` are K, one per end, by default the sessions themselves, as in a history. A base after its
-        own end (`since` a later date) counts as too short as well.
+        own end (`since` a later date) counts as too short as well. Days are counted in `calendar`, the
+        exchange's sessions, by default in `sessions`; a base that `sessions` lack is -1, never another one.
         """
         anchors = sessions if anchors is None else anchors
         ends = sessions.searchsorted(anchors, side="right") - 1
-        if self.kind == "d":
+        if self.kind == "d" and calendar is not None and len(sessions):
+            days = calendar.searchsorted(sessions[ends.clip(min=0)], side="right") - 1 - self.count
+            positions = np.where(
+                (days < 0) | (ends < 0), -1, sessions.get_indexer(calendar[days.clip(min=0)])
+            )
+        elif self.kind == "d":
             positions = ends - self.count
         else:
             positions = sessions.searchsorted(self.targets(anchors), side="right") - 1

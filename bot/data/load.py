@@ -14,11 +14,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.analytics.market import MULTIPLE_COLUMNS, NO_SOURCE, SAMPLE, WEIGHT_COLUMNS, Market, Source
+from bot.analytics.market import (
+    MULTIPLE_COLUMNS,
+    NO_SOURCE,
+    SAMPLE,
+    WEIGHT_COLUMNS,
+    Market,
+    ProvisionalFigures,
+    Source,
+)
 from bot.analytics.sessions import Sessions, date_phrase
 from bot.data import source_selection
 from bot.data.provider import LABELS
-from bot.data.provisional import PENDING, pending_frame, provisional_figures
+from bot.data.provisional import PENDING, PENDING_COLUMNS, pending_frame, provisional_figures
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS
 from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR
@@ -115,10 +123,20 @@ def build_market(
             for selected in prices.values()
             for dispute in selected.disputes
         ),
-        provisional=provisional_figures(frames[PENDING], last) if PENDING in frames else (),
+        provisional=_unsettled(frames, last) if PENDING in frames else (),
         first_close=both.min() if len(both) else None,
         options=options,
     )
+
+
+def _unsettled(frames: Frames, last: pd.Timestamp) -> tuple[ProvisionalFigures, ...]:
+    """The provisional figures but the distributions of days that the issuer's own list covers."""
+    listed = frames["distributions"]
+    listed = listed[(listed["source"] == source_selection.ISSUER) & (listed["provisional"] == 0)]
+    covered = listed.groupby("ticker")["session"].agg(["min", "max"])
+    pending = frames[PENDING].join(covered, on="ticker")
+    settled = (pending["noun"] == "distribution") & pending["session"].between(pending["min"], pending["max"])
+    return provisional_figures(pending.loc[~settled, list(PENDING_COLUMNS)], last)
 
 
 def _on_sessions(frame: pd.DataFrame, shown: pd.DatetimeIndex) -> pd.DataFrame:

@@ -214,7 +214,7 @@ def describe_comparison(returns: pd.DataFrame) -> list[str]:
 
 def describe_average(ratio: pd.Series, average: pd.Series) -> str:
     """Return a sentence on the ratio against its average, "" without a ratio."""
-    now, mean = _last_value(ratio), _last_value(average)
+    now, mean = _last_value(ratio), _last_value(average.iloc[-1:])
     if now is None:
         return ""
     if not mean:
@@ -231,7 +231,7 @@ def describe_metric(series: pd.Series, unit: Unit) -> list[str]:
 
 def describe_threshold(name: str, level: pd.Series, unit: Unit) -> str:
     """Return the last value of the level that the metric is compared with."""
-    return f"{capital(name) if name == FIXED else name}: {unit.show(_last_value(level))}."
+    return f"{capital(name) if name == FIXED else name}: {unit.show(_last_value(level.iloc[-1:]))}."
 
 
 def describe_fires(sessions: Sequence[pd.Timestamp]) -> str:

@@ -16,7 +16,7 @@ from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS, Arguments, Metric, sources_of
-from bot.analytics.performance import performance
+from bot.analytics.performance import TOO_SHORT, performance
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
 from bot.analytics.valuation import MultipleFigure, percentile_rank
@@ -178,7 +178,7 @@ def provisional_notes(market: Market) -> list[str]:
 
 
 def _missing_sessions(market: Market) -> str | None:
-    """Return a note if sessions of the last year are missing: windows in days count the stored ones."""
+    """Return a note if sessions of the last year are missing."""
     end = market.require_end()
     gaps = market.missing
     gaps = gaps[(gaps < end) & (gaps > end - pd.DateOffset(years=1))]
@@ -186,7 +186,8 @@ def _missing_sessions(market: Market) -> str | None:
         return None
     count = counted(len(gaps), "session")
     return (
-        f"Missing in the last year: {count}, the last on {short_date(gaps[-1])}. Windows in days skip them."
+        f"Missing in the last year: {count}, the last on {short_date(gaps[-1])}. Windows in days count them, "
+        "averages leave them out."
     )
 
 
@@ -333,10 +334,12 @@ def rule_chart_spec(
     return partial(rule_chart, panels, style, [pd.Timestamp(day) for day in fires]), missing
 
 
-def within(series: pd.Series, window: Window) -> pd.Series:
+def within(market: Market, series: pd.Series, window: Window) -> pd.Series:
     """Return the part of a series from the base of a window on, all of it if it begins later."""
-    position = int(window.bases(pd.DatetimeIndex(series.index))[-1])
-    return series.iloc[max(position, 0) :]
+    anchor = pd.DatetimeIndex([series.index[-1] if market.anchor is None else market.anchor])
+    base = int(window.bases(market.sessions, anchor)[0])
+    first = market.sessions[base] if base >= 0 else series.index[0]
+    return series.iloc[max(int(series.index.searchsorted(first, side="right")) - 1, 0) :]
 
 
 def window_title(window: Window) -> str:
@@ -368,23 +371,49 @@ def subject_title(metric: Metric, arguments: Arguments) -> str:
 
 
 def returns_table(market: Market, windows: Sequence[Window], total: bool) -> Html:
-    """Return the total or price returns of both funds over the windows, with their gap."""
+    """Return the total or price returns of both funds over the windows, with their gap.
+
+    It says why there are none, but for too little history.
+    """
+    returns = [performance(market, window, total) for window in windows]
     rows = [
         (str(row.window), PERCENT.show(row.small), PERCENT.show(row.large), POINTS.show(row.gap))
-        for row in (performance(market, window, total) for window in windows)
+        for row in returns
     ]
     title = "Total return, distributions reinvested" if total else "Price return"
-    return lines(bold(title), pre(table(("", *market.pair.tickers, "gap"), rows)))
+    missing = {str(row.window): row.reason for row in returns if row.reason != TOO_SHORT}
+    return lines(
+        bold(title), pre(table(("", *market.pair.tickers, "gap"), rows)), *missing_figure_lines(missing)
+    )
+
+
+def missing_figure_lines(reasons: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each reason why figures are n/a, e.g. "1d: n/a, the close of ... is missing."."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        if reason:
+            names.setdefault(reason, []).append(name)
+    return [f"{', '.join(of)}: {NOT_AVAILABLE}, {reason}." for reason, of in names.items()]
+
+
+def closes_missing_line(market: Market, arguments: Arguments) -> str | None:
+    """Return a sentence on sessions missing among the closes that a count of sessions covers, if any are."""
+    count = arguments.get("n")
+    missing = int(trend.missing_among(market, count).iloc[-1]) if isinstance(count, int) else 0
+    verb = "is" if missing == 1 else "are"
+    return f"{counted(missing, 'session')} {verb} missing among its {count} closes." if missing else None
 
 
 def ratio_line(market: Market) -> str:
     """Return the ratio, its distance to the 200-day average, and since when it has been on this side."""
     r = trend.ratio(market)
-    against = trend.ratio_vs_sma(r, AVERAGE)
+    against = trend.of_ratio(market, trend.ratio_vs_sma, AVERAGE)
     level = LEVEL.show(float(r.iloc[-1]))
     if against.dropna().empty:
         needs = f"its {AVERAGE}-day average needs {AVERAGE} sessions, stored so far: {len(r)}"
         return f"Ratio {market.pair} {level}; {needs}."
+    if reason := trend.missing_reason(market, AVERAGE):
+        return f"Ratio {market.pair} {level}; its {AVERAGE}-day average is {NOT_AVAILABLE}, {reason}."
     gap = float(against.iloc[-1])
     if gap == 0:
         return f"Ratio {market.pair} {level}, exactly at its {AVERAGE}-day average."

@@ -104,7 +104,8 @@ async def backtest(
     services: Services, rule_text: str, years: int, asof: pd.Timestamp | None = None
 ) -> Backtest:
     """Evaluate a typed rule, or a preset by its name, over the last `years`; raises BadInput and NoData."""
-    market = await services.markets.at(asof, None)
+    # Every session of a history counts back from itself, the last one too.
+    market = replace(await services.markets.at(asof, None), anchor=None)
     rule, preset = parse_alert_rule(rule_text, market, "/backtest"), preset_of(rule_text)
     context = await asyncio.to_thread(context_of, market, services.markets)
     return await asyncio.to_thread(run_backtest, rule, context, years, preset)

@@ -99,12 +99,16 @@ def test_the_extreme_percentiles_are_the_extremes() -> None:
     assert thresholds("ratio < pct 0", values)[-1] == 0.0
 
 
-def test_targets_count_sessions_that_have_a_value() -> None:
+def test_targets_count_closes_and_are_missing_where_over_two_percent_of_the_sessions_are() -> None:
+    rows = [*map(float, range(60)), NAN, *map(float, range(60))]
+    assert thresholds("ratio > sma 49", rows)[-1] == pytest.approx(35.0)
+    assert thresholds("ratio > sma 49", rows)[62] == pytest.approx((sum(range(13, 60)) + 1) / 49)
+    assert thresholds("ratio > sma 48", rows)[62] is None
     values = [1.0, NAN, 3.0, math.inf, -math.inf, 5.0, 7.0]
     assert legs("ratio > sma 2", values) == [
         ConditionValue(1.0, None),
         ConditionValue(None, None),
-        ConditionValue(3.0, 2.0),
+        ConditionValue(3.0, None),
         ConditionValue(None, None),
         ConditionValue(None, None),
         ConditionValue(5.0, 4.0),

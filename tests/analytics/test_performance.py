@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.analytics.market import Market
+from bot.analytics.market import Market, ProvisionalFigures
+from bot.analytics.metrics import METRICS
 from bot.analytics.performance import (
     Performance,
     excess_history,
@@ -20,8 +21,10 @@ from bot.analytics.performance import (
     performance,
     return_history,
     total_return_index,
+    undistributed_sessions,
 )
 from bot.analytics.windows import MTD, YTD, Window, parse_window
+from bot.pair import DEFAULT_PAIR, Fund
 from tests.analytics.facts import facts_at, facts_market
 from tests.funds import LARGE, PAIR, SMALL
 from tests.shared_data import issuer_facts, market, market_at, monthly_total_returns, shared
@@ -184,14 +187,74 @@ def test_distributions_at_one_price(
     assert index.tolist() == pytest.approx(expected)
 
 
-def test_sessions_that_one_leg_lacks_are_left_out_of_both() -> None:
+def test_a_window_in_days_counts_a_session_that_one_leg_lacks_and_has_no_base_on_it() -> None:
     found = of([100.0, 150.0, 110.0, 120.0], [10.0, math.nan, 12.0, math.nan], SPY=paid(d7=1.0))
-    alone = performance(found, Window("d", 1))
+    alone = performance(found, Window("d", 2))
     assert (alone.base, alone.end) == (day("2020-01-06"), day("2020-01-08"))
-    assert alone.small == pytest.approx(10.0)
-    assert alone.large == pytest.approx(20.0)
+    assert (alone.small, alone.large) == (pytest.approx(10.0), pytest.approx(20.0))
     # the distribution of the missing session is not lost
-    assert performance(found, Window("d", 1), total=True).large == pytest.approx(30.0)
+    assert performance(found, Window("d", 2), total=True).large == pytest.approx(30.0)
+    lacking = performance(found, Window("d", 1))
+    assert (lacking.base, lacking.small, lacking.gap) == (None, None, None)
+    assert lacking.reason == "the close of Tue 7 Jan 2020 is missing"
+    assert excess_history(found, Window("d", 1)).isna().all()
+    assert growth(found, Window("d", 1)).empty
+    assert performance(found, Window("d", 3)).reason == "too little history"
+
+
+def paying(*sessions: int, fund: Fund = DEFAULT_PAIR.large, held: int | None = None) -> Market:
+    """300 flat sessions: the small fund pays on every 60th, the large one on some, or it is held."""
+    index = pd.bdate_range("2019-01-01", periods=300)
+    figures = ProvisionalFigures(fund.ticker, "distribution", pd.Series([9.0], index[[held or 0]]), "", "")
+    return Market(
+        prices=pd.DataFrame({SMALL: 100.0, LARGE: 100.0}, index),
+        last_completed=index[-1],
+        pair=replace(DEFAULT_PAIR, large=fund),
+        distributions={
+            SMALL: pd.Series(1.0, index[30::60]),
+            LARGE: pd.Series(2.0, index[list(sessions)], dtype="float64"),
+        },
+        provisional=() if held is None else (figures,),
+    )
+
+
+NONE_STORED = "no distributions of SPY stored"
+
+
+@pytest.mark.parametrize(
+    ("found", "n", "reason"),
+    [
+        (paying(), 5, NONE_STORED),
+        (paying(fund=replace(DEFAULT_PAIR.large, distributes=False)), 299, ""),
+        (paying(50, 150, 250), 299, ""),  # 99 sessions between two
+        (paying(99, 199, 299), 299, ""),
+        (paying(50, 151, 250), 299, NONE_STORED),  # 100 sessions between two
+        (paying(50, 151, 250), 150, NONE_STORED),
+        (paying(50, 151, 250), 149, ""),  # after the stretch
+        (paying(100, 200), 299, NONE_STORED),
+        (paying(100, 200), 200, ""),
+        (paying(99, 199), 5, NONE_STORED),  # the last 100 sessions
+        (paying(50, 150, 250, held=200), 100, "SPY's distribution of 8 Oct 2019 is provisional"),
+        (paying(50, 150, 250, held=200), 99, ""),
+    ],
+)
+def test_there_is_no_total_return_over_sessions_without_stored_distributions(
+    found: Market, n: int, reason: str
+) -> None:
+    window = Window("d", n)
+    row, history = performance(found, window, total=True), excess_history(found, window)
+    assert (row.reason, row.small is None, row.large is None) == (reason, bool(reason), bool(reason))
+    assert history.isna().iloc[-1] == bool(reason)
+    assert growth(found, window, total=True).empty == bool(reason)
+    assert performance(found, window).reason == ""
+    if n < 299:
+        metric = METRICS["beta"]
+        assert metric.reason(found, {"n": n}) == reason
+
+
+@shared
+def test_both_funds_have_a_total_return_over_all_of_the_full_history() -> None:
+    assert undistributed_sessions(market()).max() == 0
 
 
 @given(markets())

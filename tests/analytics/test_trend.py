@@ -31,9 +31,9 @@ def series(*values: float) -> pd.Series:
 
 
 def two(seed: int, sessions: int) -> Market:
-    """Both funds wandering, each with a distribution."""
+    """Both funds wandering, each with distributions."""
     prices = pd.DataFrame({SMALL: 200 * walk(seed, sessions), LARGE: 600 * walk(seed + 1, sessions)})
-    paid = pd.Series([1.5], index=[prices.index[sessions // 2]])
+    paid = pd.Series(1.5, index=prices.index[25::50])
     return Market(
         prices=prices, last_completed=prices.index[-1], distributions={SMALL: paid, LARGE: 2 * paid}
     )

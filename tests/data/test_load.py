@@ -9,16 +9,18 @@ from msgspec.structs import replace
 
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_frames
+from bot.data.provisional import PENDING, PENDING_COLUMNS
 from bot.data.source_selection import SESSIONS as SHARED
 from storage import observations
 from storage.db import open_database
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Observation, Split, columns
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Observation, Provisional, Split, columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from bot.analytics.market import Market
+    from bot.data.source_selection import Frames
 
 
 SESSIONS = Sessions()
@@ -57,12 +59,14 @@ class Rows(dict[str, list[dict[str, Any]]]):
         ]
         return self.put("distributions", source, rows)
 
-    def market(self, now: dt.datetime = NOW, sessions: Sessions = SESSIONS) -> Market:
+    def market(
+        self, now: dt.datetime = NOW, sessions: Sessions = SESSIONS, pending: Frames | None = None
+    ) -> Market:
         """The Market they make."""
         frames = {
             table: pd.DataFrame(self[table], columns=list(columns(kind))) for table, kind in KINDS.items()
         }
-        return build_market(frames, sessions, now)
+        return build_market(frames | dict(pending or {}), sessions, now)
 
 
 def closes(market: Market, ticker: str = "IWM") -> dict[str, float]:
@@ -315,6 +319,15 @@ def test_sessions_joined_from_another_source_bring_their_distributions() -> None
     longer.paid("yahoo", d20201116=0.2).paid("csv", d20201116=0.201, d20201117=9.0, d20201221=0.5)
     assert paid(longer.market()) == {"2020-11-16": 0.2, "2020-12-21": 0.5}
     assert paid(longer.paid("yahoo", d20201221=0.4).market()) == {"2020-11-16": 0.2, "2020-12-21": 0.4}
+
+
+def test_a_provisional_distribution_that_the_issuers_list_covers_is_settled() -> None:
+    held = [("IWM", "distribution", "yahoo", int(Provisional.NEIGHBOUR), day, 0.1) for day in DAYS[5:30:12]]
+    pending = {PENDING: pd.DataFrame(held, columns=list(PENDING_COLUMNS))}
+    rows = Rows().paid("issuer", d20201112=0.5, d20201201=0.5, d20201214=0.5)
+    assert [figures.noun for figures in Rows().market(pending=pending).provisional] == ["distribution"]
+    (waiting,) = rows.market(pending=pending).provisional
+    assert [f"{day:%Y-%m-%d}" for day in waiting.amounts.index] == [DAYS[5]]
 
 
 # Splits

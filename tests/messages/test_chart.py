@@ -92,6 +92,14 @@ def test_the_title_holds_the_arguments(name: str, arguments: dict[str, Argument]
     assert subject_title(METRICS[name], METRICS[name].defaults() | arguments) == title
 
 
+def test_sessions_missing_among_the_closes_are_counted() -> None:
+    levels = [50.0 + number % 3 for number in range(60)]
+    lines = shown(chart("slope", market([*levels, None, *levels, None, 50.0]), n=100))
+    assert lines[3] == "2 sessions are missing among its 100 closes."
+    with pytest.raises(NoData, match=r"n/a, 2 sessions missing among the last 60 closes\.$"):
+        chart("slope", market([*levels, None, *levels[:30], None, 50.0]), n=60)
+
+
 def test_the_chart_spans_the_window() -> None:
     answer = chart("ratio", sample_market(), Window("m", 1))
     (panel,), style = drawing(answer).args

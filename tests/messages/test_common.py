@@ -100,7 +100,9 @@ def test_a_heading_names_the_close_and_what_is_to_be_known_about_it(
 def test_sessions_of_the_last_year_that_are_missing_are_counted(
     levels: list[float | None], note: list[str]
 ) -> None:
-    assert head(market(levels))[1:] == [f"{line} Windows in days skip them." for line in note]
+    assert head(market(levels))[1:] == [
+        f"{line} Windows in days count them, averages leave them out." for line in note
+    ]
 
 
 def disputed(**differences: dict[str, float]) -> Market:

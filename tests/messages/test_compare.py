@@ -1,25 +1,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from bot.analytics.market import Source
+from bot.alerts.grammar import parse_rule
+from bot.analytics.market import Market, Source
+from bot.analytics.metrics import METRICS
 from bot.analytics.performance import performance
 from bot.analytics.units import PERCENT, POINTS
-from bot.analytics.windows import AsOf, parse_window
+from bot.analytics.windows import AsOf, Window, parse_window
+from bot.errors import NoData
 from bot.messages.canvas import LIGHT
 from bot.messages.common import flow_line, multiple_line, ratio_line
+from bot.messages.pages.chart import metric_answer
 from bot.messages.pages.compare import WINDOWS, compare_answer
 from tests.analytics.facts import facts_at
-from tests.messages.pages import days, drawing, market, page, shown
+from tests.messages.pages import context, days, drawing, market, page, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.analytics.windows import Window
-
 
 SUNDAY = AsOf(asof=pd.Timestamp("2020-12-13"))
 SINCE = parse_window("since 2020-09-30")
@@ -231,3 +230,39 @@ def test_buttons_keep_the_moment_and_the_kind_of_return(total: bool | None, kind
 def test_a_date_that_is_no_session_is_followed_by_its_base_close() -> None:
     answer = compare_answer(sample_market(), AsOf(), LIGHT, [parse_window("since 2020-10-03")])
     assert "since 2020-10-03: 2 Oct 2020." in page(answer)
+
+
+def shared_figures(of: Market, moment: AsOf, window: Window) -> tuple[str, str, str]:
+    """The gap of total returns by /compare, by /chart, and by the chart's caption."""
+    table = shown(compare_answer(of, moment, LIGHT, [window], total=True))
+    metric = METRICS["excess"]
+    answer = metric_answer(of, moment, LIGHT, metric, {"window": window}, Window("y", 1))
+    (panel,), _ = drawing(answer).args
+    value = next(line for line in shown(answer) if "percentile" in line)
+    return row(table, str(window))[-1], value.split(",")[0], POINTS.show(panel.series.iloc[-1])
+
+
+@pytest.mark.parametrize("window", ["1w", "1m", "3m", "6m", "1y", "ytd", "20d", "since 2020-09-30"])
+def test_one_question_has_one_answer_on_every_page(window: str) -> None:
+    for moment in (SUNDAY, AsOf()):
+        of = sample_market() if moment.asof is None else sample_market().at(moment.asof)
+        assert len(set(shared_figures(of, moment, parse_window(window)))) == 1
+
+
+def test_a_missing_base_is_named_with_its_date_and_gives_no_figure() -> None:
+    of = market([50.0] * 10 + [None, 51.0])
+    lines = shown(compare_answer(of, AsOf(), LIGHT, [Window("d", 1), Window("d", 2)]))
+    assert lines.count("1d: n/a, the close of Thu 16 Jan 2020 is missing.") == 2
+    assert row(lines[lines.index("Price return") :], "1d") == ["n/a", "n/a", "n/a"]
+    assert row(lines[lines.index("Price return") :], "2d") == ["+2.00%", "0.00%", "+2.00pp"]
+    with pytest.raises(NoData, match=r"Total-return gap 1d: n/a, the close of Thu 16 Jan 2020 is missing\.$"):
+        metric_answer(of, AsOf(), LIGHT, METRICS["excess"], {"window": Window("d", 1)}, Window("y", 1))
+    rule = context(of).histories.series(parse_rule("excess 1d > 1pp", METRICS).conditions[0])
+    assert rule.value.isna().tolist() == [True] + [False] * 9 + [True]
+
+
+def test_without_stored_distributions_there_is_no_total_return() -> None:
+    lines = shown(compare_answer(market([50.0] * 120), AsOf(), LIGHT))
+    total = lines[lines.index(TOTAL) :]
+    assert row(total, "1m") == ["n/a", "n/a", "n/a"]
+    assert "1w, 1m, 3m: n/a, no distributions of IWM and SPY stored." in total

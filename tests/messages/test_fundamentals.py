@@ -181,6 +181,6 @@ def test_a_split_that_has_no_base_says_from_when_there_is_one() -> None:
 
 def test_a_window_longer_than_the_prices_has_no_answer_for_either_fund() -> None:
     assert why(market([50.0] * 5), "1y")[1:3] == [
-        "IWM: n/a, too little price history for 1y.",
-        "SPY: n/a, too little price history for 1y.",
+        "IWM: n/a for 1y, too little history.",
+        "SPY: n/a for 1y, too little history.",
     ]

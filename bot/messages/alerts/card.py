@@ -15,10 +15,12 @@ import pandas as pd
 from bot.alerts.engine import Status
 from bot.alerts.grammar import PRESETS
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
-from bot.alerts.series import PATIENCE, rule_lag
+from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS, metric_value
+from bot.analytics.performance import TOO_SHORT
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
+from bot.analytics.trend import missing_reason
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
 from bot.messages import common
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from bot.alerts.engine import Event, State
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.view import AlertView, EvaluationContext
+    from bot.analytics.market import Market
     from bot.messages.canvas import Theme
 
 
@@ -172,7 +175,7 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
     sessions = [_last_session(condition, context) for condition in conditions]
     newest = max((session for session in sessions if session is not None), default=None)
     for condition, session in zip(conditions, sessions, strict=True):
-        if session is None:
+        if session is None or (session != market.end and _missing_reason(condition, market)):
             current = metric_value(METRICS[condition.metric], market, dict(condition.arguments))
             reason = f"{current.reason or 'no value yet'}. It is evaluated once there is a value."
             sentences.append(f"{condition.subject}: {NOT_AVAILABLE}, {reason}")
@@ -189,6 +192,12 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
     return sentences
 
 
+def _missing_reason(condition: Condition, market: Market) -> str:
+    """Why the last session has no value although history reaches back far enough, else ""."""
+    reason = METRICS[condition.metric].reason(market, dict(condition.arguments))
+    return "" if reason == TOO_SHORT else reason
+
+
 def _last_session(condition: Condition, context: EvaluationContext) -> pd.Timestamp | None:
     return context.histories.series(condition).value.last_valid_index()
 
@@ -199,10 +208,12 @@ def _value_and_distance(
     """A session's value and its distance from the target, or a note that the target needs more history."""
     series = context.histories.series(condition)
     value, level = float(series.value.loc[session]), float(series.threshold.loc[session])
-    distance = f"{condition.target} is {NOT_AVAILABLE}: too little history"
+    shown, target = METRICS[condition.metric].unit.show(value), condition.target
     if not math.isnan(level):
-        distance = common.distance(condition, value, level)
-    return METRICS[condition.metric].unit.show(value), distance
+        return shown, common.distance(condition, value, level)
+    is_over_closes = target.kind in OVER_CLOSES and METRICS[condition.metric].part == "prices"
+    reason = missing_reason(context.market, int(target.value)) if is_over_closes else ""
+    return shown, f"{target} is {NOT_AVAILABLE}: {reason or TOO_SHORT}"
 
 
 def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
@@ -214,6 +225,9 @@ def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
         name = f"{condition.subject} " if len(conditions) > 1 else ""
         if last is None:
             phrases.append(f"{name}has no value yet")
+            continue
+        if last != context.market.end and (reason := _missing_reason(condition, context.market)):
+            phrases.append(f"{name}{NOT_AVAILABLE}, {reason}")
             continue
         dated = f" ({short_date(last)})" if last != context.market.end else ""
         phrases.append(f"{name}{', '.join(_value_and_distance(condition, context, last))}{dated}")

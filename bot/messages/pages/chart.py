@@ -37,6 +37,7 @@ def metric_answer(
     html = lines(
         common.heading(title, market, as_of, priced=metric.part == "prices"),
         bold(metric.unit.show(current.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
+        common.closes_missing_line(market, arguments),
         metric.meaning,
         "Formula: " + metric.formula,
         "Example of an alert: " + code(f"/alert {metric.example}"),
@@ -46,7 +47,7 @@ def metric_answer(
     )
     label = sources_of(metric, market, arguments)
     style = common.chart_style(title, market, theme, label, history.last_valid_index())
-    draw = partial(rule_chart, [ConditionPanel("", common.within(history, span), metric.unit)], style)
+    draw = partial(rule_chart, [ConditionPanel("", common.within(market, history, span), metric.unit)], style)
     subject, tail = subject_of(metric.name, arguments.items()), as_of.suffix
     buttons = (
         tuple((text, f"/chart {subject} {window}{tail}") for text, window in _SPANS),

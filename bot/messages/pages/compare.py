@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import trend
-from bot.analytics.performance import Performance, growth, performance
+from bot.analytics.performance import TOO_SHORT, Performance, growth, performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, AsOf, Window
@@ -53,7 +53,7 @@ def compare_answer(
         common.market_sources(market, "prices", "flows", "multiples"),
     )
     # The requested window, else a year, else the longest that has a base. Without any there is no chart.
-    based_rows = sorted((row for row in rows if row.base is not None), key=lambda row: str(row.base))
+    based_rows = sorted((row for row in rows if row.small is not None), key=lambda row: str(row.base))
     wanted = [*extra, Window("y", 1), *(row.window for row in based_rows)]
     drawable = {row.window for row in based_rows if row.base != row.end}
     shown = next((window for window in wanted if window in drawable), None)
@@ -69,7 +69,7 @@ def compare_answer(
 def _annualised(market: Market, window: Window, total: bool) -> str | None:
     """Return the annualised returns of a window of more than a year, None for a shorter one."""
     row = performance(market, window, total)
-    if row.base is None or row.end is None or (row.end - row.base).days <= _YEAR:
+    if row.base is None or row.end is None or row.small is None or (row.end - row.base).days <= _YEAR:
         return None
     small, large = (PERCENT.show(row.annualised(return_)) for return_ in (row.small, row.large))
     return f"{window} a year: {market.pair.small.ticker} {small}, {market.pair.large.ticker} {large}."
@@ -77,7 +77,7 @@ def _annualised(market: Market, window: Window, total: bool) -> str | None:
 
 def _bases(rows: Sequence[Performance]) -> str:
     bases = ", ".join(common.window_with_base(row.window, row.base) for row in rows if row.base is not None)
-    lacking = ", ".join(str(row.window) for row in rows if row.base is None)
+    lacking = ", ".join(str(row.window) for row in rows if row.reason == TOO_SHORT)
     sentences = (bases and f"Base closes: {bases}.", lacking and f"Too little history for {lacking}.")
     return " ".join(filter(None, sentences))
 
@@ -99,7 +99,7 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSp
     small, large = market.pair.tickers
     title = f"{small} and {large}, {kind} since {short_date(grown.index[0])}"
     below = f"{small} ÷ {large} with its {common.AVERAGE}-day average"
-    panel = RatioPanel(r, r.rolling(common.AVERAGE).mean(), below)
+    panel = RatioPanel(r, trend.of_ratio(market, trend.average, common.AVERAGE), below)
     return partial(compare_chart, grown, common.chart_style(title, market, theme), panel)
 
 
@@ -126,12 +126,17 @@ def cards(
     result = []
     for window in dict.fromkeys(windows or _CARD_WINDOWS):
         rows = [performance(market, window, kind) for kind in kinds]
-        span, sentences = None, [f"{window}: too little history."]
+        span, sentences = None, [f"{window}: {rows[0].reason}."]
         if rows[0].base is not None:
             span = f"{window}, {short_date(rows[0].base)} to {short_date(end)}:"
             sentences = [
-                f"{'Total' if row.total else 'Price'} return {small} {PERCENT.show(row.small)}, "
-                f"{large} {PERCENT.show(row.large)}, gap {POINTS.show(row.gap)}."
+                f"{'Total' if row.total else 'Price'} return "
+                + (
+                    f"n/a, {row.reason}."
+                    if row.reason
+                    else f"{small} {PERCENT.show(row.small)}, {large} {PERCENT.show(row.large)}, "
+                    f"gap {POINTS.show(row.gap)}."
+                )
                 for row in rows
             ]
         html = lines(common.heading(both, market, as_of), span, *sentences, source)

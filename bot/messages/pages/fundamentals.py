@@ -150,13 +150,11 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
     price, total = performance(market, window), performance(market, window, total=True)
     price_return = (price.small, price.large)[position]
     total_return = (total.small, total.large)[position]
-    if price.base is None or price_return is None or total_return is None:
-        return lines(bold(ticker) + f": {NOT_AVAILABLE}, too little price history for {window}.")
-    rows = [
-        ("price return", PERCENT.show(price_return)),
-        ("distributions", POINTS.show(total_return - price_return)),
-    ]
-    notes = []
+    if price.base is None or price_return is None:
+        return lines(bold(ticker) + f": {NOT_AVAILABLE} for {window}, {price.reason}.")
+    paid = None if total_return is None else total_return - price_return
+    rows = [("price return", PERCENT.show(price_return)), ("distributions", POINTS.show(paid))]
+    notes = common.missing_figure_lines({"Distributions": total.reason})
     split = return_split(market, ticker, window, chosen) if chosen is not None else "no P/E stored"
     if isinstance(split, ReturnSplit):
         rows.append(("implied earnings", PERCENT.show(split.earnings)))

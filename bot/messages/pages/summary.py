@@ -73,13 +73,12 @@ def _changes(market: Market, total: bool) -> tuple[Html, ...]:
         sentences.append(bold(f"{leader} led the day") + f" by {common.magnitude(POINTS, day.gap)}.")
     elif day.gap is not None:
         sentences.append(bold("Both funds moved alike."))
-    r = trend.ratio(market)
-    against = trend.ratio_vs_sma(r, common.AVERAGE).dropna()
-    if len(against) > 1 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
+    against = trend.of_ratio(market, trend.ratio_vs_sma, common.AVERAGE)
+    if against.iloc[-2:].notna().sum() == 2 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
         side = "above" if against.iloc[-1] > 0 else "below"
         sentences.append(bold(f"The ratio crossed {side} its {common.AVERAGE}-day average."))
-    for extreme, name in ((trend.breakout(r, _YEAR), "high"), (-trend.breakout_low(r, _YEAR), "low")):
-        if extreme.iloc[-1] > 0:
+    for breakout, sign, name in ((trend.breakout, 1, "high"), (trend.breakout_low, -1, "low")):
+        if sign * trend.of_ratio(market, breakout, _YEAR).iloc[-1] > 0:
             sentences.append(bold(f"The ratio made a new {_YEAR}-session {name}."))
     return tuple(sentences)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS, Arguments, metric_value
-from bot.analytics.performance import performance
-from bot.analytics.units import LEVEL, POINTS
+from bot.analytics.performance import TOO_SHORT
+from bot.analytics.units import LEVEL
 from bot.analytics.windows import AsOf, Window
 from bot.messages import common
 from bot.messages.charts import ConditionPanel, rule_chart
@@ -33,34 +33,34 @@ _LINES: tuple[tuple[str, str, Arguments], ...] = (
     ("Drawdown of ratio", "drawdown", {}),
     ("Beta 252 days", "beta", {"n": 252}),
     ("Correlation 60 days", "corr", {"n": 60}),
+    ("Gap 3m, total return", "excess", {"window": Window("m", 3)}),
+    ("Gap 1y, total return", "excess", {"window": Window("y", 1)}),
 )
-_GAPS = (Window("m", 3), Window("y", 1))
 
 
 def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | None = None) -> Answer:
     """Return every trend metric with its value, and what they say together."""
     market.require_end()
-    rows = []
+    rows, missing = [], {}
     for label, name, arguments in _LINES:
         metric = METRICS[name]
-        value = metric_value(metric, market, arguments).value
-        rows.append((market.pair.fill(label), metric.unit.show(value)))
-    # The gaps count back from the date asked for, as /compare does, not from its last session.
-    for span in _GAPS:
-        gap = performance(market, span, total=True).gap
-        rows.append((f"Gap {span}, total return", POINTS.show(gap)))
+        current = metric_value(metric, market, arguments)
+        rows.append((market.pair.fill(label), metric.unit.show(current.value)))
+        if current.value is None and not current.reason.startswith(TOO_SHORT):
+            missing[label] = current.reason
     html = lines(
         common.heading(f"Relative trend, {market.pair}", market, as_of),
         _reading(market),
         pre(table(("", "value"), rows)),
+        *common.missing_figure_lines(missing),
         common.ratio_line(market),
         common.channel_line(market),
         "",
         common.market_sources(market, "prices"),
     )
     r = trend.ratio(market)
-    average, name = r.rolling(common.AVERAGE).mean(), f"{common.AVERAGE}-day average"
-    panel = ConditionPanel("", common.within(r, window or Window("y", 2)), LEVEL, average, name)
+    average, name = trend.of_ratio(market, trend.average, common.AVERAGE), f"{common.AVERAGE}-day average"
+    panel = ConditionPanel("", common.within(market, r, window or Window("y", 2)), LEVEL, average, name)
     draw = partial(rule_chart, [panel], common.chart_style(f"{market.pair} and its {name}", market, theme))
     begin = trend.channel_begin(r)
     since = (f"Since {begin.year}", f"/chart ratio since {begin}{as_of.suffix}")
@@ -71,9 +71,8 @@ def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | Non
 
 def _reading(market: Market) -> Html | None:
     """Return who leads by the ratio's side of its two averages, None before both exist."""
-    r = trend.ratio(market)
-    near, far = (float(trend.ratio_vs_sma(r, n).iloc[-1]) for n in (50, common.AVERAGE))
-    if math.isnan(far):
+    near, far = (float(trend.of_ratio(market, trend.ratio_vs_sma, n).iloc[-1]) for n in (50, common.AVERAGE))
+    if math.isnan(near + far):
         return None
     lead = {
         (True, True): "small caps lead; the ratio is above its 50- and 200-day averages.",
