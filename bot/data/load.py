@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from bot.analytics.market import (
@@ -26,7 +27,7 @@ from bot.analytics.market import (
 from bot.analytics.sessions import Sessions, date_phrase
 from bot.data import source_selection
 from bot.data.provider import LABELS
-from bot.data.provisional import PENDING, PENDING_COLUMNS, pending_frame, provisional_figures
+from bot.data.provisional import PENDING, pending_frame, provisional_figures
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS
 from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR
@@ -133,10 +134,13 @@ def _unsettled(frames: Frames, last: pd.Timestamp) -> tuple[ProvisionalFigures, 
     """The provisional figures but the distributions of days that the issuer's own list covers."""
     listed = frames["distributions"]
     listed = listed[(listed["source"] == source_selection.ISSUER) & (listed["provisional"] == 0)]
-    covered = listed.groupby("ticker")["session"].agg(["min", "max"])
-    pending = frames[PENDING].join(covered, on="ticker")
-    settled = (pending["noun"] == "distribution") & pending["session"].between(pending["min"], pending["max"])
-    return provisional_figures(pending.loc[~settled, list(PENDING_COLUMNS)], last)
+    spans = {ticker: (days.min(), days.max()) for ticker, days in listed.groupby("ticker")["session"]}
+    pending = frames[PENDING]
+    settled = [
+        noun == "distribution" and ticker in spans and spans[ticker][0] <= session <= spans[ticker][1]
+        for noun, ticker, session in pending[["noun", "ticker", "session"]].itertuples(index=False)
+    ]
+    return provisional_figures(pending[~np.array(settled, dtype=bool)], last)
 
 
 def _on_sessions(frame: pd.DataFrame, shown: pd.DatetimeIndex) -> pd.DataFrame:

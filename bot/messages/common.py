@@ -257,13 +257,21 @@ def shortened(rows: Sequence[Html | str], most: int, end: str = "") -> list[Html
 def percentile_phrase(history: pd.Series) -> str | None:
     """Return the percentile of the last value, e.g. "percentile 12 (n = 2,757 since 31 Dec 2009)".
 
-    100 is the highest value so far. Returns None for fewer than two values.
+    Returns None for fewer than two values.
     """
     known = history.dropna()
     rank = percentile_rank(known)
     if rank is None:
         return None
-    return f"percentile {math.floor(rank)} (n = {len(known):,} since {short_date(known.index[0])})"
+    return f"percentile {percentile_text(rank)} (n = {len(known):,} since {short_date(known.index[0])})"
+
+
+def percentile_text(rank: float) -> str:
+    """Return a percentile in whole percent, "above 99" for one that is only nearly 100."""
+    whole = math.floor(rank + 0.5)
+    if whole < 1 or (whole > 99 and rank < 100):
+        return "below 1" if whole < 1 else "above 99"
+    return str(whole)
 
 
 def latest_starting_condition(rule: Rule, histories: Histories) -> Condition:
@@ -514,7 +522,7 @@ def multiple_line(market: Market) -> str:
             part += f" ({with_age(short_date(session), market, session)})"
         parts.append(part)
     if same:
-        session = figure.small_priced if figure.small_priced is not None else _sessions(figure)[0]
+        session = min(filter(None, (*_sessions(figure), figure.small_priced, figure.large_priced)))
         parts.append(with_age(session_phrase(session), market, session))
     return f"P/E ({convention_phrase(figure.convention, figure.basis)}): {', '.join(parts)}."
 

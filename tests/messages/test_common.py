@@ -256,7 +256,11 @@ def test_a_distance_always_says_the_side(value: float, level: float) -> None:
         ([2.0, 1.0], "percentile 50 (n = 2 since 2 Jan 2020)"),
         ([1.0, 2.0], "percentile 100 (n = 2 since 2 Jan 2020)"),
         ([NAN, 2.0, 1.0, NAN], "percentile 50 (n = 2 since 3 Jan 2020)"),
-        ([3.0] + [0.0] * 1_498 + [2.0], "percentile 99 (n = 1,500 since 2 Jan 2020)"),
+        ([3.0] + [0.0] * 1_498 + [2.0], "percentile above 99 (n = 1,500 since 2 Jan 2020)"),
+        ([3.0] * 5 + [0.0] * 993 + [2.0], "percentile 99 (n = 999 since 2 Jan 2020)"),
+        ([3.0] * 300 + [1.0], "percentile below 1 (n = 301 since 2 Jan 2020)"),
+        ([3.0] * 124 + [1.0], "percentile 1 (n = 125 since 2 Jan 2020)"),
+        ([3.0, 3.0, 1.0, 0.0, 0.5, 0.7, 2.0, 2.0], "percentile 75 (n = 8 since 2 Jan 2020)"),
     ],
 )
 def test_a_place_in_history_has_its_n_and_its_first_date(values: list[float], phrase: str | None) -> None:

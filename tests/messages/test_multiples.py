@@ -30,7 +30,7 @@ P/CF   14.4x  17.3x   −16.8%
 P/B    2.35x  4.05x   −42.0%
 P/S    1.45x  2.65x   −45.3%
 Yield  1.05%  1.56%   −32.7%
-Premium percentiles: P/E 100, P/CF 45, P/B 21, P/S 30, Yield 5 (n = 352 since 31 Dec 2014).
+Premium percentiles: P/E 100, P/CF 45, P/B 22, P/S 31, Yield 6 (n = 352 since 31 Dec 2014).
 Source: sample data; holdings of 11 Dec 2020; coverage 100%."""
 ADVICE = (
     "A P/E with losses included (IWM in December 2020: about 75x) is added up from the companies or "
@@ -168,7 +168,7 @@ def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
         for ticker, value in (("IWM", pe), ("SPY", 20.0))
     ]
     lines = multiples(market([50.0] * 402, multiples=figures))
-    assert "Premium percentiles: P/E 99 (n = 402 since 2 Jan 2020)." in lines
+    assert "Premium percentiles: P/E above 99 (n = 402 since 2 Jan 2020)." in lines
 
 
 def test_there_is_a_chart_once_there_is_a_line() -> None:

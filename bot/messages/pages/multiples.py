@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -130,7 +129,7 @@ def _ranks(figures: list[MultipleFigure]) -> list[str]:
             groups.setdefault("", []).append(name)
         else:
             history = f"n = {figure.observations:,} since {short_date(figure.first)}"
-            groups.setdefault(history, []).append(f"{name} {math.floor(figure.percentile)}")
+            groups.setdefault(history, []).append(f"{name} {common.percentile_text(figure.percentile)}")
     return [
         f"Premium percentiles: {', '.join(ranks)} ({history})."
         if history
