@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from bot.analytics.sessions import Sessions
 from bot.local.botapi import parse_html
 from bot.messages.common import MAX_BUTTON_DATA, Answer, button_rows
 from bot.messages.html import TABLE_WIDTH
+from bot.pair import DEFAULT_PAIR, Pair
 from storage.alert_store import StoredAlert
 from tests.funds import LARGE, SMALL
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 XNYS = Sessions()
 CSV = Source("csv", "CSV import", "2020-12-11T22:00:00Z")
 FIRST = "2020-01-02"
+NEVER_PAYING = Pair(*(replace(fund, distributes=False) for fund in DEFAULT_PAIR))
 SAMPLE = "Sample data: simulated between published points, not the market."
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]  # closes of 300 sessions within a narrow band
 # Notes that a rule may have.
@@ -90,6 +93,8 @@ def market(
 ) -> Market:
     """Closes of IWM and of SPY (100 if not given), `behind` sessions before the last completed one.
 
+    Neither fund pays distributions.
+
     units: millions by ticker at a NAV of 100 dollars, on the same sessions. multiples: (session,
     ticker, metric, value), profitable companies only, trailing.
     """
@@ -111,6 +116,7 @@ def market(
     return Market(
         prices=prices,
         last_completed=days(len(small) + behind, first)[-1],
+        pair=NEVER_PAYING,
         facts=facts,
         multiples=figures.astype({"session": "datetime64[ns]", "value": "float64"}),
         sources={

@@ -32,7 +32,7 @@ def test_the_whole_page() -> None:
     assert page(chart("flow", sample_market())) == (
         "Fund flow IWM 20d · close of Fri 11 Dec 2020\n"
         "Sample data: simulated between published points, not the market.\n"
-        "+$2.48bn, percentile 97 (n = 2,737 since 1 Feb 2010).\n"
+        "+$2.48bn, percentile 98 (n = 2,737 since 1 Feb 2010).\n"
         "Money into (+) or out of (−) the fund, from its units outstanding.\n"
         "Formula: sum of (S[t] − S[t−1]) NAV[t] over the window\n"
         "Example of an alert: /alert flow iwm 5d > $1bn\n"

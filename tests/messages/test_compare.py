@@ -16,6 +16,7 @@ from bot.messages.canvas import LIGHT
 from bot.messages.common import flow_line, multiple_line, ratio_line
 from bot.messages.pages.chart import metric_answer
 from bot.messages.pages.compare import WINDOWS, compare_answer
+from bot.pair import DEFAULT_PAIR
 from tests.analytics.facts import facts_at
 from tests.messages.pages import context, days, drawing, market, page, shown
 from tests.sample_market import sample_market
@@ -262,7 +263,7 @@ def test_a_missing_base_is_named_with_its_date_and_gives_no_figure() -> None:
 
 
 def test_without_stored_distributions_there_is_no_total_return() -> None:
-    lines = shown(compare_answer(market([50.0] * 120), AsOf(), LIGHT))
+    lines = shown(compare_answer(replace(market([50.0] * 120), pair=DEFAULT_PAIR), AsOf(), LIGHT))
     total = lines[lines.index(TOTAL) :]
     assert row(total, "1m") == ["n/a", "n/a", "n/a"]
     assert "1w, 1m, 3m: n/a, no distributions of IWM and SPY stored." in total

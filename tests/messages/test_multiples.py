@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import pytest
 from bot.analytics import valuation
 from bot.analytics.windows import AsOf
 from bot.messages.canvas import LIGHT
+from bot.messages.common import percentile_text
 from bot.messages.pages.multiples import multiples_answer
 from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
@@ -94,7 +94,7 @@ def test_every_premium_is_that_of_the_analytics() -> None:
         cells = next(line for line in lines if line.startswith(f"{name} ") and "premium:" not in line).split()
         assert figure.premium is not None
         assert cells[3] == f"{figure.premium:+.1f}%".replace("-", "−")
-        assert f"{name} {math.floor(figure.percentile or 0)}" in next(
+        assert f"{name} {percentile_text(figure.percentile or 0)}" in next(
             line for line in lines if line.startswith("Premium percentiles: ")
         )
 
