@@ -48,7 +48,7 @@ COMPARE = "/compare since 2020-09-30 asof 2020-12-13"
 FLOWS = "/flows ytd since 2020-09-30 asof 2020-12-11"
 TREND = "/trend asof 2020-12-11"
 WRONG = "line 4: close “dear” is not a number\nline 5: close 0 is not above zero"
-TWO = "date,close\n2020-10-05,1.5\n2020-10-06,2.5\n"
+TWO = "date,close\n2020-10-05,1.5\n2020-10-06,1.6\n"
 
 
 def answers(bot: Call, *lines: str, db: str = "bot.db", now: str = "2020-12-14T12:00Z") -> Result:
@@ -206,9 +206,10 @@ def test_an_export_to_standard_output_is_the_file_and_nothing_else(bot: Call) ->
         at = database.run_sync(observations.first_observed)
     assert bot("export", "prices", "-", "--ticker", "iwm", "--db", "bot.db") == Result(
         0,
-        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits,Provisional,source,observed_at\n"
-        f"2020-10-05,,,,1.5,,,,0,csv,{at}\n"
-        f"2020-10-06,,,,2.5,,,,0,csv,{at}\n",
+        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits,Provisional,Dividends Provisional,"
+        "source,observed_at\n"
+        f"2020-10-05,,,,1.5,,,,0,,csv,{at}\n"
+        f"2020-10-06,,,,1.6,,,,0,,csv,{at}\n",
         "",
     )
 
