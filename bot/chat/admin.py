@@ -153,7 +153,7 @@ async def _accept(ask: Ask, words: str) -> Answer:
 
 
 def _list_provisional(market: Market) -> Answer:
-    notes = provisional_notes(market)
+    notes = provisional_notes(market.provisional)
     html = lines(bold("Provisional figures"), *(notes or ["None. Every stored figure is used."]))
     rows = []
     for figures in market.provisional:

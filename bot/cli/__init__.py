@@ -282,6 +282,7 @@ COMMANDS = (
         "data.import_file",
         "import a file, all of it or nothing",
         click.Option(["--ticker"], metavar="FUND", help="The fund. An issuer's file names it itself."),
+        _flag("--accept", "Use implausible figures too, instead of keeping them as provisional."),
         _kind(KINDS | {ISSUER: "a fund's file as its issuer publishes it"}),
         _file("The file."),
         example="prices iwm.csv --ticker IWM",

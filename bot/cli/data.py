@@ -21,12 +21,14 @@ from bot.data.issuers.fetch import store_issuer
 from bot.data.issuers.formats import LARGEST
 from bot.data.issuers.import_file import read_issuer
 from bot.data.provider import known_fund
+from bot.data.provisional import pending_frame, provisional_figures
 from bot.data.schedule import next_try
 from bot.data.sources import switched_on
 from bot.data.store import store_file
 from bot.errors import BotError
 from bot.jobs.backups import backup_file, dated_backups
 from bot.local.terminal import Terminal, printer
+from bot.messages.common import provisional_notes
 from bot.messages.html import moment, zone_name
 from bot.services import wall_clock
 from bot.text import counted
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    import pandas as pd
     import sqlite_utils
 
     from bot.config import Config
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
     from storage.sources import SourceStatus
 
 
-def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) -> int:
+def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, accept: bool = False) -> int:
     """`import KIND FILE --ticker T`: import all of a file or nothing.
 
     An issuer's file names its fund itself; which of the issuer's files it is, is read from its contents.
@@ -75,18 +78,23 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None) ->
             contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=completed)
     observed_at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
 
-    def write(db: sqlite_utils.Database) -> tuple[FileContents, Mapping[str, Written]]:
+    def write(db: sqlite_utils.Database) -> tuple[FileContents, Mapping[str, Written], pd.DataFrame]:
         if kind == ISSUER:
-            return store_issuer(db, contents, name=file.name, observed_at=observed_at)
-        return contents, store_file(db, contents, observed_at=observed_at)
+            return *store_issuer(db, contents, name=file.name, observed_at=observed_at), pending_frame(db)
+        written = store_file(db, contents, observed_at=observed_at, accept=accept)
+        return contents, written, pending_frame(db)
 
     with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Storing"):
-        accepted, written = database.run_sync(write)
+        accepted, written, pending = database.run_sync(write)
     for sentence in accepted.preview.sentences():
         say(sentence)
     for table, counts in written.items():
         words = table.replace("_", " ")
         say(f"{words}: {counts.inserted:,} new, {counts.revised:,} revised, {counts.unchanged:,} unchanged")
+    of_fund = pending[pending["ticker"] == accepted.preview.ticker]
+    notes = provisional_notes(provisional_figures(of_fund, sessions.last_completed(now)))
+    for sentence in (*notes, "If the file is right, import it with --accept.") if notes else ():
+        say(sentence)
     return 0
 
 

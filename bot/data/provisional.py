@@ -54,7 +54,7 @@ REASONS = {
     Provisional.QUOTE: "far from the quote in the same answer",
     Provisional.MOVE: "a move that the other fund does not share and no split explains",
     Provisional.SPIKE: "a move that the other fund does not share and the next session undoes",
-    Provisional.HISTORY: "in other units than the rest of the history, without a split",
+    Provisional.HISTORY: "far from the rest of the history, and no split explains it",
     Provisional.UNADJUSTED: "not adjusted for a split that the source lists",
     Provisional.AMOUNT: "not a possible amount",
     Provisional.NEIGHBOUR: "equal to that of the session before",

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, RateLimited, rows_by_kind
-from bot.data.provisional import confirm_pending, mark_answer
+from bot.data.provisional import confirm_pending, mark_answer, pending_sessions
 from bot.data.schedule import (
     breaker_until,
     closed_until,
@@ -31,6 +31,7 @@ from bot.data.schedule import (
     rest_until,
 )
 from bot.data.store import store, with_withdrawals
+from bot.text import listed
 from storage import sources
 
 if TYPE_CHECKING:
@@ -185,7 +186,9 @@ def _success(
     counts = store(db, rows, source=name, observed_at=now)
     confirm_pending(db, now=now)
     written = {kind: count for kind, count in counts.items() if rows_by_kind(rows)[kind]}
-    sentence = f"{outcome.describe()}{_same_as_before(db, request, outcome, completed)}{notes}"
+    pending = pending_sessions(db, name, ticker) if request.figure == "prices" else []
+    held = f" Provisional, not used: {listed(pending)}." if pending else ""
+    sentence = f"{outcome.describe()}{held}{_same_as_before(db, request, outcome, completed)}{notes}"
     last: str | None = f"{completed[-1]:%Y-%m-%d}"
     recent = set(completed[-_RECENT:].strftime("%Y-%m-%d"))  # the other items are names of figures
     missing = [item for item in outcome.missing if item in recent]

@@ -98,10 +98,13 @@ def store_import(
     return written
 
 
-def store_file(db: sqlite_utils.Database, contents: FileContents, *, observed_at: str) -> dict[str, Written]:
+def store_file(
+    db: sqlite_utils.Database, contents: FileContents, *, observed_at: str, accept: bool = False
+) -> dict[str, Written]:
     """Write a file's contents. Distributions and splits of an earlier file that it lacks are withdrawn.
 
-    Rows of an export are stored under their own sources and instants, in their order.
+    Implausible figures are stored as provisional, unless the person vouches for them (`accept`). Rows of an
+    export are stored under their own sources and instants, in their order.
     """
     rows, ticker = contents.observations, contents.preview.ticker
     if contents.exported:
@@ -111,7 +114,7 @@ def store_file(db: sqlite_utils.Database, contents: FileContents, *, observed_at
                 counts = observations.add(db, KINDS[table], part, source=source, observed_at=at)
                 written[table] = written.get(table, Written()) + counts
         return written
-    rows = mark_answer(db, rows, source=SOURCE, ticker=ticker)
+    rows = rows if accept else mark_answer(db, rows, source=SOURCE, ticker=ticker)
     sessions = {bar.session for bar in rows.get("bars", ())}
     withdrawn: dict[str, list[Observation]] = {}
     for kind in EVENTS:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from bot.alerts.series import Histories
     from bot.alerts.view import EvaluationContext
-    from bot.analytics.market import Market
+    from bot.analytics.market import Market, ProvisionalFigures
 
 
 Button = tuple[str, str]  # label, and the command line it stands for
@@ -133,7 +133,7 @@ def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> 
         earlier,
         f"As known on {date_phrase(as_of.known)}." if as_of.known is not None else None,
         *(_disputes(market) if priced else ()),
-        *(provisional_notes(market) if priced else ()),
+        *(provisional_notes(market.provisional) if priced else ()),
         _missing_sessions(market),
         bold(SAMPLE) if market.is_sample else None,
     )
@@ -158,10 +158,10 @@ def _disputes(market: Market) -> list[str]:
     return sentences
 
 
-def provisional_notes(market: Market) -> list[str]:
+def provisional_notes(provisional: Iterable[ProvisionalFigures]) -> list[str]:
     """Return a sentence on each group of figures that are not used because they are implausible."""
     sentences = []
-    for figures in market.provisional:
+    for figures in provisional:
         days, amounts = figures.amounts.index, figures.amounts
         if len(days) == 1:
             amount = "no number" if amounts.isna().iloc[0] else f"{amounts.iloc[0]:,.6g}"

@@ -21,7 +21,7 @@ from bot.data.store import store
 from bot.messages import canvas
 from storage import observations, outbox
 from storage.db import hold_lock, open_database
-from storage.rows import KINDS, Observation, SectorWeight
+from storage.rows import KINDS, Bar, Observation, Provisional, SectorWeight
 from tests.cli.conftest import Call, Files, Result
 from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
@@ -212,6 +212,20 @@ def test_an_export_to_standard_output_is_the_file_and_nothing_else(bot: Call) ->
         f"2020-10-06,,,,1.6,,,,0,,csv,{at}\n",
         "",
     )
+
+
+def test_an_implausible_figure_of_a_file_is_held_and_named_unless_it_is_accepted(bot: Call) -> None:
+    rows = "".join(f"2020-10-{day:02},{close}\n" for day, close in ((5, 150.0), (6, 1.51), (7, 151.2)))
+    Path("spike.csv").write_text(f"Date,Close\n{rows}")
+    command = ("import", "prices", "spike.csv", "--ticker", "IWM", "--db", "bot.db")
+    assert bot(*command).out.endswith(
+        "IWM's close of Tue 6 Oct 2020 is provisional and not used: CSV import gives 1.51, a move that the "
+        "other fund does not share and the next session undoes.\n"
+        "If the file is right, import it with --accept.\n"
+    )
+    assert [bar.provisional for bar in stored("bars") if isinstance(bar, Bar)] == [0, Provisional.SPIKE, 0]
+    assert "provisional" not in bot(*command, "--accept").out
+    assert [bar.provisional for bar in stored("bars") if isinstance(bar, Bar)] == [0, 0, 0]
 
 
 def test_an_export_takes_the_place_of_the_older_file_in_one_step(bot: Call) -> None:

@@ -275,13 +275,13 @@ async def test_real_yfinance_fills_the_database_and_a_correction_is_a_revision(
     assert all("Stored: 0 new, 0 revised." in str(report) for report in again)
 
     fund = fake.funds["IWM"]
-    fund.closes[days[-1]] = 191.5
+    fund.closes[days[-1]] = 145.5
     corrected = round((fund.closes[days[-2]] or 0.0) * 1.002, 2)
     fund.closes[days[-2]] = corrected
     monday = await refresh(database, [yahoo], sessions, MONDAY, tickers=("IWM",), calls=1)
     assert [str(report) for report in monday] == ["Yahoo, IWM prices: 12 prices. Stored: 1 new, 1 revised."]
     rows = await database.run(lambda db: observations.newest(db, Bar))
-    assert [row.close for row in rows if row.ticker == "IWM"][-2:] == [corrected, 191.5]
+    assert [row.close for row in rows if row.ticker == "IWM"][-2:] == [corrected, 145.5]
 
 
 async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(

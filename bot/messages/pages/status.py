@@ -122,7 +122,7 @@ def findings(
     for part, notes in market.notes.items():
         for note in notes:
             yield False, f"sources of {part.removeprefix('facts:')}", note.rstrip(".")
-    for note in provisional_notes(market):
+    for note in provisional_notes(market.provisional):
         yield False, "provisional figures", note.rstrip(".")
     for line in _flag_lines(market):
         if not line.startswith("SOURCE_SWITCH"):  # already a note above
@@ -159,7 +159,7 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
         _prices(market),
         missing if len(market.missing) else None,
         *market.notes.get("prices", ()),
-        *provisional_notes(market),
+        *provisional_notes(market.provisional),
         *(_facts(market, ticker) for ticker in market.pair.tickers),
         *_flag_lines(market),
         f"Multiples: {_span(market, multiples, 'multiples') if len(multiples) else 'none stored.'}",
