@@ -1,5 +1,8 @@
 """Backtests: when a rule fired over years of samples, and what the ratio did afterwards.
 
+Nothing is known before its time: a move is measured from the session on which the figures of the fire were
+known, and the re-arm band of each fire is made of the values before it.
+
 `evaluate_series` gives what `engine.evaluate` gives sample by sample, in a small part of its time. It finds
 for all samples at once where a side could turn, evaluates only those with `step`, and sets what the samples
 in between leave in the state.
@@ -20,12 +23,14 @@ import pandas as pd
 from msgspec.structs import replace
 
 from bot.alerts.engine import (
+    BAND_LEAST,
+    BAND_SHARE,
+    BAND_VALUES,
     COMPARE,
     Event,
     Ops,
     State,
     Status,
-    default_band,
     first_state,
     side_ops,
     step,
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
 
 YEARS = 5
 HORIZONS = (5, 20, 60)  # sessions: a week, a month, a quarter
+_CHUNK = 64  # samples, among which a fire usually re-arms
+_SHIFTED = 50_000  # moves that are looked at to see how a median compares with those of shifted dates
 
 Positions = npt.NDArray[np.intp]
 
@@ -67,7 +74,8 @@ def frequency(
 ) -> Frequency:
     """Fires over the last `years` of a rule's samples, ignoring `once` and `until`.
 
-    `bands` are used instead of the default ones. Years are counted back from the last sample with any figure.
+    `bands` are used instead of those made of the values before each fire. Years are counted back from the
+    last sample with any figure.
     """
     series = SampleSeries.of(history)
     positions = np.flatnonzero(reduce(operator.or_, series.known, np.zeros(len(series), dtype=bool)))
@@ -75,13 +83,23 @@ def frequency(
     begin = _first_evaluated(rule, series, years)
     if begin >= len(series):
         return Frequency((), None, None)
-    if bands is None:
-        bands = tuple(default_band(series.distances(index)) for index in range(len(series.observed)))
     lasting = replace(rule, once=False, until=None)
-    state = first_state(lasting, series[:begin], series.day(0), bands)
-    _, events = evaluate_series(lasting, state, series[begin:])
+    past = bands_before(series) if bands is None else [np.full(len(series), band) for band in bands]
+    state = first_state(lasting, series[:begin], series.day(0), tuple(float(band[begin]) for band in past))
+    _, events = evaluate_series(lasting, state, series[begin:], [band[begin:] for band in past])
     dates = tuple(event.session for event in events if not event.muted)
     return Frequency(dates, series.day(begin), series.day(-1))
+
+
+def bands_before(series: SampleSeries) -> list[FloatArray]:
+    """Per condition the default band on each session, made of the values before it."""
+    bands = []
+    for observed, threshold, known in zip(series.observed, series.thresholds, series.known, strict=True):
+        distances = pd.Series((observed - threshold)[known])
+        deviation = distances.rolling(BAND_VALUES, min_periods=BAND_LEAST).std().fillna(0.0)
+        of_count = np.append(0.0, BAND_SHARE * deviation.to_numpy())  # by the number of values before
+        bands.append(of_count[np.cumsum(known) - known])
+    return bands
 
 
 def fires_without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS) -> int:
@@ -104,30 +122,37 @@ def _first_evaluated(rule: Rule, series: SampleSeries, years: int) -> int:
     return max(complete + int(answered[0]) + 1, series.after(first))
 
 
-def evaluate_series(rule: Rule, state: State, series: SampleSeries) -> tuple[State, tuple[Event, ...]]:
-    """The last state and all events of `evaluate` over the same samples."""
+def evaluate_series(
+    rule: Rule, state: State, series: SampleSeries, bands: Sequence[FloatArray] = ()
+) -> tuple[State, tuple[Event, ...]]:
+    """The last state and all events of `evaluate` over the same samples.
+
+    `bands` are those that a fire on each session re-arms with, per condition; by default the state's own.
+    """
     if not len(series):
         return state, ()
     position = series.after(state.session)
     end = series.after(rule.until or dt.date.max)
     events: list[Event] = []
-    evaluation = _SeriesEvaluation(rule, state, series)
+    evaluation = _SeriesEvaluation(rule, series)
     while position < end and not state.done:
         turn = min(evaluation.first_turn(state, position), end)
         state = evaluation.state_between(state, position, turn)
         if turn < end:
             state, event = step(rule, state, series[turn])
             events += [event] if event else []
+            if bands and event and event.kind == "fired":
+                state = replace(state, bands=tuple(float(band[turn]) for band in bands))
         position = turn + 1
     return state, tuple(events)
 
 
 class _SeriesEvaluation:
-    """One rule over one SampleSeries, with the bands of the state it begins with."""
+    """One rule over one SampleSeries."""
 
-    def __init__(self, rule: Rule, state: State, series: SampleSeries) -> None:
+    def __init__(self, rule: Rule, series: SampleSeries) -> None:
         self._series = series
-        self._turns = [_Turns(rule, ops, state.bands, series) for ops in side_ops(rule)]
+        self._turns = [_Turns(rule, ops, series) for ops in side_ops(rule)]
         answered = reduce(operator.or_, (turns.answered for turns in self._turns))
         self._before = np.append(0, np.cumsum(answered))  # how many have an answer before each position
         self._answered = np.append(np.flatnonzero(answered), len(series))
@@ -136,7 +161,7 @@ class _SeriesEvaluation:
     def first_turn(self, state: State, position: int) -> int:
         """The first position from `position` on that has to be evaluated, or the length."""
         first = min(
-            int(turns.next[side.status][position])
+            turns.first(side.status, position, state.bands)
             for turns, side in zip(self._turns, state.sides, strict=True)
         )
         if any(side.unreported for side in state.sides):
@@ -165,18 +190,40 @@ class _SeriesEvaluation:
 
 
 class _Turns:
-    """For each position the first one from there on at which one side could turn, by its status."""
+    """The first position at which one side could turn."""
 
-    def __init__(self, rule: Rule, ops: Ops, bands: tuple[float, ...], series: SampleSeries) -> None:
+    def __init__(self, rule: Rule, ops: Ops, series: SampleSeries) -> None:
+        self._rule, self._ops, self._series = rule, ops, series
         true, self.answered = _answers(ops, series)
-        conditions = zip(ops, bands, series.observed, series.thresholds, strict=True)
-        back = reduce(operator.or_, (_may_be_back(rule, *condition) for condition in conditions))
-        self.next = {
+        self._next = {
             Status.WAITING: _next_flagged(self.answered),
             Status.ARMED: _next_flagged(true),
             Status.CONFIRMING: _next_flagged(self.answered),
-            Status.FIRED: _next_flagged(self.answered & back),
         }
+
+    def first(self, status: Status, position: int, bands: tuple[float, ...]) -> int:
+        """The first position from `position` on at which a side of this status could turn, or the length."""
+        if status is not Status.FIRED:
+            return int(self._next[status][position])
+        begin, count = position, _CHUNK
+        while begin < len(self._series):
+            part = slice(begin, begin + count)
+            back = self.answered[part] & self._may_be_back(bands, part)
+            if back.any():
+                return begin + int(back.argmax())
+            begin, count = begin + count, 4 * count
+        return len(self._series)
+
+    def _may_be_back(self, bands: tuple[float, ...], part: slice) -> BoolArray:
+        """Per session of a part whether a condition is at its re-arm level or past it; `step` decides."""
+        sides = zip(self._ops, bands, self._series.observed, self._series.thresholds, strict=True)
+        return reduce(
+            operator.or_,
+            (
+                _is_past(self._rule, op, band, observed[part], threshold[part])
+                for op, band, observed, threshold in sides
+            ),
+        )
 
 
 def has_answer(rule: Rule, series: SampleSeries) -> BoolArray:
@@ -197,8 +244,8 @@ def _answers(ops: Ops, series: SampleSeries) -> tuple[BoolArray, BoolArray]:
     return true, true | false
 
 
-def _may_be_back(rule: Rule, op: str, band: float, value: FloatArray, threshold: FloatArray) -> BoolArray:
-    """Per session whether a condition is at its re-arm level or past it; `step` decides what follows."""
+def _is_past(rule: Rule, op: str, band: float, value: FloatArray, threshold: FloatArray) -> BoolArray:
+    """Per session whether one condition is at its re-arm level or past it."""
     above = op in ABOVE
     level = threshold - band if above else threshold + band
     if rule.rearm is not None:
@@ -221,11 +268,15 @@ def _last_flagged(flags: BoolArray) -> Positions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Moves of the ratio over `horizon` sessions from the close of each fire, in percent.
+    """Moves of the ratio over `horizon` sessions from the close at which each fire was known, in percent.
 
-    n       fires that lie far enough back; with none, median and rose are None
+    n       fires that lie far enough back; with none, the other figures of fires are None
     rose    percent of those fires after which the ratio stood higher
     base    median move over the same horizon from every session of the span, to compare with
+    lower   a quarter of the moves is below, and above `upper`
+    worst   the lowest that the ratio stood on the way after any fire
+    luck    percent of the shifts of the fires along the span, the end joined to its begin, whose median lies
+            as far from `base` on the same side; None for fewer than two sessions
     """
 
     horizon: int
@@ -233,26 +284,58 @@ class Outcome:
     median: float | None
     rose: float | None
     base: float | None
+    lower: float | None = None
+    upper: float | None = None
+    worst: float | None = None
+    luck: float | None = None
 
 
 def outcomes(
-    dates: Sequence[dt.date], ratio: pd.Series, since: dt.date, horizons: Sequence[int] = HORIZONS
+    dates: Sequence[dt.date],
+    ratio: pd.Series,
+    since: dt.date,
+    lag: int = 0,
+    horizons: Sequence[int] = HORIZONS,
 ) -> list[Outcome]:
-    """The outcome of fires on `dates` for each horizon; the span of `ratio` begins at `since`."""
-    fired = ratio.index.isin(pd.DatetimeIndex([pd.Timestamp(day) for day in dates]))
-    inside = ratio.index >= pd.Timestamp(since)
-    results = []
-    for horizon in horizons:
-        moves = (100 * (ratio.shift(-horizon) / ratio - 1)).to_numpy()
-        after = moves[fired & ~np.isnan(moves)]
-        all_after = moves[inside & ~np.isnan(moves)]
-        results.append(
-            Outcome(
-                horizon,
-                len(after),
-                float(np.median(after)) if len(after) else None,
-                float(100 * np.mean(after > 0)) if len(after) else None,
-                float(np.median(all_after)) if len(all_after) else None,
-            )
-        )
-    return results
+    """The outcome of fires on `dates` for each horizon; the span of fires begins at `since`.
+
+    `ratio` is on the exchange's sessions, NaN where it is missing. The figures of a fire are known `lag`
+    sessions after it.
+    """
+    days = pd.DatetimeIndex([pd.Timestamp(day) for day in dates])
+    fired = ratio.index.searchsorted(days) + lag
+    begin = int(ratio.index.searchsorted(pd.Timestamp(since))) + lag
+    return [_outcome(fired, ratio.to_numpy(), begin, horizon) for horizon in horizons]
+
+
+def _outcome(fired: Positions, values: FloatArray, begin: int, horizon: int) -> Outcome:
+    moves = np.full(len(values), np.nan)
+    moves[:-horizon] = 100 * (values[horizon:] / values[:-horizon] - 1)
+    span = np.flatnonzero(np.isfinite(moves) & (np.arange(len(moves)) >= begin))
+    fired = fired[np.isin(fired, span)]
+    base = float(np.median(moves[span])) if len(span) else None
+    if not len(fired) or base is None:
+        return Outcome(horizon, 0, None, None, base)
+    lower, median, upper = (float(level) for level in np.percentile(moves[fired], (25, 50, 75)))
+    paths = values[fired[:, None] + np.arange(1, horizon + 1)]
+    return Outcome(
+        horizon,
+        len(fired),
+        median,
+        float(100 * np.mean(moves[fired] > 0)),
+        base,
+        lower,
+        upper,
+        float(100 * (np.nanmin(paths, axis=1) / values[fired] - 1).min()),
+        _luck(moves[span], span.searchsorted(fired), median, base),
+    )
+
+
+def _luck(moves: FloatArray, fired: Positions, median: float, base: float) -> float | None:
+    """Percent of shifts of the fires whose median lies as far from the base on the same side."""
+    if len(moves) < 2:
+        return None
+    apart = max(1, len(moves) * len(fired) // _SHIFTED)
+    shifts = np.arange(1, len(moves), apart)
+    medians = np.median(moves[(fired + shifts[:, None]) % len(moves)], axis=1)
+    return float(100 * np.mean(medians >= median if median >= base else medians <= median))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bot.alerts.backtest import fires_without_band, frequency, outcomes
 from bot.alerts.grammar import grammar_words, is_plain, preset_of
+from bot.alerts.series import rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import date_phrase
@@ -127,6 +128,9 @@ def run_backtest(
             if (figures.value - figures.threshold).isna().all()
         ]
         raise NoData(f"There is no history for {' and '.join(lacking) or rule}; nothing can be tested.")
+    ratio = trend.ratio(market)
+    sessions = market.sessions[(market.sessions >= ratio.index[0]) & (market.sessions <= ratio.index[-1])]
+    ratio = ratio.reindex(sessions)
     return Backtest(
         rule=rule,
         preset=preset,
@@ -136,7 +140,7 @@ def run_backtest(
         begin=fires.since,
         end=fires.until,
         bare=fires_without_band(rule, samples, years),
-        after=outcomes(fires.dates, trend.ratio(market), fires.since),
+        after=outcomes(fires.dates, ratio, fires.since, rule_lag(rule, METRICS)),
     )
 
 

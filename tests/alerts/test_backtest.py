@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -71,11 +72,23 @@ def test_once_and_until_are_left_aside_and_muted_fires_do_not_count() -> None:
     assert frequency(rule("ratio > 5 cooldown 3"), some).dates == (day(2), day(7))
 
 
-def test_the_band_is_the_one_the_rule_would_be_given_today() -> None:
+def test_the_band_of_each_fire_is_made_of_the_values_before_it() -> None:
     values: list[float | None] = [4.0, 6.0] * 50
     assert frequency(rule("ratio > 5"), samples(values)).count == 50
-    wide: list[float | None] = [*values, *[100.0, -100.0] * 10]
-    assert frequency(rule("ratio > 5"), samples(wide)).count == 10
+    wide: list[float | None] = [100.0, -100.0] * 50
+    assert frequency(rule("ratio > 5"), samples([*values, *wide])).count == 99
+    assert frequency(rule("ratio > 5"), samples([*wide, *values])).count == 50  # to re-arm it takes −20
+
+
+@given(
+    st.sampled_from(["ratio > 5", "ratio crosses 5 confirm 2", "ratio < 5 cooldown 3", "ratio > 5 rearm 4"]),
+    st.integers(0, 99),
+    st.integers(1, 200),
+)
+def test_what_comes_later_changes_no_fire(text: str, seed: int, cut: int) -> None:
+    walk = np.random.default_rng(seed).normal(size=200).cumsum() / 3 + 5
+    whole, early = (frequency(rule(text), samples(list(part))).dates for part in (walk, walk[:cut]))
+    assert early == tuple(session for session in whole if session <= day(cut))
 
 
 def test_years_are_counted_back_from_the_last_figure() -> None:
@@ -306,14 +319,45 @@ def nth(position: int) -> dt.date:
 def test_outcomes_of_fires(
     fires: list[int], horizon: int, since: int, outcome: tuple[int, float | None, float | None, float]
 ) -> None:
-    (result,) = outcomes([nth(position) for position in fires], RATIO, nth(since), (horizon,))
+    (result,) = outcomes([nth(position) for position in fires], RATIO, nth(since), 0, (horizon,))
     expected = Outcome(horizon, *outcome)
-    assert dataclasses.astuple(result) == pytest.approx(dataclasses.astuple(expected))
+    assert dataclasses.astuple(result)[:5] == pytest.approx(dataclasses.astuple(expected)[:5])
+
+
+def test_moves_are_measured_from_the_close_at_which_the_fire_was_known() -> None:
+    (result,) = outcomes([nth(2), nth(3)], RATIO, nth(0), 1, (1,))
+    assert result.n == 2
+    assert (result.median, result.lower, result.upper) == (100.0, 100.0, 100.0)  # 0.5 to 1.0, 1.0 to 2.0
+    (missing,) = outcomes([nth(2), nth(3)], RATIO.where(RATIO != 0.5), nth(0), 1, (1,))
+    assert missing.n == 1
+
+
+def test_quartiles_and_the_worst_of_all_paths() -> None:
+    ratio = pd.Series(
+        [1.0, 1.1, 0.7, 1.2, 1.0, 0.9, 1.3, 1.0, 1.0, 2.0], pd.bdate_range("2020-01-01", periods=10)
+    )
+    dates = [session.date() for session in ratio.index[:5]]
+    (result,) = outcomes(dates, ratio, dates[0], 0, (3,))
+    moves = [20.0, 100 * (1.0 / 1.1 - 1), 100 * (0.9 / 0.7 - 1), 100 * (1.3 / 1.2 - 1), 0.0]
+    assert (result.lower, result.median, result.upper) == pytest.approx(
+        tuple(np.percentile(moves, (25, 50, 75)))
+    )
+    assert result.worst == pytest.approx(100 * (0.7 / 1.1 - 1))
+
+
+@pytest.mark.parametrize(("fires", "shifts"), [([9], 2), ([1], 29), ([9, 19], 2), ([3, 9], 5)])
+def test_luck_is_the_share_of_shifted_fires_that_do_as_well(fires: list[int], shifts: int) -> None:
+    """A ratio that rises on every tenth session only, as its outcomes are by the session after each fire."""
+    rises = np.where(np.arange(1, 31) % 10 == 0, 1.1, 1.0)
+    ratio = pd.Series(np.append(1.0, rises.cumprod()), pd.bdate_range("2020-01-01", periods=31))
+    dates = [ratio.index[position].date() for position in fires]
+    (result,) = outcomes(dates, ratio, ratio.index[0].date(), 0, (1,))
+    assert result.luck == pytest.approx(100 * shifts / 29)
 
 
 def test_half_a_percent_is_a_rise() -> None:
     ratio = pd.Series([1.0, 1.005, 1.005], index=SESSIONS[:3])
-    (result,) = outcomes([nth(0), nth(1)], ratio, nth(0), (1,))
+    (result,) = outcomes([nth(0), nth(1)], ratio, nth(0), 0, (1,))
     assert (result.n, result.rose) == (2, 50.0)
 
 

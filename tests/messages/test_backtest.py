@@ -33,9 +33,13 @@ def test_fires_are_dated_counted_and_followed() -> None:
     assert "Evaluated close by close from 12 Dec 2019 to 11 Dec 2020." in lines
     assert any(line.startswith("Fired once; without the re-arm band it would have fired ") for line in lines)
     assert "On 6 Oct 2020." in lines
-    table = lines.index("What IWM/SPY did after it fired:") + 1
+    table = lines.index("What IWM/SPY did once the fire was known:") + 1
     assert lines[table].split() == ["sessions", "median", "rose", "n", "any", "day"]
     assert lines[table + 3].split()[0::3] == ["60", "0"]  # too near the end: n = 0
+    assert lines[table + 5].split() == ["sessions", "lower", "upper", "worst"]
+    assert re.match(
+        r"By luck: if all fires .* any day's after 5 sessions \d+%, (hardly|perhaps|no)", lines[table + 11]
+    )
     assert "n below 10: too few to mean anything." in lines
     assert drawing(answer).args[2] == [pd.Timestamp("2020-10-06")]
 

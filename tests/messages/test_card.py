@@ -71,7 +71,7 @@ def test_a_new_rule_that_is_true_already() -> None:
         "Close of Fri 11 Dec 2020. Source: sample data, current.",
         "The rule is already true, so nothing is sent now.",
         "Re-arms 0.0070 below sma 200 (now 0.4523).",
-        "In the last 5 years it would have fired 13 times, last on 6 Oct 2020.",
+        "In the last 5 years it would have fired 18 times, last on 6 Oct 2020.",
         "Next check: Mon 14 Dec 2020, 16:15 (New York).",
     ]
 

@@ -110,7 +110,7 @@ def test_levels_come_from_the_metrics_own_history_with_how_often_they_would_have
     assert targets("flow iwm 20d crosses 0", SAMPLED) == [("$200m", "its median"), ("$0", "change of sign")]
     assert "0%" not in dict(targets("drawdown < -10%", SAMPLED))  # its sign never changes
     suggestions = suggested_targets(condition("ratio > 1"), SAMPLED)
-    assert {str(target): fires for target, _, fires in suggestions}["sma 200"] == 13
+    assert {str(target): fires for target, _, fires in suggestions}["sma 200"] == 18
 
 
 def test_without_history_only_what_needs_none_is_offered() -> None:

@@ -17,11 +17,16 @@ from bot.messages.html import Html, bold, code, lines, pre, table
 from bot.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.alerts.backtest import Outcome
     from bot.messages.canvas import Theme
     from bot.services.questions import Backtest
 
 _DATES_SHOWN = 12
 _LONGER = (5, 10, 20)  # years that are offered where fewer were tested
+# How likely a median is by luck, below so many percent of the shifts of its dates.
+_VERDICTS = ((5, "hardly luck"), (20, "perhaps luck"), (101, "no better than luck"))
 _FEW = 10  # fires below this are too few to mean anything
 
 
@@ -48,10 +53,18 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
             )
             for outcome in backtest.after
         ]
+        spreads = [
+            (str(after.horizon), *(PERCENT.show(move, 1) for move in (after.lower, after.upper, after.worst)))
+            for after in backtest.after
+        ]
         outcomes = (
-            f"What {market.pair} did after it fired:",
+            f"What {market.pair} did once the fire was known:",
             pre(table(("sessions", "median", "rose", "n", "any day"), rows)),
             "Any day: the median after every session, fired or not.",
+            pre(table(("sessions", "lower", "upper", "worst"), spreads)),
+            "A quarter of the moves is below lower, a quarter above upper.",
+            "Worst: the lowest that it stood on the way.",
+            _luck(backtest.after),
         )
     html = lines(
         heading("Backtest", market, AsOf()),
@@ -76,6 +89,21 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     buttons = ((("Make it an alert", f"/alert {line}"), *again),)
     draw, _ = rule_chart_spec(f"Backtest: {rule}", rule, backtest.context, theme, backtest.begin, fires.dates)
     return Answer(html, draw, "backtest", buttons)
+
+
+def _luck(outcomes: Sequence[Outcome]) -> str | None:
+    """Return how likely such medians are by luck, None without any."""
+    known = [(outcome.horizon, outcome.luck) for outcome in outcomes if outcome.luck is not None]
+    phrases = []
+    for horizon, percent in known:
+        verdict = next(words for below, words in _VERDICTS if percent < below)
+        phrases.append(f"after {horizon} sessions {percent:.0f}%, {verdict}")
+    if not phrases:
+        return None
+    return (
+        "By luck: if all fires had come some sessions later or earlier, the median would lie as far from any "
+        f"day's {'; '.join(phrases)}."
+    )
 
 
 def _span(backtest: Backtest, is_short: bool) -> str:
