@@ -41,7 +41,7 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     without_band = ", with the re-arm band or without."
     if fires.count or backtest.bare:
         without_band = f"; without the re-arm band it would have fired {times(backtest.bare)}."
-    outcomes: tuple[Html | str, ...] = ()
+    outcomes: tuple[Html | str | None, ...] = ()
     if fires.count:
         rows = [
             (
