@@ -15,7 +15,7 @@ import msgspec
 
 from storage.chat_store import next_alert_number
 from storage.db import Refused
-from storage.rows import change, insert, instant, not_earlier, select, select_as, select_first, select_value
+from storage.rows import change, insert, instant, select, select_as, select_first, select_value, stored_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -179,19 +179,18 @@ def expiring_alerts(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
     return select_as(db, ExpiringAlert, sql, (by,))
 
 
-# Changes of an alert. Each returns False if there is no such alert.
+def update_alert(db: sqlite_utils.Database, alert_id: int, **columns: object) -> bool:
+    """Set columns of an alert; its end, if that is set, is announced again. False if there is no such alert.
 
-
-def set_life(db: sqlite_utils.Database, alert_id: int, life: str, reason: str = "") -> bool:
-    """Set 'active', 'paused', 'expired' or 'done', and why."""
-    sql = "UPDATE alerts SET life = ?, reason = ? WHERE alert_id = ?"
-    return change(db, sql, (life, reason, alert_id)) == 1
-
-
-def set_expiry(db: sqlite_utils.Database, alert_id: int, on: str | None) -> bool:
-    """Set the local date on which an alert ends (None: never), which is then announced again."""
-    sql = "UPDATE alerts SET expires_on = ?, announced_expiry = NULL WHERE alert_id = ?"
-    return change(db, sql, (on, alert_id)) == 1
+    Another rule needs other states. A rule typed now has its levels in the shares of the last known session
+    (`level_session`), and allows for every known split (`last_split_id`).
+    """
+    if "expires_on" in columns:
+        columns.setdefault("announced_expiry", None)
+    values = {column: stored_value(value) for column, value in columns.items()}
+    settings = ", ".join(f"{column} = :{column}" for column in columns)
+    sql = f"UPDATE alerts SET {settings} WHERE alert_id = :alert"  # noqa: S608 - names of the schema
+    return change(db, sql, {**values, "alert": alert_id}) == 1
 
 
 def mark_expiry_announced(db: sqlite_utils.Database, alert_id: int) -> bool:
@@ -203,34 +202,10 @@ def mark_expiry_announced(db: sqlite_utils.Database, alert_id: int) -> bool:
     return change(db, sql, (alert_id,)) == 1
 
 
-def set_snooze(db: sqlite_utils.Database, alert_id: int, until: Moment | None) -> bool:
-    """Defer an alert's messages until an instant; None ends the snooze."""
-    moment = None if until is None else not_earlier(until)
-    return change(db, "UPDATE alerts SET snoozed_until = ? WHERE alert_id = ?", (moment, alert_id)) == 1
-
-
-def replace_rule(
-    db: sqlite_utils.Database, alert_id: int, *, rule: str, rule_json: str, session: str | None = None
-) -> bool:
-    """Give an alert another rule; the caller replaces the states.
-
-    `session` is the last one known when the rule was typed, in whose shares its levels are: they allow for
-    every known split. None leaves the shares of the levels as they were.
-    """
-    sql = """
-        UPDATE alerts SET rule = :rule, rule_json = :rule_json,
-            level_session = coalesce(:session, level_session),
-            last_split_id = CASE WHEN :session IS NULL THEN last_split_id ELSE :newest END
-        WHERE alert_id = :alert
-    """
-    parameters = {"rule": rule, "rule_json": rule_json, "session": session, "alert": alert_id}
-    return change(db, sql, {**parameters, "newest": newest_split_id(db)}) == 1
-
-
 def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
     """End an alert at its owner's wish and drop its deferred events."""
     db.execute("UPDATE alert_events SET deferred = NULL WHERE alert_id = ?", (alert_id,))
-    return set_life(db, alert_id, "done", SWITCHED_OFF)
+    return update_alert(db, alert_id, life="done", reason=SWITCHED_OFF)
 
 
 # States
@@ -523,11 +498,6 @@ def _split_changes(
             continue
         ratio = (before or 1.0) if after is None else after / (before or 1.0)
         yield SplitChange(ticker, dt.date.fromisoformat(session), ratio, withdrawn=after is None)
-
-
-def mark_splits_seen(db: sqlite_utils.Database, alert_id: int) -> None:
-    """Record that the levels of an alert allow for all splits."""
-    db.execute("UPDATE alerts SET last_split_id = ? WHERE alert_id = ?", (newest_split_id(db), alert_id))
 
 
 def mark_all_splits_seen(db: sqlite_utils.Database, *, except_for: Iterable[int] = ()) -> None:

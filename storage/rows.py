@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
@@ -51,6 +51,13 @@ def not_earlier(moment: Moment) -> str:
     if isinstance(moment, datetime) and moment.microsecond:
         moment = moment.replace(microsecond=0) + timedelta(seconds=1)
     return instant(moment)
+
+
+def stored_value(value: object) -> object:
+    """Returns a value as a column holds it: a date as its text, an instant as `not_earlier` has it."""
+    if isinstance(value, datetime):
+        return not_earlier(value)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def select(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> list[Row]:

@@ -211,7 +211,7 @@ class _Commit:
                 continue
             alert = result.stored
             if result.broken:
-                alert_store.set_life(self.db, alert.alert_id, Life.PAUSED, result.broken)
+                alert_store.update_alert(self.db, alert.alert_id, life=Life.PAUSED, reason=result.broken)
                 answer = notices.paused_message(alert.number, alert.rule, result.broken)
                 self._queue_notice(result, answer, "paused")
                 continue
@@ -276,11 +276,11 @@ class _Commit:
         """Done after its one fire, active again if that fire is withdrawn, expired after its last session."""
         stored = result.stored
         if result.done:
-            alert_store.set_life(self.db, stored.alert_id, Life.DONE, "fired once")
+            alert_store.update_alert(self.db, stored.alert_id, life=Life.DONE, reason="fired once")
         elif stored.life == Life.DONE and result.states:
-            alert_store.set_life(self.db, stored.alert_id, Life.ACTIVE)
+            alert_store.update_alert(self.db, stored.alert_id, life=Life.ACTIVE, reason="")
         if result.expired and result.alert is not None:
-            alert_store.set_life(self.db, stored.alert_id, Life.EXPIRED, ENDED)
+            alert_store.update_alert(self.db, stored.alert_id, life=Life.EXPIRED, reason=ENDED)
             ended = structs.replace(stored, expires_on=result.alert.rule.until)
             self._queue_notice(result, notices.ended_notice([ended]), "ended")
 

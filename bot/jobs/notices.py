@@ -75,12 +75,11 @@ def _end_alerts(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
         today, has_until = now.astimezone(zone).date(), _has_until(alert)
         is_paused, is_announced = alert.life == Life.PAUSED, alert.announced_expiry == last_day
         if today > last_day and (is_paused if has_until else is_announced):
-            alert_store.set_life(db, alert.alert_id, Life.EXPIRED, ENDED)
+            alert_store.update_alert(db, alert.alert_id, life=Life.EXPIRED, reason=ENDED)
             ended[place].append(alert)
         elif today > last_day and not has_until:
             last_day = today + _WEEK
-            alert_store.set_expiry(db, alert.alert_id, last_day.isoformat())
-            alert_store.mark_expiry_announced(db, alert.alert_id)
+            alert_store.update_alert(db, alert.alert_id, expires_on=last_day, announced_expiry=last_day)
             ending[place].append(structs.replace(alert, expires_on=last_day))
         elif today <= last_day <= today + _WEEK and alert_store.mark_expiry_announced(db, alert.alert_id):
             created = alert.created_at.astimezone(zone).date()
@@ -231,7 +230,7 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
             _log.exception("alert %s cannot be read after a split", alert_id)
             continue
         if waits:
-            alert_store.set_life(db, alert_id, Life.PAUSED, reason)
+            alert_store.update_alert(db, alert_id, life=Life.PAUSED, reason=reason)
             rescaled = rescaled_rule(rule, factor, METRICS)
             paused[(alert.chat_id, alert.thread_id), splits].append((alert, rescaled))
     alert_store.mark_all_splits_seen(db, except_for=waiting)

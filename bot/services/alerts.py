@@ -9,6 +9,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -129,15 +130,12 @@ async def edit(caller: Caller, number: int, change: RuleChange) -> StartedAlert:
     if rule == previous:
         raise BadInput(f"Alert #{number} has this rule already.", command)
     _refuse_past(rule, context.market, caller.now, command)
-    edited = _with_rule(before, rule, reason="")  # why the bot paused it no longer applies to this rule
+    # Why the bot paused it no longer applies to this rule.
+    edited = _with_rule(before, rule, reason="")
     if rule.until != previous.until:
         edited = structs.replace(edited, expires_on=_last_day(rule, caller))
-
-    def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
-        _check_others(db, caller, rule, number)
-        return _update(db, caller, before, edited, state.session.isoformat())
-
-    return await _start(caller, context, rule, store, previous=previous)
+    check = partial(_check_others, caller=caller, rule=rule, number=number)
+    return await _restart(caller, context, (before, edited), rule, check, typed=True, previous=previous)
 
 
 async def rescale(caller: Caller, number: int) -> StartedAlert:
@@ -156,12 +154,12 @@ async def rescale(caller: Caller, number: int) -> StartedAlert:
     factor = level_factor(context.market.pair, ((split.ticker, split.factor) for split in splits))
     rule = rescaled_rule(previous, factor, METRICS)
 
-    def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
+    def check(db: sqlite_utils.Database) -> None:
         if alert_store.new_split_changes(db).get(before.alert_id) != splits:
             raise BadInput("Another split became known just now.", f"/alert {number} rescale")
-        return _update(db, caller, before, _with_rule(before, rule, **_ACTIVE))
 
-    return await _start(caller, context, rule, store, previous=previous)
+    rescaled = _with_rule(before, rule, **_ACTIVE)
+    return await _restart(caller, context, (before, rescaled), rule, check, previous=previous)
 
 
 async def resume(caller: Caller, number: int) -> StartedAlert:
@@ -173,11 +171,8 @@ async def resume(caller: Caller, number: int) -> StartedAlert:
 
     context = await alert_views.evaluation_context(caller)
     before = await read_alert(caller, number, refuse_ended, refuse_active)
-
-    def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
-        return _update(db, caller, before, structs.replace(before, **_ACTIVE))
-
-    return await _start(caller, context, alert_views.read_rule(before), store)
+    resumed = structs.replace(before, **_ACTIVE)
+    return await _restart(caller, context, (before, resumed), alert_views.read_rule(before))
 
 
 async def renew(caller: Caller, number: int) -> ShownAlert:
@@ -193,12 +188,40 @@ async def renew(caller: Caller, number: int) -> ShownAlert:
 
         return await _change_and_show(caller, extend)
 
-    def store(db: sqlite_utils.Database, _: State) -> StoredAlert:
-        _check_others(db, caller, rule, number, adds=True)
-        return _update(db, caller, before, structs.replace(renewed, **_ACTIVE, snoozed_until=None))
-
     context = await alert_views.evaluation_context(caller)
-    return await _start(caller, context, rule, store, ended=alert_views.end_reason(before))
+    active = structs.replace(renewed, **_ACTIVE, snoozed_until=None)
+    check = partial(_check_others, caller=caller, rule=rule, number=number, adds=True)
+    return await _restart(
+        caller, context, (before, active), rule, check, ended=alert_views.end_reason(before)
+    )
+
+
+async def _restart(  # noqa: PLR0913 - as `_start`
+    caller: Caller,
+    context: EvaluationContext,
+    versions: tuple[StoredAlert, StoredAlert],
+    rule: Rule,
+    check: Callable[[sqlite_utils.Database], None] = lambda _: None,
+    *,
+    typed: bool = False,
+    previous: Rule | None = None,
+    ended: str = "",
+) -> StartedAlert:
+    """Store the second version of an alert, which starts afresh.
+
+    Its levels allow for all splits, and are in today's shares if they were `typed` now.
+    """
+
+    def store(db: sqlite_utils.Database, state: State) -> StoredAlert:
+        check(db)
+        before, after = versions
+        session = state.session if typed else after.level_session
+        splits = alert_store.newest_split_id(db)
+        return _update(
+            db, caller, before, structs.replace(after, level_session=session, last_split_id=splits)
+        )
+
+    return await _start(caller, context, rule, store, previous=previous, ended=ended)
 
 
 async def _start(
@@ -245,8 +268,8 @@ async def snooze(caller: Caller, number: int, until: dt.datetime | None) -> Show
         alert = find_alert(db, caller, number, refuse_ended, refuse_paused)
         if until is None and alert.snoozed_until is None:
             raise BadInput(f"Alert #{number} is not snoozed.", f"/alert {number} snooze 1d")
-        alert_store.set_snooze(db, alert.alert_id, until)
-        return alert_views.view_alert(db, structs.replace(alert, snoozed_until=until), caller.now)
+        snoozed = structs.replace(alert, snoozed_until=until)
+        return alert_views.view_alert(db, _update(db, caller, alert, snoozed), caller.now)
 
     return await _change_and_show(caller, write)
 
@@ -258,10 +281,8 @@ async def pause(caller: Caller, number: int) -> ShownAlert:
         alert = find_alert(db, caller, number, refuse_ended)
         if alert.life == Life.PAUSED:
             raise BadInput(f"Alert #{number} is paused already.", f"/alert {number}")
-        alert_store.set_life(db, alert.alert_id, Life.PAUSED)
-        alert_store.set_snooze(db, alert.alert_id, None)
         paused = structs.replace(alert, life=Life.PAUSED, reason="", snoozed_until=None)
-        return alert_views.view_alert(db, paused, caller.now)
+        return alert_views.view_alert(db, _update(db, caller, alert, paused), caller.now)
 
     return await _change_and_show(caller, write)
 
@@ -290,30 +311,19 @@ def _with_rule(alert: StoredAlert, rule: Rule, **changes: object) -> StoredAlert
 
 
 def _update(
-    db: sqlite_utils.Database,
-    caller: Caller,
-    before: StoredAlert,
-    after: StoredAlert,
-    session: str | None = None,
+    db: sqlite_utils.Database, caller: Caller, before: StoredAlert, after: StoredAlert
 ) -> StoredAlert:
     """Store what differs between two versions of an alert and return the second.
 
-    `session` is the one in whose shares a new rule was typed. Raises BadInput if somebody has changed the
-    alert since it was read.
+    Raises BadInput if somebody has changed the alert since it was read.
     """
-    alert_id, number = before.alert_id, before.number
     if not alert_store.is_unchanged(db, before):
-        find_alert(db, caller, number, refuse_ended)
-        raise BadInput(f"Alert #{number} was changed just now.", f"/alert {number}")
-    if after.rule_json != before.rule_json:
-        alert_store.replace_rule(db, alert_id, rule=after.rule, rule_json=after.rule_json, session=session)
-    if (after.life, after.reason) != (before.life, before.reason):
-        alert_store.set_life(db, alert_id, after.life, after.reason)
-        alert_store.mark_splits_seen(db, alert_id)  # whoever starts it again keeps its level
-    if after.expires_on != before.expires_on:
-        alert_store.set_expiry(db, alert_id, after.expires_on.isoformat() if after.expires_on else None)
-    if after.snoozed_until != before.snoozed_until:
-        alert_store.set_snooze(db, alert_id, after.snoozed_until)
+        find_alert(db, caller, before.number, refuse_ended)
+        raise BadInput(f"Alert #{before.number} was changed just now.", f"/alert {before.number}")
+    stored = structs.asdict(before)
+    changes = {name: value for name, value in structs.asdict(after).items() if value != stored[name]}
+    if changes:
+        alert_store.update_alert(db, before.alert_id, **changes)
     return after
 
 

@@ -120,8 +120,8 @@ async def prepare(path: Path) -> None:
 
     def wish(db: sqlite_utils.Database) -> None:
         chat_store.set_quiet_hours(db, script.HELD[0], *QUIET_HOURS)
-        alert_store.set_snooze(db, snoozed, desk.now + dt.timedelta(hours=2))
-        alert_store.set_expiry(db, ending, f"{script.session(CYCLE + 1):%Y-%m-%d}")
+        alert_store.update_alert(db, snoozed, snoozed_until=desk.now + dt.timedelta(hours=2))
+        alert_store.update_alert(db, ending, expires_on=f"{script.session(CYCLE + 1):%Y-%m-%d}")
 
     await desk.database.run(wish)
     sessions = desk.services.markets.sessions().index

@@ -172,7 +172,7 @@ async def test_renewed_it_lasts_a_year_from_today(october: Talk) -> None:
 
 
 async def test_near_its_end_one_tap_renews_it(october: Talk) -> None:
-    await october.database.run(lambda db: alert_store.set_expiry(db, 1, "2020-10-20"))
+    await october.database.run(lambda db: alert_store.update_alert(db, 1, expires_on="2020-10-20"))
     assert "Ends 20 Oct 2020 unless renewed." in (await october.ask("/alerts"))[0].text
     (card,) = await october.ask("/alert 1")
     (renewed,) = await october.press(card, "Renew for a year")

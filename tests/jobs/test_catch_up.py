@@ -180,7 +180,7 @@ async def test_what_is_new_is_evaluated_at_once(desk: Desk, monkeypatch: pytest.
     assert len(await desk.evaluate([0.65])) == 2
     await desk.evaluate()
     assert reads == [1, 1, 1]
-    await desk.database.run(lambda db: alert_store.set_life(db, alert, "paused"))
+    await desk.database.run(lambda db: alert_store.update_alert(db, alert, life="paused"))
     await desk.evaluate()
     await desk.evaluate()
     assert reads == [1, 1, 1, 1]

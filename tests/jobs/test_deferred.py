@@ -32,7 +32,7 @@ async def prepared(desk: Desk, *rules: str, quiet: tuple[str, str] | None = None
 
 
 async def snooze(desk: Desk, until: dt.datetime | None, alert: int = 1) -> None:
-    await desk.database.run(partial(alert_store.set_snooze, alert_id=alert, until=until))
+    await desk.database.run(partial(alert_store.update_alert, alert_id=alert, snoozed_until=until))
 
 
 async def work(desk: Desk, levels: Sequence[float] = (), first: int = 0) -> None:
@@ -259,7 +259,7 @@ async def test_an_alert_snoozed_while_it_is_evaluated_keeps_quiet(
 ) -> None:
     await prepared(desk, RULE)
     until = desk.now + dt.timedelta(days=7)
-    meanwhile(monkeypatch, desk, partial(alert_store.set_snooze, alert_id=1, until=until))
+    meanwhile(monkeypatch, desk, partial(alert_store.update_alert, alert_id=1, snoozed_until=until))
     await work(desk, [0.65])
     await work(desk)
     assert await desk.messages() == []

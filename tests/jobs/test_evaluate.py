@@ -122,8 +122,11 @@ def meanwhile(
 @pytest.mark.parametrize(
     ("act", "life"),
     [
-        (lambda db: alert_store.set_life(db, 1, "paused"), "paused"),
-        (lambda db: alert_store.set_life(db, 1, "done", "switched off"), "done: switched off"),
+        (lambda db: alert_store.update_alert(db, 1, life="paused"), "paused"),
+        (
+            lambda db: alert_store.update_alert(db, 1, life="done", reason="switched off"),
+            "done: switched off",
+        ),
         (lambda db: db.execute("DELETE FROM alert_states WHERE alert_id = 1"), "active"),
         (lambda db: db.execute("UPDATE alerts SET rule_json = '{}' WHERE alert_id = 1"), "active"),
     ],
@@ -214,7 +217,9 @@ async def test_a_broken_alert_that_was_switched_off_meanwhile_stays_off(
 ) -> None:
     alert = await armed(desk)
     await desk.change("UPDATE alerts SET rule_json = '{'")
-    meanwhile(monkeypatch, desk, lambda db: alert_store.set_life(db, alert, "done", "switched off"))
+    meanwhile(
+        monkeypatch, desk, lambda db: alert_store.update_alert(db, alert, life="done", reason="switched off")
+    )
     with caplog.at_level(logging.CRITICAL):
         await desk.evaluate()
     assert await desk.life(alert) == "done: switched off"

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 async def expiring(desk: Desk, rule: str = RULE, on: str | None = ON, chat_id: int = 1) -> int:
     alert = await desk.alert(rule, chat_id)
-    await desk.database.run(partial(alert_store.set_expiry, alert_id=alert, on=on))
+    await desk.database.run(partial(alert_store.update_alert, alert_id=alert, expires_on=on))
     return alert
 
 
@@ -66,7 +66,7 @@ async def test_the_date_is_that_of_the_chat(desk: Desk) -> None:
 async def test_an_alert_that_was_renewed_goes_on_and_is_announced_again(desk: Desk) -> None:
     alert = await expiring(desk)
     await at(desk, "2021-01-10T12:00")
-    await desk.database.run(partial(alert_store.set_expiry, alert_id=alert, on="2022-01-10"))
+    await desk.database.run(partial(alert_store.update_alert, alert_id=alert, expires_on="2022-01-10"))
     assert await at(desk, "2021-06-01T12:00") == []
     assert await at(desk, "2022-01-04T12:00") == ["Alert #1 ends soon: its last day is Mon 10 Jan 2022."]
 
@@ -94,7 +94,7 @@ async def test_a_day_that_the_rule_names_is_announced_and_left_to_evaluation(des
     assert await at(desk, "2021-01-08T12:00") == ["Alert #1 ends soon: its last day is Fri 15 Jan 2021."]
     assert await at(desk, "2021-01-16T12:00") == []
     assert await desk.life(alert) == "active"
-    await desk.database.run(partial(alert_store.set_life, alert_id=alert, life="paused"))
+    await desk.database.run(partial(alert_store.update_alert, alert_id=alert, life="paused"))
     assert await at(desk, "2021-01-16T13:00") == ["Alert #1 has ended: 15 Jan 2021 was its last day."]
 
 
@@ -127,7 +127,7 @@ async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
 
 async def test_a_paused_alert_ends_too(desk: Desk) -> None:
     alert = await expiring(desk)
-    await desk.database.run(partial(alert_store.set_life, alert_id=alert, life="paused"))
+    await desk.database.run(partial(alert_store.update_alert, alert_id=alert, life="paused"))
     await at(desk, "2021-01-08T12:00")
     await at(desk, "2021-01-16T12:00")
     assert await desk.life(alert) == "expired: its last day has passed"

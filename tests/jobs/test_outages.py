@@ -148,7 +148,7 @@ async def test_only_chats_with_an_active_alert_on_the_figures_are_told(desk: Des
     await prepared(desk)
     await desk.alert("flow iwm 5d > $1bn", chat_id=2)
     await desk.alert(RULE, chat_id=3)
-    await desk.database.run(lambda db: alert_store.set_life(db, 3, "paused"))
+    await desk.database.run(lambda db: alert_store.update_alert(db, 3, life="paused"))
     await desk.alert(RULE, chat_id=4)
     await desk.database.run(lambda db: chat_store.deactivate(db, 4, "blocked"))
     await tick(desk, DAYS[10], STALE_HOURS)

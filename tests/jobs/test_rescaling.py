@@ -117,9 +117,10 @@ async def test_a_split_that_is_withdrawn_after_the_level_was_rescaled_pauses_aga
 
 def _rescale_by_hand(db: sqlite_utils.Database) -> None:
     rule = parse_rule("ratio > 0.3", METRICS)
-    alert_store.replace_rule(db, 1, rule=str(rule), rule_json=rule.to_json())
-    alert_store.set_life(db, 1, "active")
-    alert_store.mark_splits_seen(db, 1)
+    newest = alert_store.newest_split_id(db)
+    alert_store.update_alert(
+        db, 1, rule=str(rule), rule_json=rule.to_json(), life="active", last_split_id=newest
+    )
 
 
 async def test_pause_state_and_notice_are_stored_together_or_not_at_all(
@@ -182,8 +183,8 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
 
 async def test_paused_alerts_are_reported_and_ended_ones_are_not(desk: Desk) -> None:
     paused, ended = await desk.alert("ratio > 0.6"), await desk.alert("ratio > 0.7")
-    await desk.database.run(lambda db: alert_store.set_life(db, paused, "paused"))
-    await desk.database.run(lambda db: alert_store.set_life(db, ended, "expired"))
+    await desk.database.run(lambda db: alert_store.update_alert(db, paused, life="paused"))
+    await desk.database.run(lambda db: alert_store.update_alert(db, ended, life="expired"))
     await split_first(desk)
     (notice,) = await desk.messages()
     assert "#1" in notice

@@ -169,7 +169,9 @@ async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None
     await desk.alert("ratio > 0.7")
     await desk.evaluate([0.65])
     await send(desk)
-    await desk.database.run(lambda db: [alert_store.set_life(db, alert, "paused") for alert in (1, 2)])
+    await desk.database.run(
+        lambda db: [alert_store.update_alert(db, alert, life="paused") for alert in (1, 2)]
+    )
     await revise(desk, [0.58])
     titles = [title.split(" · ")[0] for title in await desk.titles()]
     assert titles == ["Alert #1 fired", "Correction to alert #1"]
@@ -223,7 +225,7 @@ async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: D
 async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
     await fired(desk)
     until = desk.now + dt.timedelta(days=1)
-    await desk.database.run(partial(alert_store.set_snooze, alert_id=1, until=until))
+    await desk.database.run(partial(alert_store.update_alert, alert_id=1, snoozed_until=until))
     await revise(desk, [0.58])
     assert len(await desk.messages()) == 1
     desk.now = until
@@ -235,7 +237,7 @@ async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
 async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -> None:
     await fired(desk)
     until = after_close(DAYS[1], 2)
-    await desk.database.run(partial(alert_store.set_snooze, alert_id=1, until=until))
+    await desk.database.run(partial(alert_store.update_alert, alert_id=1, snoozed_until=until))
     await revise(desk, [0.58])
     await desk.evaluate([0.62], DAYS[1])
     desk.now = until

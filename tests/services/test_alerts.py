@@ -60,7 +60,7 @@ async def test_a_snooze_counts_until_it_is_over(desk: Desk) -> None:
     await desk.closes([0.5] * 10)
     alert = await desk.alert("ratio > 0.6")
     end = desk.now + dt.timedelta(hours=2)
-    await desk.database.run(lambda db: alert_store.set_snooze(db, alert, end))
+    await desk.database.run(lambda db: alert_store.update_alert(db, alert, snoozed_until=end))
 
     def until(db: sqlite_utils.Database, now: dt.datetime) -> dt.datetime | None:
         return view_alert(db, alert_store.alerts_of(db, 1)[0], now).snoozed_until

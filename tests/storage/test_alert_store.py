@@ -29,20 +29,17 @@ from storage.alert_store import (
     list_events,
     mark_all_splits_seen,
     mark_expiry_announced,
-    mark_splits_seen,
     new_split_changes,
+    newest_split_id,
     next_revision,
     recently_ended,
-    replace_rule,
     revisable_events,
     save_state,
     set_deferral,
-    set_expiry,
-    set_life,
-    set_snooze,
     state_before,
     stored_states,
     switch_off,
+    update_alert,
 )
 from storage.chat_store import deactivate, reactivate
 from storage.db import Refused
@@ -138,16 +135,16 @@ def test_an_alert_of_an_unknown_chat_is_refused(db: sqlite_utils.Database) -> No
 
 
 def test_a_change_of_an_alert_that_does_not_exist_changes_nothing(db: sqlite_utils.Database) -> None:
-    assert not set_life(db, 99, "done")
-    assert not set_expiry(db, 99, None)
-    assert not set_snooze(db, 99, ONE)
-    assert not replace_rule(db, 99, rule="s", rule_json="{}")
+    assert not update_alert(db, 99, life="done")
+    assert not update_alert(db, 99, expires_on=None)
+    assert not update_alert(db, 99, snoozed_until=ONE)
+    assert not update_alert(db, 99, rule="s", rule_json="{}")
     assert not switch_off(db, 99)
 
 
 def test_ended_alerts_are_kept_and_not_listed(db: sqlite_utils.Database) -> None:
     for life in ("active", "paused", "expired", "done"):
-        assert set_life(db, new(db).alert_id, life, f"is {life}")
+        assert update_alert(db, new(db).alert_id, life=life, reason=f"is {life}")
     assert [row.number for row in alerts_of(db, 1)] == [1, 2]
     ended = [get_alert(db, 1, number) for number in (3, 4)]
     assert [alert.reason for alert in ended if alert] == ["is expired", "is done"]
@@ -159,7 +156,7 @@ def test_the_active_alerts_of_active_chats_are_evaluated(db: sqlite_utils.Databa
     save_state(db, first.alert_id, "2020-12-11", "fired")
     save_state(db, first.alert_id, "2020-12-10", "armed")
     assert last_evaluated_sessions(db) == {1: "2020-12-11", 2: None, 3: None}
-    set_life(db, third.alert_id, "paused")
+    update_alert(db, third.alert_id, life="paused")
     assert active_alerts(db) == [first, second]
     deactivate(db, 2, "blocked")
     assert active_alerts(db) == [first]
@@ -170,39 +167,39 @@ def test_the_active_alerts_of_active_chats_are_evaluated(db: sqlite_utils.Databa
 
 def test_alerts_that_end_by_a_date_come_soonest_first(db: sqlite_utils.Database) -> None:
     for day in ("2021-12-11", "2021-12-10", "2021-12-12", None, "2021-12-01"):
-        set_expiry(db, new(db).alert_id, day)
-    set_life(db, 1, "paused")
-    set_life(db, 5, "done")
-    set_expiry(db, new(db, 2).alert_id, "2021-12-01")
+        update_alert(db, new(db).alert_id, expires_on=day)
+    update_alert(db, 1, life="paused")
+    update_alert(db, 5, life="done")
+    update_alert(db, new(db, 2).alert_id, expires_on="2021-12-01")
     deactivate(db, 2, "blocked")
     assert [(row.number, row.timezone) for row in expiring_alerts(db, "2021-12-11")] == [(2, None), (1, None)]
 
 
 def test_an_expiry_is_announced_once_until_it_is_moved(db: sqlite_utils.Database) -> None:
     new(db)
-    set_expiry(db, 1, "2021-12-11")
+    update_alert(db, 1, expires_on="2021-12-11")
     assert [mark_expiry_announced(db, 1), mark_expiry_announced(db, 1)] == [True, False]
-    set_expiry(db, 1, "2022-12-11")
+    update_alert(db, 1, expires_on="2022-12-11")
     assert mark_expiry_announced(db, 1)
 
 
 def test_a_snooze_ends_at_an_instant_or_at_once(db: sqlite_utils.Database) -> None:
     new(db)
-    assert set_snooze(db, 1, ONE)
+    assert update_alert(db, 1, snoozed_until=ONE)
     assert alerts_of(db, 1)[0].snoozed_until == AT_ONE
-    set_snooze(db, 1, None)
+    update_alert(db, 1, snoozed_until=None)
     assert alerts_of(db, 1)[0].snoozed_until is None
 
 
 def test_another_rule_keeps_number_history_and_expiry(db: sqlite_utils.Database) -> None:
     new(db, session="2020-12-10")
-    set_expiry(db, 1, "2021-12-11")
+    update_alert(db, 1, expires_on="2021-12-11")
     (before,) = alerts_of(db, 1)
     event(db, "2020-12-11")
-    assert replace_rule(db, 1, rule="s", rule_json='{"s": 1}')
+    assert update_alert(db, 1, rule="s", rule_json='{"s": 1}')
     assert get_alert(db, 1, 1) == replace(before, rule="s", rule_json='{"s": 1}')
     assert len(list_events(db, alert_id=1)) == 1
-    replace_rule(db, 1, rule="t", rule_json="{}", session="2020-12-11")
+    update_alert(db, 1, rule="t", rule_json="{}", level_session=dt.date(2020, 12, 11))
     after = alerts_of(db, 1)[0]
     assert (str(after.level_session), str(after.created_session)) == ("2020-12-11", "2020-12-10")
 
@@ -221,7 +218,7 @@ def test_alerts_that_ended_lately_are_those_with_an_event(db: sqlite_utils.Datab
     for number, life in enumerate(("active", "done", "done", "expired", "paused"), start=1):
         new(db)
         event(db, "2020-12-01" if number == 3 else "2020-12-11", alert_id=number)
-        set_life(db, number, life)
+        update_alert(db, number, life=life)
     assert [row.alert_id for row in recently_ended(db, "2020-12-10")] == [2, 4, 5]
     switch_off(db, 2)
     assert [row.alert_id for row in recently_ended(db, "2020-12-10")] == [4, 5]
@@ -401,7 +398,7 @@ def test_splits_after_an_alert_was_made_are_unseen_until_it_is_marked(db: sqlite
     split(db)
     change = ("IWM", "2020-12-14", 2.0)
     assert changes_by_alert(db) == {alert_id: [change] for alert_id in (first, second, third)}
-    mark_splits_seen(db, first)
+    update_alert(db, first, last_split_id=newest_split_id(db))
     assert set(changes_by_alert(db)) == {second, third}
     mark_all_splits_seen(db, except_for=[third])
     assert set(changes_by_alert(db)) == {third}
@@ -436,9 +433,9 @@ def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.
     split(db)
     alert(db)  # its Market was in the new shares already
     assert set(changes_by_alert(db)) == {early}
-    replace_rule(db, early, rule="s", rule_json="{}")
+    update_alert(db, early, rule="s", rule_json="{}")
     assert set(changes_by_alert(db)) == {early}  # without a session its level is the one it had
-    replace_rule(db, early, rule="s", rule_json="{}", session="2020-12-14")
+    update_alert(db, early, level_session="2020-12-14", last_split_id=newest_split_id(db))
     assert changes_by_alert(db) == {}
 
 
