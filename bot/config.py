@@ -263,7 +263,8 @@ class PairSection(Section):
     small: Annotated[Fund, BeforeValidator(_fund)] = DEFAULT_PAIR.small
     """The fund of small companies, by its ticker, such as "IJR". To say more about it, write a section
     [pair.small] with ticker and any of: name; index; issuer_file, the URL of its workbook or NAV history
-    at the issuer; holdings_file, the URL of its holdings; distributes, false if it never pays."""
+    at the issuer; holdings_file, the URL of its holdings, which is not fetched yet; distributes, false if
+    it never pays."""
     large: Annotated[Fund, BeforeValidator(_fund)] = DEFAULT_PAIR.large
     """The fund of large companies, likewise, such as "IVV". A database holds one pair: another pair needs
     another database."""
