@@ -2,7 +2,8 @@
 
 Only completed sessions give a sample, in order, once the inputs of all conditions are stored. A session whose
 input is absent is awaited for PATIENCE sessions and then evaluated as missing. A session whose input is n/a
-and is followed by a value is missing at once. A Sample object is created only when one is accessed.
+and is followed by a value is missing at once. A session whose input is held, because a jump of a share count
+is not confirmed yet, is awaited until it is. A Sample object is created only when one is accessed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pandas as pd
 
 from bot.alerts.engine import BAND_VALUES, ConditionValue, Sample
 from bot.alerts.rule import AMOUNT, Condition, Rule, Target
-from bot.analytics.metrics import METRICS, parts_of
+from bot.analytics.metrics import METRICS, held_from, parts_of
 from bot.analytics.trend import over_closes
 from bot.errors import BadInput
 
@@ -116,10 +117,14 @@ class SampleSeries(Sequence[Sample]):
 
 @dataclass(frozen=True)
 class ConditionSeries:
-    """One condition's history: value and threshold on the metric's own sessions, NaN where undefined."""
+    """One condition's history: value and threshold on the metric's own sessions, NaN where undefined.
+
+    From `held_from` on the values are held.
+    """
 
     value: pd.Series
     threshold: pd.Series
+    held_from: pd.Timestamp | None = None
 
     def known(self, sessions: pd.DatetimeIndex) -> BoolArray:
         """Whether each session's input is stored: it has a value, or is n/a and followed by a value."""
@@ -127,7 +132,11 @@ class ConditionSeries:
         last = self.value.last_valid_index()
         answered = present | (self.value.index < last) if last is not None else present
         stored: BoolArray = answered.reindex(sessions, fill_value=False).to_numpy()
-        return stored
+        return stored & ~self.held(sessions)
+
+    def held(self, sessions: pd.DatetimeIndex) -> BoolArray:
+        """Whether each session's input waits to be confirmed."""
+        return np.asarray(sessions >= (pd.Timestamp.max if self.held_from is None else self.held_from))
 
     def on(self, sessions: pd.DatetimeIndex) -> tuple[FloatArray, FloatArray]:
         """Value and threshold on each session, NaN where missing."""
@@ -152,11 +161,12 @@ class Histories:
         if key not in self._series:
             if watched not in self._values:
                 self._values[watched] = self._history(condition)
-            value, target = self._values[watched], condition.target
+            value, target, metric = self._values[watched], condition.target, self._registry[condition.metric]
             level = threshold(value, target)
-            if target.kind in OVER_CLOSES and self._registry[condition.metric].part == "prices":
+            if target.kind in OVER_CLOSES and metric.part == "prices":
                 level = over_closes(self._market, level, int(target.value))
-            self._series[key] = ConditionSeries(value, level)
+            held = held_from(metric, self._market, dict(condition.arguments))
+            self._series[key] = ConditionSeries(value, level, held)
         return self._series[key]
 
     def _history(self, condition: Condition) -> pd.Series:
@@ -197,8 +207,9 @@ class Histories:
             index = index.union(sessions[sessions >= index[0]])
         index = index[index <= self._market.last_completed]
         known = np.logical_and.reduce([history.known(index) for history in histories])
-        recent = np.arange(len(index)) > len(index) - 1 - PATIENCE
-        waiting = np.flatnonzero(recent & ~known)
+        awaited = np.arange(len(index)) > len(index) - 1 - PATIENCE
+        awaited |= np.logical_or.reduce([history.held(index) for history in histories])
+        waiting = np.flatnonzero(awaited & ~known)
         index = index[: waiting[0]] if len(waiting) else index
         self._ready_sessions[watched] = (sessions, index)
         return index

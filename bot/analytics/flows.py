@@ -1,11 +1,12 @@
 """Fund flows from shares outstanding: F_t = (S_t - S_{t-1}) * NAV_t, in US dollars.
 
 S is split-adjusted and "as reported for t", which usually carries the trades of t-1. A change in assets is
-never called a flow.
+never called a flow. Where a count has no NAV, the close is used instead ("by close").
 
 First the share counts are prepared: sessions only, one unit across splits. A count that looks wrong is
-flagged (FLAGS) and stays. What is known of a count at session t uses no later one: a jump is BIG until the
-count changes again (repeating the same count confirms nothing), and SPIKE_REVERT only once it has come back.
+flagged (FLAGS). A jump of the count by more than BIG_SHARE is unresolved until it is undone (a spike, whose
+counts are then left out), has stood for STANDS sessions or is confirmed by a second source. From an
+unresolved jump on the flows are held: no alert is evaluated on them until they are resolved, in order.
 """
 
 from __future__ import annotations
@@ -26,23 +27,28 @@ if TYPE_CHECKING:
     from bot.analytics.windows import Window
 
 
+BIG, IMPOSSIBLE, SPIKE = "BIG", "IMPOSSIBLE", "SPIKE_REVERT"
 FLAGS = {
     "SPLIT": "share count rescaled for a split, no flow that day",
     "STALE": "share count unchanged for three sessions or more, it may be frozen",
     "GAP": "one flow over several sessions, counts between are missing",
-    "SPIKE_REVERT": "a jump in the count that was undone within five sessions",
-    "BIG": "above 15% of assets, unconfirmed until the count changes again",
+    SPIKE: "a jump in the count that was undone within five sessions, left out",
+    IMPOSSIBLE: "above half of the assets in a day, n/a until it stands five sessions or two sources have it",
+    BIG: "above 15% of assets, unconfirmed until it stands five sessions or two sources have it",
     "LARGE": "above 5% of assets",
     "LOT": "the count did not change by whole lots of 50,000 shares",
     "NAV": "net asset value more than 5% off the market price, which is used instead",
     "REVISED": "the source has replaced the count that it gave first",
 }
-CONFIRMED = "above 15% of assets, not undone by the next change of the count"
+STOOD = "above 15% of assets, confirmed: it stood for five sessions"
+SECONDED = "above 15% of assets, confirmed: a second source has the same count"
 FROZEN_SESSIONS = 3
-REVERT_SESSIONS = 5
+STANDS = 5  # sessions within which a spike is undone, and after which a jump is real
 UNDONE = 0.5  # back by more than half: IWM 2005-06-28 and 2007-06-29 came back by 59% and 73%
+IMPOSSIBLE_SHARE = 0.5
 BIG_SHARE = 0.15
 LARGE_SHARE = 0.05
+FLAT_PERCENT = 0.1  # of assets: a smaller flow says nothing
 SPLIT_JUMP = 0.15
 SPLIT_MATCH = 0.02
 LOT = 50_000  # both funds create and redeem shares in lots of this size
@@ -56,7 +62,7 @@ Z_MINIMUM = 20
 Z_CLIP = 5.0
 MAD_TO_SIGMA = 1.4826
 
-COLUMNS = ("shares", "nav", "flow", "flag", "note", "position", "doubtful", "undone", "stand_in")
+COLUMNS = ("shares", "nav", "flow", "flag", "note", "position", "doubtful", "held", "stand_in", "by_close")
 
 
 @lru_cache(maxsize=8)
@@ -68,24 +74,30 @@ def daily_flows(market: Market, ticker: str) -> pd.DataFrame:
 def prepare_counts(
     facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | None = None
 ) -> pd.DataFrame:
-    """Daily counts and flows: rows x COLUMNS, on sessions that have a share count and a NAV.
+    """Daily counts and flows: rows x COLUMNS, on sessions that have a share count and a NAV or a close.
 
-    `facts` is sessions x (nav, shares, assets) of one source, with a column `was` where it has replaced
-    counts; `sessions` are the exchange's; `price` holds closes that a NAV is checked against. Rows on
-    non-sessions are dropped before differencing, and so are counts that are frozen assets divided by NAV.
+    `facts` is sessions x (nav, shares, assets) of one source; it may have the columns `was` (counts that the
+    source has replaced) and `seconded` (whether another source has the same count). `sessions` are the
+    exchange's; `price` holds closes that a NAV is checked against, and which stand for one that is missing.
+    Rows on non-sessions are dropped before differencing, and so are counts that are frozen assets divided by
+    NAV.
 
     shares, nav  in the units that hold after the last split
-    flow         US dollars, (S_t - S_{t-1}) * NAV_t; NaN on the first row. The end of a spike takes back
-                 just what the spike had added
+    flow         US dollars, (S_t - S_{t-1}) * NAV_t; NaN on the first row. Within a spike it is 0, and at its
+                 end S_{t-1} is the count before the spike
     flag, note   "" or a key of FLAGS, and its meaning on that day
     position     of the row among `sessions`
-    doubtful     whether the flow must not fire anything by itself: BIG, STALE, GAP, LOT or a spike's end
-    undone       row from which on this one is known to lie in a spike, or the frame's length
-    stand_in     row that then replaces this one as a base
+    doubtful     whether the flow must not fire anything by itself: STALE, GAP, LOT, in a spike or at its end,
+                 or held
+    held         whether the row waits for a jump, its own or an earlier one, to be confirmed or undone
+    stand_in     row that replaces this one as a base: the one before a spike, else itself
+    by_close     whether `nav` is the close
     """
-    known = facts.loc[facts.index.isin(sessions), ["shares", "nav"]].astype("float64").dropna()
-    known = known[(known["shares"] > 0) & (known["nav"] > 0)]
-    frame = known[~is_derived(known)]
+    frame = facts.loc[facts.index.isin(sessions), ["shares", "nav"]].astype("float64")
+    frame["nav"] = frame["nav"].where(frame["nav"] > 0)
+    priced = frame["nav"].notna() | (price is not None and price.reindex(frame.index).notna())
+    frame = frame[(frame["shares"] > 0) & priced]
+    frame = frame[~is_derived(frame)]
     frame = frame.assign(position=sessions.get_indexer(frame.index))
     replaced = facts["was"].reindex(frame.index) if "was" in facts else pd.Series(np.nan, frame.index)
     raw_change = frame["shares"].diff()
@@ -99,37 +111,37 @@ def prepare_counts(
     factor = count_ratio.where(split, 1.0)[::-1].cumprod()[::-1].shift(-1, fill_value=1.0)
     frame["shares"], frame["nav"] = frame["shares"] * factor, frame["nav"] / factor
 
-    by_market = _nav_by_market(frame["nav"], price)
-    off_market = (frame["nav"] / by_market - 1).abs() > OFF_MARKET
-    frame["nav"] = frame["nav"].where(~off_market, by_market)
-    change = frame["shares"].diff()
-    share = (change / frame["shares"].shift(1)).abs().where(~split, 0.0)
-    frame["flow"] = (change * frame["nav"]).where(~split, 0.0)
+    off_market = _value_by_market(frame, price)
+    seconded = facts["seconded"].reindex(frame.index) if "seconded" in facts else split & False
+    jumps = _judge_jumps(frame["shares"].to_numpy(), seconded.to_numpy(dtype=bool))
+    frame["held"] = np.arange(len(frame)) >= jumps.unresolved
+    frame["stand_in"] = jumps.stand_in
+    before = frame["shares"].iloc[jumps.before].set_axis(frame.index)
+    change = frame["shares"] - before
+    share = (change / before).abs()
+    spiked = frame["stand_in"] != np.arange(len(frame))
+    frame["flow"] = (change * frame["nav"]).where(~(spiked | split), 0.0)
+    frame.iloc[:1, frame.columns.get_loc("flow")] = np.nan
     flagged = {
         "REVISED": replaced.notna(),
-        "STALE": (change == 0).rolling(FROZEN_SESSIONS).sum() == FROZEN_SESSIONS,
+        "STALE": (frame["shares"].diff() == 0).rolling(FROZEN_SESSIONS).sum() == FROZEN_SESSIONS,
         "LOT": (raw_change.round() % LOT != 0) & raw_change.notna() & ~split,
         "LARGE": share > LARGE_SHARE,
         "NAV": off_market,
         "GAP": ~consecutive & raw_change.notna(),
-        "BIG": share > BIG_SHARE,
+        SPIKE: spiked | spiked.shift(1, fill_value=False),  # with its end
+        BIG: frame["held"] & (share > BIG_SHARE),
+        IMPOSSIBLE: frame["held"] & (share > IMPOSSIBLE_SHARE),
+        "SPLIT": split,
     }
-    # Rows that repeat a count are numbered with the change that led to it, and are in doubt with it.
-    level = (change != 0).cumsum()
-    in_doubt = flagged["BIG"].groupby(level).transform("first")
-    frame["doubtful"] = flagged["STALE"] | flagged["LOT"] | flagged["GAP"] | in_doubt
-    spikes = _spikes(frame["shares"].to_numpy(), flagged["BIG"].to_numpy())
-    _take_back_spikes(frame, spikes)
-
+    frame["doubtful"] = frame["held"].copy()
+    for name in ("STALE", "LOT", "GAP", SPIKE):
+        frame["doubtful"] |= flagged[name]
     flag = pd.Series("", index=frame.index)  # the gravest is written last
     for name, days in flagged.items():
         flag[days] = name
-    flag[flagged["BIG"] & (level < level.max())] = "LARGE"  # the count has changed again: it was real
-    for start, end in spikes:
-        flag.iloc[start : end + 1] = "SPIKE_REVERT"
-    flag[split] = "SPLIT"
     frame["flag"], frame["note"] = flag, flag.map({"": "", **FLAGS})
-    _add_details(frame, replaced, flagged["BIG"])
+    _add_details(frame, replaced, jumps)
     return frame[list(COLUMNS)]
 
 
@@ -147,47 +159,80 @@ def is_derived(facts: pd.DataFrame) -> pd.Series:
     return stretch.reindex(facts.index, fill_value=False)
 
 
-def _nav_by_market(nav: pd.Series, price: pd.Series | None) -> pd.Series:
-    """The NAV that the market price implies, NaN without one.
+def _value_by_market(frame: pd.DataFrame, price: pd.Series | None) -> pd.Series:
+    """Set NAVs that are missing or off the market from the closes, and `by_close`. Returns which were off.
 
-    It uses their usual ratio, not one to one: as of a date before a split the price is already in new units.
+    A NAV is compared by their usual ratio, not one to one: as of a date before a split the price is already
+    in new units.
     """
-    if price is None:
-        return pd.Series(np.nan, nav.index)
-    close = price.reindex(nav.index)
-    return close * (nav / close).rolling(USUAL_SESSIONS, min_periods=1).median()
+    nav = frame["nav"]
+    close = pd.Series(np.nan, nav.index) if price is None else price.reindex(nav.index)
+    usual = (nav / close).rolling(USUAL_SESSIONS, min_periods=1).median()
+    off_market = (nav / (close * usual) - 1).abs() > OFF_MARKET
+    units = usual.ffill().where(lambda ratio: (ratio - 1).abs() > OFF_MARKET, 1.0)
+    frame["by_close"] = nav.isna()
+    frame["nav"] = nav.where(~off_market, close * usual).fillna(close * units)
+    return off_market
 
 
-def _spikes(shares: NDArray[np.float64], jumped: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Rows of each jump and of its undoing (back by more than half within five rows), by their end."""
-    spikes = []
-    for start in np.flatnonzero(jumped):
-        before, jump = shares[start - 1], shares[start] - shares[start - 1]
-        after = shares[start + 1 : start + 1 + REVERT_SESSIONS]
-        back = np.flatnonzero(np.abs(after - before) < abs(jump) * UNDONE)
-        if back.size:
-            spikes.append((int(start), int(start + 1 + back[0])))
-    return sorted(spikes, key=lambda spike: spike[1])
+@dataclass(frozen=True)
+class _Jumps:
+    """What is known of the jumps of a count.
+
+    before      the row that each row is differenced from; of the first row, itself
+    stand_in    of rows in a spike the one before it, of others themselves
+    confirmed   rows of the jumps that are real, with the reason
+    unresolved  the first row of which that is not known yet, or the number of rows
+    """
+
+    before: NDArray[np.intp]
+    stand_in: NDArray[np.intp]
+    confirmed: dict[int, str]
+    unresolved: int
 
 
-def _take_back_spikes(frame: pd.DataFrame, spikes: list[tuple[int, int]]) -> None:
-    """Set undone and stand_in; make the flow at a spike's end take back what its rows had added."""
-    undone, stand_in = np.full(len(frame), len(frame)), np.arange(len(frame))
-    flow, shares, nav = (frame[name].to_numpy(copy=True) for name in ("flow", "shares", "nav"))
-    doubtful = frame["doubtful"].to_numpy(copy=True)
-    for start, end in spikes:
-        flow[end] = (shares[end] - shares[start - 1]) * nav[end] - flow[start:end].sum()
-        doubtful[end] = True
-        # A row inside two spikes keeps the earlier end; its stand-in may itself be replaced by the other's.
-        first_known = start + np.flatnonzero(undone[start:end] == len(frame))
-        undone[first_known], stand_in[first_known] = end, start - 1
-    frame["flow"], frame["doubtful"], frame["undone"], frame["stand_in"] = flow, doubtful, undone, stand_in
+def _judge_jumps(shares: NDArray[np.float64], seconded: NDArray[np.bool_]) -> _Jumps:
+    """Decide row by row which jumps are real and which are spikes, each by the STANDS rows after it only."""
+    rows = np.arange(len(shares))
+    before, stand_in, confirmed = (rows - 1).clip(min=0), rows.copy(), dict[int, str]()
+    row = 0
+    while row < len(rows):
+        steps = np.abs(shares[row:] / shares[before[row:]] - 1) > BIG_SHARE
+        if not steps.any():
+            break
+        row += int(steps.argmax())
+        base, after = before[row], slice(row + 1, row + 1 + STANDS)
+        back = np.abs(shares[after] - shares[base]) < abs(shares[row] - shares[base]) * UNDONE
+        end = int(back.argmax()) + 1 if back.any() else STANDS
+        if seconded[row : row + end].any():
+            confirmed[row] = SECONDED
+        elif back.any():
+            row, first = row + end, row
+            while row + 1 < len(rows) and _goes_on_back(shares[row : row + 2], shares[base]):
+                row += 1  # its end was a step on the way: IWM 2004-06-28
+            stand_in[first:row] = base
+            before[row] = base
+            continue
+        elif len(back) == STANDS:
+            confirmed[row] = STOOD
+        else:
+            return _Jumps(before, stand_in, confirmed, row)
+        row += 1
+    return _Jumps(before, stand_in, confirmed, len(rows))
 
 
-def _add_details(frame: pd.DataFrame, replaced: pd.Series, big: pd.Series) -> None:
-    """Put what is particular to a day into its note: the span of a gap, the count that was replaced."""
+def _goes_on_back(step: NDArray[np.float64], base: float) -> bool:
+    """Whether a step is a jump towards the count before the spike."""
+    big = abs(step[1] / step[0] - 1) > BIG_SHARE
+    return bool(big and abs(step[1] - base) < abs(step[0] - base))
+
+
+def _add_details(frame: pd.DataFrame, replaced: pd.Series, jumps: _Jumps) -> None:
+    """Put what is particular to a day into its note: why it is real, the span of a gap, the old count."""
     column = frame.columns.get_loc("note")
-    frame.loc[big & (frame["flag"] == "LARGE"), "note"] = CONFIRMED
+    for place, reason in jumps.confirmed.items():
+        if frame["flag"].iloc[place] == "LARGE":
+            frame.iloc[place, column] = reason
     for row in np.flatnonzero(frame["flag"] == "REVISED"):
         frame.iloc[row, column] = f"the source gave {replaced.iloc[row] / 1e6:,.2f}m units first"
     steps = frame["position"].diff()
@@ -200,11 +245,12 @@ def _add_details(frame: pd.DataFrame, replaced: pd.Series, big: pd.Series) -> No
 class FlowSummary:
     """Flow of one fund over one window; None where it cannot be given.
 
-    dollars  US dollars, positive into the fund
-    percent  of assets at the window's start
-    units    percent change of shares outstanding
-    before   dollars of the same window before
-    flags    session, key of FLAGS and its meaning on that day
+    dollars   US dollars, positive into the fund
+    percent   of assets at the window's start
+    units     percent change of shares outstanding
+    before    dollars of the same window before
+    flags     session, key of FLAGS and its meaning on that day
+    by_close  whether a count of the window has no NAV and is valued by the close
     """
 
     window: Window
@@ -215,13 +261,30 @@ class FlowSummary:
     units: float | None = None
     before: float | None = None
     flags: tuple[tuple[pd.Timestamp, str, str], ...] = ()
+    by_close: bool = False
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the flow is too small to be called one."""
+        return self.percent is not None and abs(self.percent) < FLAT_PERCENT
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether a jump in the window is unresolved."""
+        return any(flag in {BIG, IMPOSSIBLE} for _, flag, _ in self.flags)
 
 
 def flow_summary(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | None = None) -> FlowSummary:
-    """Flow over (base, end] with its flags; `anchor` is K, by default the last row's session."""
+    """Flow over (base, end] with its flags; `anchor` is K, by default the last row's session.
+
+    While an IMPOSSIBLE jump is unresolved the last count is not believed: the flow is None, with its flag.
+    """
     if frame.empty:
         return FlowSummary(window, None, None)
     index = pd.DatetimeIndex(frame.index)
+    impossible = frame[frame["flag"] == IMPOSSIBLE]
+    if len(believed(frame)) < len(frame):
+        return FlowSummary(window, None, index[-1], flags=_flags(impossible))
     base = int(_bases(frame, window, pd.DatetimeIndex([anchor if anchor is not None else index[-1]]))[0])
     if base < 0:
         return FlowSummary(window, None, index[-1])
@@ -238,15 +301,24 @@ def flow_summary(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | Non
         percent=100 * dollars / float(start["shares"] * start["nav"]),
         units=100 * (float(frame["shares"].iloc[-1]) / float(start["shares"]) - 1),
         before=before,
-        flags=tuple((day, row["flag"], row["note"]) for day, row in span[span["flag"] != ""].iterrows()),
+        flags=_flags(span),
+        by_close=bool(span["by_close"].any()),
     )
+
+
+def believed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows before what waits for an IMPOSSIBLE jump to be resolved, all without one."""
+    return frame[~frame["held"]] if (frame["flag"] == IMPOSSIBLE).any() else frame
+
+
+def _flags(span: pd.DataFrame) -> tuple[tuple[pd.Timestamp, str, str], ...]:
+    return tuple((day, row["flag"], row["note"]) for day, row in span[span["flag"] != ""].iterrows())
 
 
 def _bases(frame: pd.DataFrame, window: Window, anchors: pd.DatetimeIndex | None = None) -> NDArray[np.intp]:
     """Row of each anchor's base, -1 where history is too short; days are the exchange's sessions.
 
-    Where the base's own count is missing or was known at the anchor to lie in a spike, the last good row
-    before it stands in.
+    Where the base's own count is missing or lies in a spike, the last good row before it stands in.
     """
     index = pd.DatetimeIndex(frame.index)
     ends = np.arange(len(index)) if anchors is None else index.searchsorted(anchors, side="right") - 1
@@ -255,13 +327,10 @@ def _bases(frame: pd.DataFrame, window: Window, anchors: pd.DatetimeIndex | None
         base = position.searchsorted(position[ends] - window.count, side="right") - 1
     else:
         base = window.bases(index, anchors)
-    undone, stand_in = frame["undone"].to_numpy(), frame["stand_in"].to_numpy()
-    while len(frame):
-        moved = (base >= 0) & (undone[base] <= ends)
-        if not moved.any():
-            break
-        base = np.where(moved, stand_in[base], base)
-    rows: NDArray[np.intp] = base
+    # An empty frame has no base that a row could stand in for.
+    rows: NDArray[np.intp] = (
+        np.where(base >= 0, frame["stand_in"].to_numpy()[base], -1) if len(frame) else base
+    )
     return rows
 
 
@@ -269,8 +338,9 @@ def flow_history(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | Non
     """For every session the window's dollars, percent of assets at its start, units and change.
 
     `units` is the percent change of shares outstanding; `change` is dollars less those of the same window
-    before (NaN for windows without a length). A session whose own flow is doubtful is NaN, so that it fires
-    nothing; its flow counts in the windows after it. The last session counts back from `anchor`, if given.
+    before (NaN for windows without a length). A session whose own flow is doubtful or held is NaN, so that it
+    fires nothing; its flow counts in the windows after it. The last session counts back from `anchor`, if
+    given.
     """
     anchors = pd.DatetimeIndex(frame.index)
     if anchor is not None and len(anchors):

@@ -68,8 +68,9 @@ class Market:
 
     prices         DataFrame, sessions x tickers, split-adjusted close, NaN where one fund's is missing
     distributions  per ticker a Series ex-date -> dollars per share
-    facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each; with a
-                   column `was`, the count that a source gave before it replaced it
+    facts          per ticker a DataFrame, sessions x (nav, shares, assets), of ONE source each; it may have
+                   the columns `was`, the count that a source gave before it replaced it, and `seconded`,
+                   whether another source has the same count
     multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session; where they are
                    known also holdings_date, price_date (ISO text) and coverage (0 to 1)
     weights        DataFrame with WEIGHT_COLUMNS, percent, one row per sector or group and session

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import numpy as np
 
 from bot.analytics import flows, trend, units, valuation
-from bot.analytics.flows import FROZEN_SESSIONS
+from bot.analytics.flows import FROZEN_SESSIONS, STANDS
 from bot.analytics.market import NO_SOURCE, TYPED_IN
 from bot.analytics.performance import TOO_SHORT, excess_history, performance
 from bot.analytics.sessions import short_date
@@ -429,7 +429,27 @@ def sources_of(metric: Metric, market: Market, arguments: Arguments) -> str:
     """Labels of the sources that a metric reads, e.g. "issuer file, Yahoo", or "no data"."""
     parts = parts_of(metric, market.pair, arguments)
     labels = dict.fromkeys(market.source(part).label for part in parts if part in market.sources)
+    if metric.part == "facts" and any(
+        flows.daily_flows(market, fund)["by_close"].tail(1).any() for fund in funds_of(market.pair, arguments)
+    ):
+        labels["by close"] = None
     return ", ".join(labels) or NO_SOURCE.label
+
+
+def held_from(metric: Metric, market: Market, arguments: Arguments) -> pd.Timestamp | None:
+    """The first session whose figures wait for a jump of a share count to be resolved, None without one.
+
+    Where no count has come for so long that the jump would be resolved by now, nothing is awaited.
+    """
+    if metric.part != "facts":
+        return None
+    frames = (flows.daily_flows(market, fund) for fund in funds_of(market.pair, arguments))
+    firsts = (
+        frame.index[frame["held"]][0]
+        for frame in frames
+        if frame["held"].any() and market.sessions_behind(frame.index[-1]) <= STANDS + metric.lag
+    )
+    return min(firsts, default=None)
 
 
 def newest_session(market: Market, part: str) -> pd.Timestamp | None:

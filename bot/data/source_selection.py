@@ -249,7 +249,10 @@ def distributions(frames: Frames, ticker: str, priced: SelectedSeries) -> pd.Ser
 
 
 def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
-    """Fund facts of one ticker from one source, in today's units, with the counts that it replaced."""
+    """Fund facts of one ticker from one source, in today's units.
+
+    With the counts that it replaced (`was`), and whether another source has the same count (`seconded`).
+    """
     by_source = _by_source(frames["fund_facts"], ticker)
     if not by_source:
         return SelectedSeries(pd.DataFrame(), NO_SOURCE)
@@ -265,6 +268,12 @@ def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     if len(replaced):  # the newest first: of a session replaced twice, the count before the last one
         was = replaced.drop_duplicates("session").set_index("session")["was"].astype("float64")
         values["was"] = was.set_axis(pd.DatetimeIndex(was.index)).reindex(values.index) * factor
+    if len(by_source) > 1:
+        values["seconded"] = False
+    for other in (by_source[name] for name in by_source if name != lead):
+        units = unit_factors(other["observed_at"], splits, _split_units(other, "nav", splits))
+        count = (other["shares"].astype("float64") * units).reindex(values.index)
+        values["seconded"] |= (count / values["shares"] - 1).abs() < TOLERANCE
     source = Source(lead, _label(lead), str(frame["observed_at"].max()))
     return SelectedSeries(values, source, notes=tuple(_source_switches(ticker, counts, lead)))
 

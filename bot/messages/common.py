@@ -459,11 +459,13 @@ def flow_line(market: Market) -> str:
     for ticker in market.pair.tickers:
         flow = flows.flow_summary(flows.daily_flows(market, ticker), _FLOW_WINDOW, market.anchor)
         if flow.dollars is None or flow.end is None:
-            reason = "no fund facts" if flow.end is None else "too little history"
+            reason = "no fund facts" if flow.end is None else flagged_days(flow) or "too little history"
             parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")
             continue
         late = f" to {short_date(flow.end)}" if flow.end != market.end else ""
-        part = f"{ticker} {units.USD.show(flow.dollars)} ({PERCENT.show(flow.percent)} of assets){late}"
+        share = f"{PERCENT.show(flow.percent)} of assets{', by close' if flow.by_close else ''}"
+        flat = "about flat, " if flow.is_flat else ""
+        part = f"{ticker} {flat}{units.USD.show(flow.dollars)} ({share}){late}"
         part = with_age(part, market, flow.end)
         flagged = flagged_days(flow)
         parts.append(f"{part}, {flagged}" if flagged else part)

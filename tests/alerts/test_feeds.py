@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bot.alerts.backtest import frequency
 from bot.alerts.engine import Event, State, Status, evaluate, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.series import PATIENCE, Histories
@@ -22,6 +23,7 @@ from bot.data.load import build_market
 from storage.rows import Bar
 from tests.frames import frames
 from tests.funds import SMALL
+from tests.shared_data import market as shared_market
 from tests.shared_data import market_at, shared
 
 if TYPE_CHECKING:
@@ -186,10 +188,14 @@ QUIET = (1, -1, 1, -1, 1)
     [
         # one plain day of +$500m (100 lots of $5m) fires with its own count
         ("plain", (100, *QUIET), 0, 0),
-        # above 15% of assets: not before the next count, which does not undo it
-        ("BIG, confirmed", (200, *QUIET), 1, 1),
+        # above 15% of assets: held until it has stood for five sessions, then evaluated in order
+        ("BIG, confirmed", (200, *QUIET), 0, 5),
+        ("BIG, stood without a change", (200, 0, 0, 0, 0, 0), 0, 5),
+        ("BIG, a count missing meanwhile", (200, None, *QUIET), 0, 6),
         ("BIG, undone", (200, -200, *QUIET), None, None),
-        ("BIG, undone later", (200, 1, -1, -200, *QUIET), 1, 1),
+        ("BIG, undone later", (200, 1, -1, 1, -1, -200, *QUIET), None, None),
+        ("IMPOSSIBLE, confirmed", (2000, *QUIET), 0, 5),
+        ("IMPOSSIBLE, then BIG", (2000, 1, 800, *QUIET), 0, 5),
         # not in whole lots
         ("LOT", (100.5, *QUIET), 1, 1),
         # several sessions in one step; the one without a count is awaited for five sessions
@@ -346,3 +352,19 @@ def test_a_count_that_was_replaced_is_evaluated_with_the_new_one() -> None:
 )
 def test_the_issuers_doubtful_days_fire_nothing(day: str, rule: str) -> None:
     assert fires(market_at(day), rule, 1) == []
+
+
+@shared
+def test_no_spike_of_the_issuer_fires_in_a_backtest_and_what_was_real_does() -> None:
+    stored, junes = shared_market(), ("2004-06", "2005-06")
+    for text in (
+        "flow iwm 5d < -$1bn",
+        "flow iwm 1d > $1bn",
+        "flow_pct iwm 5d < -15%",
+        "units iwm 5d < -15%",
+    ):
+        rule = parse_rule(text, METRICS)
+        dates = frequency(rule, Histories(stored, METRICS).samples(rule), years=22).dates
+        assert dates
+        assert not [day for day in dates if f"{day:%Y-%m}" in junes]
+        assert dt.date(2011, 10, 28) in dates or text != "flow iwm 1d > $1bn"

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from bot.analytics.flows import (
     COLUMNS,
     FLAGS,
+    SECONDED,
+    STOOD,
     FlowSummary,
+    believed,
     daily_flows,
     flow_gap_history,
     flow_history,
@@ -23,6 +26,7 @@ from bot.analytics.flows import (
     robust_z,
 )
 from bot.analytics.market import Market
+from bot.analytics.metrics import METRICS, held_from
 from bot.analytics.performance import total_return_index
 from bot.analytics.windows import MTD, YTD, Window, parse_window
 from tests.analytics.facts import facts_at, facts_market
@@ -170,7 +174,8 @@ def test_days_are_sessions_even_where_counts_are_missing() -> None:
 @pytest.mark.parametrize(
     ("counts", "held"),
     [
-        ((200.0, 201.0, 240.0, 241.0), [2]),  # BIG
+        ((200.0, 201.0, 240.0, 241.0), [2, 3]),  # BIG, held
+        ((200.0, 201.0, 240.0, *[241.0, 242.0] * 3), []),  # BIG, confirmed
         ((200.0, 200.0, 200.0, 200.0, 201.0), [3]),  # STALE
         ((200.0, 201.0, NAN, 203.0, 204.0), [2]),  # GAP, the third row
         ((200.0, 201.0, 201.01, 201.06), [2]),  # LOT
@@ -186,11 +191,43 @@ def test_a_doubtful_day_fires_nothing_by_itself(counts: tuple[float, ...], held:
         assert [row for row in missing if column != "change" or row > 1] == held
 
 
-def test_a_big_flow_counts_once_the_next_count_has_confirmed_it() -> None:
-    frame = prepare_counts(facts(200.0, 201.0, 240.0, 241.0, 242.0), SESSIONS)
-    history = flow_history(frame, Window("d", 2))
-    assert history["dollars"].tolist()[3:] == pytest.approx([4_000e6, 200e6])
-    assert np.isnan(history["dollars"].iloc[2])
+@pytest.mark.parametrize(("later", "sessions"), [((241.0, 242.0, 241.0, 242.0), 2), ((240.0,) * 5, 8)])
+def test_a_big_flow_counts_from_its_own_day_once_it_has_stood_for_five_sessions(
+    later: tuple[float, ...], sessions: int
+) -> None:
+    frame = prepare_counts(facts(200.0, 201.0, 240.0, *later), SESSIONS)
+    dollars = flow_history(frame, Window("d", 2))["dollars"]
+    assert int(dollars.notna().sum()) == (0 if sessions == 2 else 3)  # STALE from the third repetition on
+    if sessions == 8:
+        assert dollars.iloc[2:5].tolist() == pytest.approx([4_000e6, 3_900e6, 0.0])
+
+
+def test_a_second_source_confirms_a_jump_at_once() -> None:
+    counts = facts(200.0, 201.0, 402.0, 403.0, 404.0)
+    for row in (2, 3):
+        seconded = counts.assign(seconded=[number == row for number in range(5)])
+        frame = prepare_counts(seconded, SESSIONS)
+        assert (frame["flag"].iloc[2], frame["note"].iloc[2]) == ("LARGE", SECONDED)
+        assert flow_summary(frame, Window("d", 4)).dollars == pytest.approx(20_400e6)
+        assert flow_history(frame, DAY)["dollars"].iloc[2] == pytest.approx(20_100e6)
+    # not where it confirms the count after the spike only
+    undone = facts(200.0, 201.0, 402.0, 202.0).assign(seconded=[False, False, False, True])
+    assert prepare_counts(undone, SESSIONS)["flag"].iloc[2] == "SPIKE_REVERT"
+
+
+@pytest.mark.parametrize("jump", [302.0, 0.2])
+def test_an_impossible_change_is_no_flow_of_any_window_while_it_is_unresolved(jump: float) -> None:
+    counts = (200.0, 201.0, jump, jump, jump)
+    frame = prepare_counts(facts(*counts), SESSIONS)
+    for window in (DAY, Window("d", 4)):
+        flow = flow_summary(frame, window)
+        assert (flow.dollars, flow.percent, flow.units, flow.base) == (None,) * 4
+        assert [(day, flag) for day, flag, _ in flow.flags] == [(SESSIONS[2], "IMPOSSIBLE")]
+    assert list(believed(frame).index) == list(SESSIONS[:2])
+    undone = prepare_counts(facts(*counts, 203.0), SESSIONS)
+    assert flow_summary(undone, Window("d", 5)).dollars == pytest.approx(300e6)
+    stood = prepare_counts(facts(*counts, jump, jump, jump), SESSIONS)
+    assert flow_summary(stood, Window("d", 7)).dollars == pytest.approx((jump - 200) * 100e6)
 
 
 def test_a_spike_leaves_no_flow_behind_it() -> None:
@@ -201,8 +238,6 @@ def test_a_spike_leaves_no_flow_behind_it() -> None:
     # a base inside it is replaced by the last good one
     assert flow_summary(frame, Window("d", 2)).base == SESSIONS[0]
     assert flow_summary(frame, Window("d", 2)).dollars == found.dollars
-    # before it was undone it stood
-    assert flow_summary(prepare_counts(counts.iloc[:3], SESSIONS), DAY).dollars == pytest.approx(1e6 * 120)
 
 
 def test_a_split_changes_no_flow_no_share_of_assets_and_no_change_of_units() -> None:
@@ -227,12 +262,14 @@ def test_the_history_says_what_was_known(known: tuple[pd.DataFrame, pd.Series], 
     history = flow_history(whole, window)
     for cut in range(3, len(whole), 5):
         then = prepare_counts(counts.loc[: whole.index[cut]], SESSIONS, close)
-        assert np.array_equal(then["doubtful"], whole["doubtful"].iloc[: cut + 1])
+        final = int((~then["held"]).sum())  # what is held is not known yet
+        earlier = flow_history(then, window)
         pd.testing.assert_frame_equal(
-            flow_history(then, window), history.iloc[: cut + 1], rtol=1e-9, atol=1e-3, check_freq=False
+            earlier.iloc[:final], history.iloc[:final], rtol=1e-9, atol=1e-3, check_freq=False
         )
+        assert earlier.iloc[final:].isna().all(axis=None)
         row, found = history.iloc[cut], flow_summary(then, window)
-        if not whole["doubtful"].iloc[cut] and found.dollars is not None:
+        if not then["doubtful"].iloc[cut] and found.dollars is not None:
             told = [found.dollars, found.percent, found.units]
             assert row[["dollars", "percent", "units"]].tolist() == pytest.approx(told, rel=1e-9, abs=1e-3)
             if found.before is not None:
@@ -313,8 +350,8 @@ def test_the_gap_is_the_small_fund_less_the_large_on_sessions_of_both() -> None:
     )
     gap = flow_gap_history(market, DAY)
     assert list(gap.index) == list(SESSIONS[1:4])
-    # the second day of the small fund is BIG: said to be missing, not left out
-    assert gap.tolist() == pytest.approx([NAN, NAN, 1.0 - 100 * 9.1 / 909], nan_ok=True)
+    # the second day of the small fund is BIG: held, not left out
+    assert gap.tolist() == pytest.approx([NAN, NAN, NAN], nan_ok=True)
     assert flow_gap_history(replace(market, facts={}), DAY).empty
 
 
@@ -395,13 +432,13 @@ def test_two_splits_are_both_counted_in() -> None:
     ("counts", "expected"),
     [
         # a count that doubles while the value does not halve is no split
-        (facts(200.0, 400.0, 401.0, nav=[100.0, 51.1, 51.1]), ["", "LARGE", ""]),
+        (facts(200.0, 400.0, 401.0, nav=[100.0, 51.1, 51.1]), ["", "IMPOSSIBLE", ""]),
         (facts(200.0, 400.0, 401.0, nav=[100.0, 50.9, 50.9]), ["", "SPLIT", ""]),
         # a small jump against the value is none
         (facts(200.0, 229.0, nav=[114.5, 100.0]), ["", "LARGE"]),
         (facts(200.0, 231.0, nav=[115.5, 100.0]), ["", "SPLIT"]),
         # nor is one between sessions that do not follow each other
-        (facts(200.0, 400.0, 401.0, nav=[100.0, 50.0, 50.0], rows=[0, 2, 3]), ["", "LARGE", ""]),
+        (facts(200.0, 400.0, 401.0, nav=[100.0, 50.0, 50.0], rows=[0, 2, 3]), ["", "IMPOSSIBLE", ""]),
     ],
 )
 def test_a_split_is_a_jump_against_the_value(counts: pd.DataFrame, expected: list[str]) -> None:
@@ -415,27 +452,31 @@ def test_a_split_is_a_jump_against_the_value(counts: pd.DataFrame, expected: lis
         (facts(200.0, 200.0, 200.0, 200.0, 200.0, 201.0), "| | | STALE! | STALE! |"),
         # above five percent is annotated and fires
         (facts(200.0, 210.0, 220.55, 209.5, 198.9), "| | LARGE | LARGE | LARGE"),
-        # above fifteen percent it is unconfirmed until the next count does not undo it; what could fire then
-        # cannot be evaluated better afterwards
+        # above fifteen percent it is held until it has stood for five sessions, and so is what follows it
         (facts(200.0, 230.0), "| LARGE"),
         (facts(200.0, 230.05), "| BIG!"),
-        (facts(200.0, 230.05, 230.0), "| LARGE! |"),
-        # a count given twice confirms no jump
-        (facts(200.0, 2.0, 2.0), "| BIG! | !"),
-        (facts(200.0, 2.0, 2.0, 2.05), "| LARGE! | ! |"),
+        (facts(200.0, 230.05, 230.0, 231.0, 230.0, 231.0), "| BIG! | ! | ! | ! | !"),
+        (facts(200.0, 230.05, 230.0, 231.0, 230.0, 231.0, 230.0), "| LARGE | | | | |"),
+        (facts(200.0, 300.0), "| BIG!"),
+        (facts(200.0, 300.05), "| IMPOSSIBLE!"),
+        (facts(200.0, 2.0, 2.0, 0.2), "| IMPOSSIBLE! | ! | IMPOSSIBLE!"),
         # a change that is no whole lot is flagged whatever the level
         (facts(860.882116, 860.932116, 860.782116), "| |"),
         (facts(860.0, 860.05, 860.1234, 860.1734), "| | LOT! |"),
         # a jump that is undone by more than half within five sessions is a spike
         (facts(200.0, 400.0, 200.0, 201.0), "| SPIKE_REVERT! | SPIKE_REVERT! |"),
         (facts(200.0, 100.0, 180.0, 181.0), "| SPIKE_REVERT! | SPIKE_REVERT! |"),
-        (facts(200.0, 300.0, 249.0, 249.5), "| SPIKE_REVERT! | SPIKE_REVERT! |"),
-        (facts(200.0, 300.0, 250.0, 250.5), "| LARGE! | LARGE! |"),
+        (facts(200.0, 260.0, 229.0, 229.5), "| SPIKE_REVERT! | SPIKE_REVERT! |"),
+        (facts(200.0, 260.0, 230.0, 230.5), "| BIG! | LARGE! | !"),
+        # a jump that goes on back belongs to it
+        (facts(200.0, 100.0, 160.0, 198.0, 199.0), "| SPIKE_REVERT! | SPIKE_REVERT! | SPIKE_REVERT! |"),
+        # what it comes back to is held against the count before it
+        (facts(200.0, 300.0, 249.0, 249.5), "| SPIKE_REVERT! | BIG! | !"),
         (
             facts(200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 205.0),
-            "| SPIKE_REVERT! | SPIKE_REVERT | SPIKE_REVERT | SPIKE_REVERT | SPIKE_REVERT | SPIKE_REVERT!",
+            f"|{' SPIKE_REVERT! |' * 5} SPIKE_REVERT!",
         ),
-        (facts(200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 305.0, 205.0), "| LARGE! | | | | | | BIG!"),
+        (facts(200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 305.0, 205.0), "| LARGE | | | | | | BIG!"),
     ],
 )
 def test_flags_of_counts_and_which_of_their_days_are_doubtful(counts: pd.DataFrame, expected: str) -> None:
@@ -443,16 +484,6 @@ def test_flags_of_counts_and_which_of_their_days_are_doubtful(counts: pd.DataFra
     days = zip(frame["flag"], frame["doubtful"], strict=True)
     flagged_days = [flag + "!" * doubtful for flag, doubtful in days]
     assert flagged_days == [day.strip() for day in expected.split("|")]
-
-
-def test_a_large_flow_says_whether_it_was_confirmed() -> None:
-    notes = [
-        prepare_counts(facts(200.0, 230.05, *after), SESSIONS)["note"].iloc[1] for after in ((), (230.0,))
-    ]
-    assert notes == [
-        "above 15% of assets, unconfirmed until the count changes again",
-        "above 15% of assets, not undone by the next change of the count",
-    ]
 
 
 def test_a_gap_names_its_span() -> None:
@@ -463,42 +494,55 @@ def test_a_gap_names_its_span() -> None:
 
 
 @shared
-def test_the_lost_units_of_june_2007_were_never_confirmed() -> None:
-    """1.15m units on 2007-06-21 and 22, 0.15m on 25, instead of 115m: no figure that an alert may read."""
-    for day in ("2007-06-21", "2007-06-22", "2007-06-25"):
-        frame = daily_flows(market_at(day), "IWM")
-        assert frame["doubtful"].iloc[-1], day
-        assert "BIG" in set(frame["flag"].iloc[-2:]), day
-    after = daily_flows(market_at("2007-06-27"), "IWM")
-    assert set(after.loc["2007-06-21":"2007-06-26", "flag"]) == {"SPIKE_REVERT"}
+@pytest.mark.parametrize("day", ["2007-06-21", "2007-06-22", "2007-06-25"])
+def test_the_lost_units_of_june_2007_are_no_figure(day: str) -> None:
+    """1.15m units on 2007-06-21 and 22, 0.15m on 25, instead of 115m."""
+    frame = daily_flows(market_at(day), "IWM")
+    assert held_from(METRICS["flow"], market_at(day), {"fund": "IWM"}) == pd.Timestamp("2007-06-21")
+    assert believed(frame)["shares"].iloc[-1] == 114.95e6
+    assert flow_summary(frame, YTD).flags[0][:2] == (pd.Timestamp("2007-06-21"), "IMPOSSIBLE")
 
 
 @shared
-def test_the_big_flow_of_2011_10_28_was_unconfirmed_and_real() -> None:
-    day = pd.Timestamp("2011-10-28")
-    then, next_day = daily_flows(market_at("2011-10-28"), "IWM"), daily_flows(market_at("2011-10-31"), "IWM")
-    assert (then.loc[day, "flag"], next_day.loc[day, "flag"]) == ("BIG", "LARGE")
-    assert next_day.loc[day, "flow"] == pytest.approx(2.220e9, rel=1e-3)
-    assert next_day.loc[day, "doubtful"]
+@pytest.mark.parametrize(
+    ("day", "flag", "until", "dollars"),
+    [("2011-10-28", "BIG", "2011-11-04", 2.220e9), ("2000-05-30", "IMPOSSIBLE", "2000-06-06", 0.2003e9)],
+)
+def test_changes_that_were_real_count_once_they_have_stood(
+    day: str, flag: str, until: str, dollars: float
+) -> None:
+    jump, confirmed = pd.Timestamp(day), pd.Timestamp(until)
+    before = confirmed - pd.offsets.BDay()
+    then, after = daily_flows(market_at(f"{before:%Y-%m-%d}"), "IWM"), daily_flows(market_at(until), "IWM")
+    assert (then.loc[jump, "flag"], then.loc[jump, "held"]) == (flag, True)
+    assert (after.loc[jump, "note"], after["held"].any()) == (STOOD, False)
+    assert flow_history(after, DAY)["dollars"][jump] == pytest.approx(dollars, rel=1e-3)
 
 
-def test_the_end_of_a_spike_takes_back_what_it_had_put_in() -> None:
+def test_the_end_of_a_spike_is_a_flow_since_before_it() -> None:
     frame = prepare_counts(facts(200.0, 400.0, 401.0, 202.0, nav=[100.0, 101.0, 102.0, 103.0]), SESSIONS)
-    assert frame["flow"].iloc[1:3].tolist() == [200e6 * 101, 1e6 * 102]
-    assert frame["flow"].sum() == pytest.approx(2e6 * 103)
-    assert frame["doubtful"].tolist() == [False, True, False, True]
-    assert frame["undone"].tolist() == [4, 3, 3, 4]
+    assert frame["flow"].iloc[1:].tolist() == [0.0, 0.0, 2e6 * 103]
+    assert frame["doubtful"].tolist() == [False, True, True, True]
     assert frame["stand_in"].tolist() == [0, 0, 0, 3]
 
 
 @shared
-def test_the_issuers_spikes() -> None:
-    spike = "SPIKE_REVERT"
-    assert flagged("2004-04-29", "2004-05-04") == {"04-30": spike, "05-03": spike}
-    assert flagged("2005-06-15", "2005-06-16") == {"06-15": spike, "06-16": spike}
-    assert flagged("2005-06-22", "2005-06-29") == dict.fromkeys(("06-23", "06-24", "06-27", "06-28"), spike)
-    assert flagged("2007-06-21", "2007-06-26") == dict.fromkeys(("06-21", "06-22", "06-25", "06-26"), spike)
-    assert flagged("2007-06-27", "2007-06-29") == {"06-28": spike, "06-29": spike}
+@pytest.mark.parametrize(
+    ("first", "end"),
+    [
+        ("2004-04-30", "2004-05-03"),
+        ("2004-06-24", "2004-06-29"),
+        ("2005-06-15", "2005-06-16"),
+        ("2005-06-23", "2005-06-28"),
+        ("2007-06-21", "2007-06-29"),
+    ],
+)
+def test_the_issuers_spikes(first: str, end: str) -> None:
+    frame = daily_flows(market(), "IWM")
+    flags = frame.loc[first:end, "flag"]
+    assert set(flags) == {"SPIKE_REVERT"}
+    assert frame["flag"].shift(1)[first] != "SPIKE_REVERT"
+    assert frame["flag"].shift(-1)[end] != "SPIKE_REVERT"
 
 
 @shared
@@ -534,6 +578,19 @@ def test_a_value_is_far_from_the_market_above_five_percent(value: float) -> None
 def test_prices_in_the_units_of_a_split_to_come_are_no_fault_of_the_value() -> None:
     close = pd.Series(50.0, index=SESSIONS)
     assert list(prepare_counts(facts(200.0, 201.0, nav=100.0), SESSIONS, close)["flag"]) == ["", ""]
+
+
+def test_a_count_without_a_value_is_taken_by_close() -> None:
+    close = pd.Series([50.0, 51.0, 52.0, 53.0, NAN], index=SESSIONS[:5])
+    frame = prepare_counts(facts(200.0, 201.0, 203.0, 204.0, 205.0, nav=NAN), SESSIONS, close)
+    assert frame["flow"].tolist() == pytest.approx([NAN, 51e6, 104e6, 53e6], nan_ok=True)
+    assert frame["by_close"].all()
+    # one value among many, and closes in the units of a split to come
+    frame = prepare_counts(facts(200.0, 201.0, 203.0, nav=[100.2, NAN, 100.1]), SESSIONS, close)
+    assert frame["by_close"].tolist() == [False, True, False]
+    assert frame["nav"].iloc[1] == pytest.approx(51 * 100.2 / 50)
+    near = prepare_counts(facts(200.0, 201.0, nav=[50.1, NAN]), SESSIONS, close)
+    assert near["nav"].tolist() == [50.1, 51.0]
 
 
 def test_without_a_price_a_value_stands() -> None:

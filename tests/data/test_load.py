@@ -250,6 +250,12 @@ def test_counts_of_another_source_are_left_aside_and_told(days: list[str], chose
     }
 
 
+def test_a_count_that_another_source_has_too_is_marked() -> None:
+    rows = Rows().put("fund_facts", "issuer", facts_of(DAYS[:4], 5.0))
+    rows.put("fund_facts", "csv", [*facts_of(DAYS[1:2], 5.0), *facts_of(DAYS[2:3], 5.1)])
+    assert rows.market().fund("IWM")["seconded"].tolist() == [False, True, False, False]
+
+
 def test_a_source_that_has_gone_on_for_twenty_sessions_takes_over() -> None:
     rows = Rows().put("fund_facts", "csv", facts_of(DAYS[:21], 5.0))
     market = rows.put("fund_facts", "issuer", facts_of(DAYS[21:41], 7.0)).market()

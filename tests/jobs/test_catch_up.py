@@ -29,7 +29,9 @@ async def test_one_fire_after_a_downtime_is_a_message_of_its_own_labelled_late(
     assert len(await desk.evaluate(levels)) == 1
     (text,) = await desk.messages()
     assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
-    assert f"Late by 2 sessions: the bot was off, or the data came late; {since}." in text
+    assert (
+        f"Late by 2 sessions: the bot was off, or the data came late or had to be confirmed; {since}." in text
+    )
     assert "Source: CSV import, 2 sessions old." in text
 
 

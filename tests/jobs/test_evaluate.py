@@ -335,7 +335,8 @@ async def test_a_session_that_never_comes_is_given_up_five_sessions_later(desk: 
     assert str(fire).endswith("fired on 2020-01-23")
     assert await desk.evaluated_up_to(alert) == "2020-01-24"
     assert (
-        "Late by 1 session: the bot was off, or the data came late; still true." in (await desk.messages())[0]
+        "Late by 1 session: the bot was off, or the data came late or had to be confirmed; still true."
+        in (await desk.messages())[0]
     )
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.windows import AsOf, Window, parse_window
 from bot.messages.canvas import LIGHT
+from bot.messages.pages.compare import compare_answer
 from bot.messages.pages.flows import flows_answer
 from tests.analytics.facts import facts_at
 from tests.messages.pages import button_labels, days, drawing, market, page, shown
@@ -114,12 +116,13 @@ def test_a_single_report_has_no_flow() -> None:
 
 
 def test_flagged_days_are_explained_newest_first() -> None:
-    counts = [250.0, 251, 251, 251, 251, 251, 290, 300, 302, 400, 300, 301]
+    counts = [250.0, 251, 251, 251, 251, 251, 290, 295, 302, 400, 300, 301]
     lines = page_of_flows(market([50.0] * 12, units={"IWM": counts}), Window("d", 11))
-    first = lines.index("SPIKE_REVERT 16 Jan 2020: a jump in the count that was undone within five sessions.")
+    spike = "a jump in the count that was undone within five sessions, left out."
+    first = lines.index(f"SPIKE_REVERT 16 Jan 2020: {spike}")
     assert lines[first + 1 : first + 5] == [
-        "SPIKE_REVERT 15 Jan 2020: a jump in the count that was undone within five sessions.",
-        "LARGE 10 Jan 2020: above 15% of assets, not undone by the next change of the count.",
+        f"SPIKE_REVERT 15 Jan 2020: {spike}",
+        "LARGE 10 Jan 2020: above 15% of assets, confirmed: it stood for five sessions.",
         "STALE 9 Jan 2020: share count unchanged for three sessions or more, it may be frozen.",
         "... and 1 more flagged day.",
     ]
@@ -169,13 +172,49 @@ def test_the_chart_begins_at_zero_and_has_only_funds_with_a_base() -> None:
     assert style.title == "Money into the funds since 6 Feb 2020"
 
 
+FUND = [250.0 + number % 2 for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("jump", "reading", "fund", "day", "flag"),
+    [
+        (300.0, ["Reading, 1d: money went into IWM (unconfirmed)."], "300.00m", "+$4.90bn", "BIG"),
+        (3.0, [], "251.00m units, $25.1bn, as reported for 13 Feb 2020, 1 session old", "n/a", "IMPOSSIBLE"),
+    ],
+)
+def test_a_jump_is_unconfirmed_and_above_half_of_the_assets_no_figure_at_all(
+    jump: float, reading: list[str], fund: str, day: str, flag: str
+) -> None:
+    of = market([100.0] * 31, units={"IWM": [*FUND, jump]})
+    lines = page_of_flows(of, Window("d", 1))
+    assert [line for line in lines if line.startswith("Reading")] == reading
+    assert any(line.startswith(f"IWM: {fund}") for line in lines)
+    assert next(line for line in lines if line.startswith("1d")).split()[1] == day
+    note = next(line for line in lines if line.startswith(f"{flag} 14 Feb 2020: "))
+    assert note.endswith("until it stands five sessions or two sources have it.")
+    assert f"{flag} on 14 Feb 2020 (see /flows)" in page(compare_answer(of, AsOf(), LIGHT))
+
+
+def test_without_a_nav_the_flow_is_by_close_and_says_so() -> None:
+    units = {"IWM": [250.0 + number for number in range(30)]}
+    of = with_facts(market([50.0] * 30, units=units), nav=float("nan"))
+    lines = page_of_flows(of)
+    assert next(line for line in lines if line.startswith("5d")).split()[1] == "+$0.25bn"
+    assert "Flow by close, no NAV is stored: 1d, 5d, 20d." in lines
+    assert "IWM +$1.00bn (+7.72% of assets, by close)" in page(compare_answer(of, AsOf(), LIGHT))
+    metric = METRICS["flow"]
+    assert metric_value(metric, of, metric.defaults()).source.endswith("by close")
+
+
 @pytest.mark.parametrize(
     ("steps", "reading"),
     [
         ({"IWM": 1.0, "SPY": -1.0}, "Reading, 5d: money went into IWM and out of SPY."),
         ({"IWM": -1.0, "SPY": -1.0}, "Reading, 5d: money went out of IWM and SPY."),
         ({"SPY": 1.0}, "Reading, 5d: money went into SPY."),
-        ({"IWM": 0.0}, None),
+        ({"IWM": 1.0, "SPY": -0.04}, "Reading, 5d: money went into IWM, about flat in SPY."),
+        ({"IWM": 0.0}, "Reading, 5d: about flat in IWM."),
+        ({}, None),
     ],
 )
 def test_the_first_line_says_which_way_money_went(steps: dict[str, float], reading: str | None) -> None:

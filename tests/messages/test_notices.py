@@ -76,7 +76,7 @@ def test_the_whole_message() -> None:
 
 def test_a_late_message_says_by_how_much_and_how_old_its_figures_are() -> None:
     lines = shown(push("ratio > 0.6", context(market([*LONG, 70.0], behind=3)), late=3))
-    assert lines[2] == "Late by 3 sessions: the bot was off, or the data came late."
+    assert lines[2] == "Late by 3 sessions: the bot was off, or the data came late or had to be confirmed."
     assert lines[-1] == "Source: CSV import, 3 sessions old."
     assert shown(push("ratio > 0.6", late=1))[2].startswith("Late by 1 session:")
 
@@ -205,5 +205,5 @@ def test_without_any_figure_there_is_nothing_to_show() -> None:
 def test_the_figures_of_a_test_are_as_old_as_they_are() -> None:
     of = context(market(LONG, behind=2))
     lines = shown(trial_message(alert_view("ratio > 0.6", of), of, 0))
-    assert lines[3] == "Late by 2 sessions: the bot was off, or the data came late."
+    assert lines[3] == "Late by 2 sessions: the bot was off, or the data came late or had to be confirmed."
     assert lines[-1] == "Source: CSV import, 2 sessions old."

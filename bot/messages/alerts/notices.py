@@ -68,7 +68,8 @@ def fired_message(
         deferred = deferred or "Its first figures have come. Nothing turned, so this is no alert."
     elif late and not deferred:
         outcome = f"; {since}" if since else ""
-        deferred = f"Late by {counted(late, 'session')}: the bot was off, or the data came late{outcome}."
+        reason = "the bot was off, or the data came late or had to be confirmed"
+        deferred = f"Late by {counted(late, 'session')}: {reason}{outcome}."
     happened = {"fired": "fired", ALREADY: "is true already"}.get(
         event.kind, f"is still true, since {short_date(event.since)}"
     )

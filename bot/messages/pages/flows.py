@@ -60,16 +60,19 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Wind
 
 
 def _reading(market: Market, window: Window) -> Html | None:
-    """Return the direction of money over a window, None if no fund's flow is known or both are zero."""
-    directions: dict[str, list[str]] = {"into": [], "out of": []}
+    """Return the direction of money over a window, None if no fund's flow is known."""
+    directions: dict[str, list[str]] = {"into": [], "out of": [], "flat": []}
     for ticker in market.pair.tickers:
-        dollars = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor).dollars
-        if dollars:
-            directions["into" if dollars > 0 else "out of"].append(ticker)
+        flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)
+        if flow.dollars is not None:
+            way = "flat" if flow.is_flat else "into" if flow.dollars > 0 else "out of"
+            directions[way].append(ticker + " (unconfirmed)" * flow.is_unconfirmed)
+    flat = " and ".join(directions.pop("flat"))
     went = [f"{way} {' and '.join(tickers)}" for way, tickers in directions.items() if tickers]
-    if not went:
+    phrases = [f"money went {' and '.join(went)}"] * bool(went) + [f"about flat in {flat}"] * bool(flat)
+    if not phrases:
         return None
-    return bold(f"Reading, {common.window_title(window)}") + f": money went {' and '.join(went)}."
+    return bold(f"Reading, {common.window_title(window)}") + f": {', '.join(phrases)}."
 
 
 def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
@@ -83,16 +86,20 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units))
         for f in summaries
     ]
-    end, shares = frame.index[-1], frame["shares"].iloc[-1]
+    last = flows.believed(frame).iloc[-1]
+    end, shares = last.name, last["shares"]
     reported = common.with_age(f"as reported for {short_date(end)}", market, end)
-    assets = f"${float(shares * frame['nav'].iloc[-1]) / 1e9:,.1f}bn"
+    assets = f"${float(shares * last['nav']) / 1e9:,.1f}bn"
     flagged = sorted({item for summary in summaries for item in summary.flags}, reverse=True)
     more = len(flagged) - _FLAGS_SHOWN
+    unconfirmed = ", unconfirmed" if last["held"] else ""
+    by_close = ", ".join(str(f.window) for f in summaries if f.by_close)
     bases = ", ".join(common.window_with_base(f.window, f.base) for f in summaries if f.base is not None)
     return lines(
-        bold(ticker) + f": {shares / 1e6:,.2f}m units, {assets}, {reported}",
+        bold(ticker) + f": {shares / 1e6:,.2f}m units, {assets}, {reported}{unconfirmed}",
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
+        f"Flow by close, no NAV is stored: {by_close}." if by_close else None,
         _check_by_assets(market, ticker, frame),
         *(f"{flag} {short_date(day)}: {note}." for day, flag, note in flagged[:_FLAGS_SHOWN]),
         f"... and {counted(more, 'more flagged day')}." if more > 0 else None,

@@ -168,10 +168,14 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
         notes.append(f"Earnings and multiple: {NOT_AVAILABLE}, {split}.")
     flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)
     if flow.dollars is None:
-        reason = common.no_flow_reason(market, ticker) if flow.end is None else "too little history"
+        reason = common.flagged_days(flow) or "too little history"
+        if flow.end is None:
+            reason = common.no_flow_reason(market, ticker)
         notes.append(f"Flow: {NOT_AVAILABLE}, {reason}.")
     else:
         rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
+        if flow.by_close:
+            notes.append("Flow by close, no NAV is stored.")
         if flagged := common.flagged_days(flow):
             notes.append(f"Flow with {flagged}.")
         if flow.end is not None and flow.end != market.end:
