@@ -6,17 +6,36 @@ import asyncio
 import multiprocessing
 import os
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
+from bot.alerts.grammar import parse_rule
+from bot.analytics.metrics import METRICS
 from bot.analytics.units import PERCENT
+from bot.analytics.windows import YTD, AsOf
 from bot.chart_process import ASK_AGAIN, ChartRenderer
 from bot.concurrency import Limits
 from bot.errors import ChartFailed, NoData
-from bot.messages.canvas import ChartStyle
+from bot.messages.alerts.card import rule_chart_answer
+from bot.messages.canvas import DARK, LIGHT, ChartStyle
 from bot.messages.charts import ConditionPanel, rule_chart
+from bot.messages.pages.backtest import backtest_answer
+from bot.messages.pages.chart import metric_answer
+from bot.messages.pages.compare import compare_answer
+from bot.messages.pages.flows import flows_answer
+from bot.messages.pages.fundamentals import fundamentals_answer
+from bot.messages.pages.multiples import multiples_answer
+from bot.messages.pages.trend import trend_answer
+from bot.services.questions import run_backtest
+from tests.fakes.chart_texts import chart_texts
 from tests.fakes.child_jobs import crash, hang, process_id
+from tests.messages.pages import alert_with_events, context
+from tests.sample_market import sample_market
+
+if TYPE_CHECKING:
+    from bot.messages.charts import ChartSpec
 
 LOOK = ChartStyle("A line", "Source: sample data")
 LINE = pd.Series([1.0, 3.0, 2.0], pd.bdate_range("2020-12-09", periods=3))
@@ -31,6 +50,36 @@ async def test_a_chart_is_the_same_wherever_it_is_drawn_and_an_error_says_where_
         await apart.draw(NOTHING)
     assert "in rule_chart" in refused.value.__notes__[0]
     apart.close()
+
+
+def chart_specs() -> dict[str, ChartSpec]:
+    """The chart of every page, of a rule, a backtest and a metric, and a panel of each metric's unit."""
+    market, as_of, metric = sample_market(), AsOf(), METRICS["flow"]
+    of, rule = context(market), parse_rule("flow iwm 20d > $1bn and ratio > sma 200", METRICS)
+    pages = {
+        "compare": compare_answer(market, as_of, LIGHT),
+        "trend": trend_answer(market, as_of, DARK),
+        "flows": flows_answer(market, as_of, LIGHT),
+        "multiples": multiples_answer(market, as_of, LIGHT),
+        "fundamentals": fundamentals_answer(market, as_of, LIGHT, YTD),
+        "metric": metric_answer(market, as_of, LIGHT, metric, metric.defaults(), YTD),
+        "rule": rule_chart_answer(alert_with_events(str(rule), of)[0], of, LIGHT, []),
+        "backtest": backtest_answer(run_backtest(parse_rule("flow iwm 5d > $1bn", METRICS), of, 1), DARK),
+    }
+    panels = [ConditionPanel(unit.name, LINE, unit) for unit in {m.unit for m in METRICS.values()}]
+    drawn = {name: answer.draw for name, answer in pages.items() if answer.draw is not None}
+    return {**drawn, "units": partial(rule_chart, panels, LOOK)}
+
+
+async def test_a_chart_of_each_kind_has_the_same_words_in_the_chart_process() -> None:
+    apart, specs = ChartRenderer(apart=True), chart_specs()
+    assert len(specs) == 9
+    job = partial(chart_texts, list(specs.values()))
+    there, here = await asyncio.gather(apart.draw(job), asyncio.to_thread(job))
+    apart.close()
+    assert there == here
+    flows = there[list(specs).index("flows")]
+    assert {"IWM\n+$0.80bn", "SPY\n\u2212$33.08bn", "\u2212$30bn", "$0"} <= set(flows)
 
 
 async def test_a_crash_costs_one_chart(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pytest
 from hypothesis import example, given
@@ -23,6 +24,15 @@ def test_what_is_written_reads_back_to_the_same_number(unit: Unit, value: float)
     text = unit.write(value)
     assert unit.parse(text) == value
     assert unit.write(unit.parse(text)) == text
+
+
+@EVERY
+@pytest.mark.parametrize("value", [-189_869_242.95, 0.5195])
+def test_a_unit_that_comes_from_another_process_is_the_same(unit: Unit, value: float) -> None:
+    sent = pickle.loads(pickle.dumps(unit))  # noqa: S301 - our own bytes
+    assert (sent, sent.symbol, sent.words) == (unit, unit.symbol, unit.words)
+    assert (sent.show(value), sent.write(value)) == (unit.show(value), unit.write(value))
+    assert sent.in_one_scale(value) == unit.in_one_scale(value)
 
 
 @EVERY

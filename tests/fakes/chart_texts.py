@@ -1,0 +1,30 @@
+"""The words of charts, in this process or, as a job, in the chart process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from bot.messages import canvas
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.messages.charts import ChartSpec
+
+
+def chart_texts(specs: Sequence[ChartSpec]) -> list[list[str]]:
+    """Of each chart the caption, then titles, ticks, end labels, names of levels, notes and stamp.
+
+    The charts are not laid out, which takes longest and changes no word.
+    """
+    with patch.object(canvas, "png", return_value=b"") as png, patch.object(Figure, "draw_without_rendering"):
+        captions = [spec().caption for spec in specs]
+    figures = [call.args[0] for call in png.call_args_list]
+    return [
+        [caption, *(text.get_text() for text in figure.findobj(Text))]
+        for caption, figure in zip(captions, figures, strict=True)
+    ]
