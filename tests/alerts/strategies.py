@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
 COUNTED = st.builds(Window, st.sampled_from(["d", "w", "m", "y"]), st.integers(1, 100))
 SINCE = DATES.map(lambda day: Window("since", since=day))
-WINDOWS = st.one_of(
-    COUNTED,
-    st.sampled_from([Window("ytd"), Window("mtd")]),
-    SINCE,
-)
+WINDOWS = st.one_of(COUNTED, st.sampled_from([Window("ytd"), Window("mtd")]), SINCE)
 AMOUNTS = (
     st.floats(-1e12, 1e12)
     .map(lambda value: float(f"{value:.9g}"))

@@ -414,10 +414,7 @@ def test_missing_sessions_change_nothing(
     )
 
 
-@given(
-    st.sampled_from([">", ">=", "<", "<=", "crosses"]),
-    st.lists(st.floats(4.001, 5.999), max_size=250),
-)
+@given(st.sampled_from([">", ">=", "<", "<=", "crosses"]), st.lists(st.floats(4.001, 5.999), max_size=250))
 def test_noise_inside_the_band_fires_at_most_once_a_side(op: str, values: list[float]) -> None:
     a_rule = rule(f"ratio {op} 5")
     fired = [event.ops for event in evaluate(a_rule, armed(a_rule, 1.0), samples(values)).events]
@@ -565,9 +562,7 @@ def test_a_damaged_record_is_refused(record: type[State | Event], text: str, old
 
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf, None])
-def test_a_condition_without_a_finite_figure_is_missing_and_has_none_there(
-    figure: float | None,
-) -> None:
+def test_a_condition_without_a_finite_figure_is_missing_and_has_none_there(figure: float | None) -> None:
     for value, threshold, finite in ((figure, 2.0, (None, 2.0)), (1.0, figure, (1.0, None))):
         assert ConditionValue(value, threshold).both is None
         assert ConditionValue(value, threshold).finite == ConditionValue(*finite)

@@ -280,15 +280,11 @@ MISTAKES = {
         "gauge > 5": "“5” has no unit; this needs percent (%).",
         "gauge > 5 pp": "“5 pp” is in pp; this needs percent (%).",
     },
-    "ratio < sma 200": {
-        "ratio < sma 1": "“sma” needs a number of sessions from 2 to 5000, not “1”.",
-    },
+    "ratio < sma 200": {"ratio < sma 1": "“sma” needs a number of sessions from 2 to 5000, not “1”."},
     "flow spy 1m > high 250": {
-        "flow spy 1m > high 0": "“high” needs a number of sessions from 1 to 5000, not “0”.",
+        "flow spy 1m > high 0": "“high” needs a number of sessions from 1 to 5000, not “0”."
     },
-    "ratio < low 250": {
-        "ratio < low 5001": "“low” needs a number of sessions from 1 to 5000, not “5001”.",
-    },
+    "ratio < low 250": {"ratio < low 5001": "“low” needs a number of sessions from 1 to 5000, not “5001”."},
     "ratio > pct 90": {
         "ratio > pct": "“pct” needs a percentile from 0 to 100.",
         "ratio > pct 100.1": "“pct” needs a percentile from 0 to 100, not “100.1”.",
@@ -315,50 +311,40 @@ MISTAKES = {
         "ratio > 0.5 once once": "“once” is given twice.",
     },
     "ratio > 0.5 and gauge 200 > 5% once": {
-        "ratio > 0.5 once and gauge > 5%": "Conditions come before options.",
+        "ratio > 0.5 once and gauge > 5%": "Conditions come before options."
     },
     "ratio > 0.5 and gauge 200 > 5% confirm 2 cooldown 3": {
-        "ratio > 0.5 confirm 2 and gauge > 5% cooldown 3": "Conditions come before options.",
+        "ratio > 0.5 confirm 2 and gauge > 5% cooldown 3": "Conditions come before options."
     },
-    "ratio > 0.5 once silent": {
-        "ratio > 0.5 once cooldown 3 silent": "“cooldown” does nothing with “once”.",
-    },
+    "ratio > 0.5 once silent": {"ratio > 0.5 once cooldown 3 silent": "“cooldown” does nothing with “once”."},
     "ratio > 0.5 confirm 2 urgent": {
         "ratio > 0.5 silent confirm 2 urgent": (
             "“urgent” is sent in quiet hours too, “silent” without a sound: choose one of them."
-        ),
+        )
     },
     "ratio > 0.5 urgent": {
-        "ratio > 0.5 urgnt": "“urgnt” is not understood after “0.5”. Did you mean urgent?",
+        "ratio > 0.5 urgnt": "“urgnt” is not understood after “0.5”. Did you mean urgent?"
     },
     "ratio > 0.5 rearm 0.4": {
         "ratio > 0.5 rearmm 0.4": "“rearmm” is not understood after “0.5”. Did you mean rearm?",
         "ratio > 0.5 rearm": "“rearm” needs an amount.",
         "ratio > 0.5 rearm 0.5": "“rearm 0.5” must be below 0.5.",
     },
-    "ratio > 0 rearm -1": {
-        "ratio > 0 rearm x": "“rearm” needs an amount, not “x”.",
-    },
+    "ratio > 0 rearm -1": {"ratio > 0 rearm x": "“rearm” needs an amount, not “x”."},
     "ratio < 0.5 rearm 0.6": {
         "ratio < 0.5 rearm low": "“rearm” needs an amount, not “low”.",
         "ratio < 0.5 rearm 0.5": "“rearm 0.5” must be above 0.5.",
     },
-    "gauge 200 >= 0% rearm -1%": {
-        "gauge >= 0 rearm 1": "“1” has no unit; this needs percent (%).",
-    },
-    "ratio >= 0.5 rearm 0.4": {
-        "ratio >= 0.5 rearm 0.6": "“rearm 0.6” must be below 0.5.",
-    },
-    "gauge 200 <= -5% rearm -4%": {
-        "gauge <= -5% rearm -6%": "“rearm -6%” must be above -5%.",
-    },
+    "gauge 200 >= 0% rearm -1%": {"gauge >= 0 rearm 1": "“1” has no unit; this needs percent (%)."},
+    "ratio >= 0.5 rearm 0.4": {"ratio >= 0.5 rearm 0.6": "“rearm 0.6” must be below 0.5."},
+    "gauge 200 <= -5% rearm -4%": {"gauge <= -5% rearm -6%": "“rearm -6%” must be above -5%."},
     "ratio crosses 0.5": {
-        "ratio crosses 0.5 rearm 0.4": "“rearm” does not go with “crosses”, which fires either way.",
+        "ratio crosses 0.5 rearm 0.4": "“rearm” does not go with “crosses”, which fires either way."
     },
     "ratio > 0.5 and gauge 200 > 5%": {
         "ratio > 0.5 and gauge > 5% rearm 0.4": (
             "“rearm” is for a single condition; with “and” each has its own band."
-        ),
+        )
     },
     "ratio > 0.5 until 2030-12-31": {
         "ratio > 0.5 until": "“until” needs a date written YYYY-MM-DD.",
@@ -370,9 +356,7 @@ MISTAKES = {
         "ratio > 0.5 note hello": "“note” needs its text in quotes.",
         'ratio > 0.5 note "': "“note” needs its text in quotes.",
     },
-    "gauge_low 50 < 0%": {
-        "gauge lo > 5%": "“lo” is not understood after “gauge”. Did you mean gauge_low?",
-    },
+    "gauge_low 50 < 0%": {"gauge lo > 5%": "“lo” is not understood after “gauge”. Did you mean gauge_low?"},
 }
 
 

@@ -277,9 +277,7 @@ def test_the_history_says_what_was_known(known: tuple[pd.DataFrame, pd.Series], 
 
 
 @given(st.lists(st.tuples(st.integers(1_000, 9_000), st.floats(50, 200)), min_size=1, max_size=15))
-def test_the_method_by_assets_agrees_where_they_are_count_times_value(
-    rows: list[tuple[int, float]],
-) -> None:
+def test_the_method_by_assets_agrees_where_they_are_count_times_value(rows: list[tuple[int, float]]) -> None:
     frame = facts(*(lots / 20 for lots, _ in rows), nav=[value for _, value in rows])
     frame["assets"] = frame["shares"] * frame["nav"]
     expected = frame["shares"].diff() * frame["nav"]

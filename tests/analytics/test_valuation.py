@@ -439,10 +439,7 @@ def test_the_newest_weights_of_each_fund_count_and_the_largest_difference_leads(
 
 def test_a_sector_that_one_fund_does_not_list_has_no_weight_there() -> None:
     (weights,) = newest_weights(
-        weighted(
-            (NEW, SMALL, SECTOR, "Biotech", 8.0, "csv"),
-            (NEW, LARGE, SECTOR, "Banks", 5.0, "csv"),
-        ),
+        weighted((NEW, SMALL, SECTOR, "Biotech", 8.0, "csv"), (NEW, LARGE, SECTOR, "Banks", 5.0, "csv")),
         SECTOR,
     )
     assert weights.frame.loc["Biotech"].to_list() == [8.0, 0.0, 8.0]

@@ -14,15 +14,7 @@ import trustme
 from bot.analytics.sessions import Sessions
 from bot.data import csv_source
 from bot.data.csv_source import DailyCsv
-from bot.data.provider import (
-    AccessRefused,
-    Empty,
-    FetchOutcome,
-    NetworkDown,
-    Ok,
-    RateLimited,
-    SchemaChanged,
-)
+from bot.data.provider import AccessRefused, Empty, FetchOutcome, NetworkDown, Ok, RateLimited, SchemaChanged
 from storage.rows import Bar, Distribution, Split
 from tests.data.conftest import figures
 from tests.fakes.website import Answer, Website, chunked, page, redirect, unbounded

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from bot.analytics.sessions import Sessions
+from bot.data import schedule
 from bot.data.provider import (
     AccessRefused,
     Empty,
@@ -16,19 +17,6 @@ from bot.data.provider import (
     RateLimited,
     SchemaChanged,
     observations_of,
-)
-from bot.data.schedule import (
-    REST,
-    breaker_until,
-    closed_until,
-    coverage,
-    fallback_session,
-    fetch_start,
-    is_rebased,
-    next_fetch,
-    next_try,
-    recent_missing,
-    rest_until,
 )
 from storage.observations import add
 from storage.rows import Bar, Split
@@ -62,7 +50,7 @@ def _row(
 
 
 def _due(row: SourceStatus | None, now: dt.datetime = NOW) -> bool:
-    return next_fetch(row, SESSIONS, now) <= now
+    return schedule.next_fetch(row, SESSIONS, now) <= now
 
 
 @pytest.mark.parametrize(("failures", "pause"), [(1, 5), (2, 10), (3, 20), (4, 30), (5, 30), (10_000, 30)])
@@ -140,32 +128,36 @@ def test_a_file_that_is_late_is_asked_for_with_pauses_that_grow_with_its_delay(
 def test_a_request_to_slow_down_is_kept_at_least_a_quarter_of_an_hour(
     wait: float | None, minutes: int
 ) -> None:
-    assert breaker_until(RateLimited(wait), NOW) == NOW + dt.timedelta(minutes=minutes)
+    assert schedule.breaker_until(RateLimited(wait), NOW) == NOW + dt.timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("outcome", [Empty(), NetworkDown("x"), SchemaChanged("x"), AccessRefused("x")])
 def test_no_other_outcome_closes_the_source(outcome: FetchOutcome) -> None:
-    assert breaker_until(outcome, NOW) is None
+    assert schedule.breaker_until(outcome, NOW) is None
 
 
 def test_only_what_is_refused_to_programs_rests() -> None:
-    assert rest_until(AccessRefused("HTTP 403"), NOW) == NOW + REST == NOW + dt.timedelta(hours=6)
-    assert rest_until(NetworkDown("x"), NOW) is None
+    assert (
+        schedule.rest_until(AccessRefused("HTTP 403"), NOW)
+        == NOW + schedule.REST
+        == NOW + dt.timedelta(hours=6)
+    )
+    assert schedule.rest_until(NetworkDown("x"), NOW) is None
 
 
 def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:
     ends = (None, "2020-12-11T21:45:00Z", "2020-12-11T21:31:00Z")
     rows = [source_status(breaker_until=until) for until in ends]
-    assert closed_until(rows, NOW) == NOW + dt.timedelta(minutes=15)
-    assert closed_until(rows, NOW + dt.timedelta(minutes=15)) is None
-    assert closed_until([], NOW) is None
+    assert schedule.closed_until(rows, NOW) == NOW + dt.timedelta(minutes=15)
+    assert schedule.closed_until(rows, NOW + dt.timedelta(minutes=15)) is None
+    assert schedule.closed_until([], NOW) is None
 
 
 # The next try
 
 
 def _next(row: SourceStatus, *others: SourceStatus, asked: tuple[str, ...] | None = None) -> str:
-    instant = next_try(row, (row, *others), SESSIONS, NOW, asked)
+    instant = schedule.next_try(row, (row, *others), SESSIONS, NOW, asked)
     return f"{instant:%Y-%m-%d %H:%M}" if instant else "never"
 
 
@@ -223,7 +215,7 @@ def _lead(last_session: str | None, missing: str = "") -> SourceStatus:
 
 
 def _wanted(own: SourceStatus | None, lead: SourceStatus, now: dt.datetime) -> str | None:
-    session = fallback_session(own, lead, SESSIONS, now)
+    session = schedule.fallback_session(own, lead, SESSIONS, now)
     return None if session is None else f"{session:%Y-%m-%d}"
 
 
@@ -277,12 +269,12 @@ def put(
 
 
 def from_(db: sqlite_utils.Database, last: str) -> str | None:
-    first = fetch_start(db, source="yahoo", ticker="IWM", completed=completed(last))
+    first = schedule.fetch_start(db, source="yahoo", ticker="IWM", completed=completed(last))
     return None if first is None else first.isoformat()
 
 
 def stands(db: sqlite_utils.Database, last: str) -> tuple[str | None, list[str]]:
-    return coverage(db, source="yahoo", ticker="IWM", completed=completed(last))
+    return schedule.coverage(db, source="yahoo", ticker="IWM", completed=completed(last))
 
 
 def test_at_first_all_is_read(db: sqlite_utils.Database) -> None:
@@ -323,15 +315,15 @@ def test_a_bar_taken_before_the_bell_does_not_count(db: sqlite_utils.Database) -
 
 def test_only_what_every_read_covers_is_asked_for_until_it_comes() -> None:
     days = ["2020-11-27", "2020-11-30", "2020-12-10"]
-    assert recent_missing(days, completed("2020-12-11")) == ["2020-11-30", "2020-12-10"]
-    assert recent_missing(days, INDEX[:3]) == days
+    assert schedule.recent_missing(days, completed("2020-12-11")) == ["2020-11-30", "2020-12-10"]
+    assert schedule.recent_missing(days, INDEX[:3]) == days
 
 
 TOLD = Split("IWM", "2020-12-07", 2.0)
 
 
 def rebased(db: sqlite_utils.Database, **payload: list[Any]) -> bool:
-    return is_rebased(db, source="yahoo", ticker="IWM", payload=observations_of(payload))
+    return schedule.is_rebased(db, source="yahoo", ticker="IWM", payload=observations_of(payload))
 
 
 def test_a_split_is_new_until_its_source_has_told_of_it(db: sqlite_utils.Database) -> None:

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from bot.data.provider import (
-    Empty,
-    FetchOutcome,
-    NetworkDown,
-    RateLimited,
-    SchemaChanged,
-    UnknownSymbol,
-)
+from bot.data.provider import Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged, UnknownSymbol
 from bot.data.yahoo import RecordedRequest, Yahoo, find_problem, outcome_of_error
 from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
 from tests.data.conftest import CLOSES, COMPLETED, day, figures, forget

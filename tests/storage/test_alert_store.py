@@ -6,41 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from storage import observations
-from storage.alert_store import (
-    ChatEvent,
-    EventDetail,
-    SplitChange,
-    StoredAlert,
-    StoredState,
-    active_alerts,
-    add_alert,
-    add_event,
-    alerts_of,
-    assign_message,
-    clear_states,
-    current_state,
-    deferral_and_message,
-    deferred_events,
-    expiring_alerts,
-    fires_since,
-    get_alert,
-    last_evaluated_sessions,
-    list_events,
-    mark_all_splits_seen,
-    mark_expiry_announced,
-    new_split_changes,
-    newest_split_id,
-    next_revision,
-    recently_ended,
-    revisable_events,
-    save_state,
-    set_deferral,
-    state_before,
-    stored_states,
-    switch_off,
-    update_alert,
-)
+from storage import alert_store, observations
 from storage.chat_store import deactivate, reactivate
 from storage.db import Refused
 from storage.rows import Split
@@ -55,9 +21,11 @@ NOON, ONE = "2020-12-11T12:00:00Z", "2020-12-11T13:00:00Z"
 AT_NOON, AT_ONE = dt.datetime(2020, 12, 11, 12, tzinfo=dt.UTC), dt.datetime(2020, 12, 11, 13, tzinfo=dt.UTC)
 
 
-def new(db: sqlite_utils.Database, chat_id: int = 1, session: str | None = None) -> StoredAlert:
+def new(db: sqlite_utils.Database, chat_id: int = 1, session: str | None = None) -> alert_store.StoredAlert:
     rule = "ratio > sma 200"
-    return add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json="{}", now=NOON, session=session)
+    return alert_store.add_alert(
+        db, chat_id=chat_id, owner_id=5, rule=rule, rule_json="{}", now=NOON, session=session
+    )
 
 
 def event(
@@ -68,7 +36,7 @@ def event(
     revision: int = 0,
     deferred: str | None = None,
 ) -> int | None:
-    return add_event(
+    return alert_store.add_event(
         db,
         alert_id=alert_id,
         session=session,
@@ -76,21 +44,21 @@ def event(
         now=ONE,
         value=0.52,
         threshold=0.51,
-        detail=EventDetail(source="CSV import"),
+        detail=alert_store.EventDetail(source="CSV import"),
         revision=revision,
         deferred=deferred,
     )
 
 
-def state(session: str, text: str) -> StoredState:
-    return StoredState(dt.date.fromisoformat(session), text)
+def state(session: str, text: str) -> alert_store.StoredState:
+    return alert_store.StoredState(dt.date.fromisoformat(session), text)
 
 
 # Alerts
 
 
 def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
-    row = add_alert(
+    row = alert_store.add_alert(
         db,
         chat_id=1,
         owner_id=5,
@@ -101,7 +69,7 @@ def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
         expires_on="2021-12-11",
         thread_id=7,
     )
-    assert row == StoredAlert(
+    assert row == alert_store.StoredAlert(
         alert_id=1,
         chat_id=1,
         number=1,
@@ -119,8 +87,8 @@ def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
         level_session=dt.date(2020, 12, 10),
         last_split_id=0,
     )
-    assert get_alert(db, 1, 1) == row
-    assert get_alert(db, 2, 1) is None
+    assert alert_store.get_alert(db, 1, 1) == row
+    assert alert_store.get_alert(db, 2, 1) is None
 
 
 def test_numbers_count_in_each_chat_and_are_never_used_again(db: sqlite_utils.Database) -> None:
@@ -135,72 +103,78 @@ def test_an_alert_of_an_unknown_chat_is_refused(db: sqlite_utils.Database) -> No
 
 
 def test_a_change_of_an_alert_that_does_not_exist_changes_nothing(db: sqlite_utils.Database) -> None:
-    assert not update_alert(db, 99, life="done")
-    assert not update_alert(db, 99, expires_on=None)
-    assert not update_alert(db, 99, snoozed_until=ONE)
-    assert not update_alert(db, 99, rule="s", rule_json="{}")
-    assert not switch_off(db, 99)
+    assert not alert_store.update_alert(db, 99, life="done")
+    assert not alert_store.update_alert(db, 99, expires_on=None)
+    assert not alert_store.update_alert(db, 99, snoozed_until=ONE)
+    assert not alert_store.update_alert(db, 99, rule="s", rule_json="{}")
+    assert not alert_store.switch_off(db, 99)
 
 
 def test_ended_alerts_are_kept_and_not_listed(db: sqlite_utils.Database) -> None:
     for life in ("active", "paused", "expired", "done"):
-        assert update_alert(db, new(db).alert_id, life=life, reason=f"is {life}")
-    assert [row.number for row in alerts_of(db, 1)] == [1, 2]
-    ended = [get_alert(db, 1, number) for number in (3, 4)]
+        assert alert_store.update_alert(db, new(db).alert_id, life=life, reason=f"is {life}")
+    assert [row.number for row in alert_store.alerts_of(db, 1)] == [1, 2]
+    ended = [alert_store.get_alert(db, 1, number) for number in (3, 4)]
     assert [alert.reason for alert in ended if alert] == ["is expired", "is done"]
-    assert alerts_of(db, 2) == []
+    assert alert_store.alerts_of(db, 2) == []
 
 
 def test_the_active_alerts_of_active_chats_are_evaluated(db: sqlite_utils.Database) -> None:
     first, second, third = new(db), new(db, 2), new(db)
-    save_state(db, first.alert_id, "2020-12-11", "fired")
-    save_state(db, first.alert_id, "2020-12-10", "armed")
-    assert last_evaluated_sessions(db) == {1: "2020-12-11", 2: None, 3: None}
-    update_alert(db, third.alert_id, life="paused")
-    assert active_alerts(db) == [first, second]
+    alert_store.save_state(db, first.alert_id, "2020-12-11", "fired")
+    alert_store.save_state(db, first.alert_id, "2020-12-10", "armed")
+    assert alert_store.last_evaluated_sessions(db) == {1: "2020-12-11", 2: None, 3: None}
+    alert_store.update_alert(db, third.alert_id, life="paused")
+    assert alert_store.active_alerts(db) == [first, second]
     deactivate(db, 2, "blocked")
-    assert active_alerts(db) == [first]
-    assert last_evaluated_sessions(db) == {1: "2020-12-11"}
+    assert alert_store.active_alerts(db) == [first]
+    assert alert_store.last_evaluated_sessions(db) == {1: "2020-12-11"}
     reactivate(db, 2)
-    assert active_alerts(db) == [first, second]
+    assert alert_store.active_alerts(db) == [first, second]
 
 
 def test_alerts_that_end_by_a_date_come_soonest_first(db: sqlite_utils.Database) -> None:
     for day in ("2021-12-11", "2021-12-10", "2021-12-12", None, "2021-12-01"):
-        update_alert(db, new(db).alert_id, expires_on=day)
-    update_alert(db, 1, life="paused")
-    update_alert(db, 5, life="done")
-    update_alert(db, new(db, 2).alert_id, expires_on="2021-12-01")
+        alert_store.update_alert(db, new(db).alert_id, expires_on=day)
+    alert_store.update_alert(db, 1, life="paused")
+    alert_store.update_alert(db, 5, life="done")
+    alert_store.update_alert(db, new(db, 2).alert_id, expires_on="2021-12-01")
     deactivate(db, 2, "blocked")
-    assert [(row.number, row.timezone) for row in expiring_alerts(db, "2021-12-11")] == [(2, None), (1, None)]
+    assert [(row.number, row.timezone) for row in alert_store.expiring_alerts(db, "2021-12-11")] == [
+        (2, None),
+        (1, None),
+    ]
 
 
 def test_an_expiry_is_announced_once_until_it_is_moved(db: sqlite_utils.Database) -> None:
     new(db)
-    update_alert(db, 1, expires_on="2021-12-11")
-    assert [mark_expiry_announced(db, 1), mark_expiry_announced(db, 1)] == [True, False]
-    update_alert(db, 1, expires_on="2022-12-11")
-    assert mark_expiry_announced(db, 1)
+    alert_store.update_alert(db, 1, expires_on="2021-12-11")
+    assert [alert_store.mark_expiry_announced(db, 1), alert_store.mark_expiry_announced(db, 1)] == [
+        True,
+        False,
+    ]
+    alert_store.update_alert(db, 1, expires_on="2022-12-11")
+    assert alert_store.mark_expiry_announced(db, 1)
 
 
 def test_a_snooze_ends_at_an_instant_or_at_once(db: sqlite_utils.Database) -> None:
     new(db)
-    assert update_alert(db, 1, snoozed_until=ONE)
-    assert alerts_of(db, 1)[0].snoozed_until == AT_ONE
-    update_alert(db, 1, snoozed_until=None)
-    assert alerts_of(db, 1)[0].snoozed_until is None
+    assert alert_store.update_alert(db, 1, snoozed_until=ONE)
+    assert alert_store.alerts_of(db, 1)[0].snoozed_until == AT_ONE
+    alert_store.update_alert(db, 1, snoozed_until=None)
+    assert alert_store.alerts_of(db, 1)[0].snoozed_until is None
 
 
 def test_another_rule_keeps_number_history_and_expiry(db: sqlite_utils.Database) -> None:
     new(db, session="2020-12-10")
-    update_alert(db, 1, expires_on="2021-12-11")
-    (before,) = alerts_of(db, 1)
+    alert_store.update_alert(db, 1, expires_on="2021-12-11")
+    (before,) = alert_store.alerts_of(db, 1)
     event(db, "2020-12-11")
-    assert update_alert(db, 1, rule="s", rule_json='{"s": 1}')
-    assert get_alert(db, 1, 1) == replace(before, rule="s", rule_json='{"s": 1}')
-    assert len(list_events(db, alert_id=1)) == 1
-    update_alert(db, 1, rule="t", rule_json="{}", level_session=dt.date(2020, 12, 11))
-    after = alerts_of(db, 1)[0]
+    assert alert_store.update_alert(db, 1, rule="s", rule_json='{"s": 1}')
+    assert alert_store.get_alert(db, 1, 1) == replace(before, rule="s", rule_json='{"s": 1}')
+    assert len(alert_store.list_events(db, alert_id=1)) == 1
+    alert_store.update_alert(db, 1, rule="t", rule_json="{}", level_session=dt.date(2020, 12, 11))
+    after = alert_store.alerts_of(db, 1)[0]
     assert (str(after.level_session), str(after.created_session)) == ("2020-12-11", "2020-12-10")
 
 
@@ -208,9 +182,9 @@ def test_deferred_events_of_an_alert_are_dropped_once_it_is_switched_off(db: sql
     for alert_id in (1, 2):
         new(db)
         event(db, "2020-12-11", alert_id=alert_id, deferred="snooze")
-    assert switch_off(db, 1)
-    assert [row.alert_id for row in deferred_events(db)] == [2]
-    alerts = [get_alert(db, 1, number) for number in (1, 2)]
+    assert alert_store.switch_off(db, 1)
+    assert [row.alert_id for row in alert_store.deferred_events(db)] == [2]
+    alerts = [alert_store.get_alert(db, 1, number) for number in (1, 2)]
     assert [(row.life, row.reason) for row in alerts if row] == [("done", "switched off"), ("active", "")]
 
 
@@ -218,12 +192,12 @@ def test_alerts_that_ended_lately_are_those_with_an_event(db: sqlite_utils.Datab
     for number, life in enumerate(("active", "done", "done", "expired", "paused"), start=1):
         new(db)
         event(db, "2020-12-01" if number == 3 else "2020-12-11", alert_id=number)
-        update_alert(db, number, life=life)
-    assert [row.alert_id for row in recently_ended(db, "2020-12-10")] == [2, 4, 5]
-    switch_off(db, 2)
-    assert [row.alert_id for row in recently_ended(db, "2020-12-10")] == [4, 5]
+        alert_store.update_alert(db, number, life=life)
+    assert [row.alert_id for row in alert_store.recently_ended(db, "2020-12-10")] == [2, 4, 5]
+    alert_store.switch_off(db, 2)
+    assert [row.alert_id for row in alert_store.recently_ended(db, "2020-12-10")] == [4, 5]
     deactivate(db, 1, "blocked")
-    assert recently_ended(db, "2020-12-10") == []
+    assert alert_store.recently_ended(db, "2020-12-10") == []
 
 
 # States
@@ -231,30 +205,30 @@ def test_alerts_that_ended_lately_are_those_with_an_event(db: sqlite_utils.Datab
 
 def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Database) -> None:
     new(db)
-    assert current_state(db, 1) is None
-    save_state(db, 1, "2020-12-10", "armed")
-    save_state(db, 1, "2020-12-11", "confirming")
-    save_state(db, 1, "2020-12-09", "earlier")
-    save_state(db, 1, "2020-12-11", "fired")  # evaluated again
-    assert current_state(db, 1) == state("2020-12-11", "fired")
-    assert state_before(db, 1, "2020-12-11") == state("2020-12-10", "armed")
-    assert state_before(db, 1, "2020-12-09") is None
-    assert stored_states(db, 1) == ["earlier", "armed", "fired"]
+    assert alert_store.current_state(db, 1) is None
+    alert_store.save_state(db, 1, "2020-12-10", "armed")
+    alert_store.save_state(db, 1, "2020-12-11", "confirming")
+    alert_store.save_state(db, 1, "2020-12-09", "earlier")
+    alert_store.save_state(db, 1, "2020-12-11", "fired")  # evaluated again
+    assert alert_store.current_state(db, 1) == state("2020-12-11", "fired")
+    assert alert_store.state_before(db, 1, "2020-12-11") == state("2020-12-10", "armed")
+    assert alert_store.state_before(db, 1, "2020-12-09") is None
+    assert alert_store.stored_states(db, 1) == ["earlier", "armed", "fired"]
 
 
 def test_the_states_before_the_last_ten_sessions_are_kept(db: sqlite_utils.Database) -> None:
     new(db)
     new(db)
-    save_state(db, 2, "2020-12-01", "another's")
+    alert_store.save_state(db, 2, "2020-12-01", "another's")
     days = [f"2020-12-{day:02}" for day in range(1, 15)]
     for day in days:
-        save_state(db, 1, day, f"after {day}")
-    assert stored_states(db, 1) == [f"after {day}" for day in days[-11:]]
-    assert state_before(db, 1, days[-10]) == state(days[-11], f"after {days[-11]}")
-    assert state_before(db, 1, days[-11]) is None
-    clear_states(db, 1)
-    assert current_state(db, 1) is None
-    assert current_state(db, 2) == state("2020-12-01", "another's")
+        alert_store.save_state(db, 1, day, f"after {day}")
+    assert alert_store.stored_states(db, 1) == [f"after {day}" for day in days[-11:]]
+    assert alert_store.state_before(db, 1, days[-10]) == state(days[-11], f"after {days[-11]}")
+    assert alert_store.state_before(db, 1, days[-11]) is None
+    alert_store.clear_states(db, 1)
+    assert alert_store.current_state(db, 1) is None
+    assert alert_store.current_state(db, 2) == state("2020-12-01", "another's")
 
 
 # Events
@@ -272,8 +246,8 @@ def test_an_event_is_stored_once_per_revision(db: sqlite_utils.Database) -> None
 def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
     new(db)
     event(db, "2020-12-11")
-    assert list_events(db, alert_id=1) == [
-        ChatEvent(
+    assert alert_store.list_events(db, alert_id=1) == [
+        alert_store.ChatEvent(
             event_id=1,
             alert_id=1,
             session=dt.date(2020, 12, 11),
@@ -281,7 +255,7 @@ def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
             revision=0,
             value=0.52,
             threshold=0.51,
-            detail=EventDetail(source="CSV import"),
+            detail=alert_store.EventDetail(source="CSV import"),
             created_at=AT_ONE,
             deferred=None,
             message=None,
@@ -297,9 +271,9 @@ def test_events_of_an_alert_or_a_chat_come_newest_first(db: sqlite_utils.Databas
         new(db, chat_id)
     for alert_id, session in ((1, "2020-12-10"), (2, "2020-12-11"), (3, "2020-12-11"), (1, "2020-12-09")):
         event(db, session, alert_id=alert_id)
-    assert [row.event_id for row in list_events(db, alert_id=1)] == [1, 4]
-    assert [row.event_id for row in list_events(db, chat_id=1)] == [2, 1, 4]
-    assert [row.event_id for row in list_events(db, chat_id=1, limit=1)] == [2]
+    assert [row.event_id for row in alert_store.list_events(db, alert_id=1)] == [1, 4]
+    assert [row.event_id for row in alert_store.list_events(db, chat_id=1)] == [2, 1, 4]
+    assert [row.event_id for row in alert_store.list_events(db, chat_id=1, limit=1)] == [2]
 
 
 def test_fires_are_counted_by_session(db: sqlite_utils.Database) -> None:
@@ -308,61 +282,61 @@ def test_fires_are_counted_by_session(db: sqlite_utils.Database) -> None:
         event(db, session)
     event(db, "2020-12-11", revision=1)
     event(db, "2020-12-12", "re-armed")
-    assert fires_since(db, 1, "2020-12-10") == 2
-    assert fires_since(db, 2, "2020-12-10") == 0
-    assert fires_since(db, 1, "2020-12-09", until="2020-12-10") == 2
+    assert alert_store.fires_since(db, 1, "2020-12-10") == 2
+    assert alert_store.fires_since(db, 2, "2020-12-10") == 0
+    assert alert_store.fires_since(db, 1, "2020-12-09", until="2020-12-10") == 2
 
 
 def test_a_fire_that_was_withdrawn_does_not_count_unless_it_came_back(db: sqlite_utils.Database) -> None:
     new(db)
     event(db, "2020-12-11")
     event(db, "2020-12-11", "withdrawn", revision=1)
-    assert fires_since(db, 1, "2020-12-10") == 0
+    assert alert_store.fires_since(db, 1, "2020-12-10") == 0
     event(db, "2020-12-11", revision=2)
-    assert fires_since(db, 1, "2020-12-10") == 1
+    assert alert_store.fires_since(db, 1, "2020-12-10") == 1
 
 
 def test_events_since_the_oldest_state_come_as_they_were_stored(db: sqlite_utils.Database) -> None:
     new(db)
     for session in ("2020-12-11", "2020-12-09", "2020-12-10"):
         event(db, session)
-    assert revisable_events(db, 1) == []
-    save_state(db, 1, "2020-12-10", "{}")
-    assert [row.session.day for row in revisable_events(db, 1)] == [11, 10]
-    assert revisable_events(db, 1)[0].detail == EventDetail(source="CSV import")
+    assert alert_store.revisable_events(db, 1) == []
+    alert_store.save_state(db, 1, "2020-12-10", "{}")
+    assert [row.session.day for row in alert_store.revisable_events(db, 1)] == [11, 10]
+    assert alert_store.revisable_events(db, 1)[0].detail == alert_store.EventDetail(source="CSV import")
 
 
 def test_a_revision_is_numbered_above_all_that_is_stored(db: sqlite_utils.Database) -> None:
     new(db)
-    assert next_revision(db, 1) == 1
+    assert alert_store.next_revision(db, 1) == 1
     event(db, "2020-12-11", revision=3)
-    assert next_revision(db, 1) == 4
+    assert alert_store.next_revision(db, 1) == 4
 
 
 def test_deferred_events_of_active_chats_wait_oldest_first(db: sqlite_utils.Database) -> None:
-    add_alert(db, chat_id=1, owner_id=5, rule="r", rule_json="{}", now=NOON, thread_id=7)
+    alert_store.add_alert(db, chat_id=1, owner_id=5, rule="r", rule_json="{}", now=NOON, thread_id=7)
     new(db, 2)
     for session, deferred in (("2020-12-11", "snooze"), ("2020-12-10", "quiet"), ("2020-12-09", None)):
         event(db, session, deferred=deferred)
     event(db, "2020-12-09", alert_id=2, deferred="quiet")
     deactivate(db, 2, "blocked")
-    first, second = deferred_events(db)
+    first, second = alert_store.deferred_events(db)
     assert (str(first.session), first.deferred) == ("2020-12-10", "quiet")
     assert (first.chat_id, first.number, first.rule, first.thread_id) == (1, 1, "r", 7)
-    assert (first.detail, first.snoozed_until) == (EventDetail(source="CSV import"), None)
+    assert (first.detail, first.snoozed_until) == (alert_store.EventDetail(source="CSV import"), None)
     assert (str(second.session), second.deferred) == ("2020-12-11", "snooze")
-    assert assign_message(db, [1, 2], 40) == 2
-    assert deferred_events(db) == []
-    assert deferral_and_message(db, 2) == (None, 40)
+    assert alert_store.assign_message(db, [1, 2], 40) == 2
+    assert alert_store.deferred_events(db) == []
+    assert alert_store.deferral_and_message(db, 2) == (None, 40)
 
 
 def test_an_event_can_be_deferred_later(db: sqlite_utils.Database) -> None:
     new(db)
     event(db, "2020-12-11")
-    set_deferral(db, 1, "quiet")
-    assert deferral_and_message(db, 1) == ("quiet", None)
-    set_deferral(db, 1, None)
-    assert deferred_events(db) == []
+    alert_store.set_deferral(db, 1, "quiet")
+    assert alert_store.deferral_and_message(db, 1) == ("quiet", None)
+    alert_store.set_deferral(db, 1, None)
+    assert alert_store.deferred_events(db) == []
 
 
 # Splits
@@ -388,7 +362,7 @@ def split(
 def changes_by_alert(db: sqlite_utils.Database) -> dict[int, list[tuple[str, str, float]]]:
     return {
         alert_id: [(change.ticker, str(change.session), change.ratio) for change in changes]
-        for alert_id, changes in new_split_changes(db).items()
+        for alert_id, changes in alert_store.new_split_changes(db).items()
     }
 
 
@@ -398,11 +372,11 @@ def test_splits_after_an_alert_was_made_are_unseen_until_it_is_marked(db: sqlite
     split(db)
     change = ("IWM", "2020-12-14", 2.0)
     assert changes_by_alert(db) == {alert_id: [change] for alert_id in (first, second, third)}
-    update_alert(db, first, last_split_id=newest_split_id(db))
+    alert_store.update_alert(db, first, last_split_id=alert_store.newest_split_id(db))
     assert set(changes_by_alert(db)) == {second, third}
-    mark_all_splits_seen(db, except_for=[third])
+    alert_store.mark_all_splits_seen(db, except_for=[third])
     assert set(changes_by_alert(db)) == {third}
-    mark_all_splits_seen(db)
+    alert_store.mark_all_splits_seen(db)
     assert changes_by_alert(db) == {}
 
 
@@ -412,7 +386,7 @@ def test_a_split_that_two_sources_report_is_one(db: sqlite_utils.Database) -> No
     split(db, source="csv")
     split(db, ratio=4.0, ticker="SPY")
     assert changes_by_alert(db) == {alert_id: [("IWM", "2020-12-14", 2.0), ("SPY", "2020-12-14", 4.0)]}
-    mark_all_splits_seen(db)
+    alert_store.mark_all_splits_seen(db)
     split(db, source="daily-csv")
     assert changes_by_alert(db) == {}
 
@@ -433,43 +407,45 @@ def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.
     split(db)
     alert(db)  # its Market was in the new shares already
     assert set(changes_by_alert(db)) == {early}
-    update_alert(db, early, rule="s", rule_json="{}")
+    alert_store.update_alert(db, early, rule="s", rule_json="{}")
     assert set(changes_by_alert(db)) == {early}  # without a session its level is the one it had
-    update_alert(db, early, level_session="2020-12-14", last_split_id=newest_split_id(db))
+    alert_store.update_alert(
+        db, early, level_session="2020-12-14", last_split_id=alert_store.newest_split_id(db)
+    )
     assert changes_by_alert(db) == {}
 
 
 def test_a_split_that_was_allowed_for_and_withdrawn_is_undone(db: sqlite_utils.Database) -> None:
     alert_id = alert(db)
     split(db)
-    mark_all_splits_seen(db)
+    alert_store.mark_all_splits_seen(db)
     split(db, ratio=None, at="23:00:00")
-    withdrawn = SplitChange("IWM", dt.date(2020, 12, 14), 2.0, withdrawn=True)
-    assert new_split_changes(db) == {alert_id: [withdrawn]}
+    withdrawn = alert_store.SplitChange("IWM", dt.date(2020, 12, 14), 2.0, withdrawn=True)
+    assert alert_store.new_split_changes(db) == {alert_id: [withdrawn]}
     assert withdrawn.factor == 0.5
-    mark_all_splits_seen(db)
-    assert new_split_changes(db) == {}
+    alert_store.mark_all_splits_seen(db)
+    assert alert_store.new_split_changes(db) == {}
 
 
 def test_a_split_withdrawn_before_any_alert_allowed_for_it_changes_nothing(db: sqlite_utils.Database) -> None:
     alert(db)
     split(db)
     split(db, ratio=None, at="23:00:00")
-    assert new_split_changes(db) == {}
+    assert alert_store.new_split_changes(db) == {}
 
 
 def test_a_split_that_another_source_still_reports_stays(db: sqlite_utils.Database) -> None:
     alert(db)
     split(db)
     split(db, source="csv")
-    mark_all_splits_seen(db)
+    alert_store.mark_all_splits_seen(db)
     split(db, ratio=None, at="23:00:00")
-    assert new_split_changes(db) == {}
+    assert alert_store.new_split_changes(db) == {}
 
 
 def test_a_ratio_that_is_corrected_changes_the_levels_by_the_difference(db: sqlite_utils.Database) -> None:
     alert_id = alert(db)
     split(db)
-    mark_all_splits_seen(db)
+    alert_store.mark_all_splits_seen(db)
     split(db, ratio=3.0, at="23:00:00")
     assert changes_by_alert(db) == {alert_id: [("IWM", "2020-12-14", 1.5)]}

@@ -226,10 +226,7 @@ def test_every_table_of_ours_is_strict(database: Database) -> None:
 def test_reading_only_refuses_writes(database: Database, path: Path) -> None:
     database.run_sync(partial(write, "old"))
     message = f"{path} cannot be written: the file or its disk is read-only."
-    with (
-        open_database(path, read_only=True) as reader,
-        refused(DiskFault, message),
-    ):
+    with open_database(path, read_only=True) as reader, refused(DiskFault, message):
         reader.run_sync(partial(write, "new"))
     assert database.run_sync(read) == "old"
 
@@ -336,9 +333,7 @@ def test_killed_in_the_middle_of_a_transaction_the_old_state_stays(database: Dat
     assert database.run_sync(read) == "mine"
 
 
-def test_what_another_connection_writes_changes_the_fingerprint(
-    database: Database,
-) -> None:
+def test_what_another_connection_writes_changes_the_fingerprint(database: Database) -> None:
     before = database.run_sync(fingerprint, plain=True)
     database.run_sync(partial(write, "mine"))
     assert database.run_sync(fingerprint, plain=True) == before
@@ -500,11 +495,7 @@ def test_on_a_full_disk_it_is_held_without_a_name(path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "write", full)
     message = f"Another bot is using {path}; stop it first, or name another file with --db."
-    with (
-        hold_lock(path),
-        refused(DatabaseBusy, message),
-        hold_lock(path),
-    ):
+    with hold_lock(path), refused(DatabaseBusy, message), hold_lock(path):
         pass
 
 

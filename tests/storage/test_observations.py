@@ -106,9 +106,7 @@ def test_jitter_is_no_revision(db: sqlite_utils.Database, value: float, written:
     assert closes(db) == [189.94 if written == "unchanged" else value]
 
 
-def test_a_bar_that_becomes_final_is_a_revision(
-    db: sqlite_utils.Database,
-) -> None:
+def test_a_bar_that_becomes_final_is_a_revision(db: sqlite_utils.Database) -> None:
     put(db, NOON, bar(189.94, provisional=1))
     assert put(db, ONE, bar(189.94)) == Written(revised=1)
     assert newest(db, Bar) == [bar(189.94, provisional=0, source="yahoo", observed_at=ONE)]

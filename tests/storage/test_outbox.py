@@ -7,37 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import sources
+from storage import outbox, sources
 from storage.chat_store import deactivate, ensure_chat
 from storage.db import Refused
-from storage.outbox import (
-    EVERY_CHAT,
-    Halt,
-    MessageBody,
-    OutboxMessage,
-    RestoreReport,
-    amend,
-    begin_halt,
-    claim,
-    count_by_status,
-    current_halts,
-    enqueue,
-    find_amendable,
-    is_dead,
-    mark_ambiguous,
-    mark_dead,
-    mark_interrupted,
-    mark_sent,
-    next_due,
-    note_progress,
-    prune,
-    release_delayed,
-    replace_summaries,
-    requeue_ambiguous,
-    retry_at,
-    settle_restore,
-    withdraw,
-)
 from storage.rows import get_meta, parse_instant, select
 from tests.storage.messages import NOON, ONE, PAYLOAD, TWO, claimed, put, row_of
 
@@ -53,7 +25,7 @@ ALMOST_TWO = datetime(2020, 12, 11, 13, 59, 59, 1, tzinfo=UTC)
 
 
 def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> None:
-    message = enqueue(
+    message = outbox.enqueue(
         db,
         chat_id=1,
         kind="summary",
@@ -65,8 +37,8 @@ def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> Non
         not_before=ONE,
     )
     assert message is not None
-    (claimed_message,) = claim(db, ONE)
-    assert claimed_message == OutboxMessage(
+    (claimed_message,) = outbox.claim(db, ONE)
+    assert claimed_message == outbox.OutboxMessage(
         id=message,
         chat_id=1,
         thread_id=3,
@@ -79,7 +51,7 @@ def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> Non
         reason="",
         created_at=datetime(2020, 12, 11, 12, tzinfo=UTC),
     )
-    assert claimed_message.body == MessageBody(
+    assert claimed_message.body == outbox.MessageBody(
         html="<b>\u2212 1 %</b>", plain="\u2212 1 %", buttons=[[("Chart", "c:1")]]
     )
     row = row_of(db, message)
@@ -88,10 +60,10 @@ def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> Non
 
 def test_the_same_message_is_queued_once_even_when_sent(db: sqlite_utils.Database) -> None:
     message = put(db, "a")
-    again = partial(enqueue, db, chat_id=1, kind="alert", dedup="a", payload=PAYLOAD, now=NOON)
+    again = partial(outbox.enqueue, db, chat_id=1, kind="alert", dedup="a", payload=PAYLOAD, now=NOON)
     assert again() is None
-    claim(db, NOON)
-    mark_sent(db, message, 77, NOON)
+    outbox.claim(db, NOON)
+    outbox.mark_sent(db, message, 77, NOON)
     assert again() is None
 
 
@@ -115,18 +87,18 @@ def test_a_chat_has_one_message_under_way_and_the_others_their_turn(db: sqlite_u
     first = put(db, "first", chat_id=1)
     put(db, "second", chat_id=1)
     put(db, "other", chat_id=2)
-    assert [row.dedup for row in claim(db, NOON)] == ["first"]  # as many as were asked for: one
+    assert [row.dedup for row in outbox.claim(db, NOON)] == ["first"]  # as many as were asked for: one
     assert claimed(db) == ["other"]
     assert claimed(db) == []
-    mark_sent(db, first, 77, NOON)
+    outbox.mark_sent(db, first, 77, NOON)
     assert claimed(db) == ["second"]
 
 
 def test_one_chat_can_be_served_alone_or_left_out(db: sqlite_utils.Database) -> None:
     for chat_id, dedup in enumerate(("a", "b", "c"), start=1):
         put(db, dedup, chat_id=chat_id)
-    assert [row.dedup for row in claim(db, NOON, 9, only_chat=2)] == ["b"]
-    assert [row.dedup for row in claim(db, NOON, 9, except_chat=1)] == ["c"]
+    assert [row.dedup for row in outbox.claim(db, NOON, 9, only_chat=2)] == ["b"]
+    assert [row.dedup for row in outbox.claim(db, NOON, 9, except_chat=1)] == ["c"]
     assert claimed(db) == ["a"]
 
 
@@ -141,9 +113,9 @@ def test_nothing_goes_before_its_time(db: sqlite_utils.Database) -> None:
 def test_nothing_goes_to_a_halted_chat_or_to_any_while_all_are_halted(db: sqlite_utils.Database) -> None:
     for chat_id, dedup in enumerate(("halted", "free", "last"), start=1):
         put(db, dedup, chat_id=chat_id)
-    begin_halt(db, 1, TWO)
-    assert [row.dedup for row in claim(db, NOON)] == ["free"]
-    begin_halt(db, EVERY_CHAT, ONE)
+    outbox.begin_halt(db, 1, TWO)
+    assert [row.dedup for row in outbox.claim(db, NOON)] == ["free"]
+    outbox.begin_halt(db, outbox.EVERY_CHAT, ONE)
     assert claimed(db) == []
     assert claimed(db, ONE) == ["last"]
     assert claimed(db, TWO) == ["halted"]
@@ -155,7 +127,7 @@ def test_nothing_goes_to_an_inactive_chat_but_strangers_get_answers(db: sqlite_u
     put(db, "blocked", chat_id=1)
     put(db, "stranger", chat_id=2)
     assert claimed(db) == ["stranger"]
-    assert next_due(db) is None
+    assert outbox.next_due(db) is None
 
 
 def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
@@ -166,7 +138,7 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
             seen.append(sql)
 
     with db.tracer(note):
-        claim(db, NOON)
+        outbox.claim(db, NOON)
     plan = db.execute(
         f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None, "except": None, "resting": "[]"}
     ).fetchall()
@@ -181,88 +153,90 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
 @pytest.fixture
 def sending(db: sqlite_utils.Database) -> int:
     message = put(db, "a")
-    claim(db, NOON)
+    outbox.claim(db, NOON)
     return message
 
 
 def test_sent_keeps_the_message_id(db: sqlite_utils.Database, sending: int) -> None:
-    assert mark_sent(db, sending, 77, ONE)
+    assert outbox.mark_sent(db, sending, 77, ONE)
     row = row_of(db, sending)
     assert (row["status"], row["message_id"], row["updated_at"]) == ("sent", 77, ONE)
-    assert not mark_sent(db, sending, 78, TWO)
-    assert not retry_at(db, sending, TWO, "late")
-    assert not mark_ambiguous(db, sending, "late", TWO)
-    assert not mark_dead(db, sending, "late", TWO)
+    assert not outbox.mark_sent(db, sending, 78, TWO)
+    assert not outbox.retry_at(db, sending, TWO, "late")
+    assert not outbox.mark_ambiguous(db, sending, "late", TWO)
+    assert not outbox.mark_dead(db, sending, "late", TWO)
     assert row_of(db, sending) == row
 
 
 def test_only_what_is_being_sent_can_be_sent(db: sqlite_utils.Database) -> None:
     message = put(db, "a")
-    assert not mark_sent(db, message, 77, NOON)
-    assert not retry_at(db, message, ONE, "")
-    assert not mark_ambiguous(db, message, "", NOON)
-    assert not note_progress(db, message, "after part 1: on its way")
+    assert not outbox.mark_sent(db, message, 77, NOON)
+    assert not outbox.retry_at(db, message, ONE, "")
+    assert not outbox.mark_ambiguous(db, message, "", NOON)
+    assert not outbox.note_progress(db, message, "after part 1: on its way")
     assert claimed(db) == ["a"]
-    assert note_progress(db, message, "after part 1: on its way")
+    assert outbox.note_progress(db, message, "after part 1: on its way")
     assert row_of(db, message)["reason"] == "after part 1: on its way"
 
 
 def test_a_retry_waits_and_counts_its_attempts(db: sqlite_utils.Database, sending: int) -> None:
-    assert retry_at(db, sending, ONE, "no connection")
+    assert outbox.retry_at(db, sending, ONE, "no connection")
     row = row_of(db, sending)
     assert (row["status"], row["attempts"], row["reason"]) == ("waiting", 1, "no connection")
     assert claimed(db) == []
     assert claimed(db, ONE) == ["a"]
-    assert retry_at(db, sending, ALMOST_TWO, "too many requests", count_attempt=False)
+    assert outbox.retry_at(db, sending, ALMOST_TWO, "too many requests", count_attempt=False)
     row = row_of(db, sending)
     assert (row["attempts"], row["not_before"]) == (1, TWO)  # a wait never ends early
 
 
 def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> None:
     for n in range(3):
-        enqueue(db, chat_id=1, kind="alert", dedup=str(n), payload={}, now=NOON, photo=b"x", not_before=NOON)
-    claim(db, NOON, limit=2)
-    mark_ambiguous(db, 2, "timeout", NOON)
-    assert [mark_dead(db, n, "chat not found", ONE) for n in (1, 2, 3)] == [True, True, True]
+        outbox.enqueue(
+            db, chat_id=1, kind="alert", dedup=str(n), payload={}, now=NOON, photo=b"x", not_before=NOON
+        )
+    outbox.claim(db, NOON, limit=2)
+    outbox.mark_ambiguous(db, 2, "timeout", NOON)
+    assert [outbox.mark_dead(db, n, "chat not found", ONE) for n in (1, 2, 3)] == [True, True, True]
     assert [(row["status"], row["reason"], row["photo"]) for row in db.table("outbox").rows] == [
         ("dead", "chat not found", None)
     ] * 3
-    assert not mark_dead(db, 1, "again", TWO)
+    assert not outbox.mark_dead(db, 1, "again", TWO)
 
 
 # Counting and clearing
 
 
 def test_messages_are_counted_by_status(db: sqlite_utils.Database) -> None:
-    assert count_by_status(db) == {}
+    assert outbox.count_by_status(db) == {}
     for dedup in ("a", "b", "c"):
         put(db, dedup)
-    claim(db, NOON)
-    assert count_by_status(db) == {"queued": 2, "sending": 1}
+    outbox.claim(db, NOON)
+    assert outbox.count_by_status(db) == {"queued": 2, "sending": 1}
 
 
 def test_the_next_message_is_due_when_its_halts_are_over(db: sqlite_utils.Database) -> None:
-    assert next_due(db) is None
+    assert outbox.next_due(db) is None
     put(db, "a", chat_id=1, not_before=ONE)
-    assert next_due(db) == ONE
-    begin_halt(db, 1, TWO)
-    assert next_due(db) == TWO
+    assert outbox.next_due(db) == ONE
+    outbox.begin_halt(db, 1, TWO)
+    assert outbox.next_due(db) == TWO
     put(db, "b", chat_id=2)
-    assert next_due(db) == NOON
-    begin_halt(db, EVERY_CHAT, ONE)
-    assert next_due(db) == ONE
-    claim(db, TWO, limit=10)
-    assert next_due(db) is None
+    assert outbox.next_due(db) == NOON
+    outbox.begin_halt(db, outbox.EVERY_CHAT, ONE)
+    assert outbox.next_due(db) == ONE
+    outbox.claim(db, TWO, limit=10)
+    assert outbox.next_due(db) is None
 
 
 def test_only_finished_messages_are_forgotten(db: sqlite_utils.Database) -> None:
     for dedup in ("sent", "dead", "sent later", "queued"):
         put(db, dedup)
-    claim(db, NOON, limit=3)
-    mark_sent(db, 1, 77, NOON)
-    mark_dead(db, 2, "gone", NOON)
-    mark_sent(db, 3, 78, ONE)
-    assert prune(db, ONE) == 2
+    outbox.claim(db, NOON, limit=3)
+    outbox.mark_sent(db, 1, 77, NOON)
+    outbox.mark_dead(db, 2, "gone", NOON)
+    outbox.mark_sent(db, 3, 78, ONE)
+    assert outbox.prune(db, ONE) == 2
     assert [row["dedup"] for row in db.table("outbox").rows] == ["sent later", "queued"]
 
 
@@ -273,23 +247,23 @@ def test_what_a_clock_that_was_ahead_put_off_goes_once_it_is_right(db: sqlite_ut
     now = datetime(2020, 12, 11, 12, tzinfo=UTC)
     for chat_id, span in enumerate((timedelta(days=2), timedelta(days=2, seconds=1)), start=1):
         put(db, f"after {span}", chat_id=chat_id, not_before=f"{now + span:%Y-%m-%dT%H:%M:%SZ}")
-        begin_halt(db, 10 + chat_id, now + span)
-    assert release_delayed(db, now) == 1
+        outbox.begin_halt(db, 10 + chat_id, now + span)
+    assert outbox.release_delayed(db, now) == 1
     assert claimed(db) == ["after 2 days, 0:00:01"]
-    assert [halt.chat_id for halt in current_halts(db, NOON)] == [11]
+    assert [halt.chat_id for halt in outbox.current_halts(db, NOON)] == [11]
 
 
 def test_an_unknown_outcome_waits_until_telegram_answers(db: sqlite_utils.Database) -> None:
     message = put(db, "a")
-    claim(db, NOON)
-    assert mark_ambiguous(db, message, "read timeout", ONE)
+    outbox.claim(db, NOON)
+    assert outbox.mark_ambiguous(db, message, "read timeout", ONE)
     assert claimed(db, TWO) == []
-    assert next_due(db) is None
-    assert requeue_ambiguous(db, TWO) == 1
+    assert outbox.next_due(db) is None
+    assert outbox.requeue_ambiguous(db, TWO) == 1
     assert claimed(db, ONE) == []
-    (row,) = claim(db, TWO)
+    (row,) = outbox.claim(db, TWO)
     assert (row.unknown, row.attempts, row.reason) == (1, 1, "read timeout")
-    mark_ambiguous(db, message, "again", TWO)
+    outbox.mark_ambiguous(db, message, "again", TWO)
     assert row_of(db, message)["unknown"] == 2
 
 
@@ -297,8 +271,8 @@ def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> 
     for chat_id, kind in enumerate(("alert", "notice", "reply", "summary"), start=1):
         put(db, kind, kind=kind, chat_id=chat_id)
     put(db, "not begun", not_before=ONE)
-    claim(db, NOON, limit=10)
-    assert mark_interrupted(db, ONE) == 4
+    outbox.claim(db, NOON, limit=10)
+    assert outbox.mark_interrupted(db, ONE) == 4
     assert [(row["dedup"], row["status"], row["unknown"]) for row in db.table("outbox").rows] == [
         ("alert", "ambiguous", 1),
         ("notice", "ambiguous", 1),
@@ -307,16 +281,16 @@ def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> 
         ("not begun", "queued", 0),
     ]
     assert row_of(db, 4)["reason"] == "cut off while sending"
-    assert mark_interrupted(db, ONE) == 0
+    assert outbox.mark_interrupted(db, ONE) == 0
 
 
 @pytest.mark.parametrize("before", ["after part 2: Timed out: twice", "after part 2: x"])
 def test_parts_that_had_arrived_stay_noted_after_a_crash(db: sqlite_utils.Database, before: str) -> None:
     message = put(db, "a")
-    claim(db, NOON)
-    retry_at(db, message, NOON, before)
-    claim(db, NOON)
-    mark_interrupted(db, ONE)
+    outbox.claim(db, NOON)
+    outbox.retry_at(db, message, NOON, before)
+    outbox.claim(db, NOON)
+    outbox.mark_interrupted(db, ONE)
     assert row_of(db, message)["reason"] == "after part 2: cut off while sending"
 
 
@@ -332,7 +306,9 @@ def test_what_waits_in_a_backup_is_in_doubt(
 ) -> None:
     message = put(db, kind, kind=kind)
     db.execute("UPDATE outbox SET status = ?, unknown = 1", (status,))
-    assert settle_restore(db, ONE) == RestoreReport(None, int(then == "ambiguous"), int(then == "dead"))
+    assert outbox.settle_restore(db, ONE) == outbox.RestoreReport(
+        None, int(then == "ambiguous"), int(then == "dead")
+    )
     assert get_meta(db, sources.RESTORED_AT) == ONE
     row = row_of(db, message)
     assert (row["status"], row["unknown"], row["updated_at"]) == (then, 2, ONE)
@@ -344,68 +320,71 @@ def test_what_was_finished_in_the_backup_stays_as_it_is(db: sqlite_utils.Databas
     put(db, "a")
     db.execute("UPDATE outbox SET status = ?", (status,))
     before = select(db, "SELECT * FROM outbox")
-    assert settle_restore(db, ONE) == RestoreReport(None, 0, 0)
+    assert outbox.settle_restore(db, ONE) == outbox.RestoreReport(None, 0, 0)
     assert select(db, "SELECT * FROM outbox") == before
 
 
 def test_a_session_that_may_have_closed_by_the_restore_is_in_doubt(db: sqlite_utils.Database) -> None:
-    settle_restore(db, "2020-12-11T17:00:00Z")
-    put_about = partial(enqueue, db, chat_id=1, kind="alert", payload=PAYLOAD, now=TWO)
+    outbox.settle_restore(db, "2020-12-11T17:00:00Z")
+    put_about = partial(outbox.enqueue, db, chat_id=1, kind="alert", payload=PAYLOAD, now=TWO)
     for session in ("2020-12-10", "2020-12-11", "2020-12-12"):
         put_about(dedup=session, about=session)
     assert [row["unknown"] for row in db.table("outbox").rows] == [1, 1, 0]
 
 
 def test_a_session_that_closes_after_the_restore_is_not(db: sqlite_utils.Database) -> None:
-    settle_restore(db, "2020-12-11T16:59:59Z")
-    enqueue(db, chat_id=1, kind="alert", dedup="a", payload=PAYLOAD, now=TWO, about="2020-12-11")
+    outbox.settle_restore(db, "2020-12-11T16:59:59Z")
+    outbox.enqueue(db, chat_id=1, kind="alert", dedup="a", payload=PAYLOAD, now=TWO, about="2020-12-11")
     assert row_of(db, 1)["unknown"] == 0
 
 
 def test_what_waits_can_be_taken_back_or_say_something_else(db: sqlite_utils.Database) -> None:
     first, second = put(db, "one"), put(db, "two", chat_id=2)
-    assert amend(db, first, {"html": "other"})
-    message = find_amendable(db, first)
+    assert outbox.amend(db, first, {"html": "other"})
+    message = outbox.find_amendable(db, first)
     assert message is not None
-    assert message.body == MessageBody(html="other")
-    assert withdraw(db, second)
-    assert [message.body.html for message in claim(db, NOON, 5)] == ["other"]
+    assert message.body == outbox.MessageBody(html="other")
+    assert outbox.withdraw(db, second)
+    assert [message.body.html for message in outbox.claim(db, NOON, 5)] == ["other"]
 
 
 @pytest.mark.parametrize("became", ["sending", "sent", "ambiguous", "repeated", "half", "dead"])
 def test_what_may_have_arrived_is_left_as_it_is(db: sqlite_utils.Database, became: str) -> None:
     row = put(db, "one", kind="summary")
-    claim(db, NOON)
+    outbox.claim(db, NOON)
     match became:
         case "sent":
-            mark_sent(db, row, 7, NOON)
+            outbox.mark_sent(db, row, 7, NOON)
         case "ambiguous" | "repeated":
-            mark_ambiguous(db, row, "cut off", NOON)
+            outbox.mark_ambiguous(db, row, "cut off", NOON)
             if became == "repeated":
-                requeue_ambiguous(db, NOON)
+                outbox.requeue_ambiguous(db, NOON)
         case "half":
-            retry_at(db, row, NOON, "after part 1: too many requests")
+            outbox.retry_at(db, row, NOON, "after part 1: too many requests")
         case "dead":
-            mark_dead(db, row, "blocked", NOON)
-    assert find_amendable(db, row) is None
-    assert not amend(db, row, {"html": "other"})
-    assert not withdraw(db, row)
-    assert replace_summaries(db, 1, row + 1, ONE) == 0
-    assert is_dead(db, row) == (became == "dead")
+            outbox.mark_dead(db, row, "blocked", NOON)
+    assert outbox.find_amendable(db, row) is None
+    assert not outbox.amend(db, row, {"html": "other"})
+    assert not outbox.withdraw(db, row)
+    assert outbox.replace_summaries(db, 1, row + 1, ONE) == 0
+    assert outbox.is_dead(db, row) == (became == "dead")
 
 
 def test_a_summary_takes_the_place_of_the_chats_earlier_ones_alone(db: sqlite_utils.Database) -> None:
     earlier, alert, others = put(db, "a", "summary"), put(db, "b"), put(db, "c", "summary", chat_id=2)
     newest = put(db, "d", "summary")
-    assert replace_summaries(db, 1, newest, ONE) == 1
+    assert outbox.replace_summaries(db, 1, newest, ONE) == 1
     given_up = row_of(db, earlier)
     assert (given_up["status"], given_up["reason"]) == ("dead", "a newer one took its place")
     assert [row_of(db, row)["status"] for row in (alert, others, newest)] == ["queued"] * 3
 
 
 def test_the_later_of_two_halts_counts(db: sqlite_utils.Database) -> None:
-    begin_halt(db, 1, ALMOST_TWO)  # it never ends early
-    begin_halt(db, 1, ONE)
-    begin_halt(db, EVERY_CHAT, ONE)
-    assert current_halts(db, NOON) == [Halt(0, parse_instant(ONE)), Halt(1, parse_instant(TWO))]
-    assert current_halts(db, ONE) == [Halt(1, parse_instant(TWO))]
+    outbox.begin_halt(db, 1, ALMOST_TWO)  # it never ends early
+    outbox.begin_halt(db, 1, ONE)
+    outbox.begin_halt(db, outbox.EVERY_CHAT, ONE)
+    assert outbox.current_halts(db, NOON) == [
+        outbox.Halt(0, parse_instant(ONE)),
+        outbox.Halt(1, parse_instant(TWO)),
+    ]
+    assert outbox.current_halts(db, ONE) == [outbox.Halt(1, parse_instant(TWO))]

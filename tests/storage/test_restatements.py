@@ -103,9 +103,7 @@ def test_a_close_that_was_replaced_is_told_with_both_values(db: sqlite_utils.Dat
     ],
 )
 def test_what_a_restatement_is(
-    db: sqlite_utils.Database,
-    bars: list[tuple[float, dict[str, Any]]],
-    expected: list[tuple[float, float]],
+    db: sqlite_utils.Database, bars: list[tuple[float, dict[str, Any]]], expected: list[tuple[float, float]]
 ) -> None:
     for hour, (close, more) in enumerate(bars):
         put(db, at("2020-12-11", hour), close, **more)
@@ -274,9 +272,7 @@ def test_a_source_has_a_week_for_its_history(db: sqlite_utils.Database, on: str,
     assert bool(listed(db)) == told
 
 
-def test_after_an_absence_a_split_lists_nothing_and_later_changes_count(
-    db: sqlite_utils.Database,
-) -> None:
+def test_after_an_absence_a_split_lists_nothing_and_later_changes_count(db: sqlite_utils.Database) -> None:
     split(db)
     put(db, at("2020-12-13"), 190.0)
     put(db, at("2021-02-01"), 95.0)
