@@ -267,7 +267,7 @@ def test_distances_are_of_the_last_sessions_that_have_both_figures() -> None:
         (((None, 5.0), (3.0, None)), False),
     ],
 )
-def test_a_session_answers_when_any_side_is_true_or_false(
+def test_a_session_answers_by_any_side(
     legs: tuple[tuple[float, float], tuple[float, float]], expected: bool
 ) -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")

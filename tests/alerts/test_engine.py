@@ -271,9 +271,7 @@ def test_missing_sessions_at_the_end_leave_the_last_figure_to_say_where_a_rule_s
         ("ratio crosses 5", [5.0, 6.0], "A/A F*/A"),
     ],
 )
-def test_the_first_value_of_a_rule_made_without_any_sets_its_side(
-    text: str, values: list[float | None], expected: str
-) -> None:
+def test_the_first_value_sets_a_rules_side(text: str, values: list[float | None], expected: str) -> None:
     a_rule = rule(text)
     start = first_state(a_rule, samples([None, NAN], first=-1), DAY)
     assert start == waiting(a_rule)
@@ -340,9 +338,7 @@ def test_each_condition_has_the_band_of_its_distances_to_the_target() -> None:
         ("ratio > 5 rearm 3", ">", 5.0, 3.0),
     ],
 )
-def test_levels_lie_on_the_far_side_and_are_unknown_without_a_threshold(
-    text: str, op: str, threshold: float, level: float | None
-) -> None:
+def test_levels_lie_on_the_far_side(text: str, op: str, threshold: float, level: float | None) -> None:
     a_rule = rule(text)
     assert rearm_levels(a_rule, armed(a_rule, 0.5), (op,), (ConditionValue(9.0, threshold),)) == (level,)
 
@@ -371,18 +367,19 @@ RULES = st.sampled_from(
     ]
 )
 Start = Callable[..., State]
+Figures = list[tuple[float | None, float]]
 STARTS = st.sampled_from([armed, waiting])
 FIGURES = st.one_of(st.none(), st.just(NAN), st.integers(6, 14).map(lambda number: number / 2))
 SEQUENCES = st.lists(st.tuples(FIGURES, st.sampled_from([5.0, 5.0, 4.5, 5.5])), max_size=40)
 
 
-def _samples(sequence: list[tuple[float | None, float]]) -> list[Sample]:
+def _samples(sequence: Figures) -> list[Sample]:
     return [sample(number, leg) for number, leg in enumerate(sequence, start=1)]
 
 
 @given(RULES, STARTS, SEQUENCES, st.integers(0, 40), st.floats(0, 2))
-def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
-    a_rule: Rule, start: Start, sequence: list[tuple[float | None, float]], cut: int, band: float
+def test_a_restart_changes_nothing(
+    a_rule: Rule, start: Start, sequence: Figures, cut: int, band: float
 ) -> None:
     some = _samples(sequence)
     whole = evaluate(a_rule, start(a_rule, band), some)
@@ -394,18 +391,14 @@ def test_a_run_cut_anywhere_and_restarted_from_json_is_the_uncut_run(
 
 
 @given(RULES, STARTS, SEQUENCES, st.floats(0, 2))
-def test_evaluating_every_session_ten_times_changes_nothing(
-    a_rule: Rule, start: Start, sequence: list[tuple[float | None, float]], band: float
-) -> None:
+def test_ten_evaluations_are_one(a_rule: Rule, start: Start, sequence: Figures, band: float) -> None:
     some = _samples(sequence)
     repeated = [bar for bar in some for _ in range(10)]
     assert evaluate(a_rule, start(a_rule, band), repeated) == evaluate(a_rule, start(a_rule, band), some)
 
 
 @given(RULES, STARTS, SEQUENCES, st.floats(0, 2))
-def test_missing_sessions_change_nothing(
-    a_rule: Rule, start: Start, sequence: list[tuple[float | None, float]], band: float
-) -> None:
+def test_missing_sessions_do_nothing(a_rule: Rule, start: Start, sequence: Figures, band: float) -> None:
     some = _samples(sequence)
     present = [bar for bar in some if bar.figures[0].both]
     assert (
@@ -422,7 +415,7 @@ def test_noise_inside_the_band_fires_at_most_once_a_side(op: str, values: list[f
 
 
 @given(SEQUENCES, st.floats(0, 2), st.sampled_from(["", " confirm 2", " confirm 3"]))
-def test_crosses_is_two_rules(sequence: list[tuple[float | None, float]], band: float, option: str) -> None:
+def test_crosses_is_two_rules(sequence: Figures, band: float, option: str) -> None:
     some = _samples(sequence)
     both, up, down = (rule(f"ratio {op} 5{option}") for op in ("crosses", ">", "<"))
     apart = [event for side in (up, down) for event in evaluate(side, armed(side, band), some).events]

@@ -117,9 +117,7 @@ CALM = [0.49, 0.51] * (BEFORE // 2)  # sd 0.01, a band of 0.0025
     ("fault", "length"),
     [(missing, 1), (missing, 5), (missing, 20), (one_leg, 5), (empty, 1), (empty, 5), (frozen, 5)],
 )
-def test_a_failing_price_feed_fires_and_arms_nothing(
-    fault: Fault, length: int, last: float, status: Status
-) -> None:
+def test_a_failing_feed_changes_nothing(fault: Fault, length: int, last: float, status: Status) -> None:
     a_rule = parse_rule("ratio > 0.54", METRICS)
     fired = status is Status.FIRED
     after = [last] * (PATIENCE + 1)  # a session that is not there at all is awaited for so long

@@ -462,9 +462,7 @@ def test_a_misspelt_metric_is_recognised(name: str) -> None:
         ("returns", "units, momentum, breakout", "units iwm 3m > 5%"),
     ],
 )
-def test_an_unknown_metric_is_answered_with_a_few_and_where_the_rest_is(
-    word: str, few: str, example: str
-) -> None:
+def test_an_unknown_metric_is_answered_with_a_few(word: str, few: str, example: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_rule(f"{word} > 5", METRICS)
     assert str(caught.value) == (

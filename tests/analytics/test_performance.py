@@ -109,9 +109,7 @@ def test_golden_figures_from_the_facts(window: str, total: bool, base: str, smal
 
 @shared
 @pytest.mark.parametrize(("window", "total", "base", "small", "large"), [*GOLDEN, DECADE])
-def test_golden_figures_of_the_full_history(
-    window: str, total: bool, base: str, small: str, large: str
-) -> None:
+def test_golden_figures_of_all_years(window: str, total: bool, base: str, small: str, large: str) -> None:
     found = performance(market_at(SUNDAY), parse_window(window), total)
     assert figures(found) == (base, small, large)
     assert found.end == day("2020-12-11")
@@ -180,9 +178,7 @@ def test_total_return_is_the_product_of_the_days() -> None:
         (0, {"d6": 1.0}, []),
     ],
 )
-def test_distributions_at_one_price(
-    sessions: int, distributions: dict[str, float], expected: list[float]
-) -> None:
+def test_distributions_add_up(sessions: int, distributions: dict[str, float], expected: list[float]) -> None:
     index = total_return_index(series([100.0] * 6).iloc[:sessions], paid(**distributions))
     assert index.tolist() == pytest.approx(expected)
 
@@ -239,9 +235,7 @@ NONE_STORED = "no distributions of SPY stored"
         (paying(50, 150, 250, held=200), 99, ""),
     ],
 )
-def test_there_is_no_total_return_over_sessions_without_stored_distributions(
-    found: Market, n: int, reason: str
-) -> None:
+def test_no_total_return_over_undistributed_sessions(found: Market, n: int, reason: str) -> None:
     window = Window("d", n)
     row, history = performance(found, window, total=True), excess_history(found, window)
     assert (row.reason, row.small is None, row.large is None) == (reason, bool(reason), bool(reason))

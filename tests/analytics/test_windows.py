@@ -186,9 +186,7 @@ def test_bases_of_a_history_are_those_of_each_session(window: Window, sessions: 
 
 
 @given(USUAL, SESSIONS, st.lists(st.dates(dt.date(2003, 1, 1), dt.date(2009, 1, 1)), min_size=1, max_size=9))
-def test_bases_are_those_of_each_anchor(
-    window: Window, sessions: list[dt.date], anchors: list[dt.date]
-) -> None:
+def test_bases_are_of_each_anchor(window: Window, sessions: list[dt.date], anchors: list[dt.date]) -> None:
     found = window.bases(index(sessions), index(anchors))
     assert found.tolist() == [base(window, sessions, anchor) for anchor in anchors]
 

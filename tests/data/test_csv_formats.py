@@ -129,9 +129,7 @@ def test_what_is_written_reads_back_exactly_under_its_sources(database: Database
                     assert sorted(map(repr, rows)) == sorted(map(repr, expected))
 
 
-def test_what_was_replaced_or_withdrawn_and_when_is_in_the_file_too(
-    database: Database, tmp_path: Path
-) -> None:
+def test_what_was_replaced_and_when_is_in_the_file_too(database: Database, tmp_path: Path) -> None:
     fund, day = "IWM", "2020-12-11"
     bar, fact = Bar(fund, day, 190.0), FundFacts(fund, day, 190.2, 290.0e6)
     pe = Multiple(fund, day, "pe", "morningstar", "unstated", 16.5, price_date="2020-12-10")

@@ -108,9 +108,7 @@ def test_the_bar_of_the_session_under_way_is_left_out(site: Website, source: Dai
     assert payload["distributions"] == []
 
 
-def test_closes_as_traded_are_adjusted_for_the_splits_of_completed_sessions(
-    site: Website, source: DailyCsv
-) -> None:
+def test_closes_as_traded_are_adjusted_for_completed_splits(site: Website, source: DailyCsv) -> None:
     text = "date,close,divCash,splitFactor\n2020-12-10,380.14,0,1\n2020-12-11,190.3,0,2\n2020-12-14,38,0,5\n"
     payload = figures(answer(site, source, page(text)))
     assert [bar.close for bar in payload["bars"]] == [190.07, 190.3]
@@ -241,9 +239,7 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_every_fault_has_its_outcome_and_tells_no_key(
-    site: Website, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_every_fault_has_its_own_outcome(site: Website, name: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     answer, expected = OUTCOMES[name]
     path = f"/IWM.csv?apikey={KEY}"
@@ -261,9 +257,7 @@ def test_a_redirect_is_followed(site: Website, source: DailyCsv) -> None:
     assert answer(site, source, redirect(f"{site.address}/elsewhere")) == expected
 
 
-def test_a_file_that_is_too_large_is_left(
-    site: Website, source: DailyCsv, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_large_a_file_is_left(site: Website, source: DailyCsv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_source, "LARGEST", 1_000_000)
     packed = gzip.compress(b"0" * 2_000_000)
     outcome = answer(site, source, page(packed, Content_Encoding="gzip"))
@@ -349,9 +343,7 @@ def test_a_certificate_that_is_not_trusted(secure: Website, monkeypatch: pytest.
 @pytest.mark.parametrize(
     "place", [f"/{{ticker}}?apikey={KEY}", f"/{KEY}/{{ticker}}.csv", f"/{{ticker}}?user=me:{KEY}"]
 )
-def test_no_part_of_the_address_is_told_or_logged(
-    site: Website, place: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_part_of_the_address_is_told(site: Website, place: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     source = DailyCsv(f"{site.address}{place}", lambda: SESSIONS, timeout=5)
     path = place.replace("{ticker}", "IWM")

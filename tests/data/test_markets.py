@@ -73,9 +73,7 @@ def last(market: Any) -> float:  # noqa: ANN401 - a frame's cell
     return float(market.prices["IWM"].iloc[-1])
 
 
-async def test_a_market_is_read_once_while_nothing_changes(
-    database: Database, markets: Markets, reads: list[object]
-) -> None:
+async def test_no_change_no_second_read(database: Database, markets: Markets, reads: list[object]) -> None:
     store(database, 1.0, "2020-12-10", "2020-12-11")
     first = await markets.current()
     database.run_sync(lambda db: set_meta(db, "heartbeat", "now"))  # no observation
@@ -83,9 +81,7 @@ async def test_a_market_is_read_once_while_nothing_changes(
     assert len(reads) == 1
 
 
-async def test_askers_at_the_same_time_share_one_reading(
-    database: Database, markets: Markets, reads: list[object]
-) -> None:
+async def test_parallel_askers_read_once(database: Database, markets: Markets, reads: list[object]) -> None:
     store(database, 1.0, "2020-12-11")
     answers = await asyncio.gather(*(markets.current() for _ in range(5)))
     assert all(market is answers[0] for market in answers)
@@ -121,9 +117,7 @@ async def test_writes_over_another_connection_are_seen(database: Database, marke
     assert await markets.current() is after
 
 
-async def test_a_row_changed_in_place_by_another_process_is_seen(
-    database: Database, markets: Markets
-) -> None:
+async def test_a_row_that_another_process_changes_is_seen(database: Database, markets: Markets) -> None:
     store(database, 1.0, "2020-12-10")
     await markets.current()
     with open_database(database.path) as other:  # as a restored backup or a repair by hand would
@@ -131,9 +125,7 @@ async def test_a_row_changed_in_place_by_another_process_is_seen(
     assert last(await markets.current()) == 4.0
 
 
-async def test_a_session_that_completes_is_seen_without_a_write(
-    database: Database, markets: Markets, clock: Clock
-) -> None:
+async def test_a_completed_session_needs_no_write(database: Database, markets: Markets, clock: Clock) -> None:
     store(database, 1.0, "2020-12-10", "2020-12-11")
     clock.now = dt.datetime(2020, 12, 11, 21, 14, tzinfo=dt.UTC)  # a minute before the close is trusted
     assert (await markets.current()).end == pd.Timestamp("2020-12-10")
@@ -185,9 +177,7 @@ async def test_a_date_in_an_empty_database_is_an_empty_market(markets: Markets) 
 @pytest.mark.parametrize(
     ("day", "words"), [("2020-12-10", "Thu 10 Dec 2020"), ("1980-01-01", "Tue 1 Jan 1980")]
 )
-async def test_a_date_on_which_nothing_was_known_is_refused(
-    day: str, words: str, database: Database, markets: Markets
-) -> None:
+async def test_known_too_early_is_refused(day: str, words: str, database: Database, markets: Markets) -> None:
     store(database, 1.0, "2020-12-10")
     with pytest.raises(NoData) as refused:
         await markets.at(None, pd.Timestamp(day))
@@ -197,9 +187,7 @@ async def test_a_date_on_which_nothing_was_known_is_refused(
     assert refused.value.example == "known 2020-12-11"
 
 
-async def test_what_was_known_is_as_old_as_it_was_then(
-    database: Database, markets: Markets, clock: Clock
-) -> None:
+async def test_what_was_known_is_as_old_as_then(database: Database, markets: Markets, clock: Clock) -> None:
     store(database, 1.0, "2020-12-09", "2020-12-10", at="2020-12-10T22:00:00Z")
     store(database, 2.0, "2020-12-10", at="2020-12-14T22:00:00Z")
     clock.now = dt.datetime(2020, 12, 31, 22, tzinfo=dt.UTC)
@@ -210,9 +198,7 @@ async def test_what_was_known_is_as_old_as_it_was_then(
     assert last(await markets.current()) == 2.0
 
 
-async def test_what_is_known_today_is_no_newer_than_the_clock(
-    database: Database, markets: Markets, clock: Clock
-) -> None:
+async def test_known_today_is_no_newer_than_now(database: Database, markets: Markets, clock: Clock) -> None:
     store(database, 1.0, "2020-12-10", "2020-12-11", at="2020-12-11T10:00:00Z")
     clock.now = dt.datetime(2020, 12, 11, 15, tzinfo=dt.UTC)  # the session of the 11th is open
     assert (await markets.at(None, pd.Timestamp("2020-12-11"))).end == pd.Timestamp("2020-12-10")

@@ -204,9 +204,7 @@ def test_multiples_agree_with_the_article(market: Market) -> None:
 
 
 @pytest.mark.parametrize(("ticker", "earnings", "multiple"), [(SMALL, -49.0, 125.2), (LARGE, -14.0, 32.3)])
-def test_the_multiple_rose_and_earnings_fell(
-    market: Market, ticker: str, earnings: float, multiple: float
-) -> None:
+def test_multiples_rose_earnings_fell(market: Market, ticker: str, earnings: float, multiple: float) -> None:
     split = valuation.return_split(market.at(SUNDAY), ticker, parse_window("ytd"), "losses_in")
     assert isinstance(split, valuation.ReturnSplit)
     assert split.earnings == pytest.approx(earnings, abs=0.05)

@@ -62,9 +62,7 @@ def test_the_pause_doubles_with_each_failure_up_to_half_an_hour(failures: int, p
 @pytest.mark.parametrize(
     ("after", "pause"), [(0, 5), (20, 5), (60, 15), (240, 60), (24 * 60, 6 * 60), (60 * 60, 6 * 60)]
 )
-def test_the_pause_after_an_answer_without_the_last_session_grows_with_its_age(
-    after: int, pause: int
-) -> None:
+def test_the_pause_after_an_answer_without_the_last_session_grows_by_age(after: int, pause: int) -> None:
     counted = dt.datetime(2020, 12, 11, 21, 15, tzinfo=dt.UTC)
     tried = counted + dt.timedelta(minutes=after)
     row = _row(0, last_attempt=f"{tried:%Y-%m-%dT%H:%M:%SZ}")
@@ -106,9 +104,7 @@ def test_what_is_due(row: SourceStatus | None, now: str, *, due: bool) -> None:
 @pytest.mark.parametrize(
     ("after", "pause"), [(0, 30), (60, 30), (240, 60), (24 * 60, 6 * 60), (60 * 60, 6 * 60)]
 )
-def test_a_file_that_is_late_is_asked_for_with_pauses_that_grow_with_its_delay(
-    after: int, pause: int
-) -> None:
+def test_a_late_file_is_asked_for_with_pauses_that_grow_with_its_delay(after: int, pause: int) -> None:
     """Thursday's figures are expected after Friday's close, when the file was asked for last."""
     tried = dt.datetime(2020, 12, 11, 21, 15, tzinfo=dt.UTC) + dt.timedelta(minutes=after)
     row = _row(
@@ -125,9 +121,7 @@ def test_a_file_that_is_late_is_asked_for_with_pauses_that_grow_with_its_delay(
 @pytest.mark.parametrize(
     ("wait", "minutes"), [(None, 15), (0.0, 15), (60.0, 15), (1200.0, 20), (9e9, 24 * 60)]
 )
-def test_a_request_to_slow_down_is_kept_at_least_a_quarter_of_an_hour(
-    wait: float | None, minutes: int
-) -> None:
+def test_a_request_to_slow_down_is_kept_a_quarter_of_an_hour(wait: float | None, minutes: int) -> None:
     assert schedule.breaker_until(RateLimited(wait), NOW) == NOW + dt.timedelta(minutes=minutes)
 
 
@@ -230,9 +224,7 @@ def _wanted(own: SourceStatus | None, lead: SourceStatus, now: dt.datetime) -> s
         (_lead("2020-12-11", "2020-12-08 2020-12-09"), FRESH, "2020-12-09"),
     ],
 )
-def test_a_session_is_wanted_once_the_first_source_is_stale(
-    lead: SourceStatus, now: dt.datetime, expected: str | None
-) -> None:
+def test_a_stale_session_is_wanted(lead: SourceStatus, now: dt.datetime, expected: str | None) -> None:
     assert _wanted(_lead("2020-12-04"), lead, now) == expected
     assert _wanted(None, lead, now) == expected  # never asked before
 
@@ -340,9 +332,7 @@ def test_a_split_is_new_until_its_source_has_told_of_it(db: sqlite_utils.Databas
 @pytest.mark.parametrize(
     ("close", "expected"), [(100.0, False), (104.9, False), (105.1, True), (50.0, True), (200.0, True)]
 )
-def test_a_close_far_from_the_stored_one_is_in_other_units(
-    db: sqlite_utils.Database, close: float, *, expected: bool
-) -> None:
+def test_a_far_close_is_in_other_units(db: sqlite_utils.Database, close: float, *, expected: bool) -> None:
     put(db, "2020-12-04", source="csv")
     bars = [Bar("IWM", day, close) for day in ("2020-12-04", "2020-12-07")]
     assert not rebased(db, bars=bars)  # nothing of this source to compare with

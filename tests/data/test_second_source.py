@@ -100,7 +100,7 @@ async def test_while_yahoo_answers_the_second_source_is_never_asked(world: World
 
 
 @pytest.mark.parametrize("fault", ["500", "429"])
-async def test_a_session_that_yahoo_lacks_comes_from_the_second_source_once_it_is_stale(
+async def test_a_stale_session_that_yahoo_lacks_comes_from_the_second_source(
     fault: str, world: World
 ) -> None:
     await world.at(FRIDAY)

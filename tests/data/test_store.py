@@ -143,7 +143,7 @@ def test_another_sources_another_funds_and_withdrawn_ones_are_left(db: sqlite_ut
 
 
 @pytest.mark.parametrize(("stored", "expected"), [("2020-12-04", ["2020-12-04"]), ("2020-12-02", [])])
-def test_a_list_without_bars_is_whole_from_its_first_to_its_last(
+def test_a_list_without_bars_has_its_span(
     stored: str, expected: list[str], db: sqlite_utils.Database
 ) -> None:
     outcome = Ok({"fund_facts": [], "distributions": paid("2020-12-03", "2020-12-09")})

@@ -58,9 +58,7 @@ WIDE_FAULTS = ("429", "401", "403", "404", "500", "empty", "null", "html", "trun
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("call", CALLS)
-def test_a_fault_is_named_and_leaves_nothing_behind(
-    call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo
-) -> None:
+def test_a_fault_is_named_and_leaves_nothing(call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
     for _ in ("at first", "with the cookie and the time zone known"):
         fake.fail(PARTS[call], fault)
         assert CALLS[call](yahoo) == FAULTS[fault]
@@ -69,16 +67,14 @@ def test_a_fault_is_named_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("fault", ["500", "null", "html", "reset", "429"])
-def test_the_other_half_of_the_fund_facts_failing_is_a_fault(
-    fault: str, fake: FakeYahoo, yahoo: Yahoo
-) -> None:
+def test_half_of_the_fund_facts_failing_is_a_fault(fault: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.fail("quote", fault)
     assert CALLS["fund"](yahoo) == FAULTS[fault]
 
 
 @pytest.mark.parametrize("fault", WIDE_FAULTS)
 @pytest.mark.parametrize("call", CALLS)
-def test_everything_failing_at_once_is_never_a_fund_gone_or_nothing_new(
+def test_everything_failing_is_never_a_fund_gone(
     call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo
 ) -> None:
     fake.fail("all", fault)
@@ -94,7 +90,7 @@ def test_a_server_that_hangs_is_given_up(call: str, part: str, fake: FakeYahoo, 
     assert CALLS[call](Yahoo(yahoo_cache, timeout=0.1)) == NetworkDown("no answer in time")
 
 
-def test_no_proxy_listening_is_no_connection(
+def test_no_proxy_is_no_connection(
     fake: FakeYahoo, yahoo_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del fake
@@ -105,7 +101,7 @@ def test_no_proxy_listening_is_no_connection(
         assert call(Yahoo(yahoo_cache, timeout=5)) == NetworkDown("the connection failed")
 
 
-def test_a_certificate_nobody_vouches_for_is_refused(
+def test_an_untrusted_certificate(
     fake: FakeYahoo, yahoo_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del fake
@@ -118,9 +114,7 @@ def test_a_certificate_nobody_vouches_for_is_refused(
 
 @pytest.mark.parametrize("fault", ["429", "401"])
 @pytest.mark.parametrize("call", CALLS)
-def test_one_refusal_that_a_second_try_or_a_new_crumb_overcomes_is_no_fault(
-    call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo
-) -> None:
+def test_one_refusal_is_overcome_by_a_retry(call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.fail(PARTS[call], fault, times=1)
     figures(CALLS[call](yahoo))
 
@@ -144,9 +138,7 @@ RESULTS: dict[str, tuple[Fault, FetchOutcome]] = {
 
 @pytest.mark.parametrize("result", RESULTS)
 @pytest.mark.parametrize("call", CALLS)
-def test_an_answer_without_a_result_is_no_success(
-    call: str, result: str, fake: FakeYahoo, yahoo: Yahoo
-) -> None:
+def test_an_empty_answer_is_no_success(call: str, result: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
     fault, expected = RESULTS[result]
     for part in ("summary", "quote") if call == "fund" else (PARTS[call],):
         for _ in ("at first", "with the cookie and the time zone known"):

@@ -391,9 +391,7 @@ def test_a_split_that_two_sources_report_is_one(db: sqlite_utils.Database) -> No
     assert changes_by_alert(db) == {}
 
 
-def test_a_split_of_old_that_comes_later_and_one_of_the_sample_are_no_change(
-    db: sqlite_utils.Database,
-) -> None:
+def test_a_late_split_of_old_and_one_of_the_sample_are_no_change(db: sqlite_utils.Database) -> None:
     alert(db)
     new(db)
     split(db, "2005-06-09")

@@ -83,7 +83,7 @@ def test_an_older_copy_and_a_broken_left_over_are_replaced(filled: Database, tmp
     assert not (tmp_path / "copy.sqlite3.part").exists()
 
 
-def test_a_copy_that_does_not_agree_replaces_nothing(
+def test_a_differing_copy_is_dropped(
     filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "copy.sqlite3"
@@ -95,9 +95,7 @@ def test_a_copy_that_does_not_agree_replaces_nothing(
     assert not (tmp_path / "copy.sqlite3.part").exists()
 
 
-def test_a_copy_without_all_rows_is_refused(
-    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_rows_are_refused(filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([{"meta": 2}, {"meta": 1}])
     monkeypatch.setattr(module, "row_counts", lambda _: next(counts))
     with pytest.raises(DatabaseBroken):
@@ -254,9 +252,7 @@ def test_the_log_of_a_damaged_database_is_not_read_again(path: Path, copy: Path,
     assert Path(f"{aside}-wal").stat().st_size > 0
 
 
-def test_without_links_it_is_copied(
-    path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_links_a_copy(path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError
 

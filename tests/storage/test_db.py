@@ -129,9 +129,7 @@ async def test_no_coroutine_joins_anothers_transaction(database: Database) -> No
     assert await database.run(lambda db: get_meta(db, "other")) == "second"
 
 
-def test_no_other_connection_writes_between_reading_and_writing(
-    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_writes_in_between(database: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0.01)
 
     def append(db: sqlite_utils.Database) -> None:

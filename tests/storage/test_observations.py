@@ -177,6 +177,7 @@ A, B, C = 100.0, 101.0, 102.0
 DRIFT = [A, A * (1 + 0.9e-5), A * (1 + 1.8e-5), A * (1 + 2.7e-5)]
 
 Reading = tuple[int, str, float]  # hour, ticker, close
+Both = tuple[list[Reading], list[Reading]]
 
 
 def hour(count: int) -> str:
@@ -264,7 +265,7 @@ def expected_vintages(given_readings: list[Reading]) -> list[tuple[str, str, flo
 
 
 @st.composite
-def arrivals(draw: st.DrawFn) -> tuple[list[Reading], list[Reading]]:
+def arrivals(draw: st.DrawFn) -> Both:
     """What was given, at most one value of a fund an hour; and the same in any order with repeats."""
     values = st.sampled_from([*DRIFT, B])
     readings = [
@@ -287,9 +288,7 @@ def store(db: sqlite_utils.Database, readings: Iterable[Reading]) -> list[tuple[
 
 @given(both=arrivals())
 @example(both=([(1, "IWM", A), (2, "IWM", B), (3, "IWM", A)], [(1, "IWM", A), (3, "IWM", A), (2, "IWM", B)]))
-def test_the_order_of_arrival_changes_nothing(
-    scratch: sqlite_utils.Database, both: tuple[list[Reading], list[Reading]]
-) -> None:
+def test_the_order_of_arrival_changes_nothing(scratch: sqlite_utils.Database, both: Both) -> None:
     in_order, shuffled = both
     expected = expected_vintages(in_order)
     assert store(scratch, shuffled) == expected
@@ -307,9 +306,7 @@ def test_the_order_of_arrival_changes_nothing(
 
 
 @given(both=arrivals())
-def test_adding_everything_again_changes_nothing(
-    scratch: sqlite_utils.Database, both: tuple[list[Reading], list[Reading]]
-) -> None:
+def test_adding_everything_again_changes_nothing(scratch: sqlite_utils.Database, both: Both) -> None:
     in_order, shuffled = both
 
     def again() -> list[Any]:
@@ -325,9 +322,7 @@ def test_adding_everything_again_changes_nothing(
 
 
 @given(both=arrivals())
-def test_rows_that_arrive_together_are_stored_as_if_one_by_one(
-    scratch: sqlite_utils.Database, both: tuple[list[Reading], list[Reading]]
-) -> None:
+def test_rows_that_arrive_together_are_stored_one_by_one(scratch: sqlite_utils.Database, both: Both) -> None:
     in_order, _ = both
     expected = store(scratch, in_order)
     store(scratch, [])

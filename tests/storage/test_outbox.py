@@ -301,9 +301,7 @@ def test_parts_that_had_arrived_stay_noted_after_a_crash(db: sqlite_utils.Databa
 @pytest.mark.parametrize(
     ("kind", "then"), [("alert", "ambiguous"), ("notice", "ambiguous"), ("summary", "dead")]
 )
-def test_what_waits_in_a_backup_is_in_doubt(
-    db: sqlite_utils.Database, kind: str, status: str, then: str
-) -> None:
+def test_what_waited_is_in_doubt(db: sqlite_utils.Database, kind: str, status: str, then: str) -> None:
     message = put(db, kind, kind=kind)
     db.execute("UPDATE outbox SET status = ?, unknown = 1", (status,))
     assert outbox.settle_restore(db, ONE) == outbox.RestoreReport(

@@ -256,9 +256,7 @@ def test_without_its_split_it_is_one(db: sqlite_utils.Database) -> None:
     ("session", "ticker"),
     [("2020-12-10", "IWM"), ("2020-12-15", "IWM"), ("2019-12-16", "IWM"), ("2020-12-14", "SPY")],
 )
-def test_a_split_that_is_not_between_or_of_another_fund_is_no_explanation(
-    db: sqlite_utils.Database, session: str, ticker: str
-) -> None:
+def test_a_split_elsewhere_is_no_explanation(db: sqlite_utils.Database, session: str, ticker: str) -> None:
     split(db, session, 2.0, at("2020-12-09"), ticker)
     rebased(db, 2.0)
     assert listed(db) == [("close", 190.0, 95.0)]
