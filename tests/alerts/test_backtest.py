@@ -146,8 +146,6 @@ def test_it_runs_over_a_market(text: str) -> None:
     assert frequency(rule(text), series).dates == (index[1].date(),)
 
 
-FIGURES = st.one_of(st.none(), st.just(math.nan), st.integers(6, 14).map(lambda number: number / 2))
-LEG = st.builds(ConditionValue, FIGURES, st.sampled_from([5.0, 5.0, 5.0, 4.5, None]))
 ONE = (
     "ratio > 5",
     "ratio <= 5 confirm 2",
@@ -165,29 +163,6 @@ TWO = (
     "ratio crosses 5 and gauge 200 >= 5% cooldown 2",
     "ratio crosses 5 and ratio crosses 4 confirm 2",
 )
-
-
-@given(
-    st.sampled_from([*ONE, *TWO]),
-    st.lists(st.tuples(LEG, LEG), max_size=40),
-    st.sampled_from([0.0, 0.5, 1.0, 0.3]),
-    st.integers(0, 20),
-)
-def test_a_series_is_evaluated_as_each_of_its_samples(
-    text: str, legs: list[tuple[ConditionValue, ConditionValue]], band: float, cut: int
-) -> None:
-    a_rule = rule(text)
-    width = len(a_rule.conditions)
-    some = [Sample(day(number), pair[:width]) for number, pair in enumerate(legs, start=1)]
-    # from anywhere: cooling, confirming or holding word back
-    start = (
-        armed(a_rule, *([band] * width)),
-        *evaluate(a_rule, armed(a_rule, *([band] * width)), some).states,
-    )
-    state = start[min(cut, len(start) - 1)]
-    state = State.from_json(state.to_json())
-    run = evaluate(a_rule, state, some)
-    assert evaluate_series(a_rule, state, SampleSeries.of(some)) == ((run.states or (state,))[-1], run.events)
 
 
 @pytest.mark.parametrize("band", [0.0, 0.5, 1.0])
@@ -209,10 +184,8 @@ def test_a_series_is_evaluated_as_each_of_its_samples_over_a_year(text: str, ban
         first = armed(a_rule, *([band] * width))
         for state in (first, *evaluate(a_rule, first, some).states[::10]):
             run = evaluate(a_rule, state, some)
-            assert evaluate_series(a_rule, state, SampleSeries.of(some)) == (
-                (run.states or (state,))[-1],
-                run.events,
-            )
+            last = (run.states or (state,))[-1]
+            assert evaluate_series(a_rule, state, SampleSeries.of(some)) == (last, run.events)
 
 
 def test_a_cooldown_counts_the_evaluated_sessions_that_are_passed_over() -> None:
@@ -370,14 +343,14 @@ def test_every_horizon_has_its_own_line() -> None:
 
 
 def test_every_example_is_timed_beside_its_metric() -> None:
-    times = list(timings(made_up_market(sessions=700), repeats=1))
+    times = list(timings(made_up_market(sessions=400), repeats=1))
     assert [timing.rule.split()[0] for timing in times] == list(METRICS)
     assert all(timing.metric > 0 and timing.ratio > 0 for timing in times)
     assert any(timing.fires for timing in times)
 
 
 def test_the_whole_answer_is_timed_beside_the_metrics_chart() -> None:
-    (wait,) = waits(made_up_market(sessions=700), ["excess 3m > 5pp"], repeats=1)
+    (wait,) = waits(made_up_market(sessions=400), ["excess 3m > 5pp"], repeats=1)
     assert wait.rule == "excess 3m > 5pp"
     assert wait.chart > 0
     assert wait.ratio == wait.backtest / wait.chart

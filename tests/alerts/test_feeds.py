@@ -15,14 +15,12 @@ from bot.alerts.backtest import frequency
 from bot.alerts.engine import Event, State, Status, evaluate, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.series import PATIENCE, Histories
-from bot.analytics.flows import prepare_counts
-from bot.analytics.market import Market, Source
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
 from storage.rows import Bar
 from tests.frames import frames
-from tests.funds import SMALL
 from tests.shared_data import market as shared_market
 from tests.shared_data import market_at, shared
 
@@ -262,28 +260,6 @@ def test_closes_of_the_open_session_are_no_event_before_its_close_and_a_quarter(
     assert [event.session for event in events] == [today.date()]
 
 
-# Flagged days: a doubtful count fires nothing by itself
-
-CALM_SESSIONS = 40  # on which a lot comes in or goes out before anything happens
-LOTS = 0.05  # millions
-
-
-def counted(*last: float | None, value: float = 100.0) -> Market:
-    """A Market whose count moves by a lot a session and then as given (millions; None: no count)."""
-    counts = [250.0 + LOTS * (number % 2) for number in range(CALM_SESSIONS)] + list(last)
-    index = SESSIONS.index[SESSIONS.index.searchsorted(pd.Timestamp("2020-06-01")) :][: len(counts)]
-    shares = pd.Series([None if count is None else count * 1e6 for count in counts], index, dtype="float64")
-    values = [100.0] * CALM_SESSIONS + [value] * len(last)
-    facts = pd.DataFrame({"nav": values, "shares": shares, "assets": float("nan")}, index)
-    return Market(
-        prices=pd.DataFrame({"IWM": 100.0, "SPY": 300.0}, index),
-        last_completed=index[-1],
-        facts={SMALL: facts.dropna(subset=["shares"])},
-        sources={"facts:IWM": Source("issuer", "issuer file")},
-        calendar=SESSIONS.index,
-    )
-
-
 def fires(market: Market, text: str, before: int) -> list[str]:
     """Sessions on which a rule fires that was made `before` sessions before the last one."""
     rule = parse_rule(text, METRICS)
@@ -293,44 +269,6 @@ def fires(market: Market, text: str, before: int) -> list[str]:
     state = first_state(rule, past, made.date())
     run = evaluate(rule, state, [sample for sample in samples if sample.session > made.date()])
     return [f"{event.session:%m-%d}" for event in run.events if event.kind == "fired"]
-
-
-DOUBTFUL = {
-    "BIG": (295.0,),
-    "LOT": (255.0123,),
-    "GAP": (None, None, 255.0),
-    "SPLIT": (500.0,),
-    "SPIKE_REVERT": (295.0, 250.0),
-}
-
-
-@pytest.mark.parametrize("flag", DOUBTFUL)
-def test_a_doubtful_day_fires_nothing(flag: str) -> None:
-    counts = DOUBTFUL[flag]
-    market = counted(*counts, value=50.0 if flag == "SPLIT" else 100.0)
-    assert prepare_counts(market.fund(SMALL), market.sessions)["flag"].iloc[-1] == flag
-    for text in ("flow iwm 1d > $100m", "flow iwm 1d < -$100m", "flow_pct iwm 1d > 1%", "units iwm 1d > 1%"):
-        assert fires(market, text, len(counts)) == []
-
-
-def test_the_same_flow_on_a_day_without_a_flag_fires() -> None:
-    assert fires(counted(255.0), "flow iwm 1d > $100m", 1) == ["07-28"]
-
-
-def test_a_frozen_count_does_not_bring_a_rule_back() -> None:
-    """A count that stands still says nothing: zero flow below a threshold is no event either."""
-    frozen = counted(260.0, 260.0, 260.0, 260.0, 260.0)
-    assert list(prepare_counts(frozen.fund(SMALL), frozen.sessions)["flag"].iloc[-2:]) == ["STALE", "STALE"]
-    assert fires(frozen, "flow iwm 3d < $1m", 5) == []
-    assert fires(counted(260.0, 260.05, 260.0, 260.05, 260.0), "flow iwm 3d < $1m", 5) != []
-
-
-def test_a_count_that_was_replaced_is_evaluated_with_the_new_one() -> None:
-    market = counted(250.1)
-    facts = market.fund(SMALL).assign(was=float("nan"))
-    facts.loc[facts.index[-1], "was"] = 260e6
-    assert prepare_counts(facts, market.sessions)["flag"].iloc[-1] == "REVISED"
-    assert fires(market, "flow iwm 1d > $100m", 1) == []
 
 
 @shared

@@ -400,13 +400,6 @@ def test_rows_on_days_without_a_session_are_dropped_before_differencing() -> Non
     assert list(frame["flag"]) == ["", ""]
 
 
-@shared
-@pytest.mark.parametrize("day", ["2010-05-31", "2013-06-30"])
-def test_the_issuers_rows_of_a_holiday_and_a_sunday_are_dropped(day: str) -> None:
-    assert pd.Timestamp(day) in market().fund("IWM").index
-    assert pd.Timestamp(day) not in daily_flows(market(), "IWM").index
-
-
 @pytest.mark.parametrize("ratio", [2.0, 3.0, 0.5, 0.1])
 def test_a_split_is_no_flow_and_the_days_before_it_keep_theirs(ratio: float) -> None:
     counts = [200.0, 201.0, 201.0 * ratio, 202.0 * ratio]
@@ -470,10 +463,7 @@ def test_a_split_is_a_jump_against_the_value(counts: pd.DataFrame, expected: lis
         (facts(200.0, 100.0, 160.0, 198.0, 199.0), "| SPIKE_REVERT! | SPIKE_REVERT! | SPIKE_REVERT! |"),
         # what it comes back to is held against the count before it
         (facts(200.0, 300.0, 249.0, 249.5), "| SPIKE_REVERT! | BIG! | !"),
-        (
-            facts(200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 205.0),
-            f"|{' SPIKE_REVERT! |' * 5} SPIKE_REVERT!",
-        ),
+        (facts(200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 205.0), f"|{' SPIKE_REVERT! |' * 5} SPIKE_REVERT!"),
         (facts(200.0, 300.0, 301.0, 302.0, 303.0, 304.0, 305.0, 205.0), "| LARGE | | | | | | BIG!"),
     ],
 )
@@ -546,11 +536,8 @@ def test_the_issuers_spikes(first: str, end: str) -> None:
 @shared
 def test_nothing_of_2020_is_flagged() -> None:
     assert flagged("2019-12-31", "2020-12-11") == {}
-
-
-@shared
-def test_the_issuer_counts_in_whole_lots() -> None:
     assert "LOT" not in set(daily_flows(market(), "IWM")["flag"])
+    assert not is_derived(market().fund("IWM")).any()
 
 
 def test_a_value_far_from_the_market_is_replaced_by_it() -> None:
@@ -609,6 +596,11 @@ def test_the_issuers_wrong_values() -> None:
     assert (frame["nav"] / close.reindex(frame.index) - 1).abs().max() < 0.06
 
 
+def test_a_count_that_was_replaced_is_flagged() -> None:
+    replaced = facts(200.0, 201.0, 202.0).assign(was=[NAN, NAN, 212e6])
+    assert flags(replaced) == ["", "", "REVISED"]
+
+
 def test_counts_made_of_frozen_assets_are_rejected() -> None:
     values = [100.0, 101.0, 99.5, 98.0, 98.7, 99.9, 101.3, 103.0, 102.1, 100.8, 101.9, 104.0, 103.2]
     frozen = facts(*(20_000.0 / value for value in values), nav=[round(value, 2) for value in values])
@@ -630,11 +622,6 @@ def test_only_the_stretch_of_frozen_assets_is_rejected() -> None:
 def test_a_count_that_stands_still_is_not_made_of_assets() -> None:
     assert not is_derived(facts(*[200.0] * 15)).any()
     assert not is_derived(facts(200.0, NAN, 201.0)).any()
-
-
-@shared
-def test_the_issuers_counts_are_not_made_of_assets() -> None:
-    assert not is_derived(market().fund("IWM")).any()
 
 
 def test_every_flag_says_what_it_means() -> None:

@@ -122,16 +122,6 @@ def test_the_channel_is_a_straight_line_fitted_anew_for_each_session(seed: int) 
         assert fit["slope"].iloc[t] == pytest.approx(slope, rel=1e-6)
 
 
-@shared
-def test_the_channel_over_the_full_history_is_a_line_fitted_anew_for_each_session() -> None:
-    r = trend.ratio(market_at("2021-12-31"))
-    fit, log = trend.channel_fit(r).loc["2010-01-04":], np.log(r.loc["2010-01-04":])
-    for t in range(756, len(log), 50):
-        residual, slope = channel_by_hand(log, t)
-        assert fit["residual"].iloc[t] == pytest.approx(residual, rel=1e-6)
-        assert fit["slope"].iloc[t] == pytest.approx(slope, rel=1e-6)
-
-
 def test_the_channel_starts_at_its_date_and_needs_three_years() -> None:
     r = walk(1, 1_000, start="2009-06-01")
     fit = trend.channel_fit(r)

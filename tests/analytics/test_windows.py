@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from bot.analytics.windows import MTD, YTD, Window, parse_date, parse_window
 from bot.errors import BadInput
-from tests.shared_data import market, shared
 
 DAYS = st.dates(dt.date(1995, 1, 1), dt.date(2030, 12, 31))
 COUNTED = st.one_of(
@@ -238,11 +237,3 @@ def test_without_sessions_there_is_no_base() -> None:
     for text in ("5d", "1w", "1m", "1y", "ytd", "mtd", "since 2020-09-30"):
         assert parse_window(text).bases(nothing).tolist() == []
         assert parse_window(text).bases(nothing, anchor).tolist() == [-1]
-
-
-@shared
-@pytest.mark.parametrize("text", ["5d", "1w", "1m", "6m", "1y", "ytd", "mtd", "since 2010-05-31"])
-def test_bases_over_the_full_history_are_those_of_each_session_by_itself(text: str) -> None:
-    sessions = market().closes.index
-    days, window = list(sessions.date), parse_window(text)
-    assert window.bases(sessions).tolist() == [base(window, days, day) for day in days]

@@ -1,10 +1,7 @@
-"""The loopback Yahoo is as strict as the real one, and can be started by hand."""
+"""The loopback Yahoo is as strict as the real one."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +14,6 @@ if TYPE_CHECKING:
 
 QUERY = "https://query1.finance.yahoo.com"
 SUMMARY = f"{QUERY}/v10/finance/quoteSummary/IWM?modules=quoteType"
-ROOT = Path(__file__).parents[2]
 
 
 def test_figures_need_the_crumb_that_goes_with_the_cookie(fake: FakeYahoo) -> None:
@@ -62,13 +58,3 @@ def test_other_hosts_are_not_reached(fake: FakeYahoo) -> None:
 def test_a_fault_that_does_not_exist_is_refused(fake: FakeYahoo) -> None:
     with pytest.raises(ValueError, match=r"No fault is called 418; there are 429, "):
         fake.fail("chart", "418")
-
-
-def test_it_starts_by_hand_and_prints_what_to_export() -> None:
-    command = [sys.executable, "-m", "tests.fakes.yahoo", "--days", "5", "--fault", "chart=500"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:  # noqa: S603 - ours
-        try:
-            assert running.stdout is not None
-            assert running.stdout.readline().startswith("export HTTPS_PROXY=http://127.0.0.1:")
-        finally:
-            running.kill()

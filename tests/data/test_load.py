@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_frames
 from bot.data.provisional import PENDING, PENDING_COLUMNS
-from bot.data.source_selection import SESSIONS as SHARED
 from storage import observations
 from storage.db import open_database
 from storage.rows import KINDS, Bar, Distribution, FundFacts, Observation, Provisional, Split, columns
@@ -159,17 +158,6 @@ def test_the_source_with_most_sessions_leads() -> None:
     market = rows.market()
     assert list(closes(market)) == DAYS[:30]
     assert market.source("prices").label == "CSV import"
-
-
-@pytest.mark.parametrize(("common", "joins"), [(SHARED - 1, False), (SHARED, True)])
-def test_another_source_goes_on_only_after_enough_sessions_in_common(common: int, joins: bool) -> None:
-    market = Rows().closes("yahoo", DAYS[:30]).closes("csv", DAYS[30 - common : 35]).market()
-    assert list(closes(market)) == (DAYS[:35] if joins else DAYS[:30])
-    label = "Yahoo + CSV import (5 sessions)" if joins else "Yahoo"
-    assert market.source("prices").label == label
-    notes = () if joins else ("IWM: CSV import and Yahoo share 19 sessions; they are compared from 20 on.",)
-    assert market.notes == ({"prices": notes} if notes else {})
-    assert market.disputes == ()
 
 
 def test_a_single_session_that_was_filled_in_is_named_so() -> None:

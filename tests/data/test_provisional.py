@@ -97,8 +97,7 @@ def test_what_is_stored_later_confirms_a_close_or_not(
 
 
 @pytest.mark.parametrize(
-    ("at", "last", "is_final"),
-    [("2020-12-12T03:00:00Z", LAST, False), (NEXT_EVENING, "2020-12-14", True)],
+    ("at", "last", "is_final"), [("2020-12-12T03:00:00Z", LAST, False), (NEXT_EVENING, "2020-12-14", True)]
 )
 def test_the_same_source_confirms_a_close_with_the_answer_of_the_next_session(
     held: sqlite_utils.Database, at: str, last: str, is_final: bool
@@ -107,9 +106,7 @@ def test_the_same_source_confirms_a_close_with_the_answer_of_the_next_session(
     assert (LAST in finals(held)) == is_final
 
 
-def test_a_close_that_contradicts_its_row_is_not_confirmed_by_repetition(
-    db: sqlite_utils.Database,
-) -> None:
+def test_a_close_that_contradicts_its_row_is_not_confirmed_by_repetition(db: sqlite_utils.Database) -> None:
     give(db, {"bars": bars(340.0, "SPY", 340.0)})
     wrong = [*bars(190.0)[:-1], Bar("IWM", LAST, 1.9, low=189.0, high=191.0)]
     for at, last in ((EVENING, LAST), (NEXT_EVENING, "2020-12-14")):

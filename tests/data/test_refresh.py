@@ -269,43 +269,6 @@ async def test_real_yfinance_fills_the_database_and_a_correction_is_a_revision(
     assert [row.close for row in rows if row.ticker == "IWM"][-2:] == [corrected, 145.5]
 
 
-async def test_a_history_that_yahoo_rewrites_days_after_a_split_is_read_again(
-    fake: FakeYahoo, yahoo: Yahoo, database: Database
-) -> None:
-    """Two for one on the Monday; first read on it, rewritten on the Wednesday; a split of 2020 is made up."""
-    index = SESSIONS.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-16"))
-    days = [session.date() for session in index]
-    whole, monday = sample_fund("IWM", days, 150.0), dt.date(2020, 12, 14)
-    halves = {day: round((close or 0.0) / 2, 2) for day, close in whole.closes.items()}
-    old = {day: halves[day] if day >= monday else close for day, close in whole.closes.items()}
-
-    async def read(now: dt.datetime, closes: dict[dt.date, float | None]) -> list[float]:
-        fund = Fund("IWM", {day: close for day, close in closes.items() if day <= now.date()})
-        fund.splits[monday] = (2, 1)
-        fake.add(fund)
-        await refresh(database, [yahoo], SESSIONS, now, tickers=("IWM",), calls=1)
-        market = build_market(await database.run(read_frames), SESSIONS, now)
-        return [float(close) for close in market.prices["IWM"]]
-
-    expected = pytest.approx(list(halves.values())[:-2], abs=0.006)
-    assert await read(MONDAY, old) == expected
-    requests = fake.count("chart")
-    tuesday, wednesday, thursday = (MONDAY + dt.timedelta(days=days) for days in (1, 2, 3))
-    assert (await read(tuesday, old))[:-1] == expected
-    assert fake.count("chart") == requests + 1
-    assert (await read(wednesday, dict(halves)))[:-2] == expected
-    assert fake.count("chart") == requests + 3  # the overlap, then all
-    rows = await database.run(lambda db: observations.newest(db, Bar))
-    assert [row.close for row in rows] == list(halves.values())
-    first = days[0].isoformat()
-    vintages = await database.run(lambda db: observations.vintages(db, Bar, "IWM"))
-    assert [row.close for row in vintages if row.session == first] == [old[days[0]], halves[days[0]]]
-    assert await database.run(lambda db: observations.recent(db, since="2020-12-01T00:00:00Z")) == []
-    fake.funds["IWM"].closes[dt.date(2020, 12, 17)] = 100.0
-    await refresh(database, [yahoo], SESSIONS, thursday, tickers=("IWM",), calls=1)
-    assert fake.count("chart") == requests + 4
-
-
 async def test_a_split_that_yahoo_takes_back_is_withdrawn_with_what_it_did(
     fake: FakeYahoo, yahoo: Yahoo, database: Database
 ) -> None:

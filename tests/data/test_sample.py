@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from bot.analytics import flows, trend, valuation
-from bot.analytics.performance import performance
 from bot.analytics.sessions import Sessions
 from bot.analytics.windows import parse_window
 from bot.data import sample
@@ -112,28 +111,6 @@ def test_daily_returns_are_plausible(market: Market) -> None:
     assert 0.17 < yearly[SMALL] < 0.25
     assert 0.12 < yearly[LARGE] < 0.19
     assert 0.8 < returns[SMALL].corr(returns[LARGE]) < 0.92
-
-
-@pytest.mark.parametrize(
-    ("window", "total", "small", "large"),
-    [
-        ("ytd", False, 14.87, 13.81),
-        ("6m", False, 37.63, 20.41),
-        ("1y", False, 16.51, 15.44),
-        ("since 2020-09-30", False, 27.04, 9.38),
-        ("since 2009-12-31", False, 204.77, 228.70),
-        ("ytd", True, 16.14, 15.48),
-        ("6m", True, 38.63, 21.43),
-        ("1y", True, 18.23, 17.70),
-    ],
-)
-def test_returns_are_those_of_the_article(
-    market: Market, window: str, total: bool, small: float, large: float
-) -> None:
-    returns = performance(market.at(SUNDAY), parse_window(window), total)
-    assert returns.small is not None
-    assert returns.large is not None
-    assert (round(returns.small, 2), round(returns.large, 2)) == (small, large)
 
 
 def test_the_ratio_crosses_its_average_once_in_2020_on_the_day_it_really_did(market: Market) -> None:
