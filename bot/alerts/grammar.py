@@ -11,15 +11,16 @@
 
 Upper and lower case are the same. The lexer reads friendly spellings too; `str(rule)` is the one canonical
 text. A mistake raises BadInput, which names the word, says what was expected and shows the nearest example
-that works.
+that works: one that shares its metric or its words with what was typed, or none. A comparison that no
+possible value of the metric makes true, or false, is refused.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -75,17 +76,19 @@ _PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
 def parse_rule(text: str, registry: Mapping[str, Metric], *, subject: bool = False) -> Rule:
     """The rule of a typed line, on the metrics of `registry`. Raises BadInput.
 
-    With `subject` the comparison was not typed, and no message asks for one.
+    With `subject` the comparison was not typed: no message asks for one, and it need not be possible.
     """
-    example = next(iter(registry.values())).example
     if len(text) > MOST_CHARACTERS:
-        raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.", example)
+        raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.")
     tokens = Tokens(tokenize(text))
     if not tokens.text:
+        example = next(iter(registry.values())).example
         raise BadInput("A rule needs a metric, a comparison and a target.", example)
     rule = _RuleParser(tokens, registry, () if subject else (_COMPARISON,)).rule()
     if len(str(rule)) > MOST_CHARACTERS:
-        raise BadInput(f"Written out, the rule has more than {MOST_CHARACTERS} characters.", example)
+        bare = str(replace(rule, note=""))
+        problem = f"Written out, the rule has more than {MOST_CHARACTERS} characters."
+        raise BadInput(problem, bare if len(bare) <= MOST_CHARACTERS else "")
     return rule
 
 
@@ -118,18 +121,19 @@ class _RuleParser:
         # Funds of the usual pair that another pair replaces: people type them out of habit.
         self._other_funds = set(DEFAULT_PAIR.words).difference(self._funds) if self._funds else set()
         self._negative = False  # whether the last condition's amounts have the opposite sign (outflows)
+        self._conditions: list[Condition] = []  # read so far
 
     def rule(self) -> Rule:
-        conditions = [self._condition()]
+        self._conditions.append(self._condition())
         while self._tokens.text == "and":
             self._tokens.take()
-            conditions.append(self._condition())
-        if len(conditions) > MOST_CONDITIONS:
-            example = next(iter(self._registry.values())).example
+            self._conditions.append(self._condition())
+        if len(self._conditions) > MOST_CONDITIONS:
+            example = str(Rule(tuple(self._conditions[:MOST_CONDITIONS])))
             raise BadInput(
-                f"A rule has at most {MOST_CONDITIONS} conditions, not {len(conditions)}.", example
+                f"A rule has at most {MOST_CONDITIONS} conditions, not {len(self._conditions)}.", example
             )
-        bare = Rule(tuple(conditions))
+        bare = Rule(tuple(self._conditions))
         rule = replace(bare, **self._options(bare))
         if rule.cooldown and rule.once:
             raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
@@ -142,22 +146,37 @@ class _RuleParser:
         funds = []  # typed before the metric: "iwm inflows 5d"
         while self._tokens.text in self._funds:
             funds.append(self._tokens.take())
-        metric, self._negative = self._metric()
+        metric, self._negative = self._metric(funds)
         draft = Condition(
             metric.name, self._arguments(metric, funds), self._tokens.take(), Target(AMOUNT, 0.0)
         )
         target = self._target(metric, draft)
         if not self._negative:
-            return replace(draft, target=target)
+            return self._possible(metric, replace(draft, target=target))
         if target.kind != AMOUNT:
             raise BadInput(f"Outflows compare with an amount, not with {target.kind}.", metric.example)
         return replace(draft, op=_MIRROR[draft.op], target=replace(target, value=-target.value or 0.0))
 
-    def _metric(self) -> tuple[Metric, bool]:
+    def _possible(self, metric: Metric, condition: Condition) -> Condition:
+        """The condition, unless its amount is outside what the metric can be."""
+        op, target = condition.op, condition.target
+        if target.kind != AMOUNT or not self._following or metric.range.allows(op, target.value):
+            return condition
+        never = op == CROSSES or metric.range.never(op, target.value)
+        problem = f"“{op} {target}” is {'never' if never else 'always'} true"
+        below = replace(target, value=-abs(target.value) or 0.0)
+        if metric.range.high == 0 and metric.range.allows("<", below.value):  # meant with the other sign
+            example = replace(condition, op="<", target=below)
+        else:
+            usual = parse_rule(metric.example, self._registry).conditions[0]
+            example = replace(condition, op=usual.op, target=usual.target)
+        raise BadInput(f"{problem}: {metric.name} is {metric.range.words(metric.unit)}.", str(example))
+
+    def _metric(self, funds: Sequence[str]) -> tuple[Metric, bool]:
         """The metric that the next words name, the longest name first, and whether it counts outflows."""
         words = _metric_words(self._registry)
         if (named := self._named_metric(words)) is None:
-            raise self._unknown_metric(words)
+            raise self._unknown_metric(words, funds)
         width, name, typed = named
         self._tokens.take(width)
         return self._registry[name], name != typed and typed in NEGATIVE_WORDS
@@ -171,13 +190,13 @@ class _RuleParser:
                 return width, name, typed
         return None
 
-    def _unknown_metric(self, words: Mapping[str, str]) -> BadInput:
+    def _unknown_metric(self, words: Mapping[str, str], funds: Sequence[str]) -> BadInput:
         tokens, registry = self._tokens, self._registry
         if not tokens.text:
-            return BadInput(
-                "The rule stops where a metric is expected.", next(iter(registry.values())).example
-            )
-        if near := nearest_word(tokens.text, [*registry, *words]):
+            return BadInput("The rule stops where a metric is expected.", self._so_far(funds))
+        meant = "" if self._conditions else nearest_rule(tokens.all, registry)
+        is_sentence = meant and not set(OPS) & set(tokens.all.split())
+        if not is_sentence and (near := nearest_word(tokens.text, [*registry, *words])):
             example = registry[words.get(near, near)].example
             return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
         following = self._named_metric(words, 1)
@@ -186,10 +205,22 @@ class _RuleParser:
         if following and registry[following[1]] in takers and tokens.text.isalpha():
             return self._not_a_fund(tokens.text, registry[following[1]])
         if others:
-            return self._not_a_fund(others[0], registry[following[1]] if following else takers[0])
-        similar = get_close_matches(tokens.text, registry, cutoff=0.3) or list(registry)[:3]
-        problem = f"“{tokens.typed}” is not a metric. Some metrics: {', '.join(similar)}. All: /help metrics"
-        return BadInput(problem, registry[similar[0]].example)
+            first = registry[words["/".join(self._funds)]] if "/" in tokens.text else takers[0]
+            return self._not_a_fund(others[0], registry[following[1]] if following else first)
+        if meant:
+            return BadInput(f"“{tokens.typed}” is not a metric. Do you mean this rule?", meant)
+        return BadInput(f"“{tokens.typed}” is not a metric. All metrics: /help metrics", self._so_far(funds))
+
+    def _so_far(self, funds: Sequence[str]) -> str:
+        """The conditions read so far, else a rule on the fund that was typed, else an empty string."""
+        if self._conditions:
+            return str(Rule(tuple(self._conditions)))
+        if not funds:
+            return ""
+        metric = next(m for m in self._registry.values() if any(p.kind == "fund" for p in m.parameters))
+        condition = parse_rule(metric.example, self._registry).conditions[0]
+        arguments = dict(condition.arguments) | {"fund": funds[-1].upper()}
+        return str(replace(condition, arguments=tuple(arguments.items())))
 
     def _not_a_fund(self, word: str, metric: Metric) -> BadInput:
         compared = " and ".join(fund.upper() for fund in self._funds)
@@ -273,9 +304,9 @@ class _RuleParser:
             if name not in _OPTIONS:
                 near = nearest_word(name, ["and", *_OPTIONS])
                 ending = f". Did you mean {near}?" if near else f"; expected {choices(['and', *_OPTIONS])}."
-                example = _option_example(near if near in _OPTIONS else "confirm", bare)
+                example = _option_example(near if near in _OPTIONS else "confirm", bare, self._registry)
                 raise BadInput(f"“{tokens.typed}” is not understood after “{tokens.before}”{ending}", example)
-            example = _option_example(name, bare)
+            example = _option_example(name, bare, self._registry)
             if name in options:
                 raise BadInput(f"“{name}” is given twice.", example)
             tokens.take()
@@ -288,7 +319,7 @@ class _RuleParser:
         try:
             return str(parse_rule(f"{bare} {self._tokens.rest}{typed}", self._registry))
         except BadInput:
-            return _option_example("confirm", bare)
+            return _option_example("confirm", bare, self._registry)
 
     def _option(self, name: str, bare: Rule, example: str) -> Any:  # noqa: ANN401 - of any option
         """The value of an option whose name has been taken."""
@@ -321,6 +352,10 @@ class _RuleParser:
         if level >= target.value if above else level <= target.value:
             side = "below" if above else "above"
             raise BadInput(f"“rearm {target.write(level)}” must be {side} {target}.", example)
+        metric = self._registry[condition.metric]
+        if metric.range.never("<=" if above else ">=", level):
+            problem = f"“rearm {target.write(level)}” is never reached"
+            raise BadInput(f"{problem}: {metric.name} is {metric.range.words(metric.unit)}.", str(bare))
         return level
 
     def _count(self, name: str, low: int, high: int, example: str) -> int:
@@ -343,6 +378,68 @@ class _RuleParser:
             return metric.unit.parse(amount)
         except BadInput as error:
             raise BadInput(error.sentence, example) from error
+
+
+# What people say in a sentence, and the metric that it is about; the first that is said counts.
+_SAID = {
+    "excess": r"beat\w*|outperform\w*|underperform\w*|lead\w*|lag\w*|ahead|behind|trail\w*|gap",
+    "flow": r"money|cash|(?:in|out)?flow\w*",
+    "pe_premium": r"expensive\w*|cheap\w*|valu\w+|premium",
+    "ratio_vs_sma": r"average|trend\w*",
+}
+_SAID_BELOW = re.compile(
+    r"<|\b(?:underperform\w*|lag\w*|behind|trail\w*|outflow\w*|leav\w+|cheap\w*|fall\w*|drop\w*|loses?)\b"
+)
+_SAID_WINDOW = re.compile(r"\b(\d{1,4})[ -]?(d|w|m|y)(?:ays?|eeks?|onths?|ears?)?\b")
+_SAID_AMOUNT = re.compile(
+    r"(?P<minus>[-\u2212]?)\$?(?P<number>\d+(?:\.\d+)?) ?(?P<scale>bn?|mn?|billion|million)?"
+    r" ?(?P<unit>%|percent|pp|points?|x)?(?![\w.])"
+)
+
+
+_SHARES = ("%", "pp")
+
+
+def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
+    """The rule that a sentence is most likely about, or an empty string when it names no metric.
+
+    It is a guess from single words, to be confirmed: whose, which way, over which window, how much.
+    """
+    words = text.lower().replace("_", " ")
+    names = {name: name for name in registry} | _metric_words(registry)
+    named = [name for name in names if re.search(rf"\b{re.escape(name.replace('_', ' '))}\b", words)]
+    said = [name for name, pattern in _SAID.items() if re.search(rf"\b(?:{pattern})\b", words)]
+    metric = registry.get(names[max(named, key=len)] if named else next(iter(said), ""))
+    if metric is None:
+        return ""
+    usual, kinds = parse_rule(metric.example, registry).conditions[0], {p.kind for p in metric.parameters}
+    funds = [word for word in re.findall(r"\w+", words) if word in _fund_words(registry)]
+    below = _SAID_BELOW.search(words) is not None
+    if len(funds) > 1 and "fund" not in kinds and funds[0] != _fund_words(registry)[0]:
+        below = not below  # the large fund beats the small one
+    window = _SAID_WINDOW.search(words)
+    amount = _SAID_AMOUNT.search(words.replace(window[0], " ") if window else words)
+    symbol, sign = metric.unit.symbol, "-" if below and metric.range.low < 0 else ""
+    target = f"{sign}{str(usual.target).removeprefix('-')}" if usual.target.kind == AMOUNT else usual.target
+    # A percentage is meant where points are, and a number without a unit in the metric's.
+    fits = amount is not None and (
+        not amount["unit"] or symbol in (_SHARES if amount["unit"] != "x" else "x")
+    )
+    if amount is not None and fits:
+        scale = (amount["scale"] or "")[:1] if symbol == "$" else ""
+        number = f"${amount['number']}{scale}" if symbol == "$" else amount["number"]
+        target = f"{amount['minus'] or sign}{number}{metric.unit.suffix}"
+    subject = " ".join(
+        (
+            metric.name,
+            *(funds[:1] if "fund" in kinds else ()),
+            *([f"{window[1]}{window[2]}"] if window and "window" in kinds else ()),
+        )
+    )
+    for guess in (f"{subject} {'<' if below else '>'} {target}", f"{subject} {usual.op} {usual.target}"):
+        with suppress(BadInput):
+            return str(parse_rule(guess, registry))
+    return metric.example
 
 
 def _fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
@@ -400,17 +497,18 @@ def _describe(parameter: Parameter) -> str:
     return f"a {parameter.kind} ({choices([name.lower() for name in parameter.choices])})"
 
 
-def _option_example(name: str, bare: Rule) -> str:
+def _option_example(name: str, bare: Rule, registry: Mapping[str, Metric]) -> str:
     """The rule followed by a valid form of the option, or the bare rule if the option cannot be used."""
     if name != "rearm":
         return f"{bare} {_OPTIONS[name]}"
     if _no_rearm(bare):
         return str(bare)
     condition = bare.conditions[0]
-    level = condition.target.value
-    step = abs(level) / 5 or 1.0
-    level += -step if condition.op in ABOVE else step
-    return str(replace(bare, rearm=float(f"{level:.6g}")))
+    above, level = condition.op in ABOVE, condition.target.value
+    range_ = registry[condition.metric].range
+    step = min(abs(level) / 5 or 1.0, abs((range_.low if above else range_.high) - level) / 2)
+    level += -step if above else step
+    return str(replace(bare, rearm=float(f"{level:.6g}"))) if step else str(bare)
 
 
 def _no_rearm(bare: Rule) -> str:

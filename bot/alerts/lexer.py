@@ -134,6 +134,11 @@ class Tokens:
         return self._current.typed
 
     @property
+    def all(self) -> str:
+        """All tokens, in lower case."""
+        return " ".join(token.text for token in self._tokens)
+
+    @property
     def rest(self) -> str:
         """The tokens from the cursor on, in lower case."""
         return " ".join(token.text for token in self._tokens[self._position :])

@@ -11,6 +11,7 @@ current values, and how far each part of the Market reaches, which tells an outa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -65,6 +66,42 @@ class Parameter:
         return self
 
 
+@dataclass(frozen=True)
+class Range:
+    """The values that a metric can take: above `low`, or from it on if `reached`, up to and with `high`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    reached: bool = False
+
+    def never(self, op: str, value: float) -> bool:
+        """Whether no possible value compares so with `value`."""
+        match op:
+            case ">":
+                return value >= self.high
+            case ">=":
+                return value > self.high
+            case "<":
+                return value <= self.low
+        return value < self.low or (value == self.low and not self.reached)
+
+    def allows(self, op: str, value: float) -> bool:
+        """Whether a comparison, or each side of `crosses`, is true of some possible values and not of all."""
+        ops = (op,) if op in _OPPOSITE else (">", "<")
+        return not any(self.never(op, value) or self.never(_OPPOSITE[op], value) for op in ops)
+
+    def words(self, unit: Unit) -> str:
+        """The range as a clause: "always above -100% and never above 0%"."""
+        low = f"{'never below' if self.reached else 'always above'} {unit.write(self.low)}"
+        high = f"never above {unit.write(self.high)}" if self.high < math.inf else ""
+        return " and ".join(filter(None, (low if self.low > -math.inf else "", high)))
+
+
+_OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+_POSITIVE = Range(low=0.0)
+_LOSS_AT_MOST_ALL = Range(low=-100.0)  # of a change in percent of a positive figure
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """One entry of the registry.
@@ -73,6 +110,7 @@ class Metric:
     level_of_prices  whether it is a level in units of prices: a split rescales it and pauses rules on it
     part             the part of the Market it reads: prices, facts or multiples
     reason           why the last session has no value although history reaches back far enough, else ""
+    range            the values it can take; rules that none of them makes true, or false, are refused
     meaning          one sentence for people
     formula          in the field's notation, with its source where it has one
     example          a rule that can be typed; every example is itself a test
@@ -87,6 +125,7 @@ class Metric:
     level_of_prices: bool = False
     part: str = "prices"
     reason: Callable[[Market, Arguments], str] = lambda _market, _arguments: ""
+    range: Range = Range()
     meaning: str
     formula: str
     example: str
@@ -131,6 +170,7 @@ def _of_ratio(function: Callable[[pd.Series, int], pd.Series], default: int, low
         unit=units.PERCENT,
         history=lambda market, arguments: trend.of_ratio(market, function, _n(arguments)),
         reason=lambda market, arguments: trend.missing_reason(market, _n(arguments)),
+        range=_LOSS_AT_MOST_ALL,
         parameters=(_count(default, low),),
     )
 
@@ -164,6 +204,7 @@ def _multiple(name: str, title: str) -> Metric:
         name=name,
         title=title,
         unit=_UNITS.get(name, units.MULTIPLE),
+        range=Range(0.0, reached=True) if name == "yield" else _POSITIVE,
         history=lambda market, a: valuation.multiple_history(
             market, str(a["fund"]), name, str(a["convention"])
         ),
@@ -179,6 +220,7 @@ def _premium(name: str, title: str) -> Metric:
         name=f"{name}_premium",
         title=f"{title} premium",
         unit=units.PERCENT,
+        range=Range(-100.0, reached=True) if name == "yield" else _LOSS_AT_MOST_ALL,
         history=lambda market, a: valuation.premium_history(market, name, str(a["convention"])),
         parameters=(_CONVENTION,),
         meaning=f"How much higher {{small}}'s {title} is than {{large}}'s, both under one convention.",
@@ -194,6 +236,7 @@ _TREND = (
         unit=units.LEVEL,
         history=lambda market, _: trend.ratio(market),
         level_of_prices=True,
+        range=_POSITIVE,
         meaning="Price of {small} in units of {large}: it rises when small caps lead.",
         formula="R = P({small}) / P({large})",
         example="ratio > sma 200",
@@ -262,6 +305,7 @@ _TREND = (
         title="Drawdown of the ratio",
         unit=units.PERCENT,
         history=lambda market, _: trend.drawdown(trend.ratio(market)),
+        range=Range(low=-100.0, high=0.0),
         meaning="How far the ratio lies below its highest value on record.",
         formula="100 (R / running maximum of R − 1)",
         example="drawdown < -30%",
@@ -283,6 +327,7 @@ _TREND = (
         unit=units.NUMBER,
         history=lambda market, a: trend.correlation(market, _n(a)),
         reason=lambda market, a: trend.daily_returns_reason(market, _n(a)),
+        range=Range(-1.0, 1.0, reached=True),
         parameters=(_count(60, 3),),
         meaning="Correlation of the daily total returns of both funds.",
         formula="corr({small}, {large}) over n days",
@@ -334,6 +379,7 @@ _FLOWS = (
         title="Flow z-score",
         unit=units.NUMBER,
         history=lambda market, a: flows.robust_z(_flow("percent")(market, a)),
+        range=Range(-flows.Z_CLIP, flows.Z_CLIP, reached=True),
         meaning="How unusual the flow is against the 120 sessions before, robust standard scores.",
         formula="(x − median) / (1.4826 MAD), x = flow_pct, clipped to ±5",
         example="flow_z {small_word} 20d > 2",
@@ -342,6 +388,7 @@ _FLOWS = (
         name="units",
         title="Units outstanding",
         unit=units.PERCENT,
+        range=_LOSS_AT_MOST_ALL,
         history=_flow("units"),
         meaning="Change of the fund's units outstanding over the window.",
         formula="100 (S[e] / S[base] − 1)",

@@ -42,6 +42,11 @@ class BackupFailed(BotError):
     """The requested copy of the database could not be made."""
 
 
+def changes(text: str) -> bool:
+    """Return whether the words after /admin change anything, be it a message that waits to be sent."""
+    return text.partition(" ")[0].lower() not in {"", "people", "stats", "accept"}
+
+
 async def on_admin(ask: Ask) -> Answer:
     """/admin: the choices; people, approve ID, reject ID, stats, backup, broadcast TEXT."""
     word, _, rest = ask.text.partition(" ")

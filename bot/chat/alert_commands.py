@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -159,10 +160,15 @@ def guide_page(chosen: str, context: EvaluationContext, now: dt.datetime) -> Ans
         return guide.metric_page(context.market.pair, words[0], int("".join(words[1:])[:3] or 1))
     if (preset := preset_of(chosen)) is not None:
         return _confirmation_page(preset.rule, context, now, "/alert", preset)
-    metric = metrics_for(context.market).get(words[0].lower())
-    if metric is None:
-        raise BadInput(f"“{words[0]}” is not one of the choices.", "/alert new")
-    return _metric_step(metric, words[1:], context, now)
+    metrics = metrics_for(context.market)
+    metric = metrics.get(words[0].lower())
+    steps = _arguments(metric, words[1:])[1] if metric else words
+    if metric is not None and (not steps or steps[0] in _OPS):
+        return _metric_step(metric, words[1:], context, now)
+    with contextlib.suppress(BadInput):  # a rule in words that the guide does not offer
+        return _confirmation_page(str(parse_rule(chosen, metrics)), context, now, "/alert new")
+    after = f" after “{' '.join(words[: len(words) - len(steps)])}”" if metric else ""
+    raise BadInput(f"“{steps[0]}” is not one of the choices{after}.", "/alert new")
 
 
 def _metric_step(
@@ -177,11 +183,10 @@ def _metric_step(
     if len(arguments) < len(metric.parameters) and not rest:
         parameter = metric.parameters[len(arguments)]
         return guide.parameter_page(line, metric, parameter, _choices(parameter, context.market), back)
-    if rest and rest[0] not in _OPS:
-        raise BadInput(f"“{rest[0]}” is not one of the choices after “{line}”.", "/alert new")
     if len(rest) > 1:
         return _confirmation_page(" ".join((line, *rest)), context, now, _page_before(line, rest))
-    condition = _read_rule(f"{line} {_OPS[rest[0]] if rest else '>'} 0", context.market).conditions[0]
+    compared = f"{line} {_OPS[rest[0]] if rest else '>'} 0"
+    condition = _read_rule(compared, context.market, subject=True).conditions[0]
     if rest:
         return guide.target_page(f"{line} {rest[0]}", condition, context, f"/alert new {line}")
     return guide.comparison_page(line, metric, dict(condition.arguments), context, back)
@@ -231,8 +236,8 @@ def _choices(parameter: Parameter, market: Market) -> list[str]:
     return [choice.lower() for choice in parameter.choices]
 
 
-def _read_rule(text: str, market: Market) -> Rule:
+def _read_rule(text: str, market: Market, *, subject: bool = False) -> Rule:
     try:
-        return parse_rule(text, metrics_for(market))
+        return parse_rule(text, metrics_for(market), subject=subject)
     except BadInput as error:
         raise BadInput(error.sentence, "/alert new") from error

@@ -135,6 +135,7 @@ COMMANDS: tuple[Command, ...] = (
         privacy.on_forgetme,
         who=Role.ADMIN,
         aliases=("forget",),
+        changes=privacy.deletes,
     ),
     Command(
         "admin",
@@ -143,12 +144,29 @@ COMMANDS: tuple[Command, ...] = (
         admin.on_admin,
         example="/admin people",
         who=Role.OWNER,
+        changes=admin.changes,
     ),
 )
 
 BY_NAME: dict[str, Command] = {
     name: command for command in COMMANDS for name in (command.name, *command.aliases)
 }
+
+
+def first_step(line: str) -> str:
+    """Return a command line that leads to `line` and changes nothing: there a change is confirmed.
+
+    A rule opens in the guide, filled in; of other changes the words that make them are left out.
+    """
+    name, _, words = line.removeprefix("/").partition(" ")
+    command = BY_NAME.get(name.lower())
+    if command is None or command.changes is None or not command.changes(words):
+        return line
+    if command.handler is alert_commands.on_alert and not words.startswith(tuple("#0123456789")):
+        return f"/{name} new {words}"
+    while words and command.changes(words):
+        words = words.rpartition(" ")[0]
+    return f"/{name} {words}".strip()
 
 
 def entries(*, owner: bool = True) -> tuple[Command, ...]:

@@ -36,7 +36,7 @@ from telegram.ext import (
 
 from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, person_of
-from bot.chat.commands import BY_NAME, COMMANDS, FORGET
+from bot.chat.commands import BY_NAME, COMMANDS, FORGET, first_step
 from bot.delivery.outcome import ErrorClass, classify, error_text
 from bot.errors import BadInput, BotError
 from bot.messages.common import EDIT, REPLY
@@ -209,7 +209,8 @@ class Dispatcher:
             try:
                 answer, refused = await self._answer(update, context, ask, request.name), False
             except BotError as error:
-                answer, refused = reply.error_answer(error), True
+                line = f"/{request.name.lower()} {request.words}".strip()
+                answer, refused = reply.error_answer(error, first_step, line), True
             if answer is None:
                 await _answer_query(update.callback_query)
                 return
@@ -263,7 +264,7 @@ class Dispatcher:
             try:
                 await reply.send(context.bot, ask, update, answer, edit=edit)
             except BotError as error:
-                await reply.send(context.bot, ask, update, reply.error_answer(error), edit=False)
+                await reply.send(context.bot, ask, update, reply.error_answer(error, first_step), edit=False)
         except TelegramError as error:
             await self._handle_send_error(update, error)
 

@@ -15,7 +15,7 @@ from bot.analytics.sessions import SETTLE
 from bot.data.sources import switched_on
 from bot.errors import BadInput
 from bot.messages.common import Answer
-from bot.messages.html import bold, lines
+from bot.messages.html import bold, lines, zone_label
 from bot.messages.pages.help import start_answer
 from bot.messages.pages.status import RESTATED_DAYS, StatusReport, about_answer, source_healths, status_answer
 from bot.messages.pages.summary import summary_answer
@@ -103,7 +103,9 @@ async def _summary_page(ask: Ask) -> Answer:
     chat = await chats.stored_chat(ask.services, ask.chat_id)
     sentence = "The daily summary is off."
     if chat is not None and chat.summary_at:
-        sentence = f"The daily summary comes at {chat.summary_at} ({ask.settings.zone}), {_days(chat)}."
+        sentence = (
+            f"The daily summary comes at {chat.summary_at} ({zone_label(ask.settings.zone)}), {_days(chat)}."
+        )
     times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
     other = ("Every day", "/summary daily") if chat and chat.weekdays else ("Weekdays", "/summary weekdays")
     return Answer(
@@ -119,7 +121,7 @@ def _days(chat: StoredChat) -> str:
 async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
     chat = await chats.subscribe(ask.caller, at, weekdays=weekdays)
     html = lines(
-        bold(f"Daily summary at {chat.summary_at}") + f" ({ask.settings.zone}), {_days(chat)}.",
+        bold(f"Daily summary at {chat.summary_at}") + f" ({zone_label(ask.settings.zone)}), {_days(chat)}.",
         "See it now: /summary now",
     )
     return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.grammar import PRESETS, parse_subject
+from bot.analytics.metrics import metrics_of
 from bot.analytics.windows import YTD, Window, out_of_range, parse_date
 from bot.errors import BadInput
 from bot.messages.common import Answer
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from bot.services.questions import MarketQuestion
 
 
-_CHART = "/chart ratio_vs_sma 200 5y"
 _COMPARISON = re.compile(r"(\S[^<>]*?)\s*[<>]")
 _BACKTEST = "/backtest ratio > sma 200 10y"
 _YEARS = re.compile(r"\s([0-9]+)\s*(?:y|years?)\s*$", re.IGNORECASE)
@@ -95,7 +95,10 @@ async def on_chart(ask: Ask) -> Answer:
     if (subject := _COMPARISON.match(ask.text)) is not None:
         reason = "A picture takes no comparison; with one it is a rule for /alert."
         raise BadInput(reason, f"/chart {subject[1]}")
-    question = parse_question(ask.text, _CHART, ask.services.pair, rest=True)
+    metrics = metrics_of(ask.services.pair)
+    named = next((metrics[word] for word in ask.text.lower().split() if word in metrics), None)
+    example = _chart_of(named.example) if named else "/chart"
+    question = parse_question(ask.text, example, ask.services.pair, rest=True)
     if not question.rest:
         return metric_list(question.dates, ask.services.pair)
     market = await load_market(ask.services, question)
@@ -103,11 +106,17 @@ async def on_chart(ask: Ask) -> Answer:
         words = " ".join(question.rest)
         metric, arguments, window = parse_subject(words, question.windows, metrics_for(market))
     except BadInput as error:  # its example is a rule
-        raise BadInput(error.sentence, _CHART) from error
+        raise BadInput(error.sentence, _chart_of(error.example)) from error
     window = window or Window("y", 2)
     return await asyncio.to_thread(
         metric_answer, market, question.dates, ask.theme, metric, arguments, window
     )
+
+
+def _chart_of(rule: str) -> str:
+    """Return the command that draws what a rule is about, "/chart" for none."""
+    subject = _COMPARISON.match(rule)
+    return f"/chart {subject[1]}" if subject else "/chart"
 
 
 async def on_backtest(ask: Ask) -> Answer:

@@ -92,6 +92,11 @@ def _describe(tables: dict[str, list[ExportedRow]]) -> str:
     return ", ".join(parts)
 
 
+def deletes(text: str) -> bool:
+    """Return whether the words after /forgetme delete what is stored."""
+    return text.lower() == _YES
+
+
 async def on_forgetme(ask: Ask) -> Answer:
     """/forgetme: ask for confirmation; once confirmed, delete all of the chat's rows in one transaction."""
     if ask.text and ask.text.lower() != _YES:

@@ -181,13 +181,19 @@ async def _send_picture(target: ReplyTarget, ask: Ask, spec: ChartSpec, name: st
     await target.send(target.bot.send_message, text=text, parse_mode=ParseMode.HTML)
 
 
-def error_answer(error: BotError) -> Answer:
-    """Return an error as an answer: its sentence, and its example as text and as a button."""
+def error_answer(error: BotError, first_step: Callable[[str], str], asked: str = "") -> Answer:
+    """Return an error as an answer: its sentence, its example as text, and a button to it.
+
+    The button changes nothing: it leads to the page `first_step(example)`, if that is not what was `asked`.
+    """
     sentence, example = error.sentence, error.example
     if not isinstance(sentence, Html):
         sentence = _LONG_QUOTE.sub(r"“\1…”", sentence)
-    button = (("Try the example", example),) if example.startswith("/") else ()
-    return Answer(lines(sentence, "Example: " + code(example) if example else None), buttons=(button,))
+    lead = "Example: " if " " in example or not example.startswith("/") else "See: "
+    step = first_step(example) if example.startswith("/") else ""
+    label = "Try the example" if step == example else "Set it up"
+    button = ((label, step),) if step and step != asked else ()
+    return Answer(lines(sentence, lead + code(example) if example else None), buttons=(button,))
 
 
 def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> Answer:
@@ -197,7 +203,8 @@ def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> 
         parse_rule(typed, metrics_of(pair))
         alert = f"/alert {typed}"
         html = lines(bold("That reads as a rule."), "To be told when it turns true: " + code(alert))
-        return Answer(html, buttons=((("Make it an alert", alert), ("Backtest", f"/backtest {typed}")),))
+        ways = (("Make it an alert", f"/alert new {typed}"), ("Backtest", f"/backtest {typed}"))
+        return Answer(html, buttons=(ways,))
     word = name if len(name) <= _MAX_QUOTE_LENGTH else name[:_MAX_QUOTE_LENGTH] + "…"
     near = nearest(name.lstrip("/"), known)
     sentence = bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")
@@ -207,5 +214,9 @@ def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> 
         return Answer(lines(sentence, "All commands: /help"), buttons=(near_button or (("Help", "/help"),),))
     alert = f"/alert {metric.example}"
     html = lines(sentence, f"{metric.name} is a metric ({metric.title}). Alert: " + code(alert))
-    row = (("Alert", alert), ("Chart", f"/chart {metric.name}"), ("Help", f"/help {metric.name}"))
+    row = (
+        ("Alert", f"/alert new {metric.name}"),
+        ("Chart", f"/chart {metric.name}"),
+        ("Help", f"/help {metric.name}"),
+    )
     return Answer(html, buttons=(near_button, row))

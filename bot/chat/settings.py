@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from bot.errors import BadInput
 from bot.messages.canvas import THEMES
 from bot.messages.common import Answer, in_rows
-from bot.messages.html import DEFAULT_NUMBERS, NUMBERS, Html, bold, code, lines
+from bot.messages.html import DEFAULT_NUMBERS, NUMBERS, Html, bold, code, lines, zone_label, zone_name
 from bot.services import chats
 from bot.services.chats import RETURNS, settings_of
-from bot.text import did_you_mean
+from bot.text import nearest
 
 if TYPE_CHECKING:
     from bot.chat.access import Ask
@@ -32,6 +32,17 @@ _CITIES = (
 )
 _CLOCK = r"([01]?[0-9]|2[0-3])(?:[:.]([0-5][0-9]))?"
 _SPAN = re.compile(rf"{_CLOCK}\s*(?:-|–|to|\s)\s*{_CLOCK}")
+_OFFSET = re.compile(r"(?:utc|gmt) ?(?P<sign>[-+\u2212\u2013]) ?(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?")
+_FARTHEST_WEST, _FARTHEST_EAST = 12, 14  # hours from UTC, where people live
+# What people write for the time of a region. As zones EST, MST and HST would have no summer time.
+_ABBREVIATIONS = {
+    **dict.fromkeys(("et", "est", "edt"), "America/New_York"),
+    **dict.fromkeys(("ct", "cst", "cdt"), "America/Chicago"),
+    **dict.fromkeys(("mt", "mst", "mdt"), "America/Denver"),
+    **dict.fromkeys(("pt", "pst", "pdt"), "America/Los_Angeles"),
+    **dict.fromkeys(("cet", "cest", "mez", "mesz"), "Europe/Berlin"),
+    "bst": "Europe/London",
+}
 _SYNONYMS = {"tr": "total"}  # as /compare has it
 _BUTTONS_PER_ROW = 3
 
@@ -62,14 +73,21 @@ async def on_settings(ask: Ask) -> Answer:
     name, _, value = ask.text.partition(" ")
     setting = SETTINGS.get(name.lower())
     if name and setting is None:
-        hint = did_you_mean(name, SETTINGS)
+        near = nearest(name, SETTINGS)
         raise BadInput(
-            f"“{name[:40]}” is not a setting. The settings are {', '.join(SETTINGS)}. {hint}".strip(),
-            "/settings zone Europe/Berlin",
+            f"“{name[:40]}” is not a setting. The settings are {', '.join(SETTINGS)}."
+            + (f" Did you mean {near}?" if near else ""),
+            f"/settings {near or ''}".strip(),
         )
     if setting is not None and value.strip():
-        chat = await setting.store(ask.caller, setting.parse(value.strip()))
-        return _settings_page(settings_of(ask.services.config, chat), chat, changed=setting)
+        parsed = setting.parse(value.strip())
+        chat = await setting.store(ask.caller, parsed)
+        card = _settings_page(settings_of(ask.services.config, chat), chat, changed=setting)
+        if setting.name != "zone" or value.strip().lower() not in _ABBREVIATIONS:
+            return card
+        city = zone_name(ZoneInfo(parsed))
+        note = f"{value.strip().upper()} is taken as the time of {city}, summer time too."
+        return replace(card, html=lines(card.html, note))
     stored = await chats.stored_chat(ask.services, ask.chat_id)
     return _settings_page(ask.settings, stored) if setting is None else _setting_page(ask, setting, stored)
 
@@ -108,11 +126,27 @@ def _zones() -> dict[str, str]:
 
 
 def _parse_zone(text: str) -> str:
-    name = _zones().get(text.lower().replace(" ", "_"))
+    words = text.lower()
+    if (offset := _OFFSET.fullmatch(words)) is not None:
+        return _zone_of_offset(text, offset)
+    name = _ABBREVIATIONS.get(words) or _zones().get(words.replace(" ", "_"))
     if name is None:
-        hint = did_you_mean(text.replace(" ", "_"), dict.fromkeys(_zones().values()))
-        raise BadInput(f"“{text[:40]}” is not a time zone. {hint}".strip(), "/settings zone Europe/Berlin")
+        near = nearest(text.replace(" ", "_"), dict.fromkeys(_zones().values()))
+        hint = f" Did you mean {near}?" if near else ""
+        raise BadInput(
+            f"“{text[:40]}” is not a time zone.{hint}", f"/settings zone {near or 'Europe/Berlin'}"
+        )
     return name
+
+
+def _zone_of_offset(text: str, offset: re.Match[str]) -> str:
+    """Return the zone of "UTC+2" or "GMT-5", whose names in the database of zones have the opposite sign."""
+    hours, minutes = int(offset["hours"]), int(offset["minutes"] or 0)
+    west = offset["sign"] != "+"
+    if minutes or hours > (_FARTHEST_WEST if west else _FARTHEST_EAST):
+        sentence = f"“{text[:40]}” is not one of UTC-{_FARTHEST_WEST} to UTC+{_FARTHEST_EAST} in whole hours."
+        raise BadInput(f"{sentence} For another offset name a city.", "/settings zone Asia/Kolkata")
+    return f"Etc/GMT{'+' if west else '-'}{hours}" if hours else "UTC"
 
 
 def _parse_quiet(text: str) -> str:
@@ -160,11 +194,12 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "zone",
             "Time zone",
-            "For the summary and quiet hours. A city is enough if only one has the name.",
+            "For the summary and quiet hours. A city is enough if only one has the name; UTC+1 is an hour "
+            "ahead.",
             _CITIES,
             _parse_zone,
             chats.set_time_zone,
-            lambda settings, _: settings.zone,
+            lambda settings, _: zone_label(settings.zone),
         ),
         Setting(
             "quiet",

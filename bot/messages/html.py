@@ -166,8 +166,16 @@ def moment(instant: dt.datetime, zone: ZoneInfo) -> str:
 
 
 def zone_name(zone: ZoneInfo) -> str:
-    """Return a time zone as people call it: "New York" for America/New_York."""
-    return zone.key.rpartition("/")[2].replace("_", " ")
+    """Return a time zone as people call it: "New York" for America/New_York, "UTC+1" for Etc/GMT-1."""
+    return zone_label(zone.key).rpartition("/")[2].replace("_", " ")
+
+
+def zone_label(key: str) -> str:
+    """Return the name of a zone, of a fixed offset with the sign that people mean: ahead of UTC is +."""
+    sign, hours = key[7:8], key[8:]
+    if not key.startswith("Etc/GMT") or sign not in ("+", "-") or hours == "0":
+        return key
+    return f"UTC{'-' if sign == '+' else '+'}{hours}"
 
 
 def session_phrase(session: dt.date) -> str:

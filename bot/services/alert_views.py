@@ -109,7 +109,7 @@ def parse_alert_rule(text: str, market: Market, command: str = "/alert") -> Rule
     try:
         return parse_rule(preset.rule if preset else text, metrics_for(market))
     except BadInput as error:
-        raise BadInput(error.sentence, f"{command} {error.example}" if error.example else "") from error
+        raise BadInput(error.sentence, f"{command} {error.example}".strip()) from error
 
 
 def read_rule(alert: StoredAlert) -> Rule:

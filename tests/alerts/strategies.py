@@ -53,7 +53,11 @@ def conditions(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Condition:
     metric = draw(st.sampled_from(list(registry.values())))
     values = tuple((parameter.name, draw(arguments(parameter))) for parameter in metric.parameters)
     op = draw(st.sampled_from([">", "<", ">=", "<=", "crosses"]))
-    return Condition(metric.name, values, op, draw(targets(metric)))
+
+    def possible(target: Target) -> bool:
+        return target.kind != "amount" or metric.range.allows(op, target.value)
+
+    return Condition(metric.name, values, op, draw(targets(metric).filter(possible)))
 
 
 @st.composite
@@ -65,7 +69,10 @@ def rules(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Rule:
     if len(legs) == 1 and legs[0].target.kind == "amount" and legs[0].op != "crosses" and draw(st.booleans()):
         distance = draw(st.integers(1, 1000)) * 10.0
         value = legs[0].target.value
-        rearm = value - distance if legs[0].op in {">", ">="} else value + distance
+        above = legs[0].op in {">", ">="}
+        rearm = value - distance if above else value + distance
+        if registry[legs[0].metric].range.never("<=" if above else ">=", rearm):
+            rearm = None
     return Rule(
         legs,
         confirm=draw(st.integers(1, 250)),

@@ -35,7 +35,7 @@ from tests.sample_market import sample_market
 from tests.shared_data import market, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 DAYS = pd.bdate_range("2020-12-07", periods=5)
@@ -360,3 +360,17 @@ def test_there_is_something_to_time() -> None:
     market = made_up_market(sessions=5_300)
     for metric in METRICS.values():
         assert np.isfinite(metric.history(market, metric.defaults()).to_numpy()).sum() > 1_500, metric.name
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("made", [sample_market, pytest.param(market, marks=shared)], ids=["sample", "real"])
+def test_no_value_on_record_is_outside_the_range_that_rules_are_refused_by(
+    name: str, made: Callable[[], Market]
+) -> None:
+    entry = METRICS[name]
+    short: dict[str, Argument] = {"n": 3, "window": Window("d", 1), "fund": LARGE}
+    usual = entry.defaults()
+    for arguments in (usual, {key: short.get(key, value) for key, value in usual.items()}):
+        values = entry.history(made(), arguments).dropna()
+        never = entry.range.never
+        assert not [value for value in values if never(">=", value) or never("<=", value)]

@@ -175,9 +175,7 @@ MISTAKES = {
         "The rule stops after “ratio”; expected a comparison (>, <, >=, <=, crosses).\n"
         "Example: /alert ratio > sma 200"
     ),
-    f"/alert ratio > {'9' * 500}": (
-        "A rule has at most 500 characters, not 508.\nExample: /alert ratio > sma 200"
-    ),
+    f"/alert ratio > {'9' * 500}": "A rule has at most 500 characters, not 508.\nSee: /alert",
     "/alert ratio > 0.7 until 2020-12-11": (
         "“until 2020-12-11” has passed already.\nExample: /alert ratio > 0.7 until 2021-12-13"
     ),
@@ -191,9 +189,12 @@ async def test_what_cannot_be_done_is_said_and_changes_nothing(talk: Talk) -> No
     assert await talk.rows("alerts") == before
 
 
-async def test_a_mistakes_example_can_be_tapped(talk: Talk) -> None:
+async def test_a_mistakes_example_opens_in_the_guide_to_be_confirmed(talk: Talk) -> None:
     (refused,) = await talk.ask("/alert excess 3m > 5")
-    (answer,) = await talk.press(refused, "Try the example")
+    (page,) = await talk.press(refused, "Set it up")
+    assert page.text.startswith("Your rule\nexcess 3m > 5pp\n")
+    assert await talk.rows("alerts") == []
+    (answer,) = await talk.press(page, "Create")
     assert answer.text.startswith("Alert #1 excess 3m > 5pp")
     assert answer.message_id == refused.message_id
 
@@ -214,7 +215,7 @@ async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> Non
     await talk.database.run(fill)
     (refused,) = await talk.ask("/alert ratio > 0.8")
     assert refused.text == (
-        "This chat has 50 alerts, the most that are allowed. Switch one off first.\nExample: /alerts"
+        "This chat has 50 alerts, the most that are allowed. Switch one off first.\nSee: /alerts"
     )
     (page,) = await talk.press(refused, "Try the example")
     shown = [label for label in labels(page) if label.startswith("#")]

@@ -129,12 +129,12 @@ MISTAKES = {
     "/backtest ratio > sma 200 asof 2020-02-30": (
         f"“2020-02-30” is not a date: there is no 30 Feb 2020.{BACKTEST}"
     ),
-    f"/alerts {'9' * 4000}": f"“{'9' * 80}…” is not an alert's number.\nExample: /alerts",
+    f"/alerts {'9' * 4000}": f"“{'9' * 80}…” is not an alert's number.\nSee: /alerts",
     "/chart ratio_vs 5y": (
-        "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200 5y"
+        "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200"
     ),
-    "/help nonsense": "There is no help on “nonsense”.\nExample: /help alert",
-    "/help momentun": "There is no help on “momentun”. Did you mean momentum?\nExample: /help alert",
+    "/help nonsense": "There is no help on “nonsense”.\nSee: /help",
+    "/help momentun": "There is no help on “momentun”. Did you mean momentum?\nExample: /help momentum",
     "/history abc": "“abc” is not an alert's number.\nExample: /history 1",
     "/history 9": "There is no alert #9 in this chat. Your alerts: /alerts",
     "/history ²": "“²” is not an alert's number.\nExample: /history 1",

@@ -236,6 +236,4 @@ async def test_where_nothing_is_stored_nothing_is_asked(talk: Talk) -> None:
     for typed in ("/export", "/forgetme", "/forgetme yes"):
         assert [m.text for m in await talk.ask(typed)] == ["Nothing is stored about this chat."]
     (answer,) = await talk.ask("/forgetme alerts")
-    assert answer.text == (
-        "“alerts” is not understood; /forgetme asks before it deletes.\nExample: /forgetme"
-    )
+    assert answer.text == ("“alerts” is not understood; /forgetme asks before it deletes.\nSee: /forgetme")

@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import re
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from PIL import Image
@@ -83,7 +84,34 @@ SPELLINGS = {
     "/settings returns TOTAL": "Returns: total (set)",
     "/settings returns tr": "Returns: total (set)",
     "/settings numbers 1'234.5": "Numbers: 1'234.5 (set)",
+    # the sign as people mean it: ahead of UTC is +
+    "/settings zone GMT+1": "Time zone: UTC+1 (set)",
+    "/settings zone utc−3": "Time zone: UTC-3 (set)",
+    "/settings zone UTC +14": "Time zone: UTC+14 (set)",
+    "/settings zone gmt+00:00": "Time zone: UTC (set)",
+    "/settings zone Etc/GMT+5": "Time zone: UTC-5 (set)",
+    "/settings zone EST": "Time zone: America/New_York (set)",
+    "/settings zone pst": "Time zone: America/Los_Angeles (set)",
+    "/settings zone CEST": "Time zone: Europe/Berlin (set)",
 }
+
+
+@pytest.mark.parametrize(("typed", "offset"), [("GMT+1", 1), ("UTC-5", -5), ("utc+0", 0), ("gmt -12", -12)])
+async def test_an_offset_has_the_sign_that_people_mean(typed: str, offset: int, talk: Talk) -> None:
+    await talk.ask(f"/settings zone {typed}")
+    zone = ZoneInfo((await row(talk))["timezone"])
+    assert talk.now.astimezone(zone).utcoffset() == dt.timedelta(hours=offset)
+    (answer,) = await talk.ask("/summary on 18:30")
+    named = f"UTC{offset:+}" if offset else "UTC"
+    assert answer.text.startswith(f"Daily summary at 18:30 ({named})")
+    assert f"({named})." in (await talk.ask("/alert ratio > 0.9"))[0].text
+
+
+async def test_an_abbreviation_is_said_to_have_summer_time(talk: Talk) -> None:
+    (card,) = await talk.ask("/settings zone est")
+    assert card.text.endswith("\nEST is taken as the time of New York, summer time too.")
+    (card,) = await talk.ask("/settings zone Tokyo")
+    assert "taken as" not in card.text
 
 
 async def test_typed_friendly_spellings_are_understood(talk: Talk) -> None:
@@ -93,8 +121,23 @@ async def test_typed_friendly_spellings_are_understood(talk: Talk) -> None:
 
 MISTAKES = {
     "/settings colour": (
-        "“colour” is not a setting. The settings are zone, quiet, returns, theme, numbers.\n"
-        "Example: /settings zone Europe/Berlin"
+        "“colour” is not a setting. The settings are zone, quiet, returns, theme, numbers.\nSee: /settings"
+    ),
+    "/settings zne GMT+1": (
+        "“zne” is not a setting. The settings are zone, quiet, returns, theme, numbers. Did you mean zone?\n"
+        "Example: /settings zone"
+    ),
+    "/settings zone Amerika/Chicago": (
+        "“Amerika/Chicago” is not a time zone. Did you mean America/Chicago?\n"
+        "Example: /settings zone America/Chicago"
+    ),
+    "/settings zone UTC+5:30": (
+        "“UTC+5:30” is not one of UTC-12 to UTC+14 in whole hours. For another offset name a city.\n"
+        "Example: /settings zone Asia/Kolkata"
+    ),
+    "/settings zone GMT-13": (
+        "“GMT-13” is not one of UTC-12 to UTC+14 in whole hours. For another offset name a city.\n"
+        "Example: /settings zone Asia/Kolkata"
     ),
     "/settings zone Europe/Berln": (
         "“Europe/Berln” is not a time zone. Did you mean Europe/Berlin?\n"

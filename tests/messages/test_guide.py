@@ -137,6 +137,7 @@ def test_a_step_down_and_a_step_up(rule: str, beside: list[str]) -> None:
 @given(st.floats(-10, 10), st.sampled_from(["excess 3m > 5pp", "ratio > 0.5", "slope 60 > 10%"]))
 def test_steps_lie_on_both_sides_and_are_written_short(value: float, rule: str) -> None:
     start = condition(rule)
+    value = value if start.metric != "ratio" else abs(value) + 1.0  # a ratio is above 0
     lower, higher = neighbouring_targets(replace(start, target=replace(start.target, value=value)), SAMPLED)
     assert lower.value < value < higher.value
     assert len(str(lower)) < 12

@@ -106,7 +106,7 @@ def test_the_lists_buttons_keep_the_moment() -> None:
 def test_help_on_something_unknown_names_the_nearest_metric() -> None:
     with pytest.raises(BadInput) as error:
         help_page("exces", ENTRIES, DEFAULT_PAIR)
-    assert str(error.value) == "There is no help on “exces”. Did you mean excess? Example: /help alert"
+    assert str(error.value) == "There is no help on “exces”. Did you mean excess? Example: /help excess"
 
 
 @pytest.mark.parametrize(("name", "usage"), [("multiples", ""), ("sectors", ""), ("why", "[window]")])

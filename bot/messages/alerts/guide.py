@@ -214,7 +214,8 @@ def suggested_targets(condition: Condition, context: EvaluationContext) -> list[
     """Targets for the metric, arguments and comparison of `condition`, whose own target is ignored."""
     metric, meanings = METRICS[condition.metric], dict[Target, str]()
     for target, meaning in _candidates(metric, condition.op, _past_values(condition, context)):
-        meanings.setdefault(target, meaning)
+        if target.kind != AMOUNT or metric.range.allows(condition.op, target.value):
+            meanings.setdefault(target, meaning)
     suggested = []
     for target, meaning in meanings.items():
         rule = Rule((replace(condition, target=target),))
@@ -271,8 +272,9 @@ def neighbouring_targets(condition: Condition, context: EvaluationContext) -> li
         values = _past_values(condition, context)
         if len(values) < _LEAST_VALUES:
             return []
-        grid = _grid(values)
-        return [replace(target, value=_rounded(target.value + way * grid, grid)) for way in (-1, 1)]
+        grid, range_ = _grid(values), METRICS[condition.metric].range
+        amounts = [_rounded(target.value + way * grid, grid) for way in (-1, 1)]
+        return [replace(target, value=a) for a in amounts if range_.allows(condition.op, a)]
     steps = _PERCENTILES if target.kind == "pct" else _COUNTS
     lower = [step for step in steps if step < target.value][-1:]
     higher = [step for step in steps if step > target.value][:1]

@@ -12,7 +12,7 @@ from bot.analytics.windows import EXAMPLES, AsOf
 from bot.errors import BadInput
 from bot.messages.common import DISCLAIMER, Answer, in_rows, page_buttons
 from bot.messages.html import bold, capital, code, lines
-from bot.text import did_you_mean
+from bot.text import nearest
 
 if TYPE_CHECKING:
     from bot.pair import Pair
@@ -80,8 +80,9 @@ def help_page(topic: str, entries: Sequence[Entry], pair: Pair, convention: str 
         return _metric(metrics_of(pair, convention)[word])
     if word in {"metrics", "metric"}:
         return metric_list(AsOf(), pair)
-    hint = did_you_mean(word, [*by_name, *METRICS])
-    raise BadInput(f"There is no help on “{topic.strip()}”. {hint}".strip(), "/help alert")
+    near = nearest(word, [*by_name, *METRICS])
+    hint = f" Did you mean {near}?" if near else ""
+    raise BadInput(f"There is no help on “{topic.strip()}”.{hint}", f"/help {near or ''}".strip())
 
 
 def _overview(entries: Sequence[Entry]) -> Answer:

@@ -24,7 +24,7 @@ from bot.messages.common import (
     provisional_notes,
     shortened,
 )
-from bot.messages.html import Html, bold, lines, moment, pre, table, zone_name
+from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label, zone_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -167,7 +167,7 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
         *_restated(report.restated),
         f"Next check: {moment(report.next_check, report.zone)}.",
         f"Queue: {', '.join(queue) or 'empty'}.",
-        f"Version {report.version}. Times: {report.zone.key}.",
+        f"Version {report.version}. Times: {zone_label(report.zone.key)}.",
     )
     return Answer(html, buttons=((("Compare", "/compare"), ("Alerts", "/alerts")),))
 
