@@ -119,18 +119,21 @@ class SampleSeries(Sequence[Sample]):
 class ConditionSeries:
     """One condition's history: value and threshold on the metric's own sessions, NaN where undefined.
 
-    From `held_from` on the values are held.
+    From `held_from` on the values are held. settled: whether NaN means that there is no value for the session,
+    not that one may come.
     """
 
     value: pd.Series
     threshold: pd.Series
     held_from: pd.Timestamp | None = None
+    settled: bool = False
 
     def known(self, sessions: pd.DatetimeIndex) -> BoolArray:
         """Whether each session's input is stored: it has a value, or is n/a and followed by a value."""
         present = self.value.notna()
         last = self.value.last_valid_index()
         answered = present | (self.value.index < last) if last is not None else present
+        answered |= self.settled
         stored: BoolArray = answered.reindex(sessions, fill_value=False).to_numpy()
         return stored & ~self.held(sessions)
 
@@ -166,7 +169,7 @@ class Histories:
             if target.kind in OVER_CLOSES and metric.part == "prices":
                 level = over_closes(self._market, level, int(target.value))
             held = held_from(metric, self._market, dict(condition.arguments))
-            self._series[key] = ConditionSeries(value, level, held)
+            self._series[key] = ConditionSeries(value, level, held, metric.part == "multiples")
         return self._series[key]
 
     def _history(self, condition: Condition) -> pd.Series:

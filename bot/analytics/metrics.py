@@ -205,8 +205,12 @@ def _multiple(name: str, title: str) -> Metric:
         title=title,
         unit=_UNITS.get(name, units.MULTIPLE),
         range=Range(0.0, reached=True) if name == "yield" else _POSITIVE,
-        history=lambda market, a: valuation.multiple_history(
-            market, str(a["fund"]), name, str(a["convention"])
+        history=lambda market, a: valuation.with_repeats(
+            market,
+            valuation.multiple_history(market, str(a["fund"]), name, str(a["convention"])),
+            funds_of(market.pair, a),
+            name,
+            str(a["convention"]),
         ),
         parameters=(_FUND, _CONVENTION),
         meaning=f"{title} of one fund under one convention.",
@@ -221,7 +225,13 @@ def _premium(name: str, title: str) -> Metric:
         title=f"{title} premium",
         unit=units.PERCENT,
         range=Range(-100.0, reached=True) if name == "yield" else _LOSS_AT_MOST_ALL,
-        history=lambda market, a: valuation.premium_history(market, name, str(a["convention"])),
+        history=lambda market, a: valuation.with_repeats(
+            market,
+            valuation.premium_history(market, name, str(a["convention"])),
+            market.pair.tickers,
+            name,
+            str(a["convention"]),
+        ),
         parameters=(_CONVENTION,),
         meaning=f"How much higher {{small}}'s {title} is than {{large}}'s, both under one convention.",
         formula=f"100 ({title} {{small}} / {title} {{large}} − 1)",
@@ -463,6 +473,14 @@ def _missing_reason(metric: Metric, market: Market, arguments: Arguments) -> str
 def funds_of(pair: Pair, arguments: Arguments) -> tuple[str, ...]:
     """Tickers of the fund that a metric is asked for, or of both."""
     return (str(arguments["fund"]),) if "fund" in arguments else pair.tickers
+
+
+def close_behind(metric: Metric, market: Market, arguments: Arguments, session: pd.Timestamp) -> pd.Timestamp:
+    """The session whose close a metric's value on `session` is made of: that of a multiple may be earlier."""
+    if metric.part != "multiples":
+        return session
+    name, funds = metric.name.removesuffix("_premium"), funds_of(market.pair, arguments)
+    return valuation.priced_session(market, funds, name, str(arguments["convention"]), session)
 
 
 def parts_of(metric: Metric, pair: Pair, arguments: Arguments) -> list[str]:

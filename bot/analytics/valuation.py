@@ -6,7 +6,11 @@ Multiples are in times; `yield` is in percent.
 
 Price and multiple imply figures per share: earnings = P / PE, cash flow = P / PCF, book = P / PB,
 sales = P / PS, exactly as the multiple's convention counts them. A price return splits into earnings and
-multiple exactly in logs: ln(P_e/P_b) = ln(EPS_e/EPS_b) + ln(PE_e/PE_b).
+multiple exactly in logs: ln(P_e/P_b) = ln(EPS_e/EPS_b) + ln(PE_e/PE_b). What is divided or split is of one
+convention, basis and day.
+
+Morningstar's figures have no date of their own. A session on which all of a fund's repeat although the price
+moved has none: they are as of the session on which they last changed.
 
 Weights are percent of the fund. Two classifications are never compared: Yahoo's sectors are Morningstar's,
 the issuer's are GICS, and "Technology" is not the same list of companies in both.
@@ -15,7 +19,8 @@ the issuer's are GICS, and "Technology" is not the same list of companies in bot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache, reduce
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +29,8 @@ from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.analytics.market import Market
     from bot.analytics.windows import Window
     from bot.pair import Pair
@@ -43,6 +50,7 @@ CONVENTIONS = {
     "morningstar": "Morningstar via Yahoo",
     "yahoo": "Yahoo quote",
 }
+UNDATED = "morningstar"  # the convention whose figures carry no date
 # A multiple may be this many days older than the session it stands for; the split then runs between
 # the multiples' own dates and says so.
 TOLERANCE_DAYS = 31
@@ -73,13 +81,15 @@ def multiple_history(
     return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
 
 
-def price_sessions(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
+def price_sessions(
+    market: Market, ticker: str, metric: str, convention: str, basis: str | None = None
+) -> pd.Series:
     """The session whose price each figure of `multiple_history` was computed from.
 
     It is the figure's own session where its source states none. A price date on a day that the exchange was
     closed is that of the session before.
     """
-    rows = _history_rows(market, ticker, metric, convention, None)
+    rows = _history_rows(market, ticker, metric, convention, basis)
     dates = _price_dates(rows)
     traded = pd.Series(market.sessions, market.sessions).reindex(dates.dropna(), method="ffill")
     sessions = pd.Series(traded.to_numpy(), dates.dropna().index).reindex(rows.index)
@@ -93,9 +103,31 @@ def _price_dates(rows: pd.DataFrame) -> pd.Series:
     return pd.to_datetime(rows["price_date"]).astype("datetime64[ns]")
 
 
+@lru_cache(maxsize=8)
+def dated_multiples(market: Market) -> pd.DataFrame:
+    """The stored multiples without undated ones that only repeat: they are as of their last change."""
+    rows = market.multiples
+    undated = (rows["convention"] == UNDATED) & _price_dates(rows).isna()
+    repeated = pd.Series(False, rows.index)
+    for ticker in market.pair.tickers:
+        own = undated & (rows["ticker"] == ticker)
+        if not own.any() or ticker not in market.prices:
+            continue
+        figures = rows[own].pivot_table(
+            values="value", index="session", columns=["metric", "basis"], aggfunc="last", observed=True
+        )
+        before = figures.shift()
+        changed = ((figures != before) & (figures.notna() | before.notna())).any(axis=1)
+        price = market.prices[ticker].dropna().reindex(figures.index, method="ffill")
+        since = price.where(changed).groupby(changed.cumsum()).transform("first")
+        repeats = figures.index[~changed & (price != since) & price.notna()]
+        repeated |= own & rows["session"].isin(repeats)
+    return rows[~repeated]
+
+
 def _rows(market: Market, metric: str, convention: str) -> pd.DataFrame:
     """Stored rows of one multiple under one convention, by session."""
-    rows = market.multiples
+    rows = dated_multiples(market)
     rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
     return rows.sort_values("session", kind="stable")
 
@@ -129,6 +161,18 @@ def premium_history(market: Market, metric: str, convention: str, basis: str | N
     )
     small, large = small.align(large.where(large > 0), join="inner")
     return (100 * (small / large - 1)).dropna()
+
+
+def with_repeats(
+    market: Market, history: pd.Series, tickers: Sequence[str], metric: str, convention: str
+) -> pd.Series:
+    """A history with NaN on sessions for which the source only repeated its undated figures."""
+    rows = market.multiples
+    rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
+    if convention != UNDATED or rows.empty:
+        return history
+    given = (pd.DatetimeIndex(rows.loc[rows["ticker"] == ticker, "session"]) for ticker in tickers)
+    return history.reindex(history.index.union(reduce(pd.DatetimeIndex.intersection, given).unique()))
 
 
 def percentile_rank(values: pd.Series) -> float | None:
@@ -167,7 +211,7 @@ class MultipleFigure:
 
 def multiple_figures(market: Market, metric: str | None = None) -> list[MultipleFigure]:
     """Every stored multiple, or one under its conventions, ordered as MULTIPLES, by convention and basis."""
-    rows = market.multiples
+    rows = dated_multiples(market)
     if metric is not None:
         rows = rows[rows["metric"] == metric]
     order = list(MULTIPLES)
@@ -211,7 +255,8 @@ def convention_for(market: Market) -> str | None:
 
     Between equals the newest figure decides, then the longest history. Returns None without any.
     """
-    rows = market.multiples[market.multiples["ticker"] == market.pair.small.ticker]
+    rows = dated_multiples(market)
+    rows = rows[rows["ticker"] == market.pair.small.ticker]
     having = rows.loc[rows["metric"] == "pe", "convention"].unique()
     rows = rows[rows["convention"].isin(having)]
     if rows.empty:
@@ -222,33 +267,68 @@ def convention_for(market: Market) -> str | None:
     return str(ranked.index[-1])
 
 
-def implied_per_share(market: Market, ticker: str, metric: str, convention: str) -> pd.Series:
+def basis_for(market: Market, convention: str) -> str | None:
+    """The basis under which most can be held against each other, None without a P/E.
+
+    Both funds' P/E comes first, then the most kinds of multiples, then the newest figure.
+    """
+    rows = dated_multiples(market)
+    rows = rows[(rows["convention"] == convention) & rows["metric"].isin(["pe", "pcf", "pb", "ps"])]
+    ranked = []
+    for basis, group in rows.groupby("basis", observed=True):
+        funds = group.loc[group["metric"] == "pe", "ticker"].nunique()
+        if funds:
+            ranked.append((funds, group["metric"].nunique(), group["session"].max(), len(group), str(basis)))
+    return max(ranked)[-1] if ranked else None
+
+
+def implied_per_share(
+    market: Market, ticker: str, metric: str, convention: str, basis: str | None = None
+) -> pd.Series:
     """Price over multiple on sessions that have both: dollars of earnings, sales, ... per share.
 
     The price is the one that the multiple was computed from, where its source states the date of it.
     """
-    multiple = multiple_history(market, ticker, metric, convention)
-    dates = price_sessions(market, ticker, metric, convention)
+    multiple = multiple_history(market, ticker, metric, convention, basis)
+    dates = price_sessions(market, ticker, metric, convention, basis)
     price = market.prices.reindex(index=pd.DatetimeIndex(dates), columns=[ticker])[ticker]
     return (price.set_axis(multiple.index) / multiple.where(multiple > 0)).dropna()
 
 
-def implied_index(market: Market, ticker: str, metric: str, convention: str, window: Window) -> pd.Series:
+def implied_index(
+    market: Market, ticker: str, metric: str, convention: str, window: Window, basis: str | None = None
+) -> pd.Series:
     """Implied figure per share with the one at the window's base as 100; empty without one there."""
-    series = implied_per_share(market, ticker, metric, convention)
+    series = implied_per_share(market, ticker, metric, convention, basis)
     base = performance(market, window).base
     first = nearest_figure(series.index, base) if base is not None and len(series) else None
     return series.iloc[:0] if first is None else INDEX_BASE * series.loc[first:] / series[first]
 
 
-def margins(market: Market, ticker: str, convention: str) -> tuple[float | None, float | None]:
-    """Net margin (P/S)/(P/E) and return on equity (P/B)/(P/E), percent, of the last common session."""
-    pe = multiple_history(market, ticker, "pe", convention)
-    ratios: list[float | None] = []
+class DatedRatio(NamedTuple):
+    """A ratio of two multiples of one day, percent, and their session."""
+
+    value: float
+    session: pd.Timestamp
+
+
+def margins(
+    market: Market, ticker: str, convention: str, basis: str | None = None
+) -> tuple[DatedRatio | None, DatedRatio | None]:
+    """Net margin (P/S)/(P/E) and return on equity (P/B)/(P/E), each of the newest session that allows it.
+
+    Both multiples are of one basis, by default that of the newest P/E, and made of the price of one session.
+    """
+    rows = _history_rows(market, ticker, "pe", convention, basis)
+    basis = str(rows["basis"].iloc[-1]) if len(rows) else ""
+    pe = multiple_history(market, ticker, "pe", convention, basis)
+    priced = price_sessions(market, ticker, "pe", convention, basis)
+    ratios: list[DatedRatio | None] = []
     for metric in ("ps", "pb"):
-        multiple = multiple_history(market, ticker, metric, convention)
-        ratio = (100 * multiple / pe.where(pe > 0)).dropna()
-        ratios.append(float(ratio.iloc[-1]) if len(ratio) else None)
+        multiple = multiple_history(market, ticker, metric, convention, basis)
+        same_day = priced == price_sessions(market, ticker, metric, convention, basis).reindex(priced.index)
+        ratio = (100 * multiple / pe.where((pe > 0) & same_day)).dropna()
+        ratios.append(DatedRatio(float(ratio.iloc[-1]), ratio.index[-1]) if len(ratio) else None)
     return ratios[0], ratios[1]
 
 
@@ -259,6 +339,7 @@ class ReturnSplit:
     first: pd.Timestamp
     last: pd.Timestamp
     convention: str
+    basis: str
     price: float
     earnings: float
     multiple: float
@@ -266,32 +347,59 @@ class ReturnSplit:
     pe_last: float
 
 
-def return_split(market: Market, ticker: str, window: Window, convention: str) -> ReturnSplit | str:
-    """Split of the fund's price return over the window, or why there is none.
+def return_splits(market: Market, window: Window, convention: str | None) -> dict[str, ReturnSplit | str]:
+    """Per fund the split of its price return, or why there is none, both of one basis.
 
-    It needs a P/E near the window's base and one near its end.
+    It is the newest basis that splits the returns of most funds.
     """
-    pe = multiple_history(market, ticker, "pe", convention)
-    eps = implied_per_share(market, ticker, "pe", convention)
-    base = performance(market, window).base
-    if base is None or market.end is None:
-        return "too little price history"
+    rows = _rows(market, "pe", convention or "")
+    bases = list(dict.fromkeys(rows["basis"].astype(str)[::-1])) or [""]
+    candidates = [
+        {t: return_split(market, t, window, convention or "", basis) for t in market.pair.tickers}
+        for basis in bases
+    ]
+    return max(candidates, key=lambda splits: sum(isinstance(s, ReturnSplit) for s in splits.values()))
+
+
+def return_split(
+    market: Market, ticker: str, window: Window, convention: str, basis: str | None = None
+) -> ReturnSplit | str:
+    """Split of the fund's price return over the window by P/Es of one basis, or why there is none.
+
+    It needs a P/E near the window's base and one near its end. The basis is by default that of the newest.
+    """
+    rows = _history_rows(market, ticker, "pe", convention, basis)
+    pe = multiple_history(market, ticker, "pe", convention, basis)
+    eps = implied_per_share(market, ticker, "pe", convention, basis)
+    row = performance(market, window)
+    if row.base is None or market.end is None:
+        return row.reason
     if eps.empty:
         return "no P/E stored"
-    first, last = nearest_figure(eps.index, base), nearest_figure(eps.index, market.end)
+    first, last = nearest_figure(eps.index, row.base), nearest_figure(eps.index, market.end)
     if first is None or last is None or first >= last:
-        return _missing_pe(eps.index, base, market.end)
-    dates, price = price_sessions(market, ticker, "pe", convention), eps * pe
+        return _missing_pe(eps.index, row.base, market.end)
+    dates, price = price_sessions(market, ticker, "pe", convention, basis), eps * pe
     return ReturnSplit(
         dates[first],
         dates[last],
         convention,
+        str(rows["basis"].iloc[-1]),
         price=100 * (price[last] / price[first] - 1),
         earnings=100 * (eps[last] / eps[first] - 1),
         multiple=100 * (pe[last] / pe[first] - 1),
         pe_first=float(pe[first]),
         pe_last=float(pe[last]),
     )
+
+
+def priced_session(
+    market: Market, tickers: Sequence[str], metric: str, convention: str, session: pd.Timestamp
+) -> pd.Timestamp:
+    """The oldest session whose price a multiple or a premium of funds on `session` is made of."""
+    dates = [price_sessions(market, ticker, metric, convention).get(session) for ticker in tickers]
+    known = market.sessions[market.sessions <= session]
+    return min([*(date for date in dates if date is not None and date <= session), *known[-1:], session])
 
 
 def _missing_pe(sessions: pd.Index, base: pd.Timestamp, end: pd.Timestamp) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.market import NO_SOURCE
-from bot.analytics.metrics import METRICS, Arguments, Metric, sources_of
+from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
 from bot.analytics.performance import TOO_SHORT, performance
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
@@ -229,6 +229,11 @@ def condition_sources(conditions: Iterable[Condition], market: Market) -> list[s
 def rule_sources(rule: Rule, market: Market, session: pd.Timestamp) -> str:
     """Return a line on the sources of a rule and the age of its figures, e.g. "Source: Yahoo, current."."""
     return source_line(condition_sources(rule.conditions, market), f", {age(market, session)}")
+
+
+def newest_close(rule: Rule, market: Market, session: pd.Timestamp) -> pd.Timestamp:
+    """Return the newest session whose close the figures of a rule on a session are made of."""
+    return max(close_behind(METRICS[c.metric], market, dict(c.arguments), session) for c in rule.conditions)
 
 
 def age(market: Market, session: pd.Timestamp) -> str:

@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.alerts.grammar import parse_rule
+from bot.alerts.series import Histories
 from bot.analytics.market import MULTIPLE_COLUMNS, Market
+from bot.analytics.metrics import METRICS, close_behind, metric_value
 from bot.analytics.valuation import (
     GROUP,
     SECTOR,
     ReturnSplit,
+    basis_for,
     convention_for,
     implied_index,
     implied_per_share,
@@ -24,6 +28,7 @@ from bot.analytics.valuation import (
     percentile_rank,
     premium_history,
     return_split,
+    return_splits,
 )
 from bot.analytics.windows import YTD, Window, parse_window
 from tests.analytics.facts import facts_at
@@ -359,9 +364,9 @@ def test_a_split_that_cannot_be_given_says_why() -> None:
 def test_without_prices_for_the_window_there_is_no_split() -> None:
     stored = quarterly(figure("2019-12-31", 33.3), figure("2020-12-11", 75.0))
     too_long = return_split(stored, SMALL, Window("y", 5), "losses_in")
-    assert too_long == "too little price history"
+    assert too_long == "too little history"
     empty = Market(stored.prices.iloc[:0], QUARTERS[-1], multiples=stored.multiples)
-    assert return_split(empty, SMALL, YTD, "losses_in") == "too little price history"
+    assert return_split(empty, SMALL, YTD, "losses_in") == "too little history"
 
 
 def test_implied_figures_are_price_over_multiple_where_both_are_stored() -> None:
@@ -383,6 +388,13 @@ def test_implied_figures_are_price_over_multiple_where_both_are_stored() -> None
     assert implied_per_share(alone, SMALL, "pe", "losses_in").empty
 
 
+def ratios(of: Market, ticker: str = SMALL, basis: str | None = None) -> list[tuple[float, str] | None]:
+    """Net margin and return on equity with their days."""
+    return [
+        ratio and (ratio.value, f"{ratio.session:%m-%d}") for ratio in margins(of, ticker, "losses_in", basis)
+    ]
+
+
 def test_margin_and_return_on_equity_are_of_the_last_session_with_both_multiples() -> None:
     stored = quarterly(
         figure("2020-09-30", 50.0),
@@ -390,12 +402,117 @@ def test_margin_and_return_on_equity_are_of_the_last_session_with_both_multiples
         figure("2020-12-11", 1.5, metric="ps"),
         figure("2020-09-30", 2.0, metric="pb"),
     )
-    assert margins(stored, SMALL, "losses_in") == (2.0, 4.0)
-    assert margins(stored, LARGE, "losses_in") == (None, None)
+    assert ratios(stored) == [(2.0, "12-11"), (4.0, "09-30")]
+    assert ratios(stored, LARGE) == [None, None]
     losing = quarterly(figure("2020-12-11", -5.0), figure("2020-12-11", 1.5, metric="ps"))
-    assert margins(losing, SMALL, "losses_in") == (None, None)
+    assert ratios(losing) == [None, None]
     nothing = quarterly(figure("2020-12-11", 0.0), figure("2020-12-11", 1.5, metric="ps"))
-    assert margins(nothing, SMALL, "losses_in") == (None, None)
+    assert ratios(nothing) == [None, None]
+
+
+def trailing(*row: object) -> tuple[object, ...]:
+    return (*row[:4], "trailing", *row[5:])
+
+
+def test_figures_of_two_bases_or_two_days_are_not_divided() -> None:
+    stored = quarterly(
+        trailing(*figure("2020-06-30", 40.0)),
+        trailing(*figure("2020-06-30", 2.0, metric="ps")),
+        trailing(*figure("2020-12-11", 3.0, metric="ps")),
+        figure("2020-12-11", 75.0),
+        figure("2019-12-31", 1.0, metric="pb", ticker=LARGE),
+    )
+    assert basis_for(stored, "losses_in") == "trailing"  # of the most kinds
+    assert basis_for(stored, "positive") is None
+    assert ratios(stored, basis="trailing") == [(5.0, "06-30"), None]
+    assert ratios(stored) == [None, None]  # there is no forward P/S
+    rows = [
+        figure(day, value, metric=metric)
+        for day in ("2020-06-30", "2020-12-11")
+        for metric, value in (("pe", 50.0), ("ps", 2.0))
+    ]
+    other_day = dated(*rows, prices_of=(None, None, "2020-12-11", "2020-09-30"))
+    assert ratios(other_day) == [(4.0, "06-30"), None]
+
+
+def test_both_returns_are_split_by_the_newest_basis_that_can() -> None:
+    stored = quarterly(
+        *(
+            trailing(*figure(day, 25.0, ticker=t))
+            for day in ("2019-12-31", "2020-12-11")
+            for t in (SMALL, LARGE)
+        ),
+        figure("2020-12-11", 75.0),
+        figure("2020-12-11", 27.0, ticker=LARGE),
+    )
+    splits = return_splits(stored, YTD, "losses_in")
+    assert [split.basis for split in splits.values() if isinstance(split, ReturnSplit)] == ["trailing"] * 2
+    assert set(return_splits(stored, YTD, None).values()) == {"no P/E stored"}
+    assert return_split(stored, SMALL, YTD, "losses_in") == "P/E is recorded from 11 Dec 2020"
+
+
+def served(*values: tuple[float, float], prices: tuple[float, ...], **kind: str) -> Market:
+    """P/E and P/B of the small fund as served on each day, without a date by default."""
+    rows = [
+        row(day, SMALL, value, metric, **{"convention": "morningstar", "basis": "unstated", **kind})
+        for day, pair in enumerate(values)
+        for metric, value in zip(("pe", "pb"), pair, strict=True)
+    ]
+    index = DAYS[: len(prices)]
+    return replace(market(*rows), prices=pd.DataFrame({SMALL: prices, LARGE: 300.0}, index))
+
+
+@pytest.mark.parametrize(
+    ("values", "prices", "days"),
+    [
+        (((28.0, 2.0),) * 4, (100.0, 101.0, 102.0, 103.0), [0]),
+        (((28.0, 2.0),) * 4, (100.0, 101.0, 100.0, 103.0), [0, 2]),  # the price is the same as then
+        (((28.0, 2.0), (28.0, 2.0), (28.1, 2.0), (28.1, 2.0)), (100.0, 101.0, 102.0, 103.0), [0, 2]),
+        (((28.0, 2.0), (28.0, 2.1), (28.0, 2.0)), (100.0, 101.0, 102.0), [0, 1, 2]),
+    ],
+)
+def test_undated_figures_that_all_repeat_while_the_price_moves_are_as_of_their_last_change(
+    values: tuple[tuple[float, float], ...], prices: tuple[float, ...], days: list[int]
+) -> None:
+    stored = served(*values, prices=prices)
+    assert multiple_history(stored, SMALL, "pe", "morningstar").index.tolist() == [DAYS[day] for day in days]
+    metric = METRICS["pe"]
+    current = metric_value(metric, stored, metric.defaults())
+    assert (current.session, current.sessions_behind) == (DAYS[days[-1]], len(prices) - 1 - days[-1])
+    assert len(stored.multiples) == 2 * len(values)
+    given = metric.history(stored, metric.defaults())
+    assert [day for day, value in enumerate(given) if value > 0] == days
+    rule = parse_rule("pe > 20x", METRICS)
+    assert len(Histories(stored, METRICS).samples(rule, None, stored.sessions)) == len(
+        values
+    )  # none is awaited
+    for dates in (None, "2020-12-07"):
+        own = served(*values, prices=prices, convention="capped" if dates is None else "morningstar")
+        own = replace(own, multiples=own.multiples.assign(price_date=dates))
+        history = multiple_history(own, SMALL, "pe", own.multiples["convention"].iloc[0])
+        assert len(history) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("priced", "session", "expected"),
+    [
+        ((None, None), 4, 4),
+        (("2020-12-08", None), 4, 1),
+        (("2020-12-08", "2020-12-07"), 4, 0),
+        ((None, None), 5, 4),
+    ],
+)
+def test_no_figure_is_of_a_close_later_than_the_price_behind_it(
+    priced: tuple[str | None, str | None], session: int, expected: int
+) -> None:
+    """The sixth day is a Saturday, on which a file is dated."""
+    day = pd.bdate_range("2020-12-07", periods=5).append(pd.date_range("2020-12-12", periods=5))[session]
+    stored = market(*both(4, 30.0, 20.0))
+    multiples = stored.multiples.assign(session=day, price_date=list(priced))
+    stored = replace(stored, multiples=multiples)
+    premium = {"convention": "losses_in"}
+    assert close_behind(METRICS["pe_premium"], stored, premium, day) == DAYS[expected]
+    assert close_behind(METRICS["ratio"], stored, {}, DAYS[2]) == DAYS[2]
 
 
 def test_the_convention_is_that_of_the_newest_figure_then_of_the_longest_history() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -75,6 +76,14 @@ def test_a_single_value_has_no_place_in_history_and_a_missing_one_a_reason() -> 
     assert shown(chart("ratio", market([50.0])))[1] == "0.5000."
     with pytest.raises(NoData, match=r"^Beta, 252 days: n/a, too little history"):
         chart("beta", market([50.0] * 5))
+
+
+def test_a_multiple_is_of_the_close_that_it_is_made_of() -> None:
+    of = market([50.0] * 5, multiples=[("2020-01-07", "IWM", "pe", 20.0), ("2020-01-08", "IWM", "pe", 21.0)])
+    of = replace(of, multiples=of.multiples.assign(price_date=["2020-01-02", "2020-01-03"]))
+    answer = chart("pe", of, convention="positive")
+    assert "21.0x (close of Fri 3 Jan 2020, 3 sessions old), percentile 100" in shown(answer)[1]
+    assert drawing(answer).args[1].footer.endswith("close of Fri 3 Jan 2020")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ implied earnings   −49.00%
 multiple (P/E)    +125.23%
 flow              +$0.80bn
 flow, of assets     +1.65%
-P/E 33.3x → 75.0x, losses included: (1 − 0.490) × (1 + 1.252) = 1 + 0.149, 31 Dec 2019 to 11 Dec 2020.
+P/E 33.3x → 75.0x, losses included, forward: \
+(1 − 0.490) × (1 + 1.252) = 1 + 0.149, 31 Dec 2019 to 11 Dec 2020.
 SPY since 31 Dec 2019
                      change
 price return        +13.81%
@@ -123,7 +124,8 @@ implied earnings    −13.99%
 multiple (P/E)      +32.32%
 flow              −$33.08bn
 flow, of assets     −10.70%
-P/E 21.0x → 27.8x, losses included: (1 − 0.140) × (1 + 0.323) = 1 + 0.138, 31 Dec 2019 to 11 Dec 2020.
+P/E 21.0x → 27.8x, losses included, forward: \
+(1 − 0.140) × (1 + 0.323) = 1 + 0.138, 31 Dec 2019 to 11 Dec 2020.
 
 Source: sample data."""
 

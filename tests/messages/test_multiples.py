@@ -9,7 +9,7 @@ import pytest
 from bot.analytics import valuation
 from bot.analytics.windows import AsOf
 from bot.messages.canvas import LIGHT
-from bot.messages.common import percentile_text
+from bot.messages.common import multiple_line, percentile_text
 from bot.messages.pages.multiples import multiples_answer
 from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
@@ -169,6 +169,22 @@ def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
     ]
     lines = multiples(market([50.0] * 402, multiples=figures))
     assert "Premium percentiles: P/E above 99 (n = 402 since 2 Jan 2020)." in lines
+
+
+def test_undated_figures_that_repeat_are_told_as_of_their_last_change() -> None:
+    figures = [
+        (f"{day:%Y-%m-%d}", t, "pe", 20.0 + (n > 1)) for n, day in enumerate(days(5)) for t in ("IWM", "SPY")
+    ]
+    of = market([50.0, 51.0, 52.0, 53.0, 54.0], multiples=figures)
+    of = replace(
+        of, multiples=of.multiples.assign(convention="morningstar", source="yahoo", basis="unstated")
+    )
+    of = replace(of, prices=of.prices.assign(SPY=of.prices["IWM"] * 2))
+    lines = multiples(of)
+    assert "Of 6 Jan 2020 (2 sessions old)." in lines
+    assert "the same figures until 8 Jan 2020, so they are as of their last change." in lines[-2]
+    line = multiple_line(of)
+    assert line.endswith("IWM 21.0x, SPY 21.0x, close of Mon 6 Jan 2020, 2 sessions old.")
 
 
 def test_there_is_a_chart_once_there_is_a_line() -> None:

@@ -188,7 +188,8 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
             sentences.append(f"{capital(rank)}.")
     if newest is not None:
         sources = common.rule_sources(alert.rule, market, newest)
-        sentences.append(f"{capital(session_phrase(newest))}. {sources}")
+        close = common.newest_close(alert.rule, market, newest)
+        sentences.append(f"{capital(session_phrase(close))}. {sources}")
     return sentences
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from bot.alerts.backtest import frequency
 from bot.alerts.grammar import PRESETS, Preset
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Rule, Target
-from bot.analytics.metrics import METRICS, metric_value, metrics_of
+from bot.analytics.metrics import METRICS, close_behind, metric_value, metrics_of
 from bot.analytics.sessions import EXCHANGE, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, SHARE
 from bot.messages.alerts import card
@@ -147,8 +147,10 @@ def comparison_page(
 def _current_value(metric: Metric, arguments: Mapping[str, Argument], market: Market) -> str:
     current = metric_value(metric, market, dict(arguments))
     value = f"n/a, {current.reason}" if current.value is None else metric.unit.show(current.value)
-    session = current.session
-    return f"Now {value}{f' (close of {short_date(session)}, {current.source})' if session else ''}."
+    if current.session is None:
+        return f"Now {value}."
+    close = close_behind(metric, market, dict(arguments), current.session)
+    return f"Now {value} (close of {short_date(close)}, {current.source})."
 
 
 def target_page(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:

@@ -21,7 +21,7 @@ from bot.analytics.sessions import short_date
 from bot.analytics.windows import AsOf
 from bot.messages.alerts import card
 from bot.messages.alerts.notices import plain_line
-from bot.messages.common import Answer, Button, condition_sources, heading, source_line
+from bot.messages.common import Answer, Button, condition_sources, heading, newest_close, source_line
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase, visible_length
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 def explanation(fire: RecordedFire, context: EvaluationContext) -> Html:
     """The stored figures, their evaluation repeated, and whether the data has changed since."""
     rule, event = fire.rule, fire.event
+    close = newest_close(rule, context.market, pd.Timestamp(event.session))
     happened = "fired" if event.kind == "fired" else f"was {event.kind} true"
     observed = dt.datetime.fromisoformat(fire.observed_at).astimezone(dt.UTC)
     return lines(
-        bold(f"Why #{fire.number} {happened}") + f" · {session_phrase(event.session)}",
+        bold(f"Why #{fire.number} {happened}") + f" · {session_phrase(close)}",
         code(str(rule)),
         *(_comparison(event, position, condition) for position, condition in enumerate(rule.conditions)),
         card.rearmed(rule, event),

@@ -64,6 +64,7 @@ def fired_message(
     deferred  a sentence that says why the message was deferred, in place of the one about a late message
     """
     rule, market, fired = alert.rule, context.market, event.kind == "fired"
+    close = common.newest_close(rule, context.market, pd.Timestamp(event.session))
     if event.kind == ALREADY:
         deferred = deferred or "Its first figures have come. Nothing turned, so this is no alert."
     elif late and not deferred:
@@ -74,7 +75,7 @@ def fired_message(
         event.kind, f"is still true, since {short_date(event.since)}"
     )
     html = lines(
-        bold(f"Alert #{alert.number} {happened}") + f" · {session_phrase(event.session)}",
+        bold(f"Alert #{alert.number} {happened}") + f" · {session_phrase(close)}",
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
         bold(common.SAMPLE) if market.is_sample else None,
@@ -185,11 +186,12 @@ def correction_notice(
 ) -> Answer:
     """The message that withdraws a fire: the figures then and now, and the state of the alert."""
     rule = alert.rule
+    close = common.newest_close(rule, context.market, pd.Timestamp(event.session))
     happened, now = (
         ("fired", "does") if event.kind == "fired" else (f"was reported as {event.kind} true", "is")
     )
     html = lines(
-        bold(f"Correction to alert #{alert.number}") + f" · {session_phrase(event.session)}",
+        bold(f"Correction to alert #{alert.number}") + f" · {session_phrase(close)}",
         code(str(rule)),
         bold(common.SAMPLE) if context.market.is_sample else None,
         f"It {happened} on figures that have been revised since. On the current figures it {now} not.",

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.alerts.rule import subject_of
-from bot.analytics.metrics import Arguments, Metric, metric_value, sources_of
+from bot.analytics.metrics import Arguments, Metric, close_behind, metric_value, sources_of
 from bot.errors import NoData
 from bot.messages import common
 from bot.messages.charts import ConditionPanel, rule_chart
@@ -32,8 +32,8 @@ def metric_answer(
         raise NoData(f"{title}: n/a, {current.reason}.")
     history = metric.history(market, arguments)
     rank = common.percentile_phrase(history)
-    old = common.age(market, current.session)
-    late = f" ({session_phrase(current.session)}, {old})" if current.session != end else ""
+    close = close_behind(metric, market, arguments, current.session)
+    late = f" ({session_phrase(close)}, {common.age(market, close)})" if close != end else ""
     html = lines(
         common.heading(title, market, as_of, priced=metric.part == "prices"),
         bold(metric.unit.show(current.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
@@ -46,7 +46,7 @@ def metric_answer(
         common.sources({"data": current.source}),
     )
     label = sources_of(metric, market, arguments)
-    style = common.chart_style(title, market, theme, label, history.last_valid_index())
+    style = common.chart_style(title, market, theme, label, close)
     draw = partial(rule_chart, [ConditionPanel("", common.within(market, history, span), metric.unit)], style)
     subject, tail = subject_of(metric.name, arguments.items()), as_of.suffix
     buttons = (

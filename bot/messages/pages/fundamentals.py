@@ -9,7 +9,7 @@ from bot.analytics import flows, valuation
 from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, SHARE, USD
-from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for, return_split
+from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for
 from bot.messages import common
 from bot.messages.charts import ChartSpec, IndexPanel, indexed_chart
 from bot.messages.common import Answer
@@ -45,7 +45,8 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
     """Return implied earnings, cash flow, book and sales per share, net margin and return on equity."""
     market.require_end()
     chosen, tail = convention_for(market), as_of.suffix
-    if chosen is None:
+    basis = None if chosen is None else valuation.basis_for(market, chosen)
+    if chosen is None or basis is None:
         html = lines(
             common.heading("Implied fundamentals", market, as_of),
             f"{NOT_AVAILABLE}: no multiples are stored, so nothing is implied.",
@@ -58,8 +59,8 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
         ticker: [
             _Figure(
                 name,
-                valuation.implied_per_share(market, ticker, metric, chosen),
-                valuation.implied_index(market, ticker, metric, chosen, window),
+                valuation.implied_per_share(market, ticker, metric, chosen, basis),
+                valuation.implied_index(market, ticker, metric, chosen, window, basis),
             )
             for metric, name in _PER_SHARE.items()
         ]
@@ -67,8 +68,8 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
     }
     html = lines(
         common.heading(f"Implied fundamentals, {common.window_title(window)}", market, as_of),
-        f"Per share = price / multiple, {convention}; base = 100.",
-        *(_fund(market, ticker, chosen, figures) for ticker, figures in funds.items()),
+        f"Per share = price / multiple, {common.convention_phrase(chosen, basis)}; base = 100.",
+        *(_fund(market, ticker, (chosen, basis), figures) for ticker, figures in funds.items()),
         "",
         common.market_sources(market, "prices", "multiples"),
     )
@@ -79,7 +80,7 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
     return Answer(html, draw, "fundamentals", (spans, others))
 
 
-def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figure]) -> Html:
+def _fund(market: Market, ticker: str, kind: tuple[str, str], figures: Sequence[_Figure]) -> Html:
     rows = [
         (
             figure.name,
@@ -89,7 +90,7 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figur
         for figure in figures
     ]
     ends = {figure.name: figure.dollars.index[-1] for figure in figures if len(figure.dollars)}
-    span, older = "no figures", list[str]()
+    span, older, newest = "no figures", list[str](), None
     if ends:
         newest = max(ends.values())
         older = [f"{name} of {short_date(last)}" for name, last in ends.items() if last != newest]
@@ -98,16 +99,18 @@ def _fund(market: Market, ticker: str, convention: str, figures: Sequence[_Figur
         if indexed is not None:
             span = f"{short_date(indexed[0])} to {short_date(indexed[-1])}"
         span = common.with_age(span, market, newest)
-    profit, equity = valuation.margins(market, ticker, convention)
+    ratios = zip(("Net margin", "return on equity"), valuation.margins(market, ticker, *kind), strict=True)
+    phrases = [
+        f"{name} {SHARE.show(ratio and ratio.value)}"
+        + (f" of {short_date(ratio.session)}" if ratio and ratio.session != newest else "")
+        for name, ratio in ratios
+    ]
     earnings = figures[0].dollars
     return lines(
         bold(ticker) + f", {span}",
         pre(table(("per share", "now", "index"), rows)),
-        f"Net margin {SHARE.show(profit)}, return on equity {SHARE.show(equity)}.",
-        f"Of an earlier session: {', '.join(older)}. "
-        "Margin and return on equity are of the last session that has both their figures."
-        if older
-        else None,
+        f"{', '.join(phrases)}.",
+        f"Of an earlier session: {', '.join(older)}." if older else None,
         f"History from {short_date(earnings.index[0])}, n = {len(earnings)}."
         if len(earnings)
         else "No P/E history.",
@@ -133,11 +136,11 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, t
 def attribution_answer(market: Market, as_of: AsOf, window: Window) -> Answer:
     """Return each fund's price return split into earnings and multiple, distributions and flows beside it."""
     market.require_end()
-    chosen = convention_for(market)
+    splits = valuation.return_splits(market, window, convention_for(market))
     html = lines(
         common.heading(f"What moved it, {common.window_title(window)}", market, as_of),
-        _reading(market, window, chosen),
-        *(_attribution(market, ticker, window, chosen) for ticker in market.pair.tickers),
+        _reading(market, splits[market.pair.small.ticker]),
+        *(_attribution(market, ticker, window, split) for ticker, split in splits.items()),
         "",
         common.market_sources(market, "prices", "multiples", "flows"),
     )
@@ -145,7 +148,7 @@ def attribution_answer(market: Market, as_of: AsOf, window: Window) -> Answer:
     return Answer(html, buttons=(common.page_buttons(as_of, *first), common.page_buttons(as_of, *second)))
 
 
-def _attribution(market: Market, ticker: str, window: Window, chosen: str | None) -> Html:
+def _attribution(market: Market, ticker: str, window: Window, split: ReturnSplit | str) -> Html:
     position = market.pair.tickers.index(ticker)
     price, total = performance(market, window), performance(market, window, total=True)
     price_return = (price.small, price.large)[position]
@@ -155,12 +158,12 @@ def _attribution(market: Market, ticker: str, window: Window, chosen: str | None
     paid = None if total_return is None else total_return - price_return
     rows = [("price return", PERCENT.show(price_return)), ("distributions", POINTS.show(paid))]
     notes = common.missing_figure_lines({"Distributions": total.reason})
-    split = return_split(market, ticker, window, chosen) if chosen is not None else "no P/E stored"
     if isinstance(split, ReturnSplit):
         rows.append(("implied earnings", PERCENT.show(split.earnings)))
         rows.append(("multiple (P/E)", PERCENT.show(split.multiple)))
+        kind = common.convention_phrase(split.convention, split.basis)
         notes.append(
-            f"P/E {split.pe_first:.1f}x → {split.pe_last:.1f}x, {valuation.CONVENTIONS[split.convention]}: "
+            f"P/E {split.pe_first:.1f}x → {split.pe_last:.1f}x, {kind}: "
             f"(1 {_term(split.earnings)}) × (1 {_term(split.multiple)}) = 1 {_term(split.price)}, "
             f"{short_date(split.first)} to {short_date(split.last)}."
         )
@@ -190,10 +193,9 @@ def _term(percent: float) -> str:
     return f"{MINUS if percent < 0 else '+'} {abs(percent) / 100:.3f}"
 
 
-def _reading(market: Market, window: Window, chosen: str | None) -> Html | None:
+def _reading(market: Market, split: ReturnSplit | str) -> Html | None:
     """Return what moved the small fund's price most, None if its return cannot be split."""
     small = market.pair.small.ticker
-    split = return_split(market, small, window, chosen) if chosen is not None else None
     if not isinstance(split, ReturnSplit):
         return None
     if split.earnings < 0 < split.price:

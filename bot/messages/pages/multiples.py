@@ -140,7 +140,7 @@ def _ranks(figures: list[MultipleFigure]) -> list[str]:
 
 def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
     """Return the source of a block's figures, and the date and coverage of the holdings behind them."""
-    rows = market.multiples
+    rows = valuation.dated_multiples(market)
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
     newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")
     parts = [", ".join(LABELS.get(name, name) for name in sorted(set(newest["source"])))]
@@ -153,4 +153,8 @@ def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
     undated = newest["price_date"].isna() if "price_date" in newest else newest["value"].notna()
     if undated.any():
         parts.append("price date not stated" if undated.all() else "some price dates not stated")
+    given = market.multiples
+    last = given.loc[given["convention"] == figures[0].convention, "session"].max()
+    if last > newest["session"].max():
+        parts.append(f"the same figures until {short_date(last)}, so they are as of their last change")
     return f"Source: {'; '.join(parts)}."
