@@ -119,8 +119,8 @@ class SampleSeries(Sequence[Sample]):
 class ConditionSeries:
     """One condition's history: value and threshold on the metric's own sessions, NaN where undefined.
 
-    From `held_from` on the values are held. If `settled`, NaN means that there is no value for the session, not
-    that one may come.
+    From `held_from` on the values are held. If `settled`, NaN means that there is no value for the session,
+    not that one may come.
     """
 
     value: pd.Series
