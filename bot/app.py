@@ -31,6 +31,7 @@ from bot.data.sources import build_providers
 from bot.delivery.drain import Delivery
 from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import SendBudget
+from bot.delivery.request import TelegramRequest
 from bot.jobs.scheduler import Scheduler
 from bot.local.terminal import LOCAL_CHAT, LocalRequest, NoRateLimiter
 from bot.services import Services, wall_clock
@@ -94,7 +95,7 @@ def telegram_bot(
         .token(config.telegram.token.get_secret_value())
         .base_url(f"{config.telegram.base_url}/bot")
         .base_file_url(f"{config.telegram.base_url}/file/bot")
-        .read_timeout(30)
+        .request(TelegramRequest(read_timeout=30))
         .get_updates_request(UpdatesRequest())
         .rate_limiter(limiter or SendBudget())
         .concurrent_updates(PerChatProcessor(quota))

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from weakref import WeakValueDictionary
 
+import msgspec
 from telegram import Update
 from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
 from telegram.ext import BaseUpdateProcessor
-from telegram.request import HTTPXRequest
 
 from bot.chat.dispatch import Quota, quota_key
 from bot.concurrency import Backoff
 from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import seconds_of
+from bot.delivery.request import Chat, Member, Message, TelegramRequest, User
+from bot.secrets import redact
+from bot.text import counted
 
 if TYPE_CHECKING:
     from telegram.ext import ExtBot
@@ -30,6 +35,11 @@ MAX_CONCURRENT_UPDATES = 4096  # including those that wait for their chat
 POLL_SECONDS = 10  # how long Telegram keeps a poll open while there are no updates
 CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes nothing
 RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # while Telegram does not answer
+MAX_FAULT = 80  # characters of why an update cannot be read
+MAX_WAIT = 900.0  # seconds, whatever Telegram names
+SHORTEST_POLL = 0.5  # seconds; a poll without updates that is shorter is no long poll
+# Of two processes with one token the newcomer gives way at once. The other one does if conflicts go on.
+NEWCOMER_SECONDS = CONFLICT_SECONDS = 60.0
 CONFLICT = "Another process polls Telegram with this token. One bot, one process: stop the other first."
 
 
@@ -70,8 +80,37 @@ def _ordering_key(update: object) -> object:
     return chat.id if chat else ("inline", user.id if user else 0)
 
 
-class UpdatesRequest(HTTPXRequest):
-    """The request of getUpdates, which empties updates that python-telegram-bot cannot parse.
+class _Button(msgspec.Struct):
+    sender: User = msgspec.field(name="from")
+    data: str | None = None
+    message: Message | None = None
+
+
+class _InlineQuery(msgspec.Struct):
+    sender: User = msgspec.field(name="from")
+    query: str
+
+
+class _Membership(msgspec.Struct):
+    chat: Chat
+    new_chat_member: Member
+
+
+class _Identified(msgspec.Struct):
+    update_id: Annotated[int, msgspec.Meta(gt=0, lt=2**63 - 1)]
+
+
+class _ReadableUpdate(_Identified):
+    """The fields of an update with the types that the bot relies on."""
+
+    message: Message | None = None
+    callback_query: _Button | None = None
+    inline_query: _InlineQuery | None = None
+    my_chat_member: _Membership | None = None
+
+
+class UpdatesRequest(TelegramRequest):
+    """The request of getUpdates, which empties updates that cannot be read, and counts them.
 
     The library would raise for the whole poll, again at every poll. A Bot API server of another version that
     leaves out a required field is enough.
@@ -79,25 +118,42 @@ class UpdatesRequest(HTTPXRequest):
 
     def __init__(self) -> None:
         super().__init__(connection_pool_size=1)
+        self.unreadable = 0
 
-    @staticmethod
-    def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """Parse the answer and replace the updates that the library cannot parse."""
-        answer: dict[str, Any] = HTTPXRequest.parse_json_payload(payload)
-        if isinstance(answer.get("result"), list):
-            answer["result"] = [_parseable(update) for update in answer["result"]]
+    def parse_json_payload(self, payload: bytes) -> dict[str, Any]:  # type: ignore[override]
+        """Parse the answer. An unreadable update becomes its id alone; one without an id is left out."""
+        answer = TelegramRequest.parse_json_payload(payload)
+        updates = answer.get("result")
+        if isinstance(updates, list):
+            faults = [_fault(update) for update in updates]
+            if first := next(filter(None, faults), ""):
+                count = len(faults) - faults.count("")
+                self.unreadable += count
+                words = "%s cannot be read, left out (the first: %s); %d since the start"
+                _log.warning(words, counted(count, "update"), first, self.unreadable)
+            pairs = zip(updates, faults, strict=True)
+            answer["result"] = [_identity(update) if fault else update for update, fault in pairs]
+            answer["result"] = list(filter(None, answer["result"]))
         return answer
 
 
-def _parseable(update: dict[str, Any]) -> dict[str, Any]:
-    """Return the update, or its id alone if it cannot be parsed."""
+def _fault(update: object) -> str:
+    """Return why an update cannot be read, or ""."""
     try:
-        Update.de_json(update, None)
+        msgspec.convert(update, _ReadableUpdate)
+        msgspec.json.encode(update)  # raises for halves of characters, which cannot be stored
+        Update.de_json(cast("dict[str, Any]", update), None)
     except Exception as error:  # noqa: BLE001 - the other updates must be answered
-        update_id = update["update_id"]
-        _log.warning("update %s cannot be read and is left out (%s)", update_id, type(error).__name__)
-        return {"update_id": update_id}
-    return update
+        return f"{type(error).__name__}: {error}"[:MAX_FAULT]
+    return ""
+
+
+def _identity(update: object) -> dict[str, Any]:
+    """Return the update with nothing but its id, or nothing if it has none."""
+    try:
+        return msgspec.structs.asdict(msgspec.convert(update, _Identified))
+    except msgspec.ValidationError:
+        return {}
 
 
 class Poller:
@@ -112,30 +168,51 @@ class Poller:
         bot: ExtBot[Any],
         queue: asyncio.Queue[object],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bot, self._queue, self._sleep = bot, queue, sleep
+        self._bot, self._queue, self._sleep, self._monotonic = bot, queue, sleep, monotonic
         self._offset = 0
+        self._started_at = math.nan
+        self._conflicts_since = self._conflict_at = -math.inf
 
     async def run(self) -> str:
         """Poll until another process uses the token. Returns the message for the operator."""
-        failures = 0
+        failures, self._started_at = 0, self._monotonic()
         while True:
+            wait = RETRIES.seconds(failures)
             try:
-                await self._poll(POLL_SECONDS)
-                failures = 0
+                problem = await self._poll(POLL_SECONDS)
             except Conflict as error:
-                if "webhook" not in str(error):
+                if "webhook" in str(error):
+                    problem = "a webhook is set; it is removed, because this bot polls"
+                    await self._delete_webhook()
+                elif self._gives_way():
                     return CONFLICT
-                await self._delete_webhook()
+                else:
+                    problem = "another process polls with this token"
             except TimedOut:
                 _log.warning("Telegram does not answer; polling goes on")
+                continue
             except RetryAfter as error:
-                await self._sleep(seconds_of(error))
+                problem, wait = "too many requests", min(seconds_of(error), MAX_WAIT)
             except TelegramError as error:
-                wait = RETRIES.seconds(failures)
-                _log.warning("updates cannot be fetched (%s); next try in %.0f s", error_text(error), wait)
-                await self._sleep(wait)
-                failures += 1
+                problem = error_text(error)
+            except Exception as error:  # noqa: BLE001 - polling outlives what nobody thought of
+                problem = redact(repr(error))
+            if not problem:
+                failures = 0
+                continue
+            _log.warning("updates cannot be fetched (%s); next try in %.0f s", problem, wait)
+            await self._sleep(wait)
+            failures += 1
+
+    def _gives_way(self) -> bool:
+        """Return whether this process leaves the token to the other one: at once if it is the newcomer."""
+        now = self._monotonic()
+        if now - self._conflict_at > CONFLICT_SECONDS:
+            self._conflicts_since = now
+        self._conflict_at = now
+        return now - self._started_at < NEWCOMER_SECONDS or now - self._conflicts_since >= CONFLICT_SECONDS
 
     async def confirm_updates(self) -> None:
         """Tell Telegram which updates were fetched, so that the next start does not get them again."""
@@ -147,16 +224,18 @@ class Poller:
                     offset=self._offset, timeout=0, limit=1, allowed_updates=ALLOWED_UPDATES
                 )
 
-    async def _poll(self, seconds: int) -> None:
-        updates = await self._bot.get_updates(
-            offset=self._offset, timeout=seconds, allowed_updates=ALLOWED_UPDATES
-        )
+    async def _poll(self, seconds: int) -> str:
+        """Fetch updates. Returns what is wrong with an answer that would be followed by the next at once."""
+        asked_at, offset = self._monotonic(), self._offset
+        updates = await self._bot.get_updates(offset=offset, timeout=seconds, allowed_updates=ALLOWED_UPDATES)
         for update in updates:
             await self._queue.put(update)
             self._offset = update.update_id + 1
+        if self._offset != offset or self._monotonic() - asked_at >= SHORTEST_POLL:
+            return ""
+        return "an answer at once without a new update"
 
     async def _delete_webhook(self) -> None:
         """Remove the webhook of an earlier program, which would receive the updates instead."""
-        _log.warning("a webhook was set for this bot; it is removed, because this bot polls")
         with suppress(TelegramError):
             await self._bot.delete_webhook()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from bot.local.botapi import Json
     from bot.local.methods import Call
+    from tests.fakes.botapi_faults import Fault
 
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ class Api(FakeBotApi):
         """Kill at a message, after so many others."""
         self.victim, self.moment, self.after = victim, moment, after
 
-    async def _call(self, call: Call) -> bytes | None:
+    async def _call(self, call: Call) -> bytes | Fault | None:
         if call.method != "sendMessage" or not self.moment:
             return await super()._call(call)
         if self.after:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 from dataclasses import replace
@@ -21,13 +22,14 @@ from bot.messages.html import Html
 from storage import chat_store
 from storage.db import DiskFull
 from tests.chat.talk import GROUP, ME, YOU
-from tests.fakes.botapi_faults import bad_gateway, drop, flood, hang, refusal
+from tests.fakes.botapi_faults import answer, bad_gateway, drop, flood, hang, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bot.local.botapi import Json
     from tests.chat.talk import Talk
+    from tests.fakes.botapi_faults import Fault
 
 
 RULE = "ratio > 0.9"
@@ -323,11 +325,13 @@ class Polling:
 
     def __init__(self, talk: Talk) -> None:
         self.rests: list[float] = []
+        self.now = 0.0
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
-        self.poller = Poller(talk.bot.application.bot, self.queue, self._rest)
+        self.poller = Poller(talk.bot.application.bot, self.queue, self._rest, lambda: self.now)
 
     async def _rest(self, seconds: float) -> None:
         self.rests.append(seconds)
+        self.now += seconds
         await asyncio.sleep(0)
 
     async def one(self) -> int:
@@ -363,9 +367,7 @@ async def test_an_update_that_cannot_be_read_costs_only_itself(
     assert [await polling.one() for _ in range(2)] == [talk.api.last_update_id - 1, talk.api.last_update_id]
     assert polling.rests == []
     (record,) = caplog.records
-    assert record.getMessage() == (
-        f"update {talk.api.last_update_id - 1} cannot be read and is left out (TypeError)"
-    )
+    assert record.getMessage().startswith("1 update cannot be read, left out (the first: TypeError: Poll")
 
 
 async def test_nothing_fetched_is_nothing_to_confirm(talk: Talk) -> None:
@@ -412,6 +414,93 @@ async def test_after_an_answer_the_rests_begin_anew(talk: Talk) -> None:
     assert polling.rests == [1, 2, 4, 1]
 
 
+SHAPES: tuple[bytes, ...] = (
+    *(b"", b"[]", b"null", b"true", b"7", b'"ok"', b'{"ok":tr', b"\xff\xfe", b"<html>502</html>", b"{}"),
+    *(b'{"ok":true}', b'{"ok":false}', b'{"ok":true,"result":null}', b'{"ok":true,"result":{"update_id":1}}'),
+    *(b'{"ok":true,"result":[null]}', b'{"ok":true,"result":[[]]}', b'{"ok":true,"result":[{}]}'),
+    b'{"ok":true,"result":[{"update_id":"7"}]}',
+    b'{"ok":true,"result":[{"update_id":-7}]}',
+    b'{"ok":true,"result":[{"update_id":9223372036854775807}]}',
+    b'{"ok":true,"result":[' + b"null," * 100_000 + b"null]}",
+    b'{"ok":true,"result":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    b'{"ok":true,"result":[{"update_id":' + b"9" * 5000 + b"}]}",
+    b'{"ok":true,"result":[]}',
+)
+
+
+@pytest.mark.parametrize("body", SHAPES, ids=lambda body: body[:40].decode("latin-1"))
+async def test_an_answer_of_any_shape_is_a_line_in_the_log_and_a_rest(
+    body: bytes, talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    polling = Polling(talk)
+    talk.api.fail("getUpdates", answer(body))
+    talk.api.say(ME, "/about")
+    assert await polling.one() == talk.api.last_update_id
+    assert polling.rests == [1]
+    assert "updates cannot be fetched (" in caplog.text
+    assert len(caplog.text) < 1000
+    assert "Traceback" not in caplog.text
+
+
+def refused(**content: object) -> Fault:
+    return replace(answer(json.dumps({"ok": False, **content}).encode()), status=429)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refused(description=[1]),
+        refused(description="x", parameters=[]),
+        *(refused(parameters={"retry_after": seconds}) for seconds in ("7", -7, 0, 10**12, 0.5, None)),
+        replace(answer(b"<p>" * 1_000_000), status=502),
+        replace(answer(b""), status=403),
+        replace(answer(b'{"ok":true,"result":[]}'), missing=9),
+        replace(answer(b"[" * 2**20), repeats=1024),
+    ],
+    ids=lambda fault: f"{fault.status} {fault.body[:50].decode()}",
+)
+async def test_a_refusal_of_any_shape_and_any_length_is_a_line_in_the_log_and_a_rest(
+    fault: Fault, talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    polling = Polling(talk)
+    talk.api.fail("getUpdates", fault)
+    talk.api.say(ME, "/about")
+    assert await polling.one() == talk.api.last_update_id
+    assert polling.rests == [1]
+    assert len(caplog.text) < 1000
+    assert talk.api.spoilt_bytes < 64 * 2**20
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"message_id": 2**63},
+        {"chat": {"id": 2**63, "type": "private"}},
+        {"chat": {"id": -(10**30), "type": "group"}},
+        {"chat": {"id": "42", "type": "private"}},
+        {"from": {"id": 2**64, "is_bot": False, "first_name": "Me"}},
+        {"from": None, "text": 7},
+        {"text": "half of a character: \ud83d"},
+        {"date": 10**17},
+    ],
+    ids=str,
+)
+async def test_an_unreadable_update_is_left_out_and_counted_and_the_next_one_answered(
+    spoilt: Json, talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    polling = Polling(talk)
+    for _ in range(2):
+        talk.api.say(ME, "/about")
+        talk.api.updates[-1]["message"] |= spoilt
+    talk.api.say(ME, "/about")
+    last = talk.api.last_update_id
+    assert [await polling.one() for _ in range(3)] == [last - 2, last - 1, last]
+    assert polling.rests == []
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("2 updates cannot be read, left out (the first: ")
+    assert line.endswith("; 2 since the start")
+
+
 async def test_a_flood_limit_is_waited_for(talk: Talk) -> None:
     polling = Polling(talk)
     talk.api.fail("getUpdates", flood(7))
@@ -420,10 +509,33 @@ async def test_a_flood_limit_is_waited_for(talk: Talk) -> None:
     assert polling.rests == [7]
 
 
-async def test_another_poller_ends_this_one(talk: Talk) -> None:
-    talk.api.fail("getUpdates", refusal(409, "Conflict: terminated by other getUpdates request"))
+ELSEWHERE = refusal(409, "Conflict: terminated by other getUpdates request")
+
+
+async def test_of_two_pollers_the_newcomer_gives_way_at_once(talk: Talk) -> None:
+    talk.api.fail("getUpdates", ELSEWHERE)
     async with asyncio.timeout(5):
         assert await Polling(talk).poller.run() == CONFLICT
+
+
+async def test_a_poller_of_more_than_a_minute_outlives_a_conflict_and_gives_way_after_a_minute_of_them(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    polling = Polling(talk)
+    running = asyncio.create_task(polling.poller.run())
+    await talk.api.until(lambda: len(talk.api.calls("getUpdates")) == 1)
+    polling.now = 61.0
+    talk.api.fail("getUpdates", ELSEWHERE)
+    talk.api.say(ME, "/about")
+    assert (await polling.queue.get()).update_id == talk.api.last_update_id
+    await talk.api.until(lambda: polling.rests)
+    polling.now = 200.0
+    talk.api.fail("getUpdates", ELSEWHERE, times=100)
+    talk.api.say(ME, "/about")
+    async with asyncio.timeout(5):
+        assert await running == CONFLICT
+    assert polling.rests == [1, 1, 2, 4, 8, 16, 30]
+    assert "(another process polls with this token); next try in 30 s" in caplog.text
 
 
 async def test_a_webhook_left_behind_is_removed(talk: Talk) -> None:

@@ -91,7 +91,7 @@ def meanwhile(
     """While the next request is under way, the database is changed."""
     real = office.api._call
 
-    async def interrupted(call: Call) -> bytes | None:
+    async def interrupted(call: Call) -> bytes | Fault | None:
         monkeypatch.setattr(office.api, "_call", real)
         await office.database.run(change)
         return await real(call)

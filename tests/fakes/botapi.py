@@ -29,12 +29,11 @@ from telegram.request import HTTPXRequest
 
 from bot.local.botapi import BOT, BOT_ID, BOT_USER, BotApi, BotApiError, InlineQuery, Json, Message, Upload
 from bot.local.methods import Call, pending_updates, perform
+from tests.fakes.botapi_faults import Fault
 from tests.fakes.botapi_http import HttpRequest, read_request, response
 
 if TYPE_CHECKING:
     from telegram.ext import BaseRateLimiter
-
-    from tests.fakes.botapi_faults import Fault
 
 T = TypeVar("T")
 TOKEN = f"{BOT_ID}:AAF-fake_token_of_the_loopback_Bot0"
@@ -113,6 +112,7 @@ class FakeBotApi(BotApi):
         super().__init__(clock)
         self.token = token
         self.requests: list[RecordedRequest] = []
+        self.spoilt_bytes = 0  # of bodies that faults sent
         self._faults: list[_ScriptedFault] = []
         self._port, self._poll_limit = port, poll_limit
         self._server: asyncio.Server | None = None
@@ -284,19 +284,33 @@ class FakeBotApi(BotApi):
                     answer = await self._answer(request)
                     if answer is None:
                         break
-                    writer.write(answer)
-                    await writer.drain()
+                    await self._write(writer, answer)
+                    if isinstance(answer, Fault) and answer.missing:
+                        break
         finally:
             writer.close()
 
-    async def _answer(self, request: HttpRequest) -> bytes | None:
-        """The bytes of an answer; None closes the connection."""
+    async def _write(self, writer: asyncio.StreamWriter, answer: bytes | Fault) -> None:
+        if isinstance(answer, bytes):
+            writer.write(answer)
+        else:
+            length = len(answer.body) * answer.repeats + answer.missing
+            writer.write(response(answer.status, b"", answer.content_type, length))
+            for _ in range(answer.repeats):
+                await asyncio.sleep(answer.pause)
+                writer.write(answer.body)
+                await writer.drain()
+                self.spoilt_bytes += len(answer.body)
+        await writer.drain()
+
+    async def _answer(self, request: HttpRequest) -> bytes | Fault | None:
+        """The bytes of an answer, or how it is spoilt; None closes the connection."""
         try:
             return await self._respond(request)
         except BotApiError as error:
             return response(error.status, error.body())
 
-    async def _respond(self, request: HttpRequest) -> bytes | None:
+    async def _respond(self, request: HttpRequest) -> bytes | Fault | None:
         path = re.fullmatch(r"(/file)?/bot([^/]*)/(.*)", request.path)
         if request.too_large:
             raise BotApiError(413, "Request Entity Too Large")
@@ -308,7 +322,7 @@ class FakeBotApi(BotApi):
             return response(200, self.download(path[3]), "application/octet-stream")
         return await self._call(Call(path[3], request.fields, request.files))
 
-    async def _call(self, call: Call) -> bytes | None:
+    async def _call(self, call: Call) -> bytes | Fault | None:
         request = RecordedRequest(call, self.clock())
         self.requests.append(request)
         fault = next((script.fault for script in self._faults if script.strikes(call)), None)
@@ -326,12 +340,12 @@ class FakeBotApi(BotApi):
         request.status = 200
         return response(200, json.dumps({"ok": True, "result": result}).encode())
 
-    async def _spoil(self, fault: Fault, request: RecordedRequest) -> bytes | None:
+    async def _spoil(self, fault: Fault, request: RecordedRequest) -> Fault | None:
         request.status, request.description = fault.status, fault.name
         self.notify()
         if fault.hangs:
             await asyncio.sleep(FOREVER)
-        return None if fault.closes else response(fault.status, fault.body, fault.content_type)
+        return None if fault.closes else fault
 
     async def _get_updates(self, call: Call) -> list[Json]:
         """Answer a long poll. A newer poll ends an older one with 409."""

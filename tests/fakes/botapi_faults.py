@@ -13,7 +13,8 @@ class Fault:
     """How one call goes wrong.
 
     `acts` says whether the method has its effect first. Then follows an answer (`status`, `body`), no answer
-    at all (`hangs`) or a closed connection (`closes`).
+    at all (`hangs`) or a closed connection (`closes`). The body comes `repeats` times, a `pause` before each,
+    and is of that length, or of `missing` bytes more.
     """
 
     name: str
@@ -23,6 +24,9 @@ class Fault:
     content_type: str = "application/json"
     hangs: bool = False
     closes: bool = False
+    repeats: int = 1
+    pause: float = 0.0
+    missing: int = 0
 
 
 def refusal(status: int, description: str, **parameters: int) -> Fault:
@@ -51,6 +55,11 @@ def bad_gateway(*, acts: bool = False) -> Fault:
 def garbled(*, acts: bool = True) -> Fault:
     """200 with a body that is not JSON."""
     return Fault("garbled", acts=acts, status=200, body=b'{"ok":tr', content_type="application/json")
+
+
+def answer(body: bytes, content_type: str = "application/json") -> Fault:
+    """200 with any body."""
+    return Fault("answer", status=200, body=body, content_type=content_type)
 
 
 def hang(*, acts: bool = False) -> Fault:

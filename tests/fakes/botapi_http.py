@@ -82,10 +82,13 @@ def _multipart(boundary: bytes, body: bytes) -> tuple[dict[str, str], dict[str, 
     return fields, files
 
 
-def response(status: int, body: bytes, content_type: str = "application/json") -> bytes:
-    """The bytes of one response, after which the connection stays open."""
+def response(
+    status: int, body: bytes, content_type: str = "application/json", length: int | None = None
+) -> bytes:
+    """The bytes of one response, after which the connection stays open; `length` is what its head says."""
+    length = len(body) if length is None else length
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
     )
     return head.encode("latin-1") + body

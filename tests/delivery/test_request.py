@@ -1,0 +1,48 @@
+"""Answers of the Bot API that are too slow or of another shape are errors of Telegram, for every method."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from telegram.error import TelegramError, TimedOut
+from telegram.ext import ExtBot
+
+from bot.delivery.outcome import ErrorClass, classify
+from bot.delivery.request import TelegramRequest
+from tests.fakes.botapi import FakeBotApi
+from tests.fakes.botapi_faults import answer
+
+METHODS = {
+    "getMe": lambda bot: bot.get_me(),
+    "sendMessage": lambda bot: bot.send_message(42, "x"),
+    "getChatMember": lambda bot: bot.get_chat_member(-100, 42),
+    "setMyCommands": lambda bot: bot.set_my_commands([("about", "About")]),
+}
+ODD = [b"[]", b"null", b'{"ok":true}', b'{"ok":false}', b"<p>", b"", b'{"ok":true,"result":', b"\x80" * 99]
+ODD_OBJECTS = [b'{"ok":true,"result":%s}' % result for result in (b"null", b"[]", b"true", b"{}", b"[[]]")]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_an_answer_of_another_shape_leaves_the_outcome_unknown(method: str) -> None:
+    bodies = ODD if method == "setMyCommands" else ODD + ODD_OBJECTS
+    async with FakeBotApi() as api, TelegramRequest() as request:
+        api.chat(42)
+        api.chat(-100).members[42] = "member"
+        bot = ExtBot(api.token, base_url=api.base_url, request=request, get_updates_request=request)
+        for body in bodies:
+            api.fail(method, answer(body))
+            with pytest.raises(TelegramError, match="unreadable answer: ") as caught:
+                await METHODS[method](bot)
+            assert classify(caught.value) is ErrorClass.UNKNOWN
+        assert await METHODS[method](bot)
+
+
+async def test_an_answer_that_drips_is_cut_off() -> None:
+    request = TelegramRequest(read_timeout=0.1, write_timeout=0.1, connect_timeout=0.1, pool_timeout=0.1)
+    async with FakeBotApi() as api, request, asyncio.timeout(5):
+        api.fail("getMe", replace(answer(b" "), repeats=1000, pause=0.05))
+        bot = ExtBot(api.token, base_url=api.base_url, request=request, get_updates_request=request)
+        with pytest.raises(TimedOut):
+            await bot.get_me()
