@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -192,6 +193,12 @@ def test_a_jump_is_unconfirmed_and_above_half_of_the_assets_no_figure_at_all(
     assert next(line for line in lines if line.startswith("1d")).split()[1] == day
     note = next(line for line in lines if line.startswith(f"{flag} 14 Feb 2020: "))
     assert note.endswith("until it stands five sessions or two sources have it.")
+    chart = flows_answer(of, AsOf(), LIGHT, [Window("d", 1)]).draw
+    if flag == "BIG":
+        assert isinstance(chart, partial)
+        assert chart.args[1].title == "Money into the funds since 13 Feb 2020 (IWM unconfirmed)"
+    else:
+        assert chart is None
     assert f"{flag} on 14 Feb 2020 (see /flows)" in page(compare_answer(of, AsOf(), LIGHT))
 
 

@@ -137,17 +137,22 @@ def _signals(market: Market) -> list[str]:
     ]
 
 
-def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec:
-    columns = {}
+def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec | None:
+    """Return the chart of the funds whose flow is known, None without any."""
+    columns, unconfirmed = {}, []
     for ticker in market.pair.tickers:
         frame = flows.daily_flows(market, ticker)
-        base = flows.flow_summary(frame, window, market.anchor).base
-        if base is not None:
+        flow = flows.flow_summary(frame, window, market.anchor)
+        if flow.base is not None:
             # The base is the line's zero: its own flow belongs to the window before.
-            columns[ticker] = frame["flow"].loc[base:].copy()
+            columns[ticker] = frame["flow"].loc[flow.base :].copy()
             columns[ticker].iloc[0] = 0.0
-    since = f" since {short_date(min(column.index[0] for column in columns.values()))}" if columns else ""
-    last = max((column.index[-1] for column in columns.values()), default=None)
+            unconfirmed += [ticker] * flow.is_unconfirmed
+    if not columns:
+        return None
+    since = short_date(min(column.index[0] for column in columns.values()))
+    doubt = f" ({' and '.join(unconfirmed)} unconfirmed)" if unconfirmed else ""
+    last = max(column.index[-1] for column in columns.values())
     label = common.fact_sources(market)
-    style = common.chart_style(f"Money into the funds{since}", market, theme, label, last)
+    style = common.chart_style(f"Money into the funds since {since}{doubt}", market, theme, label, last)
     return partial(flows_chart, pd.DataFrame(columns), style)
