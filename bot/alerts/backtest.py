@@ -297,7 +297,7 @@ def outcomes(
     lag: int = 0,
     horizons: Sequence[int] = HORIZONS,
 ) -> list[Outcome]:
-    """The outcome of fires on `dates` for each horizon; the span of fires begins at `since`.
+    """The outcome of fires confirmed on `dates` for each horizon; the span of fires begins at `since`.
 
     `ratio` is on the exchange's sessions, NaN where it is missing. The figures of a fire are known `lag`
     sessions after it.

@@ -20,7 +20,7 @@ import pandas as pd
 
 from bot.alerts.engine import BAND_VALUES, ConditionValue, Sample
 from bot.alerts.rule import AMOUNT, Condition, Rule, Target
-from bot.analytics.metrics import METRICS, held_from, parts_of
+from bot.analytics.metrics import METRICS, held_from, known_on, parts_of
 from bot.analytics.trend import over_closes
 from bot.errors import BadInput
 
@@ -240,6 +240,16 @@ def threshold(value: pd.Series, target: Target) -> pd.Series:
 def rule_lag(rule: Rule, registry: Mapping[str, Metric]) -> int:
     """Sessions until all inputs of a session are stored: the largest lag of the rule's metrics."""
     return max(registry[condition.metric].lag for condition in rule.conditions)
+
+
+def known_sessions(rule: Rule, market: Market, dates: Iterable[dt.date]) -> list[dt.date]:
+    """Per date of a fire the session by which its figures were confirmed, mostly its own."""
+    sessions = pd.DatetimeIndex([pd.Timestamp(day) for day in dates])
+    known = sessions
+    for condition in rule.conditions:
+        arguments = dict(condition.arguments)
+        known = np.maximum(known, known_on(METRICS[condition.metric], market, arguments, sessions))
+    return [session.date() for session in known]
 
 
 def parts_read(rule: Rule, pair: Pair) -> list[str]:

@@ -62,7 +62,19 @@ Z_MINIMUM = 20
 Z_CLIP = 5.0
 MAD_TO_SIGMA = 1.4826
 
-COLUMNS = ("shares", "nav", "flow", "flag", "note", "position", "doubtful", "held", "stand_in", "by_close")
+COLUMNS = (
+    "shares",
+    "nav",
+    "flow",
+    "flag",
+    "note",
+    "position",
+    "doubtful",
+    "held",
+    "known",
+    "stand_in",
+    "by_close",
+)
 
 
 @lru_cache(maxsize=8)
@@ -90,6 +102,7 @@ def prepare_counts(
     doubtful     whether the flow must not fire anything by itself: STALE, GAP, LOT, in a spike or at its end,
                  or held
     held         whether the row waits for a jump, its own or an earlier one, to be confirmed or undone
+    known        session whose count resolved the jumps up to the row: its own, or a later one
     stand_in     row that replaces this one as a base: the one before a spike, else itself
     by_close     whether `nav` is the close
     """
@@ -115,7 +128,7 @@ def prepare_counts(
     seconded = facts["seconded"].reindex(frame.index) if "seconded" in facts else split & False
     jumps = _judge_jumps(frame["shares"].to_numpy(), seconded.to_numpy(dtype=bool))
     frame["held"] = np.arange(len(frame)) >= jumps.unresolved
-    frame["stand_in"] = jumps.stand_in
+    frame["known"], frame["stand_in"] = frame.index[jumps.known], jumps.stand_in
     before = frame["shares"].iloc[jumps.before].set_axis(frame.index)
     change = frame["shares"] - before
     share = (change / before).abs()
@@ -181,12 +194,14 @@ class _Jumps:
 
     before      the row that each row is differenced from; of the first row, itself
     stand_in    of rows in a spike the one before it, of others themselves
+    known       of each row the one by which all jumps up to it were resolved, where they are
     confirmed   rows of the jumps that are real, with the reason
     unresolved  the first row of which that is not known yet, or the number of rows
     """
 
     before: NDArray[np.intp]
     stand_in: NDArray[np.intp]
+    known: NDArray[np.intp]
     confirmed: dict[int, str]
     unresolved: int
 
@@ -194,8 +209,8 @@ class _Jumps:
 def _judge_jumps(shares: NDArray[np.float64], seconded: NDArray[np.bool_]) -> _Jumps:
     """Decide row by row which jumps are real and which are spikes, each by the STANDS rows after it only."""
     rows = np.arange(len(shares))
-    before, stand_in, confirmed = (rows - 1).clip(min=0), rows.copy(), dict[int, str]()
-    row = 0
+    before, stand_in, known = (rows - 1).clip(min=0), rows.copy(), rows.copy()
+    confirmed, row = dict[int, str](), 0
     while row < len(rows):
         steps = np.abs(shares[row:] / shares[before[row:]] - 1) > BIG_SHARE
         if not steps.any():
@@ -204,7 +219,11 @@ def _judge_jumps(shares: NDArray[np.float64], seconded: NDArray[np.bool_]) -> _J
         base, after = before[row], slice(row + 1, row + 1 + STANDS)
         back = np.abs(shares[after] - shares[base]) < abs(shares[row] - shares[base]) * UNDONE
         end = int(back.argmax()) + 1 if back.any() else STANDS
-        if seconded[row : row + end].any():
+        confirmations = np.flatnonzero(seconded[row : row + end])
+        until = row + (int(confirmations[0]) if confirmations.size else end)
+        if until < len(rows):
+            known[row : until + 1] = until
+        if confirmations.size:
             confirmed[row] = SECONDED
         elif back.any():
             row, first = row + end, row
@@ -216,9 +235,9 @@ def _judge_jumps(shares: NDArray[np.float64], seconded: NDArray[np.bool_]) -> _J
         elif len(back) == STANDS:
             confirmed[row] = STOOD
         else:
-            return _Jumps(before, stand_in, confirmed, row)
+            return _Jumps(before, stand_in, known, confirmed, row)
         row += 1
-    return _Jumps(before, stand_in, confirmed, len(rows))
+    return _Jumps(before, stand_in, known, confirmed, len(rows))
 
 
 def _goes_on_back(step: NDArray[np.float64], base: float) -> bool:

@@ -18,6 +18,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
+import pandas as pd
 
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.flows import FROZEN_SESSIONS, STANDS
@@ -28,8 +29,6 @@ from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bot.analytics.market import Market
     from bot.analytics.units import Unit
 
@@ -515,6 +514,20 @@ def held_from(metric: Metric, market: Market, arguments: Arguments) -> pd.Timest
         if frame["held"].any() and market.sessions_behind(frame.index[-1]) <= STANDS + metric.lag
     )
     return min(firsts, default=None)
+
+
+def known_on(
+    metric: Metric, market: Market, arguments: Arguments, sessions: pd.DatetimeIndex
+) -> pd.DatetimeIndex:
+    """Per session itself, or the later one whose share count resolved a jump of the count up to it.
+
+    The figures of a session are known `lag` sessions after that.
+    """
+    known = sessions.to_series()
+    for fund in funds_of(market.pair, arguments) if metric.part == "facts" else ():
+        resolved = flows.daily_flows(market, fund)["known"].reindex(sessions)
+        known = known.where(~(resolved > known), resolved)
+    return pd.DatetimeIndex(known)
 
 
 def newest_session(market: Market, part: str) -> pd.Timestamp | None:

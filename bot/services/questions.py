@@ -11,7 +11,7 @@ import pandas as pd
 
 from bot.alerts.backtest import fires_without_band, frequency, outcomes
 from bot.alerts.grammar import grammar_words, is_plain, preset_of
-from bot.alerts.series import rule_lag
+from bot.alerts.series import known_sessions, rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import date_phrase
@@ -140,7 +140,9 @@ def run_backtest(
         begin=fires.since,
         end=fires.until,
         bare=fires_without_band(rule, samples, years),
-        after=outcomes(fires.dates, ratio, fires.since, rule_lag(rule, METRICS)),
+        after=outcomes(
+            known_sessions(rule, market, fires.dates), ratio, fires.since, rule_lag(rule, METRICS)
+        ),
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from bot.alerts.backtest import frequency
 from bot.alerts.engine import Event, State, Status, evaluate, first_state
 from bot.alerts.grammar import parse_rule
-from bot.alerts.series import PATIENCE, Histories
+from bot.alerts.series import PATIENCE, Histories, known_sessions
 from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
@@ -303,4 +303,10 @@ def test_no_spike_of_the_issuer_fires_in_a_backtest_and_what_was_real_does() -> 
         dates = frequency(rule, Histories(stored, METRICS).samples(rule), years=22).dates
         assert dates
         assert not [day for day in dates if f"{day:%Y-%m}" in junes]
-        assert dt.date(2011, 10, 28) in dates or text != "flow iwm 1d > $1bn"
+        real = dt.date(2011, 10, 28)
+        assert real in dates or text != "flow iwm 1d > $1bn"
+        # what came of it is counted from the session by which it had stood
+        assert known_sessions(rule, stored, [dt.date(2011, 10, 27), real, dt.date(2011, 11, 3)]) == [
+            dt.date(2011, 10, 27),
+            *[dt.date(2011, 11, 4)] * 2,
+        ]
