@@ -1,18 +1,11 @@
 """Observations as the frames that a Market is built from."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from msgspec.structs import asdict, replace
 
-from bot.data.provider import rows_by_kind
+from bot.data.provider import Observations, rows_by_kind
+from bot.data.source_selection import Frames
 from storage.rows import KINDS, columns
-
-if TYPE_CHECKING:
-    from bot.data.provider import Observations
-    from bot.data.source_selection import Frames
 
 
 def frames(observations: Observations, *, source: str = "", observed_at: str = "") -> Frames:

@@ -8,8 +8,6 @@ command lines with others' ids. Nothing that is not theirs may change, no secret
 chat, the stranger and the blocked get no answer, nothing may raise or be logged as an error.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import logging
@@ -22,12 +20,13 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from bot.chat.commands import COMMANDS
 from bot.chat.reply import FAILED, UNUSABLE
+from bot.local.botapi import Json, Message
 from storage import chat_store
 from tests.chat.people import (
     ADMIN,
@@ -35,6 +34,7 @@ from tests.chat.people import (
     PEOPLE,
     SECRETS,
     STRANGER,
+    Person,
     command_lines,
     every_button,
     no_pictures,
@@ -43,13 +43,7 @@ from tests.chat.people import (
     typed,
     village,
 )
-from tests.chat.talk import GROUP, OWNER, STEP, YOU, make_sample
-
-if TYPE_CHECKING:
-    from bot.local.botapi import Json, Message
-    from tests.chat.people import Person
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import GROUP, OWNER, STEP, YOU, Talk, make_sample
 
 BATCH = 250  # payloads between two looks at the database
 SELDOM = 100  # one payload in so many is of a command that takes long

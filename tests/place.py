@@ -1,26 +1,19 @@
 """A folder with a configuration and the fake Bot API behind it, and a bot at work there."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bot import app
 from bot.config import Config
+from bot.local.botapi import Message
 from storage.db import open_database
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from bot.local.botapi import Message
-    from tests.fakes.botapi import FakeBotApi
-
+from tests.fakes.botapi import FakeBotApi
 
 ROOT = Path(__file__).parents[1]
 ME, OWNER = 42, 7

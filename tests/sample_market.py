@@ -1,19 +1,13 @@
 """The sample market as a Market, without a database."""
 
-from __future__ import annotations
-
 import datetime as dt
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from bot.analytics.market import Market
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
 from bot.data.sample import SOURCE, sample_observations
 from tests.frames import frames
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
-
 
 OBSERVED = "2020-12-13T00:00:00Z"
 

@@ -4,8 +4,6 @@
 The files are read with plain pandas, so that the import of the program is not its own witness.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from pathlib import Path
 

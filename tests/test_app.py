@@ -1,30 +1,23 @@
 """`python -m bot run` as a process of its own, against the fake Bot API; commands beside a running bot."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from bot import app
 from bot.analytics.sessions import Sessions
 from bot.cli import main
 from bot.config import Config
+from bot.data.provider import Observations
 from bot.data.store import store
 from bot.jobs import scheduler
 from storage.db import hold_lock, open_database
 from storage.rows import Bar
 from tests.fakes.botapi_faults import refusal
-from tests.place import ME, PATIENCE, at_work, told_to_stop
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pytest
-
-    from bot.data.provider import Observations
-    from tests.place import Place
+from tests.place import ME, PATIENCE, Place, at_work, told_to_stop
 
 
 def market(count: int, last_ratio: float = 0.5) -> Observations:

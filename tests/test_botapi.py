@@ -1,13 +1,11 @@
 """The Bot API on loopback: polls, tokens, faults and the controls of tests, with the real client."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
@@ -24,12 +22,7 @@ from telegram.ext import ExtBot
 
 from bot.local.botapi import ANONYMOUS_ADMIN
 from tests.fakes.botapi import FakeBotApi
-from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, refusal, server_error
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.fakes.botapi_faults import Fault
+from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, garbled, hang, refusal, server_error
 
 ME, GROUP = 42, -100200
 

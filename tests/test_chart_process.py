@@ -1,7 +1,5 @@
 """Charts drawn in a child process: the same pictures, and nothing of it can hurt the bot."""
 
-from __future__ import annotations
-
 import asyncio
 import multiprocessing
 import os

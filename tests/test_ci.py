@@ -1,7 +1,5 @@
 """What CI runs beside the tests: the audit of the dependencies, and the security rules of product code."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

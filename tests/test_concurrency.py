@@ -1,7 +1,5 @@
 """Back-off, daemon threads, and jobs in child processes, run as real processes."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import errno
@@ -13,10 +11,11 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -24,10 +23,6 @@ from hypothesis import strategies as st
 
 from bot.concurrency import Backoff, ChildProcess, JobFailed, JobTimedOut, Limits, run_in_daemon_thread
 from tests.fakes.child_jobs import claim_memory, crash, hang, print_noise, process_id, refuse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 BACKOFF = Backoff(dt.timedelta(seconds=5), dt.timedelta(hours=1))
 ROOT = Path(__file__).parents[1]

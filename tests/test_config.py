@@ -1,10 +1,8 @@
-from __future__ import annotations
-
 import datetime as dt
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -28,9 +26,6 @@ from bot.errors import ConfigError
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.secrets import TOKEN_VARIABLE
 from docs.tables import KEYS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TOKEN = "123456789:" + "A" * 35
 OTHER = "987654321:" + "B" * 35

@@ -1,7 +1,5 @@
 """The image: two stages, hashes, a user without rights, one folder to write to, a health check that works."""
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib

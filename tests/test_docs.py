@@ -1,7 +1,5 @@
 """The documentation says what is true: tables, commands, rules, links, pictures."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 import shlex

@@ -4,8 +4,6 @@ Prices of IJR and IVV are made here and imported by the command line; the questi
 Application. Commands and metrics come from their registries, so that a new one is covered.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import csv
@@ -13,11 +11,12 @@ import datetime as dt
 import io
 import re
 import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bot.alerts.grammar import grammar_words, parse_rule
@@ -33,17 +32,9 @@ from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.services.questions import refuse_reserved_tickers
 from storage.db import open_database
 from tests.chat.people import command_lines
-from tests.chat.talk import ME, OWNER, STEP, talking
+from tests.chat.talk import ME, OWNER, STEP, Talk, talking
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import Fund as YahooFund
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from matplotlib.figure import Figure
-
-    from tests.chat.talk import Talk
-
 
 PAIR = Pair(Fund("IJR"), Fund("IVV"))
 TICKERS = {"small": "IJR", "large": "IVV"}

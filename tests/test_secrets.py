@@ -1,10 +1,9 @@
 """A canary for a token, run through real processes at DEBUG: it comes out nowhere, whatever goes wrong."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from telegram.error import Forbidden, NetworkError
@@ -16,11 +15,6 @@ from bot.secrets import HIDDEN, RedactedStream, proxy_secrets, redact, redact_ou
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import bad_gateway, drop, refusal
 from tests.place import ME, PATIENCE, ROOT, Place
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
 
 CANARY = "AAGcanary_that_must_not_sing-0123456"
 PING = "canary-of-the-heartbeat"

@@ -1,27 +1,20 @@
 """How a bot starts, waits for what it needs, and ends: what is under way is finished or cut off."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import pkgutil
 import signal
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
+import sqlite_utils
 
 from bot import app
 from storage import chat_store, outbox, sources
 from storage.db import DatabaseBroken, DiskFull, connect, open_database
 from tests.fakes.botapi_faults import answer, bad_gateway, drop, hang
-from tests.place import ME, OWNER, PATIENCE, at_work, told_to_stop
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from tests.place import Place
+from tests.place import ME, OWNER, PATIENCE, Place, at_work, told_to_stop
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ clock (the first time in a fold), or is the first instant after a gap. Names of 
 are swept once.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime as dt
 import hashlib

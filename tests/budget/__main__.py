@@ -4,8 +4,6 @@ The figure is the time that a sender without latency would need, which knows the
 same limits with the same requests answered 429, over the time that was taken.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import time

@@ -1,14 +1,9 @@
 """An event loop whose time is simulated: it jumps to the next timer once nothing else is left to do."""
 
-from __future__ import annotations
-
 import asyncio
 import selectors
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 LEAST = 1e-6  # seconds: less would be lost in the sum, and time would stand still

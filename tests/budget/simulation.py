@@ -1,7 +1,5 @@
 """A long queue drained by the real Delivery in simulated time, and what the limits would have allowed."""
 
-from __future__ import annotations
-
 import asyncio
 import heapq
 import random
@@ -11,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import sqlite_utils
 from telegram.ext import ExtBot
 
 from bot.delivery.drain import Delivery
@@ -21,10 +20,6 @@ from storage import chat_store, outbox
 from storage.db import Database, open_database
 from tests.budget.loop import simulate
 from tests.budget.telegram import Sent, Telegram, draws
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
 
 START = datetime(2020, 12, 11, 21, 20, tzinfo=UTC)
 TOKEN = "1:" + "A" * 35

@@ -1,18 +1,13 @@
 """Telegram without a network: answers in simulated time, a share of them 429, and keeps what came when."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from telegram.request import BaseRequest, RequestData
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ME = {"id": 1, "is_bot": True, "first_name": "Bot", "username": "bot"}
 

@@ -1,7 +1,5 @@
 """The send budget in use; 10,000 messages are `python -m tests.budget`."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

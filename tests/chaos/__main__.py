@@ -9,22 +9,18 @@ Each life is a real `run`: Application, poller, scheduler, SQLite file, against 
 with SIGKILL. Exit code 1 unless all holds.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.chaos.judge import Count, judged
 from tests.chaos.statements import sweep
 from tests.chaos.story import chaos
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
 
 
 async def _swept(every: int) -> list[Count]:

@@ -1,11 +1,8 @@
 """The verdict on a run: every message is held against what the script says and what was done to the bot."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,10 +12,7 @@ from bot.local.botapi import parse_html
 from bot.messages.html import strip_html
 from storage.outbox import OutboxMessage
 from tests.chaos import script
-
-if TYPE_CHECKING:
-    from tests.chaos.story import Chaos
-
+from tests.chaos.story import Chaos
 
 FIRST_LINE = "Daily summary"
 

@@ -7,8 +7,6 @@ made of is the product's own: the lock, the database, the Application, the polle
 the clock (SPEED times as fast, from the instant of the order), the ticks (as short) and the source of prices.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import json

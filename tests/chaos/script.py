@@ -1,20 +1,13 @@
 """The scripted market: the ratio goes up and down, so that each session fires one alert of a chat's two."""
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from bot.analytics.sessions import Sessions
-from bot.data.provider import Empty, Ok, Provider
-from tests.jobs.desk import FIRST, bar
-
-if TYPE_CHECKING:
-    from bot.data.provider import FetchOutcome
-    from tests.jobs.desk import Desk
+from bot.data.provider import Empty, FetchOutcome, Ok, Provider
+from tests.jobs.desk import FIRST, Desk, bar
 
 RULES = ("ratio > 0.6", "ratio < 0.6")  # alerts 1 and 2 of each chat: they fire in turns
 CHATS = (101, 102, -1003)

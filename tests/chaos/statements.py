@@ -5,14 +5,16 @@ judges a session, announces an alert's end, makes summaries and takes commands. 
 life ends it.
 """
 
-from __future__ import annotations
-
+import asyncio
 import datetime as dt
 import random
 import re
 import shutil
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlite_utils
 
 from storage import alert_store, chat_store
 from tests.chaos import script
@@ -20,14 +22,6 @@ from tests.chaos.judge import Count, verdicts
 from tests.chaos.lives import DIED_AT
 from tests.chaos.story import Api, Chaos, begin, warm
 from tests.jobs.desk import Desk
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import sqlite_utils
-
 
 QUIET_HOURS = ("16:00", "16:30")
 HELD_RULES = ("ratio > 0.6", "ratio > 0.58", "ratio > 0.59")

@@ -1,7 +1,5 @@
 """The story: session after session the bot is killed at its work, started again, and drained."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import datetime as dt
@@ -12,27 +10,22 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bot.local.botapi import Json
+from bot.local.methods import Call
 from storage.backup import integrity_check
 from storage.db import StorageError, broken_references, open_database
 from storage.rows import select
 from tests.chaos import script
 from tests.chaos.lives import SPEED
 from tests.fakes.botapi import FakeBotApi
-from tests.fakes.botapi_faults import bad_gateway, drop, flood, server_error
+from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, server_error
 from tests.jobs.desk import Desk
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from bot.local.botapi import Json
-    from bot.local.methods import Call
-    from tests.fakes.botapi_faults import Fault
-
 
 ROOT = Path(__file__).parents[2]
 TOO_MANY = 5  # problems, after which there is no use in going on

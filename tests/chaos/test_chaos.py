@@ -1,15 +1,10 @@
 """Short runs of the two parts of `python -m tests.chaos --kills 500`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.chaos.judge import judged
 from tests.chaos.statements import sweep
 from tests.chaos.story import chaos
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 async def test_killed_now_and_then_nothing_is_lost_and_every_repeat_is_marked(tmp_path: Path) -> None:

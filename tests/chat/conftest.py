@@ -1,26 +1,18 @@
 """The sample market's database, made once a process, and a bot on a copy of it."""
 
-from __future__ import annotations
-
 import asyncio
 import io
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from PIL import Image
 
 from bot.messages import canvas
 from tests.chat.people import every_button
-from tests.chat.talk import ME, OCTOBER, RULE, make_sample, prepared, talking
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from matplotlib.figure import Figure
-
-    from tests.chat.talk import Talk
+from tests.chat.talk import ME, OCTOBER, RULE, Talk, make_sample, prepared, talking
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,11 @@
 """Everybody who may turn up at a bot, every command line and every button, from the command table."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,16 +16,9 @@ from bot.chat.alert_commands import CHANGES, LOOKS
 from bot.chat.commands import COMMANDS
 from bot.chat.reply import FAILED, UNUSABLE
 from bot.chat.settings import SETTINGS
+from bot.local.botapi import Json, Message
 from storage import chat_store
-from tests.chat.talk import GROUP, ME, OWNER, STEP, YOU, talking
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from bot.local.botapi import Json, Message
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import GROUP, ME, OWNER, STEP, YOU, Talk, talking
 
 ADMIN, MEMBER, STRANGER, BLOCKED = 21, 22, 23, 24
 # Marks in the rows of a chat, that no other may be shown.

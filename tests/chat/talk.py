@@ -1,31 +1,24 @@
 """A bot on the sample market that talks to the fake Bot API through real python-telegram-bot."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from telegram import Update
 
 from bot import app
+from bot.analytics.market import Market
 from bot.config import Config
 from bot.data.sample import SOURCE, sample_observations
 from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
-from storage.db import open_database
+from bot.local.botapi import Json, Message
+from storage.db import Database, open_database
 from tests.fakes.botapi import FakeBotApi
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-    from pathlib import Path
-
-    from bot.analytics.market import Market
-    from bot.local.botapi import Json, Message
-    from storage.db import Database
-
 
 ME, YOU, OWNER, GROUP = 42, 43, 7, -100200
 NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)

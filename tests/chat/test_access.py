@@ -1,21 +1,14 @@
 """Strangers ask, the owner decides, and what was decided outlives the process."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.chat.reply import OWNER_ONLY
+from bot.local.botapi import Message
 from bot.services.chats import MAX_OPEN_REQUESTS, deactivate_denied_chats
-from tests.chat.talk import GROUP, ME, OWNER, YOU, talking
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bot.local.botapi import Message
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, talking
 
 STRANGER, OTHER = 3, 4
 RULE = "ratio > 0.9"

@@ -1,19 +1,12 @@
 """What the owner does with /admin besides letting people in: messages to all, figures, copies."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bot.chat.dispatch import menu
 from storage.db import open_database
 from storage.observations import add
 from storage.rows import Bar, Provisional
-from tests.chat.talk import GROUP, ME, OWNER
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.chat.talk import Talk
+from tests.chat.talk import GROUP, ME, OWNER, Talk
 
 RULE = "ratio > 0.9"
 

@@ -1,14 +1,14 @@
 """An alert's life in a chat: made by a line or by taps, looked at, fired, paused, switched off."""
 
-from __future__ import annotations
-
 import datetime as dt
 import random
 import re
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlite_utils
 
 from bot.alerts.grammar import PRESETS, parse_rule
 from bot.analytics.metrics import METRICS
@@ -21,17 +21,8 @@ from bot.services.alert_views import evaluation_context, parse_alert_rule
 from bot.services.alerts import MOST_ALERTS
 from storage import alert_store, observations
 from storage.rows import Bar
-from tests.chat.talk import ME, OCTOBER, RULE, YOU, labels, talking
+from tests.chat.talk import ME, OCTOBER, RULE, YOU, Talk, labels, talking
 from tests.messages.pages import page
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
-    import sqlite_utils
-
-    from tests.chat.talk import Talk
-
 
 UNKNOWN = "is not something you can do with an alert."
 DAY = dt.timedelta(days=1)

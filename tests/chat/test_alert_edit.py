@@ -1,12 +1,11 @@
 """Editing, snoozing, renewing, testing and mirroring an alert, by text and by button."""
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlite_utils
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
@@ -14,13 +13,7 @@ from bot.chat.alert_edit import edited_rule, snooze_end
 from bot.errors import BadInput
 from storage import alert_store, observations
 from storage.rows import Split
-from tests.chat.talk import NOW, OCTOBER, RULE, labels
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import NOW, OCTOBER, RULE, Talk, labels
 
 DAY = dt.timedelta(days=1)
 

@@ -1,29 +1,20 @@
 """Every command of the table answers; every mistake gets one clear sentence."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from bot.analytics.metrics import METRICS
 from bot.chat import market_commands
 from bot.chat.commands import BY_NAME, COMMANDS, Command
+from bot.local.botapi import Message
 from bot.messages.common import MAX_BUTTON_DATA, SAMPLE
 from bot.messages.html import TABLE_WIDTH
 from storage import alert_store
-from tests.chat.talk import NOW, OCTOBER, STEP, talking
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import sqlite_utils
-
-    from bot.local.botapi import Message
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import NOW, OCTOBER, STEP, Talk, talking
 
 ON_MARKET = {
     command.name for command in COMMANDS if command.handler.__module__ == market_commands.__name__

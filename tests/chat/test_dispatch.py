@@ -1,26 +1,19 @@
 """Buttons and their pictures, inline cards, and how much one person may ask."""
 
-from __future__ import annotations
-
 import datetime as dt
 import pickle
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from bot.chart_process import ChartRenderer
 from bot.chat.dispatch import COMMANDS_PER_MINUTE, Quota
+from bot.local.botapi import Json, Message
 from bot.messages.common import SAMPLE
-from tests.chat.talk import GROUP, ME, NOW, OWNER, YOU, talking
+from tests.chat.talk import GROUP, ME, NOW, OWNER, YOU, Talk, talking
 from tests.fakes.botapi_faults import refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from bot.local.botapi import Json, Message
-    from tests.chat.talk import Talk
-
 
 T = TypeVar("T")
 PICTURES = (

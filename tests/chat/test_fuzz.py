@@ -1,26 +1,19 @@
 """Payloads that nobody was given: no foreign read, no foreign change, nothing raised."""
 
-from __future__ import annotations
-
 import logging
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bot.chat.access import AccessGate
+from bot.chat.access import AccessGate, Ask
+from bot.chat.dispatch import Dispatcher
 from bot.chat.reply import FAILED
 from storage import alert_store
 from storage.alert_store import StoredAlert
 from storage.rows import select_as
 from tests.chat.people import no_pictures
 from tests.fuzz import fuzz
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bot.chat.access import Ask
-    from bot.chat.dispatch import Dispatcher
-
 
 SHORT = 800
 _log = logging.getLogger(__name__)

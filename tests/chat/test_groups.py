@@ -1,24 +1,15 @@
 """Groups: whose commands count, topics, administrators; and who may use the bot at all."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from bot.chat.reply import ADMINISTRATORS_ONLY
 from storage import chat_store
-from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
+from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, prepared, talking
 from tests.fakes.botapi_faults import bad_gateway, flood, refusal
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    import sqlite_utils
-
-    from tests.chat.talk import Talk
-
 
 ADMIN, MEMBER, STRANGER = 1, 2, 3
 RULE = "ratio > 0.9"

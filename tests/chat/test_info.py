@@ -1,27 +1,19 @@
 """The daily summary in a chat, and the main job from the first question to the pushed messages."""
 
-from __future__ import annotations
-
 import datetime as dt
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 from zoneinfo import ZoneInfo
+
+import sqlite_utils
 
 from bot.data.sample import SOURCE, between, sample_observations
 from bot.data.store import store
 from bot.messages.common import SAMPLE
 from storage import chat_store
 from storage.db import open_database
-from tests.chat.talk import ME, STEP, labels, talking
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import sqlite_utils
-
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import ME, STEP, Talk, labels, talking
 
 MINUTE = dt.timedelta(minutes=1)
 ZONE = "America/New_York"

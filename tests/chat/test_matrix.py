@@ -1,8 +1,7 @@
 """The matrix {every command line and every button} x {everybody}, cell by cell, in the real Application."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,15 +13,8 @@ from bot.chat.reply import ADMINISTRATORS_ONLY, OWNER_ONLY
 from bot.chat.settings import SETTINGS
 from bot.messages.common import Answer
 from bot.messages.html import lines
-from tests.chat.people import PEOPLE, command_lines, pressed, rows, typed, village
-from tests.chat.talk import ME, STEP
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.chat.people import Person
-    from tests.chat.talk import Talk
-
+from tests.chat.people import PEOPLE, Person, command_lines, pressed, rows, typed, village
+from tests.chat.talk import ME, STEP, Talk
 
 RAN, SILENCE = "ran", ""
 _INSIDER = {Role.MEMBER: RAN, Role.ADMIN: RAN, Role.OWNER: OWNER_ONLY}

@@ -1,32 +1,24 @@
 """What is stored is said, given and deleted, whatever tables there are."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import sqlite_utils
 from telegram.error import BadRequest
 
 from bot.chat.privacy import STORED
 from bot.delivery.outcome import ErrorClass, FailedSend, settle_failure
+from bot.local.botapi import Json
 from storage import alert_store, chat_store, outbox, sources
 from storage.db import open_database
 from storage.outbox import OutboxMessage
 from tests.chat.people import rows
-from tests.chat.talk import GROUP, ME, OWNER, YOU, prepared, talking
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    import sqlite_utils
-
-    from bot.local.botapi import Json
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, prepared, talking
 
 ELSEWHERE = -100_300  # a group of which the guest was the first to write
 GUEST = 987_654_321  # stands nowhere in a table but where the guest is meant

@@ -1,11 +1,10 @@
 """/settings: set by buttons in place or typed, honoured by answers, charts and summaries."""
 
-from __future__ import annotations
-
 import datetime as dt
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,13 +14,7 @@ from bot.chat.reply import ADMINISTRATORS_ONLY
 from bot.chat.settings import SETTINGS
 from bot.messages.canvas import DARK, LIGHT
 from storage import chat_store
-from tests.chat.talk import GROUP, ME, YOU, talking
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import GROUP, ME, YOU, Talk, talking
 
 CARD = """Settings of this chat
 Time zone: America/New_York

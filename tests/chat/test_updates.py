@@ -1,13 +1,12 @@
 """Updates: fetched through every fault, answered once each and in order; faults told in one line."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from telegram import Update
@@ -17,20 +16,13 @@ from bot.chat.dispatch import COMMANDS_PER_MINUTE
 from bot.chat.reply import FAILED, UNUSABLE
 from bot.chat.updates import CONFLICT, PerChatProcessor, Poller
 from bot.errors import BadInput
+from bot.local.botapi import Json
 from bot.messages.common import Answer
 from bot.messages.html import Html
 from storage import chat_store
 from storage.db import DiskFull
-from tests.chat.talk import GROUP, ME, YOU
-from tests.fakes.botapi_faults import answer, bad_gateway, drop, flood, hang, refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bot.local.botapi import Json
-    from tests.chat.talk import Talk
-    from tests.fakes.botapi_faults import Fault
-
+from tests.chat.talk import GROUP, ME, YOU, Talk
+from tests.fakes.botapi_faults import Fault, answer, bad_gateway, drop, flood, hang, refusal
 
 RULE = "ratio > 0.9"
 

@@ -1,7 +1,5 @@
 """The command line in this process and in its own, and price files small enough for every checkout."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

@@ -3,8 +3,6 @@
 The last line of standard error says what touched the network, and whether its client was even loaded.
 """
 
-from __future__ import annotations
-
 import socket
 import sys
 

@@ -1,9 +1,7 @@
-from __future__ import annotations
-
 import datetime as dt
 import re
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 import pytest
@@ -14,10 +12,6 @@ from bot.data.csv_formats import FORMATS
 from bot.errors import BotError
 from storage.db import open_database
 from tests.cli.conftest import Call, Result, process
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doctor", "backup", "restore")
 # What cannot be a database, by what is there; {path} is its name.

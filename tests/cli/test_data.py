@@ -1,14 +1,13 @@
-from __future__ import annotations
-
 import datetime as dt
 import io
 import os
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import Self
 
 import pytest
 from msgspec.structs import replace
@@ -25,10 +24,6 @@ from storage.rows import KINDS, Bar, Observation, Provisional, SectorWeight
 from tests.cli.conftest import Call, Files, Result
 from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 
 # The golden figures of the article's day, by the words that one line must hold: price, then total return.
 GOLDEN = (
@@ -107,7 +102,7 @@ def test_a_row_of_the_session_under_way_is_left_out_and_named(
     def take_in(text: str, now: str) -> Result:
         class Clock(dt.datetime):
             @classmethod
-            def now(cls, tz: dt.tzinfo | None = None) -> Clock:
+            def now(cls, tz: dt.tzinfo | None = None) -> Self:
                 return cls.fromisoformat(now).astimezone(tz)
 
         monkeypatch.setattr("bot.cli.data.dt", SimpleNamespace(datetime=Clock, UTC=dt.UTC))

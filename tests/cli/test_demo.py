@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import datetime as dt
 import io
 import os
@@ -9,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,10 +17,6 @@ from bot.cli.demo import PrivateHistory
 from bot.jobs.scheduler import Scheduler
 from bot.local.terminal import Clock
 from tests.cli.conftest import OFFLINE, ROOT, Call, Files, Result, process
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 MONDAY = "2020-12-14T22:00Z"
 PNG = b"\x89PNG\r\n\x1a\n"

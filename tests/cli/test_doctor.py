@@ -1,13 +1,12 @@
-from __future__ import annotations
-
 import datetime as dt
 import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+import sqlite_utils
 
 from bot.analytics.sessions import Sessions
 from bot.cli import doctor
@@ -26,6 +25,7 @@ from bot.cli.doctor import (
     quick_checks,
 )
 from bot.config import Config
+from bot.data.provider import Observations
 from bot.data.store import store
 from bot.jobs.backups import FAILING, backup_file
 from bot.jobs.scheduler import TICK_SECONDS
@@ -36,14 +36,6 @@ from storage.migrations import NAMES
 from storage.rows import Bar, FundFacts, set_meta
 from tests.cli.conftest import Call, process
 from tests.fakes.website import Answer, Website, page
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import sqlite_utils
-
-    from bot.data.provider import Observations
-
 
 TOKEN = "123456789:" + "A" * 35
 NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)

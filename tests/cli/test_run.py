@@ -1,11 +1,10 @@
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from bot.analytics.sessions import Sessions
 from bot.jobs import scheduler
@@ -17,12 +16,6 @@ from tests.fakes.botapi import FakeBotApi
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import sample_fund
 from tests.shared_data import FOLDER, shared
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import sqlite_utils
-
 
 MONDAY, TUESDAY = "2020-10-05T22:00Z", "2020-10-06T22:00Z"  # after the closes of 2020-10-05 and -06
 

@@ -1,27 +1,20 @@
 """An outbox, a clock set by hand, and a real client of the fake Bot API."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+from telegram.ext import ExtBot
 
 from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget
 from storage import chat_store, outbox
-from storage.db import open_database
+from storage.db import Database, open_database
 from tests.fakes.botapi import FakeBotApi
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from telegram.ext import ExtBot
-
-    from storage.db import Database
-
 
 NOWHERE = "http://127.0.0.1:9/bot"  # the discard port: nobody listens there
 ME, YOU, THIRD, OWNER = 42, 43, 44, 1

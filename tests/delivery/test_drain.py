@@ -1,13 +1,10 @@
 """Draining a real outbox through the real client to the fake Bot API."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,13 +13,10 @@ from bot.delivery.drain import OVER_AFTER, OutageNotifier
 from bot.delivery.outcome import DrainReport
 from storage import outbox
 from storage.db import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
-from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, THIRD, YOU
+from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, THIRD, YOU, Office
 from tests.fakes.botapi_faults import bad_gateway, flood, hang
 from tests.fakes.pictures import png
 from tests.jobs.desk import full_disk
-
-if TYPE_CHECKING:
-    from tests.delivery.office import Office
 
 
 async def test_a_message_goes_out_once_with_buttons_silence_and_its_id(office: Office) -> None:

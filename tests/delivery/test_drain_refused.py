@@ -1,26 +1,16 @@
 """Chats, messages and tokens that Telegram refuses, through the real client to the fake Bot API."""
 
-from __future__ import annotations
-
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
+import sqlite_utils
 
 from bot.delivery.outcome import DrainReport
+from bot.local.methods import Call
 from storage import chat_store, outbox
-from tests.delivery.office import ME, OWNER, REFUSED, START, YOU
-from tests.fakes.botapi_faults import flood, refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import sqlite_utils
-
-    from bot.local.methods import Call
-    from tests.delivery.office import Office
-    from tests.fakes.botapi_faults import Fault
-
+from tests.delivery.office import ME, OWNER, REFUSED, START, YOU, Office
+from tests.fakes.botapi_faults import Fault, flood, refusal
 
 # Chats that cannot be written to
 

@@ -1,25 +1,17 @@
 """Sends whose outcome is unknown, through the real client to the fake Bot API."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 
 from bot.delivery.outcome import DrainReport
 from storage import outbox
-from tests.delivery.office import DOWN, ME, OWNER, YOU
-from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, server_error
+from tests.delivery.office import DOWN, ME, OWNER, YOU, Office
+from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, garbled, hang, server_error
 from tests.fakes.pictures import png
 from tests.jobs.desk import full_disk
-
-if TYPE_CHECKING:
-    from tests.delivery.office import Office
-    from tests.fakes.botapi_faults import Fault
-
 
 # The outcome is unknown
 

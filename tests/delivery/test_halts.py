@@ -1,28 +1,19 @@
 """Nothing goes to a chat that asked to wait, nothing at all when two did: not even after a restart."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 from telegram.error import RetryAfter
+from telegram.ext import ExtBot
 
-from bot.delivery.outcome import DrainReport
+from bot.delivery.outcome import DrainReport, StatusWrite
 from bot.delivery.rate_limiter import SendPostponed, seconds_of
 from storage import outbox
 from storage.db import DiskFull
-from tests.delivery.office import ME, THIRD, YOU
+from storage.outbox import OutboxMessage
+from tests.delivery.office import ME, THIRD, YOU, Office
 from tests.fakes.botapi_faults import flood
 from tests.jobs.desk import full_disk
-
-if TYPE_CHECKING:
-    from telegram.ext import ExtBot
-
-    from bot.delivery.outcome import StatusWrite
-    from storage.outbox import OutboxMessage
-    from tests.delivery.office import Office
-
 
 LONG = 300  # seconds: more than a reply waits for
 

@@ -1,12 +1,11 @@
 """The send budget, in simulated time."""
 
-from __future__ import annotations
-
 import asyncio
 import heapq
 import itertools
+from collections.abc import Awaitable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,10 +25,6 @@ from bot.delivery.rate_limiter import (
 )
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import flood
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
 
 GROUP = -100
 

@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,10 +7,8 @@ from hypothesis import strategies as st
 from bot.delivery.outcome import ErrorClass, delivered_parts, reason_after
 from bot.delivery.send import MessagePart, can_concede, compose
 from bot.messages.html import escape, strip_html, visible_length
+from storage.outbox import OutboxMessage
 from tests.storage.messages import message
-
-if TYPE_CHECKING:
-    from storage.outbox import OutboxMessage
 
 
 def row(html: str, photo: bytes | None = None, **payload: object) -> OutboxMessage:

@@ -1,13 +1,12 @@
 """Failures that only a real connection shows, and what becomes of every message whatever fails."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,17 +17,9 @@ from storage import outbox
 from storage.outbox import OutboxMessage
 from storage.rows import instant
 from tests.delivery.office import DOWN, ME, THIRD, YOU, Office, open_office
-from tests.fakes.botapi_faults import bad_gateway, drop, flood, garbled, hang, refusal, server_error
+from tests.fakes.botapi import RecordedRequest
+from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, garbled, hang, refusal, server_error
 from tests.fakes.pictures import png
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
-
-    from tests.fakes.botapi import RecordedRequest
-    from tests.fakes.botapi_faults import Fault
-
 
 SOON = 0.3  # seconds
 

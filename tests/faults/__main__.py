@@ -1,7 +1,5 @@
 """Let the disk fail at the n-th write of a cycle, for all n: python -m tests.faults."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import sys

@@ -1,13 +1,12 @@
 """A cycle of fetching, judging and sending on a disk that fails meanwhile; and its end once it is mended."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import shutil
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pandas as pd
 
@@ -20,11 +19,6 @@ from tests.chaos.script import Script
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.disk import failing
 from tests.jobs.desk import FIRST, Desk, after_close, sessions
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
 
 CHATS, OWNER = (1, 2), 9
 LAST = "2020-01-16"  # a session

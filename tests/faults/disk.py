@@ -8,16 +8,12 @@
 The limit is in force during the statement only, so that nothing else of this process meets it.
 """
 
-from __future__ import annotations
-
 import resource
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver that storage uses
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 driver: Any = sqlite3
 KINDS = ("io", "full", "pages", "read-only")

@@ -1,19 +1,14 @@
 """A disk that fails in the middle of a cycle; all writes of it are `python -m tests.faults`."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.faults.cycle import cycle, prepare
 from tests.faults.disk import KINDS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # The fetch; the heartbeat; judging and its commit; a summary; the claim; after the first request went out.
 WRITES = {"io": (9, 49, 95), "full": (28, 56, 91), "pages": (12,), "read-only": (37, 69, 98)}

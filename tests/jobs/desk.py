@@ -1,20 +1,21 @@
 """A bot's services on a real database, with prices, units and a clock that a test sets by hand."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import sqlite_utils
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.config import Config
 from bot.data.load import Markets
-from bot.jobs.commit import Evaluation
+from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.summaries import Summaries
 from bot.services import Services, context_of
 from bot.services.alerts import initial_state
@@ -22,15 +23,6 @@ from storage import alert_store, chat_store, observations
 from storage.db import DiskFull, open_database
 from storage.rows import KINDS, Bar, FundFacts, Observation, select
 from tests.funds import LARGE, SMALL
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import sqlite_utils
-
-    from bot.jobs.commit import Fire
-
 
 SOURCE = "csv"
 SPY_CLOSE = 100.0  # so that an IWM close of 55 is a ratio of 0.55

@@ -1,12 +1,12 @@
 """The drill: a backup, a loss, a restore; then the same alerts, and nothing is told twice without a mark."""
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from bot.delivery.drain import Delivery
 from bot.local.terminal import NoRateLimiter
@@ -16,13 +16,6 @@ from storage.outbox import RestoreReport, settle_restore
 from storage.rows import get_meta
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import DAYS, QUIET, Desk, after_close
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
-    import sqlite_utils
-
 
 SUMMARY = "18:00"
 ME, OTHER = 1, 2

@@ -1,28 +1,20 @@
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
 import stat
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlite_utils
 
 from bot.jobs import backups
 from bot.jobs.backups import RETRY, Backups, backup_due, backup_file, dated_backups
 from storage import backup, chat_store
 from storage.backup import row_counts
 from storage.db import DiskFull, open_database
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import sqlite_utils
-
-    from tests.jobs.desk import Desk
-
+from tests.jobs.desk import Desk
 
 NEW_YORK = ZoneInfo("America/New_York")
 OWNER = 7

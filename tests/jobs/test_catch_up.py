@@ -1,19 +1,13 @@
 """After a downtime: every missed session is evaluated in order, one message a chat tells of all."""
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING
 
 import pytest
+import sqlite_utils
 
 from bot.jobs import commit
 from storage import alert_store, chat_store
 from tests.jobs.desk import DAYS, RULE, Desk, sessions
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

@@ -1,7 +1,5 @@
 """A process killed in the middle of a run: the next one gives what an undisturbed run would have."""
 
-from __future__ import annotations
-
 import datetime as dt
 import subprocess
 import sys

@@ -1,24 +1,18 @@
 """Snooze and quiet hours: what is held, and the one message afterwards."""
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+import sqlite_utils
 
 from bot.jobs import deferred
 from bot.jobs.deferred import send_deferred
 from storage import alert_store, chat_store
 from tests.jobs.desk import DAYS, QUIET, RULE, Desk, after_close
 from tests.jobs.test_evaluate import meanwhile
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import sqlite_utils
-
 
 UNTIL_MORNING = ("16:00", "07:00")  # New York: the close falls into it
 

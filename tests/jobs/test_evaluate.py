@@ -1,25 +1,17 @@
-from __future__ import annotations
-
 import datetime as dt
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
+import sqlite_utils
 
 from bot.jobs import commit
-from bot.jobs.notify import Notifier
+from bot.jobs.notify import NotifiedResult, Notifier
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
 from storage.db import DiskFull
 from tests.jobs.desk import DAYS, FIRST, QUIET, RULE, Desk, after_close, full_disk
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import sqlite_utils
-
-    from bot.jobs.notify import NotifiedResult
-
 
 UNITS = [250.0, 250.05] * 5  # millions; a count that never moves is taken for a frozen one
 

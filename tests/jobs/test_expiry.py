@@ -1,21 +1,14 @@
 """Alerts end on their last day, in their chat's own date, announced a week before."""
 
-from __future__ import annotations
-
 import datetime as dt
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
+import sqlite_utils
 
 from bot.jobs.notices import announce_ends
 from storage import alert_store, chat_store
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from tests.jobs.desk import Desk
-
+from tests.jobs.desk import Desk
 
 RULE = "ratio > 0.6"
 ON = "2021-01-15"

@@ -1,21 +1,14 @@
-from __future__ import annotations
-
 import datetime as dt
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
+from bot.jobs.scheduler import Scheduler
 from tests.fakes.website import Answer, Website, page, redirect
 from tests.jobs.desk import Desk, full_disk
 from tests.jobs.test_scheduler import Counter, scheduled
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bot.jobs.scheduler import Scheduler
-
 
 SECRET = "b7e3a9c2"  # noqa: S105 - the test's
 PATH = f"/ping/{SECRET}"

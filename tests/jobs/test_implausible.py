@@ -1,12 +1,12 @@
 """Implausible answers of a loopback Yahoo, from the request to the alert, each healed by a sound one."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import shutil
+from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,14 +19,9 @@ from bot.messages.canvas import LIGHT
 from bot.messages.html import strip_html
 from bot.messages.pages.compare import compare_answer
 from tests.data.conftest import fake, forget, loopback, yahoo_cache
+from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import sample_fund
 from tests.jobs.desk import Desk
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from tests.fakes.yahoo import FakeYahoo
 
 __all__ = ["fake", "loopback", "yahoo_cache"]
 SESSIONS = Sessions()

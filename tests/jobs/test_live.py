@@ -1,24 +1,18 @@
 """An open session, through the real refresh and the real tick: its moving price is no close."""
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.data.yahoo import Yahoo
+from bot.jobs.scheduler import Scheduler
 from storage.rows import Bar
 from tests.data.conftest import CLOSES, COMPLETED, fake, loopback, yahoo, yahoo_cache
+from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import Fund
+from tests.jobs.desk import Desk
 from tests.jobs.test_scheduler import scheduled
-
-if TYPE_CHECKING:
-    from bot.data.yahoo import Yahoo
-    from bot.jobs.scheduler import Scheduler
-    from tests.fakes.yahoo import FakeYahoo
-    from tests.jobs.desk import Desk
-
 
 __all__ = ["fake", "loopback", "yahoo", "yahoo_cache"]
 

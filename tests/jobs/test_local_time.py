@@ -1,7 +1,5 @@
 """Local times as instants, one for every local date that exists, wherever clocks are changed; quiet hours."""
 
-from __future__ import annotations
-
 import datetime as dt
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones

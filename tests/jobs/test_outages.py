@@ -1,7 +1,5 @@
 """Figures that stop coming: a notice when they are overdue, one when they are back, nothing false between."""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 

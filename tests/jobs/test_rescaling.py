@@ -1,11 +1,10 @@
 """A split through storage: alerts on a level of the ratio are paused with one notice, and nothing fires."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+import sqlite_utils
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
@@ -14,10 +13,6 @@ from storage.db import DiskFull
 from storage.rows import Split
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import DAYS, RULE, Desk, after_close, full_disk
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

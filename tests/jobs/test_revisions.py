@@ -1,10 +1,9 @@
 """Revised figures, through storage: one correction for what was sent, none for what was not."""
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,10 +11,6 @@ from bot.alerts.engine import State
 from bot.jobs.deferred import send_deferred
 from storage import alert_store, chat_store, outbox
 from tests.jobs.desk import DAYS, RULE, Desk, after_close
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

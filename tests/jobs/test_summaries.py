@@ -1,9 +1,9 @@
-from __future__ import annotations
-
 import datetime as dt
 import logging
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,17 +11,11 @@ from bot.analytics.sessions import date_phrase
 from bot.chat.access import Ask
 from bot.chat.info import on_summary
 from bot.jobs import summaries
+from bot.messages.common import Answer
 from bot.messages.pages import summary
 from storage import chat_store, outbox
 from storage.db import DiskFull
 from tests.jobs.desk import DAYS, QUIET, Desk, full_disk, sessions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from bot.messages.common import Answer
-
 
 _UPDATES = count(1)
 LATE = "Late: this summary could not be sent when it was due."

@@ -1,9 +1,8 @@
 """What the Bot API refuses, in this process and over HTTP, to the real client."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -25,10 +24,6 @@ from bot.local.methods import Call, answer
 from bot.local.terminal import LocalRequest
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.pictures import png
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
 
 ME, GROUP, OLD_GROUP, SILENT = 42, -100200, -5, 43
 TEXT, PHOTO, DOCUMENT, THEIRS, OTHERS = 1, 2, 3, 4, 5  # ids of the messages that there are

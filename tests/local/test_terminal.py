@@ -1,7 +1,5 @@
 """The terminal's chat, with a real python-telegram-bot Application behind it."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import io

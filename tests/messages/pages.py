@@ -1,16 +1,15 @@
 """Answers as a person sees them on a phone, and small Markets with made-up closes to make them of."""
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from hypothesis import strategies as st
 
-from bot.alerts.engine import evaluate, first_state
+from bot.alerts.engine import Event, evaluate, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.series import Histories
 from bot.alerts.view import AlertView, EvaluationContext, Life
@@ -18,18 +17,12 @@ from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.local.botapi import parse_html
+from bot.messages.charts import Chart
 from bot.messages.common import MAX_BUTTON_DATA, Answer, button_rows
 from bot.messages.html import TABLE_WIDTH
 from bot.pair import DEFAULT_PAIR, Pair
 from storage.alert_store import StoredAlert
 from tests.funds import LARGE, SMALL
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from bot.alerts.engine import Event
-    from bot.messages.charts import Chart
-
 
 XNYS = Sessions()
 CSV = Source("csv", "CSV import", "2020-12-11T22:00:00Z")

@@ -1,25 +1,19 @@
-from __future__ import annotations
-
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
 from bot.alerts.grammar import parse_rule
-from bot.analytics.market import Source
+from bot.analytics.market import Market, Source
 from bot.analytics.metrics import METRICS
 from bot.errors import NoData
 from bot.messages.canvas import LIGHT
+from bot.messages.common import Answer
 from bot.messages.pages.backtest import backtest_answer
 from bot.services.questions import run_backtest
 from tests.messages.pages import context, drawing, page, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
-    from bot.messages.common import Answer
 
 
 def backtest_of(rule: str, years: int = 5, market: Market | None = None) -> Answer:

@@ -1,8 +1,6 @@
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from bot.alerts.backtest import Frequency, frequency
-from bot.alerts.view import Life, RecordedFire
+from bot.alerts.view import EvaluationContext, Life, RecordedFire
 from bot.errors import NoData
 from bot.local.botapi import parse_html
 from bot.messages.alerts.card import (
@@ -27,6 +25,7 @@ from bot.messages.alerts.card import (
 from bot.messages.alerts.history import alert_list, explanation
 from bot.messages.alerts.notices import ended_notice, event_list, fire_line, fired_message, paused_message
 from bot.messages.canvas import LIGHT
+from bot.messages.common import Answer
 from bot.messages.pages.summary import summary_answer
 from tests.messages.pages import (
     FLAT,
@@ -47,11 +46,6 @@ from tests.messages.pages import (
     stored,
 )
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.alerts.view import EvaluationContext
-    from bot.messages.common import Answer
-
 
 LATER = dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
 

@@ -1,25 +1,17 @@
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
-from bot.analytics.metrics import METRICS, metric_value
+from bot.analytics.market import Market
+from bot.analytics.metrics import METRICS, Argument, metric_value
 from bot.analytics.windows import AsOf, Window
 from bot.errors import NoData
 from bot.messages.canvas import LIGHT
-from bot.messages.common import subject_title
+from bot.messages.common import Answer, subject_title
 from bot.messages.pages.chart import metric_answer
 from tests.messages.pages import drawing, market, page, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
-    from bot.analytics.metrics import Argument
-    from bot.messages.common import Answer
-
 
 YEAR, NOW = Window("y", 1), AsOf()
 

@@ -1,19 +1,20 @@
-from __future__ import annotations
-
 import re
 import struct
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from bot.analytics.units import INDEX, LEVEL, PERCENT, USD
+from bot.analytics.units import INDEX, LEVEL, PERCENT, USD, Unit
 from bot.errors import NoData
 from bot.messages import canvas, charts
 from bot.messages.canvas import DARK, END_LABEL, LIGHT, TEXT_SIZE, ChartStyle, Theme
@@ -28,14 +29,6 @@ from bot.messages.charts import (
     rule_chart,
 )
 from tests.messages.pages import days
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from bot.analytics.units import Unit
 
 FOOTER = "Source: Yahoo · close of Fri 11 Dec 2020"
 LOOK = ChartStyle("IWM and SPY, total return since 31 Dec 2019", FOOTER)

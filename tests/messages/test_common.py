@@ -1,7 +1,5 @@
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -16,6 +14,7 @@ from bot.errors import NoData
 from bot.messages.canvas import LIGHT
 from bot.messages.common import (
     MAX_BUTTON_DATA,
+    Answer,
     age,
     button_rows,
     distance,
@@ -34,11 +33,6 @@ from bot.messages.pages.summary import summary_answer
 from bot.messages.pages.trend import trend_answer
 from tests.messages.pages import SAMPLE, XNYS, context, days, empty, market, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bot.messages.common import Answer
 
 NOTHING = (
     "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "

@@ -1,12 +1,10 @@
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.windows import AsOf, Window, parse_window
 from bot.messages.canvas import LIGHT
@@ -15,10 +13,6 @@ from bot.messages.pages.flows import flows_answer
 from tests.analytics.facts import facts_at
 from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
-
 
 SAMPLE_PAGE = """\
 Fund flows · close of Fri 11 Dec 2020

@@ -1,23 +1,16 @@
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
+from bot.analytics.market import Market
 from bot.analytics.windows import YTD, AsOf, parse_window
 from bot.messages.canvas import LIGHT
+from bot.messages.common import Answer
 from bot.messages.pages.fundamentals import attribution_answer, fundamentals_answer
 from tests.messages.pages import SAMPLE, button_labels, drawing, market, page, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import pandas as pd
-
-    from bot.analytics.market import Market
-    from bot.messages.common import Answer
 
 
 def implied(of: Market, window: str = "ytd") -> Answer:

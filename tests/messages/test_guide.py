@@ -1,8 +1,5 @@
-from __future__ import annotations
-
 import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,6 +7,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bot.alerts.grammar import parse_rule
+from bot.alerts.rule import Condition
+from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import METRICS
 from bot.messages.alerts.guide import (
     edit_menu,
@@ -21,11 +20,6 @@ from bot.messages.alerts.guide import (
 from bot.services.alerts import mirrored
 from tests.messages.pages import FLAT, alert_view, button_labels, context, page, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.alerts.rule import Condition
-    from bot.alerts.view import EvaluationContext
-
 
 SAMPLED = context(sample_market())
 

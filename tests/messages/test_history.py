@@ -1,17 +1,16 @@
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 
 from bot.alerts.engine import ConditionValue, Event, Status, evaluate, first_state
 from bot.alerts.grammar import parse_rule, preset_of
-from bot.alerts.view import Life, RecordedFire
+from bot.alerts.view import EvaluationContext, Life, RecordedFire
 from bot.analytics.metrics import METRICS
 from bot.messages.alerts.history import MOST_ROWS, alert_list, explanation, history_answer
+from bot.messages.common import Answer
 from storage.alert_store import ChatEvent, EventDetail
 from tests.messages.pages import (
     FLAT,
@@ -24,10 +23,6 @@ from tests.messages.pages import (
     page,
     shown,
 )
-
-if TYPE_CHECKING:
-    from bot.alerts.view import EvaluationContext
-    from bot.messages.common import Answer
 
 
 def detail_of(rule: str, *, muted: bool = False) -> EventDetail:

@@ -1,22 +1,16 @@
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
 from bot.analytics import valuation
+from bot.analytics.market import Market
 from bot.analytics.windows import AsOf
 from bot.messages.canvas import LIGHT
 from bot.messages.common import multiple_line, percentile_text
 from bot.messages.pages.multiples import multiples_answer
 from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
-
 
 SAMPLE_PAGE = """\
 Valuation multiples · close of Fri 11 Dec 2020

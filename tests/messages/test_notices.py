@@ -1,12 +1,10 @@
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from bot.alerts.engine import ConditionValue
+from bot.alerts.engine import ConditionValue, Event
+from bot.alerts.view import AlertView, EvaluationContext
 from bot.errors import NoData
 from bot.messages.alerts.notices import (
     DataGap,
@@ -18,6 +16,7 @@ from bot.messages.alerts.notices import (
     trial_event,
     trial_message,
 )
+from bot.messages.common import Answer
 from bot.messages.html import Html
 from tests.messages.pages import (
     FLAT,
@@ -35,11 +34,6 @@ from tests.messages.pages import (
     stored,
 )
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.alerts.engine import Event
-    from bot.alerts.view import AlertView, EvaluationContext
-    from bot.messages.common import Answer
 
 
 def happened(rule: str, of: EvaluationContext = RISEN, until: int = 1) -> tuple[AlertView, Event]:

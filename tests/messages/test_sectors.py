@@ -1,17 +1,12 @@
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.analytics.market import Market
 from bot.analytics.windows import AsOf
 from bot.messages.pages.sectors import sectors_answer
 from tests.messages.pages import SAMPLE, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
 
 
 def lines(market: Market) -> list[str]:

@@ -1,13 +1,12 @@
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 
+from bot.analytics.market import Market
 from bot.config import Config
 from bot.data.sources import switched_on
 from bot.messages.pages.status import (
@@ -19,14 +18,10 @@ from bot.messages.pages.status import (
 )
 from bot.pair import DEFAULT_PAIR, Fund
 from storage.observations import Restatement
+from storage.sources import SourceStatus
 from tests.data.statuses import source_status
 from tests.messages.pages import XNYS, days, empty, market, page, shown
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
-    from storage.sources import SourceStatus
-
 
 NEW_YORK, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
 NOW = dt.datetime(2020, 12, 13, 18, tzinfo=dt.UTC)

@@ -1,31 +1,23 @@
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlite_utils
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
-from bot.services import Caller, Chat, alert_views, alerts, context_of
+from bot.services import Caller, Chat, Transaction, alert_views, alerts, context_of
 from bot.services.alert_views import Unreadable, view_alert
 from bot.services.alerts import mirrored
 from storage import alert_store
 from storage.rows import Split
 from tests.funds import SMALL
 from tests.jobs.desk import Desk, after_close, sessions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import sqlite_utils
-
-    from bot.services import Transaction
-
 
 T = TypeVar("T")
 
