@@ -131,28 +131,6 @@ async def test_an_answer_of_telegram_is_waited_for_thirty_seconds(place: Place) 
     assert bot.application.bot.request.read_timeout == 30
 
 
-async def test_every_problem_of_the_configuration_is_said_at_once(
-    place: Place, capsys: pytest.CaptureFixture[str]
-) -> None:
-    token = place.folder / "token"
-    token.write_text(place.api.token)
-    token.chmod(0o644)
-    config = place.configure(
-        telegram='token_file = "token"',
-        access='mode = "all"',
-        time='timezone = "Mars"',
-        storage="databse = 3",
-    )
-    assert main(["run", "--config", str(config)]) == 2
-    assert capsys.readouterr().err.splitlines() == [
-        "config: [access] mode: must be one of: allowlist, open",
-        "config: [time] timezone: “Mars” is not a time zone name such as America/New_York",
-        "config: [storage] databse: unknown key; did you mean database?",
-        f"config: [telegram] token_file: others may read {token}; run chmod 600 on it",
-    ]
-    assert not place.database.exists()
-
-
 async def test_a_start_without_the_database_that_backups_are_of_names_the_newest(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

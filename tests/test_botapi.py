@@ -20,7 +20,6 @@ from telegram.error import (
 )
 from telegram.ext import ExtBot
 
-from bot.local.botapi import ANONYMOUS_ADMIN
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, garbled, hang, refusal, server_error
 
@@ -91,16 +90,6 @@ async def test_a_wrong_token_is_401_and_a_malformed_one_404(api: FakeBotApi, bot
             await ExtBot(token, base_url=api.base_url, request=bot.request).send_message(ME, "x")
 
 
-async def test_a_blocked_chat_refuses_until_unblocked_and_tells(api: FakeBotApi, bot: ExtBot[None]) -> None:
-    api.block(ME)
-    with pytest.raises(Forbidden, match=r"^Forbidden: bot was blocked by the user$"):
-        await bot.send_message(ME, "x")
-    api.unblock(ME)
-    await bot.send_message(ME, "y")
-    changes = [u.my_chat_member for u in await bot.get_updates()]
-    assert [c and c.new_chat_member.status for c in changes] == ["kicked", "member"]
-
-
 @pytest.mark.parametrize(
     ("fault", "kind", "text", "arrived"),
     [
@@ -127,25 +116,6 @@ async def test_a_scripted_fault_strikes_once_in_its_chat(
     assert len(api.messages(ME)) == arrived
     await bot.send_message(ME, "second")
     assert len(api.messages(ME)) == arrived + 1
-
-
-async def test_a_fault_can_wait_for_its_turn_and_be_healed(api: FakeBotApi, bot: ExtBot[None]) -> None:
-    api.fail("*", server_error(), after=1, times=5)
-    await bot.send_message(ME, "spared")
-    with pytest.raises(NetworkError):
-        await bot.get_me()
-    api.heal()
-    assert (await bot.get_me()).username == "small_large_bot"
-
-
-async def test_an_anonymous_admin_speaks_as_the_group(api: FakeBotApi, bot: ExtBot[None]) -> None:
-    api.say(GROUP, "/alerts", anonymous=True)
-    (update,) = await bot.get_updates()
-    assert update.message
-    assert update.message.from_user
-    assert update.message.from_user.id == ANONYMOUS_ADMIN
-    assert update.message.sender_chat
-    assert update.message.sender_chat.id == GROUP
 
 
 async def test_a_button_that_is_not_there_cannot_be_pressed(api: FakeBotApi, bot: ExtBot[None]) -> None:

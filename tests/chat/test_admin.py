@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from bot.chat.dispatch import menu
 from storage.db import open_database
 from storage.observations import add
 from storage.rows import Bar, Provisional
@@ -29,11 +28,6 @@ async def test_a_broadcast_is_shown_first_and_goes_to_every_chat_once(house: Tal
     assert await house.press(shown, "Send") == []
     assert house.notes() == ["That message was sent already, or a newer one has replaced it."]
     assert await house.pushed(ME) == []
-
-
-def test_the_menu_of_all_leaves_out_what_is_the_owners() -> None:
-    everybody, owner = ([command.command for command in menu(owner=own)] for own in (False, True))
-    assert set(owner) - set(everybody) == {"admin"}
 
 
 async def test_stats_count_chats_alerts_and_messages(house: Talk) -> None:

@@ -11,7 +11,7 @@ from bot.analytics.metrics import METRICS
 from bot.chat import market_commands
 from bot.chat.commands import BY_NAME, COMMANDS, Command
 from bot.local.botapi import Message
-from bot.messages.common import MAX_BUTTON_DATA, SAMPLE
+from bot.messages.common import SAMPLE
 from bot.messages.html import TABLE_WIDTH
 from storage import alert_store
 from tests.chat.talk import NOW, OCTOBER, STEP, Talk, talking
@@ -216,15 +216,6 @@ async def test_aliases_name_one_command_each_and_no_metric_hides_behind_one() ->
     assert all(re.fullmatch("[a-z]{1,32}", name) for name in names)
 
 
-async def test_buttons_that_are_sent_fit_and_keep_the_moment_asked_about(talk: Talk) -> None:
-    (answer, _) = await talk.ask("/compare asof 2020-10-30")
-    assert answer.buttons
-    for row in answer.buttons:
-        for _, data in row:
-            assert data.endswith("asof 2020-10-30")
-            assert len(data.encode()) <= MAX_BUTTON_DATA
-
-
 async def test_a_long_answer_comes_in_parts_with_its_buttons_under_the_last(talk: Talk) -> None:
     await talk.ask(f'/alert ratio > 0.9 note "{"n" * 400}"')
 
@@ -240,10 +231,3 @@ async def test_a_long_answer_comes_in_parts_with_its_buttons_under_the_last(talk
     assert not first.buttons
     assert rest[-1].buttons
     assert all(f"{day} Dec 2020 · #1" in first.text + rest[0].text for day in range(10, 22))
-
-
-async def test_status_tells_the_data_the_sources_and_the_queue(talk: Talk) -> None:
-    (answer,) = await talk.ask("/status")
-    parts = ("31 Dec 2009", "11 Dec 2020", "Sources", "Queue: empty", "Times: America/New_York.", "Version")
-    for part in (*parts, "Next check: Mon 14 Dec 2020, 16:15."):
-        assert part in answer.text

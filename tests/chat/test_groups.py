@@ -128,20 +128,6 @@ async def test_where_telegram_cannot_say_who_is_an_administrator_nothing_changes
     assert await settings(group) == before
 
 
-async def test_a_members_button_is_refused_in_a_note_and_the_message_stays(group: Talk) -> None:
-    (listing,) = await group.ask("/alerts", GROUP, user_id=ADMIN)
-    before = await settings(group)
-    assert await group.press(listing, "Off", MEMBER) == []
-    assert group.notes() == [ADMINISTRATORS_ONLY]
-    assert await settings(group) == before
-    assert (await group.press(listing, "Why", MEMBER))[0].message_id == listing.message_id
-    (listing,) = await group.press(
-        (await group.ask("/alert 1", GROUP, user_id=MEMBER))[0], "All alerts", MEMBER
-    )
-    (off,) = await group.press(listing, "Off", ADMIN)
-    assert off.text.startswith("Alert #1 is off.")
-
-
 async def test_a_topic_is_answered_in_the_topic_text_and_picture(group: Talk) -> None:
     await group.ask("/alert ratio > 0.8", GROUP, user_id=ADMIN, thread_id=5)
     assert [row["thread_id"] for row in await group.rows("alerts")] == [None, 5]
@@ -204,12 +190,6 @@ async def test_the_owner_listed_people_and_listed_chats_get_in(
         for chat_id, user_id in allowed if first == "Status" else denied:
             (answer,) = await talk.ask("/status", chat_id, user_id=user_id)
             assert answer.text.startswith(first), (chat_id, user_id)
-
-
-async def test_everybody_gets_in_when_it_is_open_and_nobody_by_default(sample: Path, tmp_path: Path) -> None:
-    for access, first in (("open", "Status"), ("allowlist", "This bot is private.")):
-        async with talking(sample, tmp_path, mode=access) as talk:
-            assert (await talk.ask("/status", STRANGER))[0].text.startswith(first)
 
 
 async def test_blocked_or_kicked_the_chat_sleeps_and_wakes_when_let_in_again(group: Talk) -> None:

@@ -179,15 +179,6 @@ async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home
     assert content["chat"] == GUEST
 
 
-async def test_in_groups_administrators_delete(home: Talk) -> None:
-    before = await home.database.run(rows)
-    (question,) = await home.ask("/forgetme", GROUP, user_id=GUEST)
-    assert await home.press(question, "Delete everything", YOU) == []
-    assert await home.database.run(rows) == before
-    await home.press(question, "Delete everything", GUEST)
-    assert await home.database.run(lambda db: mentions(db, GROUP)) == {}
-
-
 async def test_privacy_is_one_screen_that_names_the_days(home: Talk) -> None:
     (answer,) = await home.ask("/privacy")
     assert len(answer.text) < 1000

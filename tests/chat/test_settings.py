@@ -10,11 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from PIL import Image
 
-from bot.chat.reply import ADMINISTRATORS_ONLY
 from bot.chat.settings import SETTINGS
 from bot.messages.canvas import DARK, LIGHT
 from storage import chat_store
-from tests.chat.talk import GROUP, ME, YOU, Talk, talking
+from tests.chat.talk import ME, YOU, Talk, talking
 
 CARD = """Settings of this chat
 Time zone: America/New_York
@@ -158,17 +157,6 @@ async def test_formats_of_numbers_are_named_as_they_are_typed_whatever_the_chat_
     assert refused.text.startswith("“german” is not one of these: 1,234.5 · 1.234,5 · 1 234,5 · 1'234.5\n")
     (choice,) = await talk.ask("/settings numbers")
     assert "the scales of charts, keep 1,234.5.\n" in choice.text
-
-
-async def test_in_groups_members_look_and_administrators_set(talk: Talk) -> None:
-    talk.api.chat(GROUP).members[YOU] = "administrator"
-    (card,) = await talk.ask("/settings", GROUP, user_id=ME)
-    (choice,) = await talk.press(card, "Charts", ME)
-    assert await talk.press(choice, "dark", ME) == []
-    assert talk.notes() == [ADMINISTRATORS_ONLY]
-    assert await talk.rows("chats") == []
-    await talk.press(choice, "dark", YOU)
-    assert (await row(talk, GROUP))["theme"] == "dark"
 
 
 async def test_compare_shows_the_return_that_is_set_unless_another_is_asked_for(talk: Talk) -> None:

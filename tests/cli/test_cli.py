@@ -282,12 +282,3 @@ def test_a_terminal_of_few_letters_shows_the_rest() -> None:
     shown = process("chat", "--now", "noon", environment={"PYTHONIOENCODING": "ascii"})
     assert shown.code == 2
     assert "?noon? is not an instant such as 2020-10-06T22:00Z" in shown.err
-
-
-def test_a_closed_standard_output_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", None)
-    assert cli.main(["doctor", "--quick"]) == 1
-
-
-def test_the_file_of_a_backup_is_optional_in_its_usage(bot: Call) -> None:
-    assert "backup [OPTIONS] [FILE]" in bot("backup", "--help").out

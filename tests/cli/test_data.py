@@ -1,8 +1,6 @@
 import datetime as dt
-import io
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from storage import observations, outbox
 from storage.db import hold_lock, open_database
 from storage.rows import KINDS, Bar, Observation, Provisional, SectorWeight
 from tests.cli.conftest import Call, Files, Result
+from tests.data.issuers import samples
 from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
 
@@ -281,23 +280,6 @@ def test_a_fund_that_is_not_compared_is_refused(command: tuple[str, ...], bot: C
     assert not Path("bot.db").exists()
 
 
-def test_a_reader_that_goes_before_the_last_lines_is_no_traceback(
-    bot: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    class Gone(io.StringIO):
-        def flush(self) -> None:
-            raise BrokenPipeError
-
-        def fileno(self) -> int:
-            return pipe.fileno()
-
-    import_two(bot)
-    with (tmp_path / "pipe").open("w") as pipe:
-        monkeypatch.setattr(sys, "stdout", Gone())
-        said = bot("export", "prices", "-", "--ticker", "IWM", "--db", "bot.db")
-    assert (said.code, said.err) == (1, "")
-
-
 def test_there_is_nothing_to_export_from_an_empty_database(bot: Call) -> None:
     bot("chat", "--offline", "--db", "bot.db")
     assert bot("export", "prices", "out.csv", "--ticker", "SPY", "--db", "bot.db") == Result(
@@ -402,13 +384,6 @@ def ask(bot: Call, line: str) -> str:
     return bot("chat", "--offline", "--db", "bot.db", "--now", TUESDAY, stdin=f"{line}\n").out
 
 
-def test_without_a_name_it_is_todays_among_the_nightly_ones(bot: Call) -> None:
-    bot("chat", "--offline", "--db", "bot.db")
-    made = bot("backup", "--db", "bot.db")
-    assert re.match(r"backups/bot-20\d\d-\d\d-\d\d\.db: ", made.out)
-    assert Path(made.out.partition(":")[0]).is_file()
-
-
 def test_wrecked_and_restored_the_bot_answers_as_before(bot: Call, files: Files) -> None:
     files.take_in(bot, "2020-10-06")
     ask(bot, "/alert ratio > 0.9")
@@ -465,28 +440,8 @@ def test_what_is_no_backup_is_refused_and_the_newest_is_named(bot: Call) -> None
     assert refused.err == f"error: There is no backup none.db; the newest is {made}.\n"
 
 
-HOLDINGS = """\ufeffiShares Russell 2000 ETF
-Fund Holdings as of,"Dec 11, 2020"
-Inception Date,"May 22, 2000"
-Shares Outstanding,"290,300,000.00"
-Stock,"-"
-Bond,"-"
-Cash,"-"
-Other,"-"
-\u00a0
-Ticker,Name,Sector,Asset Class,Market Value,Weight (%),Notional Value,Quantity,Price,Location,Exchange,\
-Currency,FX Rate,Market Currency,Accrual Date
-"AAA","AAA CORP","Health Care","Equity","6,000.00","60.00","6,000.00","10.00","600.00","United States",\
-"NASDAQ","USD","1.00","USD","-"
-"BBB","BBB INC","Financials","Equity","4,000.00","40.00","4,000.00","10.00","400.00","United States",\
-"NASDAQ","USD","1.00","USD","-"
-\u00a0
-"The content is made up."
-"""
-
-
 def test_holdings_are_known_by_their_bytes_and_weigh_the_sectors(bot: Call) -> None:
-    Path("download.bin").write_text(HOLDINGS, encoding="utf-8")
+    Path("download.bin").write_bytes(samples.holdings_csv(as_of="Dec 11, 2020"))
     first = bot("import", "issuer", "download.bin", "--db", "bot.db")
     assert first.code == 0
     assert first.out.splitlines()[0] == (

@@ -49,38 +49,6 @@ def test_piped_commands_are_answered_in_plain_text_without_a_network(bot: Call, 
     assert not any(sign in said.out for sign in ("<b>", "<pre>", "&amp;", "\x1b[", "› "))
 
 
-def test_buttons_are_pressed_by_their_numbers(bot: Call, files: Files) -> None:
-    files.take_in(bot, "2020-12-14")
-    blocks = chat(bot, "/compare", "2", "[99]", "/quit", "/compare")
-    assert [block.splitlines()[0] for block in blocks if " · close of Mon 14 Dec 2020\n" in block][:2] == [
-        "IWM and SPY · close of Mon 14 Dec 2020",
-        "Relative trend, IWM/SPY · close of Mon 14 Dec 2020",
-    ]
-    assert sum(block.startswith("IWM and SPY · close") for block in blocks) == 1  # /quit ended it
-    assert any(block.startswith("There is no button 99; type ") for block in blocks)
-
-
-MISTAKES = {
-    "/compare QQQ": "“QQQ”",
-    "/compare 5q": "“5q”",
-    "/chart foo": "“foo”",
-    "/alert foo > 1": "“foo”",
-    "/nonsense": "“nonsense”",
-    "/compare asof 2020-12-15": "“asof 2020-12-15” is in the future.",
-    "/compare known 2021-01-01": "“known 2021-01-01” is in the future.",
-    "/compare asof 1999-01-01": "by Fri 1 Jan 1999; history begins Wed 2 Jan 2019.",
-    "/compare known 2019-01-01": "Nothing was stored yet on Tue 1 Jan 2019; ",
-}
-
-
-def test_a_mistake_is_answered_by_a_sentence_that_names_it(bot: Call, files: Files) -> None:
-    files.take_in(bot, "2020-12-14")
-    answers = [block.splitlines() for block in chat(bot, *MISTAKES) if block]
-    for (first, *more), words in zip(answers, MISTAKES.values(), strict=True):
-        assert words in first
-        assert len(more) <= 2
-
-
 def test_an_empty_database_answers_how_to_fill_it(bot: Call) -> None:
     answers = [block for block in chat(bot, "/compare", "/trend", "/flows", "/why ytd") if block]
     assert len(answers) == 4
@@ -97,19 +65,6 @@ def test_command_lines_in_answers_repeat_the_options_of_the_process(bot: Call, f
     shown = re.findall(r"python -m bot import \w+ FILE --ticker IWM.*?(?=\)|\n)", said.out)
     assert len(shown) >= 3
     assert all(line.endswith("FILE --ticker IWM --config 'my bot.toml'") for line in shown)
-
-
-def test_alerts_and_settings_outlive_the_talk(bot: Call, files: Files) -> None:
-    files.take_in(bot, "2020-12-14")
-    chat(bot, "/alert ratio < 0.4", "/summary on 17:30")
-    assert any("#1 ratio < 0.4" in block for block in chat(bot, "/alerts"))
-
-
-def test_pictures_that_cannot_be_saved_do_not_cost_the_answer(bot: Call, files: Files) -> None:
-    files.take_in(bot, "2020-12-14")
-    Path("charts").write_text("a file")
-    blocks = chat(bot, "/chart ratio")
-    assert any("[picture] charts/01-ratio.png (not saved: " in block for block in blocks)
 
 
 def test_the_clock_stands_still_for_piped_input_and_runs_on_at_a_terminal(

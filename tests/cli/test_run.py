@@ -65,23 +65,6 @@ def test_an_alert_fires_on_the_real_day_that_crossed(bot: Call) -> None:
     alert_fires_with_the_day_that_crosses(bot, Files(FOLDER))
 
 
-def test_a_day_that_is_stored_but_not_over_fires_nothing(bot: Call, files: Files) -> None:
-    files.take_in(bot, "2020-10-05")
-    ask(bot, "/alert ratio > sma200", MONDAY)
-    files.take_in(bot, "2020-10-06")
-    for now in ("2020-10-06T13:00Z", "2020-10-06T20:14Z"):  # the close is at 20:00Z, trusted at 20:15Z
-        assert check(bot, now).lines("no alert turned true")
-    assert check(bot, "2020-10-06T20:15Z").lines("fired", "2020-10-06")
-
-
-def test_sessions_missed_are_evaluated_in_order_by_one_check(bot: Call, files: Files) -> None:
-    files.take_in(bot, "2020-10-05")
-    ask(bot, "/alert ratio > sma200", MONDAY)
-    files.take_in(bot, "2020-11-30")
-    late = check(bot, "2020-11-30T22:00Z")
-    assert late.lines("fired on") == ["alert #1 in chat 1, ratio > sma 200: fired on 2020-10-06"]
-
-
 def test_the_daily_summary_is_sent_once_when_it_is_due(bot: Call, files: Files) -> None:
     files.take_in(bot, "2020-10-06")
     ask(bot, "/summary on 17:30", "2020-10-06T20:30Z")
@@ -147,21 +130,6 @@ def test_run_with_a_held_database_says_at_once_who_holds_it(monkeypatch: pytest.
     assert said.endswith(" is using bot.db; stop it first, or name another file with --db.")
     loaded = {line.rpartition("|")[2].strip() for line in refused.err.splitlines()}
     assert not {"pandas", "telegram"} & loaded  # which take seconds: the second starter is told at once
-
-
-def test_run_without_a_token_names_the_three_ways_to_give_one(bot: Call, tmp_path: Path) -> None:
-    assert bot("run", "--db", "bot.db") == Result(
-        2,
-        "",
-        "config: [telegram] token: missing; set it, or token_file, or TELEGRAM_BOT_TOKEN (ask @BotFather)\n",
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_no_source_switched_on_is_said(bot: Call, tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text("[sources]\nyahoo = false\n")
-    done = bot("refresh", "--db", "bot.db", "--config", "config.toml")
-    assert done == Result(0, "No source is switched on; see [sources] in the config.\n", "")
 
 
 def test_refresh_fills_the_database_and_answers_name_yahoo(

@@ -197,17 +197,6 @@ async def test_a_push_is_told_of_the_halt_and_the_next_one_is_not_even_sent(desk
     assert desk.times == [0, 10]
 
 
-async def test_a_second_chats_429_during_a_halt_halts_all(desk: Desk) -> None:
-    desk.answers = [RetryAfter(timedelta(seconds=30)), RetryAfter(timedelta(seconds=20))]
-    await desk.time.until_done(desk.send(1, priority=ALERT))
-    await desk.time.until_done(desk.send(2, priority=ALERT))
-    (third,) = await desk.time.until_done(desk.send(3, priority=ALERT))
-    assert isinstance(third, SendPostponed)
-    assert seconds_of(third) == 20
-    await desk.time.until_done(desk.send(4, "reply"))
-    assert desk.times == [0, 0, 20]
-
-
 async def test_a_second_429_after_the_halt_concerns_its_chat_alone(desk: Desk) -> None:
     desk.answers = [RetryAfter(timedelta(seconds=5)), RetryAfter(timedelta(seconds=20))]
     await desk.time.until_done(desk.send(1, priority=ALERT))

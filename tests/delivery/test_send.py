@@ -33,13 +33,6 @@ def test_a_picture_needs_no_text_and_nothing_is_nothing() -> None:
     assert compose(row(" ")) == []
 
 
-def test_the_buttons_stand_under_the_last_message() -> None:
-    parts = compose(row("line\n" * 1000, buttons=[[["Off", "a:1"]]]))
-    assert [part.buttons is not None for part in parts] == [False, True]
-    assert parts[-1].buttons
-    assert parts[-1].buttons.inline_keyboard[0][0].callback_data == "a:1"
-
-
 def test_a_repeat_says_so_in_both_forms() -> None:
     marked = MessagePart("<b>a</b>", "a").marked()
     assert (marked.html, marked.plain) == ("<i>possible repeat</i>\n<b>a</b>", "possible repeat\na")

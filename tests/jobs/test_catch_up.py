@@ -1,7 +1,5 @@
 """After a downtime: every missed session is evaluated in order, one message a chat tells of all."""
 
-import datetime as dt
-
 import pytest
 import sqlite_utils
 
@@ -83,22 +81,6 @@ async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
     ]
 
 
-async def test_thirty_sessions_and_thirty_alerts_make_one_message_with_its_newest_twenty(desk: Desk) -> None:
-    for number in range(30):
-        await desk.alert(f"ratio > {0.6 + number / 1000:.3f}")
-    fires = await desk.evaluate([0.5 + 0.2 * (position % 3 == 0) for position in range(30)])
-    assert len(fires) == 300
-    (text,) = await desk.messages()
-    title, *lines, more = text.splitlines()
-    assert title == "Late: 300 fires, evaluated only now, newest first"
-    assert len(lines) == 20
-    assert more == "... and 280 more: /history"
-    newest = dt.date.fromisoformat(DAYS[27])
-    assert all(line.startswith(f"{newest.day} Feb 2020 · #") for line in lines)
-    assert all("0.7000, no longer true since 27 Feb 2020" in line for line in lines)
-    assert len({line.partition("#")[2].split()[0] for line in lines}) == 20
-
-
 async def test_many_chats_get_one_message_each_however_few_alerts_are_read_at_a_time(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,17 +121,6 @@ async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
     fires = await desk.evaluate([0.5, 0.65, 0.5, 0.65], DAYS[1])
     assert [fire.event.muted for fire in fires] == [True, False]
     assert "Fires in the last 90 days: 3, including this one." in (await desk.messages())[1]
-
-
-async def test_a_fire_held_back_more_than_ninety_days_before_does_not_count(desk: Desk) -> None:
-    days = sessions(DAYS[0], 160)
-    await desk.alert(f"{RULE} cooldown 100")
-    await desk.evaluate([0.65], days[0])
-    levels = [0.5] * 159
-    levels[1] = levels[158] = 0.65
-    fires = await desk.evaluate(levels, days[1])
-    assert [fire.event.muted for fire in fires] == [True, False]
-    assert "Fires in the last 90 days: 1, including this one." in (await desk.messages())[1]
 
 
 async def test_equal_rules_of_different_age_are_each_evaluated_from_their_own_session(desk: Desk) -> None:

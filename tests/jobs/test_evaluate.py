@@ -22,11 +22,6 @@ async def armed(desk: Desk, rule: str = RULE, quiet: Sequence[float] = QUIET) ->
     return await desk.alert(rule)
 
 
-async def test_an_empty_database_has_nothing_to_evaluate(desk: Desk) -> None:
-    assert await desk.evaluate() == []
-    assert await desk.messages() == []
-
-
 async def test_an_alert_fires_once_and_a_repeat_gives_nothing(desk: Desk) -> None:
     await armed(desk)
     fires = await desk.evaluate([0.65, 0.66])
@@ -40,11 +35,6 @@ async def test_an_alert_fires_once_and_a_repeat_gives_nothing(desk: Desk) -> Non
         desk.restart()
     assert await desk.events() == ["1 fired 2020-01-16"]
     assert len(await desk.messages()) == 1
-
-
-async def test_what_is_true_at_creation_is_not_told(desk: Desk) -> None:
-    await armed(desk, quiet=[0.5] * 9 + [0.7])
-    assert await desk.evaluate([0.71]) == []
 
 
 async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> None:
@@ -218,17 +208,6 @@ async def test_a_broken_alert_that_was_switched_off_meanwhile_stays_off(
     assert await desk.messages() == []
 
 
-async def test_an_alert_that_fires_once_is_done(desk: Desk) -> None:
-    alert = await armed(desk, f"{RULE} once")
-    (fire,) = await desk.evaluate([0.65, 0.5, 0.65])
-    assert fire.event.session == dt.date(2020, 1, 16)
-    assert await desk.life(alert) == "done: fired once"
-    (payload,) = await desk.payloads()
-    assert "It was set to fire once and is now done." in payload["plain"]
-    labels = [label for row in payload["buttons"] for label, _ in row]
-    assert labels == ["#1 Chart", "Why", "History", "Renew"]
-
-
 async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> None:
     alert = await armed(desk, "ratio > 0.6 until 2020-01-16")
     await desk.evaluate([0.5])
@@ -289,14 +268,6 @@ async def test_a_fire_during_the_cooldown_is_stored_and_not_sent(desk: Desk) -> 
     (fire,) = await desk.evaluate([0.66, 0.66], "2020-01-22")
     assert str(fire).endswith("still true on 2020-01-23")
     assert (await desk.messages())[1].startswith("Alert #1 is still true, since 21 Jan 2020 · close of Thu")
-
-
-async def test_an_alert_of_a_chat_that_left_is_evaluated_when_it_is_back(desk: Desk) -> None:
-    await armed(desk)
-    await desk.database.run(lambda db: chat_store.deactivate(db, 1, "blocked"))
-    assert await desk.evaluate([0.65]) == []
-    await desk.database.run(lambda db: chat_store.reactivate(db, 1))
-    assert len(await desk.evaluate()) == 1
 
 
 async def test_a_silent_rule_is_pushed_silently(desk: Desk) -> None:

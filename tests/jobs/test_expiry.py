@@ -118,14 +118,6 @@ async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
     assert (await at(desk, "2021-01-16T12:00"))[0] == "25 alerts have ended: their last day has passed."
 
 
-async def test_a_paused_alert_ends_too(desk: Desk) -> None:
-    alert = await expiring(desk)
-    await desk.database.run(partial(alert_store.update_alert, alert_id=alert, life="paused"))
-    await at(desk, "2021-01-08T12:00")
-    await at(desk, "2021-01-16T12:00")
-    assert await desk.life(alert) == "expired: its last day has passed"
-
-
 async def test_notices_of_ends_wait_for_quiet_hours_and_go_to_their_topic(desk: Desk) -> None:
     await expiring(desk)
 

@@ -5,10 +5,7 @@ import datetime as dt
 import io
 import os
 import pty
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -278,13 +275,6 @@ async def test_handler_that_raises_does_not_end_the_talk(
     assert printed == ["answer to next"]
 
 
-async def test_echo_shows_each_line_before_its_answer(
-    talkative: App, terminal: Terminal, printed: list[str]
-) -> None:
-    await converse(talkative, terminal, ["one", "", "two"], echo=printed.append)
-    assert printed == ["› one", "answer to one", "› two", "answer to two"]
-
-
 async def test_typed_lines_are_read_to_the_end_without_a_prompt(
     talkative: App, terminal: Terminal, printed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -321,36 +311,6 @@ async def test_broken_input_is_taken_for_its_end() -> None:
             raise OSError("gone")
 
     assert [line async for line in typed_lines(Broken(), prompt=False)] == []
-
-
-def test_interrupt_while_a_line_is_awaited_ends_the_process_cleanly() -> None:
-    program = (
-        "import asyncio, sys\n"
-        "from bot.local.terminal import typed_lines\n"
-        "async def main():\n"
-        "    async for line in typed_lines(sys.stdin, prompt=False):\n"
-        "        print(line, flush=True)\n"
-        "try:\n"
-        "    asyncio.run(main())\n"
-        "except KeyboardInterrupt:\n"
-        "    print('stopped')\n"
-    )
-    with subprocess.Popen(  # noqa: S603 - our own interpreter and program
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdin.write("hello\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "hello\n"
-        process.send_signal(signal.SIGINT)
-        assert (process.stdout.read(), process.stderr.read()) == ("stopped\n", "")
-        assert process.wait() == 0
 
 
 def test_piped_output_is_plain_and_never_wrapped() -> None:

@@ -98,11 +98,7 @@ def test_a_rule_that_never_fires_says_so_and_has_no_table() -> None:
     [
         ("pe > 50x", "2021-01-01", "pe iwm morningstar > 50x"),
         # less than a year for a percentile
-        (
-            "ratio > sma 200 and pe_premium losses_in > pct 90",
-            "2020-10-01",
-            "pe_premium losses_in > pct 90",
-        ),
+        ("ratio > sma 200 and pe_premium losses_in > pct 90", "2020-10-01", "pe_premium losses_in > pct 90"),
     ],
 )
 def test_a_rule_without_any_history_is_refused_by_name(rule: str, first: str, condition: str) -> None:

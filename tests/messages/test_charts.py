@@ -455,11 +455,3 @@ def test_threshold_and_fires() -> None:
     assert charts.describe_fires([]) == "Fired: never in this window."
     assert charts.describe_fires(list(SESSIONS[:2])) == "Fired: 8 Dec 2020, 9 Dec 2020."
     assert charts.describe_fires([*SESSIONS, *SESSIONS]).endswith(" 11 Dec 2020 and 3 before.")
-
-
-def test_flows_say_which_fund_has_none() -> None:
-    sums = pd.DataFrame({"IWM": series(1e9, -2.5e8), "SPY": series(NAN, NAN)})
-    assert (
-        charts.describe_flows(sums, USD.in_one_scale(1e9))
-        == "IWM \u2212$0.25bn, SPY n/a, 8 Dec 2020 to 9 Dec 2020."
-    )

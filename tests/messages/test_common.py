@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
@@ -9,12 +8,10 @@ from hypothesis import strategies as st
 from bot.alerts.grammar import parse_rule
 from bot.analytics.market import Dispute, Market, Source
 from bot.analytics.metrics import METRICS
-from bot.analytics.windows import YTD, AsOf
+from bot.analytics.windows import AsOf
 from bot.errors import NoData
-from bot.messages.canvas import LIGHT
 from bot.messages.common import (
     MAX_BUTTON_DATA,
-    Answer,
     age,
     button_rows,
     distance,
@@ -23,15 +20,7 @@ from bot.messages.common import (
     rule_sources,
     sources,
 )
-from bot.messages.pages.chart import metric_answer
-from bot.messages.pages.compare import compare_answer
-from bot.messages.pages.flows import flows_answer
-from bot.messages.pages.fundamentals import attribution_answer, fundamentals_answer
-from bot.messages.pages.multiples import multiples_answer
-from bot.messages.pages.sectors import sectors_answer
-from bot.messages.pages.summary import summary_answer
-from bot.messages.pages.trend import trend_answer
-from tests.messages.pages import SAMPLE, XNYS, context, days, empty, market, shown
+from tests.messages.pages import SAMPLE, days, empty, market, shown
 from tests.sample_market import sample_market
 
 NOTHING = (
@@ -155,25 +144,6 @@ def test_without_a_common_close_it_is_said_what_there_is(of: Market, message: st
     with pytest.raises(NoData) as error:
         of.require_end()
     assert str(error.value) == message
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda of: attribution_answer(of, AsOf(), YTD),
-        lambda of: compare_answer(of, AsOf(), LIGHT),
-        lambda of: flows_answer(of, AsOf(), LIGHT),
-        lambda of: fundamentals_answer(of, AsOf(), LIGHT, YTD),
-        lambda of: metric_answer(of, AsOf(), LIGHT, METRICS["ratio"], {}, YTD),
-        lambda of: multiples_answer(of, AsOf(), LIGHT),
-        lambda of: sectors_answer(of, AsOf()),
-        lambda of: summary_answer(context(of), [], XNYS),
-        lambda of: trend_answer(of, AsOf(), LIGHT),
-    ],
-)
-def test_an_empty_market_has_no_page(answer: Callable[[Market], Answer]) -> None:
-    with pytest.raises(NoData, match=r"^No prices are stored yet\."):
-        answer(empty())
 
 
 @pytest.mark.parametrize(

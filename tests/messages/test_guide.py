@@ -1,6 +1,3 @@
-import dataclasses
-import datetime as dt
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,31 +9,13 @@ from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import METRICS
 from bot.messages.alerts.guide import (
     edit_menu,
-    mirror_menu,
     neighbouring_targets,
-    snooze_menu,
     suggested_targets,
 )
-from bot.services.alerts import mirrored
-from tests.messages.pages import FLAT, alert_view, button_labels, context, page, shown
+from tests.messages.pages import FLAT, alert_view, button_labels, context
 from tests.sample_market import sample_market
 
 SAMPLED = context(sample_market())
-
-
-def test_the_usual_changes_are_buttons_and_the_line_can_be_copied() -> None:
-    answer = edit_menu(alert_view("ratio > sma 200 confirm 2 once", FLAT), FLAT)
-    assert "/alert 3 edit ratio > sma 200 confirm 2 once" in shown(answer)
-    assert answer.buttons == (
-        (("> sma 150", "/alert 3 edit > sma 150"), ("> sma 252", "/alert 3 edit > sma 252")),
-        (("confirm 1", "/alert 3 edit confirm 1"), ("confirm 3", "/alert 3 edit confirm 3")),
-        (
-            ("Not once", "/alert 3 edit no once"),
-            ("Silent", "/alert 3 edit silent"),
-            ("Urgent", "/alert 3 edit urgent"),
-        ),
-        (("Back", "/alert 3"),),
-    )
 
 
 def test_each_condition_has_its_step() -> None:
@@ -62,26 +41,6 @@ def test_nothing_is_offered_that_would_be_refused(rule: str, flags: list[str]) -
 def test_a_metric_without_history_has_no_steps() -> None:
     answer = edit_menu(alert_view("pe iwm > 25x", FLAT), FLAT)
     assert button_labels(answer)[0] == ["confirm 2", "confirm 3"]
-
-
-def test_a_joined_rule_offers_the_mirror_of_each_condition() -> None:
-    rule = parse_rule("ratio > 0.5 and excess 3m < 1pp", METRICS)
-    answer = mirror_menu(3, rule, mirrored(rule))
-    assert shown(answer)[2:] == [
-        "It goes back as soon as one of them does, and rules have no “or”. Choose one or create several:",
-        "/alert ratio < 0.5",
-        "/alert excess 3m > 1pp",
-    ]
-    assert [row[0][1] for row in answer.buttons] == ["/alert 3 back 1", "/alert 3 back 2", "/alert 3"]
-
-
-def test_a_snoozed_alert_can_be_woken() -> None:
-    alert = alert_view("ratio > 0.6", FLAT)
-    assert len(snooze_menu(alert).buttons) == 2
-    until = dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
-    answer = snooze_menu(dataclasses.replace(alert, snoozed_until=until))
-    assert "Armed; snoozed until Sun 14 Mar 2021, 08:30." in page(answer)
-    assert answer.buttons[1] == (("End snooze", "/alert 3 snooze off"),)
 
 
 def condition(text: str) -> Condition:

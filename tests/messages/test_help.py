@@ -4,7 +4,6 @@ import pytest
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from bot.analytics.windows import AsOf
-from bot.errors import BadInput
 from bot.messages.pages.help import Entry, help_page, metric_list, start_answer
 from bot.pair import DEFAULT_PAIR
 from tests.messages.pages import shown
@@ -99,12 +98,6 @@ def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
 def test_the_lists_buttons_keep_the_moment() -> None:
     answer = metric_list(AsOf(asof=pd.Timestamp("2020-12-13")), DEFAULT_PAIR)
     assert answer.buttons[0][0] == ("ratio", "/chart ratio asof 2020-12-13")
-
-
-def test_help_on_something_unknown_names_the_nearest_metric() -> None:
-    with pytest.raises(BadInput) as error:
-        help_page("exces", ENTRIES, DEFAULT_PAIR)
-    assert str(error.value) == "There is no help on “exces”. Did you mean excess? Example: /help excess"
 
 
 @pytest.mark.parametrize(("name", "usage"), [("multiples", ""), ("sectors", ""), ("why", "[window]")])

@@ -12,17 +12,7 @@ from bot.analytics.metrics import METRICS
 from bot.messages.alerts.history import MOST_ROWS, alert_list, explanation, history_answer
 from bot.messages.common import Answer
 from storage.alert_store import ChatEvent, EventDetail
-from tests.messages.pages import (
-    FLAT,
-    LONG,
-    RISEN,
-    alert_view,
-    button_labels,
-    context,
-    market,
-    page,
-    shown,
-)
+from tests.messages.pages import FLAT, LONG, RISEN, alert_view, button_labels, context, market, page, shown
 
 
 def detail_of(rule: str, *, muted: bool = False) -> EventDetail:

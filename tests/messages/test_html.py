@@ -172,10 +172,7 @@ def row(label: str, small: float, large: float) -> list[str]:
         (  # one apart, where two would not fit
             HEADER,
             [row("Dec 31", -304.77, -128.70)],
-            [
-                "            IWM      SPY       gap",
-                "Dec 31 \u2212304.77% \u2212128.70% \u2212176.07pp",
-            ],
+            ["            IWM      SPY       gap", "Dec 31 \u2212304.77% \u2212128.70% \u2212176.07pp"],
         ),
         (  # a label that is too long for its column
             HEADER,

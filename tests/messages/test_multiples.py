@@ -113,12 +113,7 @@ def test_what_a_figure_was_computed_from_is_told() -> None:
 @pytest.mark.parametrize(
     ("small", "large", "dated", "source"),
     [
-        (
-            "2020-01-06",
-            "2020-01-06",
-            "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old).",
-            "CSV import.",
-        ),
+        ("2020-01-06", "2020-01-06", "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old).", "CSV import."),
         (
             "2020-01-07",
             "2020-01-06",
@@ -152,17 +147,6 @@ def test_histories_of_different_lengths_are_told_apart() -> None:
     lines = multiples(market([50.0] * 5, multiples=[*PE, *more]))
     assert "Premium percentiles: P/E 50 (n = 2 since 3 Jan 2020)." in lines
     assert "P/B premium: no history of both funds to rank it in yet." in lines
-
-
-def test_a_percentile_below_the_highest_is_never_shown_as_100() -> None:
-    small = [40.0, *(20.0 + number / 100 for number in range(400)), 30.0]
-    figures = [
-        (f"{day:%Y-%m-%d}", ticker, "pe", value)
-        for day, pe in zip(days(402), small, strict=True)
-        for ticker, value in (("IWM", pe), ("SPY", 20.0))
-    ]
-    lines = multiples(market([50.0] * 402, multiples=figures))
-    assert "Premium percentiles: P/E above 99 (n = 402 since 2 Jan 2020)." in lines
 
 
 def test_undated_figures_that_repeat_are_told_as_of_their_last_change() -> None:

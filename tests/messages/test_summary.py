@@ -108,10 +108,7 @@ def test_an_alert_on_flows_is_news_a_session_later() -> None:
         ),
         ("2020-12-23", "Next session: Thu 24 Dec 2020, early close at 13:00 New York."),
         ("2020-12-24", "Next session: Mon 28 Dec 2020. No session on Fri 25 Dec 2020."),
-        (
-            "2012-10-26",
-            "Next session: Wed 31 Oct 2012. No session on Mon 29 Oct 2012, Tue 30 Oct 2012.",
-        ),
+        ("2012-10-26", "Next session: Wed 31 Oct 2012. No session on Mon 29 Oct 2012, Tue 30 Oct 2012."),
     ],
 )
 def test_the_next_session_names_holidays_and_half_days(last: str, line: str) -> None:

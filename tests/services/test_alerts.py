@@ -106,19 +106,6 @@ async def test_an_edit_gives_way_to_whoever_ended_the_alert_meanwhile(level: Des
     assert (await stored_alert(level)).rule == "ratio > 0.6"
 
 
-async def test_only_a_damaged_alert_is_left_out_of_the_list_and_it_can_be_switched_off(level: Desk) -> None:
-    for rule in ("ratio > 0.6", "ratio > 0.7"):
-        await alerts.create(caller(level), rule)
-    await level.change("UPDATE alerts SET rule_json = '{' WHERE number = 1")
-    alive, unreadable, _ = await alert_views.list_alerts(caller(level))
-    assert [alert.number for alert in alive] == [2]
-    assert [str(error.example) for error in unreadable] == ["/alert 1 off"]
-    with pytest.raises(Unreadable):
-        await alerts.pause(caller(level), 1)
-    assert (await alerts.switch_off(caller(level), 1)).number == 1
-    assert await level.life(1) == "done: switched off"
-
-
 # Reading
 
 
