@@ -41,9 +41,7 @@ def fill(path: Path, rows: Observations) -> None:
         database.run_sync(lambda db: store(db, rows, source="csv", observed_at=now))
 
 
-async def test_someone_asks_and_subscribes_and_the_next_process_pushes_until_another_polls(
-    place: Place,
-) -> None:
+async def test_one_process_answers_and_the_next_pushes_until_another_polls(place: Place) -> None:
     fill(place.database, market(1))
     async with place.run() as bot:
         compared = await place.answer("/compare", "IWM and SPY · close of ")

@@ -46,9 +46,7 @@ def keyboard(data: str = "a:1") -> InlineKeyboardMarkup:
     return InlineKeyboardMarkup([[InlineKeyboardButton("Off", callback_data=data)]])
 
 
-async def test_a_message_is_stored_parsed_with_its_buttons_and_topic(
-    api: FakeBotApi, bot: ExtBot[None]
-) -> None:
+async def test_a_message_is_stored_with_its_buttons_and_topic(api: FakeBotApi, bot: ExtBot[None]) -> None:
     api.say(GROUP, "hello", user_id=7, thread_id=3)
     sent = await bot.send_message(
         GROUP,

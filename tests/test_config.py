@@ -323,9 +323,7 @@ def test_the_address_of_a_heartbeat_is_encoded_as_it_is_sent(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "all_proxy"])
 @pytest.mark.parametrize("value", ["socks5://me:pass-word@proxy.example:1080", "foo://proxy.example"])
-def test_a_proxy_that_telegram_cannot_be_asked_through_is_refused(
-    name: str, value: str, tmp_path: Path
-) -> None:
+def test_a_proxy_that_telegram_cannot_use_is_refused(name: str, value: str, tmp_path: Path) -> None:
     said = "must be a proxy such as http://proxy.example.com:3128; SOCKS is not supported"
     environment = {TOKEN_VARIABLE: TOKEN, name: value}
     assert problems(tmp_path, "", **environment) == [f"{name}: {said}"]

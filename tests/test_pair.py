@@ -242,9 +242,7 @@ def after_close(day: str, hours: float) -> dt.datetime:
     return dt.datetime.fromisoformat(f"{day}T21:00:00+00:00") + dt.timedelta(hours=hours)
 
 
-async def test_no_notice_and_no_summary_names_the_default_funds(
-    line: CommandLine, drawn: list[str], tmp_path: Path
-) -> None:
+async def test_no_push_names_the_default_funds(line: CommandLine, drawn: list[str], tmp_path: Path) -> None:
     async with talking(line.database, tmp_path, **TICKERS) as talk:
         talk.api.chat(ME)
         line.database = talk.database.path
@@ -358,9 +356,7 @@ def test_funds_known_by_their_ticker_alone_are_noted_by_doctor(line: CommandLine
 
 
 @pytest.mark.usefixtures("drawn")
-def test_the_demo_is_on_the_sample_market_whatever_the_pair(
-    line: CommandLine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo_keeps_to_the_sample_market(line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_QUESTIONS", ("/compare asof 2020-12-13",))
     line.database = line.folder / "demo.db"
     code, output = line.run("demo", "--out", line.folder / "pictures", "--now", "2020-12-29T22:00Z")

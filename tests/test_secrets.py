@@ -103,9 +103,7 @@ async def test_a_token_that_is_refused_is_not_said(cage: Place) -> None:
         '[backup]\ntime = "{token}"',
     ],
 )
-def test_a_token_at_the_wrong_place_is_told_without_it(
-    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_misplaced_token_is_hidden(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.toml"
     config.write_text(text.format(token=f"{BOT_ID}:{CANARY}"))
     assert main(["run", "--config", str(config)]) == 2
@@ -119,9 +117,7 @@ def test_a_token_typed_as_an_argument_is_told_without_it(capsys: pytest.CaptureF
     assert f"error: Got unexpected extra argument ({BOT_ID}:{HIDDEN})\n" in capsys.readouterr().err
 
 
-def test_a_redacted_stream_hides_the_longest_secret_first_and_is_else_the_stream_itself(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_redacted_stream_hides_the_longest_secret_first(capsys: pytest.CaptureFixture[str]) -> None:
     redacted = RedactedStream(sys.stdout, ["secret", "secret-longer"])
     redacted.write("a secret-longer and a secret\n")
     redacted.writelines(["one secret\n", "two\n"])

@@ -76,9 +76,7 @@ async def test_what_is_cut_off_at_the_end_leaves_no_traceback(
     assert "Traceback" not in caplog.text
 
 
-async def test_with_every_request_hanging_it_ends_within_ten_seconds(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_with_all_requests_hanging_it_ends_soon(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert app.DRAIN_SECONDS + app.CUT_SECONDS < app.EXIT_SECONDS < 10
     saved = app.DRAIN_SECONDS - 0.2
     monkeypatch.setattr(app, "DRAIN_SECONDS", 0.2)
@@ -127,9 +125,7 @@ async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
     assert owner - everybody == {"admin"}
 
 
-async def test_a_menu_that_telegram_does_not_take_stops_nothing(
-    place: Place, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_menu_that_is_refused_stops_nothing(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     place.api.fail("setMyCommands", bad_gateway())
     async with at_work(place) as (_, task):
         assert (await place.answer("/about", "About")).text
@@ -194,9 +190,7 @@ async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
     assert "The disk is full. Next try in 4 s" in caplog.text
 
 
-async def test_a_fault_at_the_start_is_raised_after_all_is_put_away(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fault_at_the_start_is_raised_late(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(_: object) -> int:
         raise DatabaseBroken("The database is damaged.")
 

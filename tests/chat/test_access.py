@@ -35,9 +35,7 @@ async def test_a_stranger_gets_one_line_and_the_owner_one_question(house: Talk) 
     assert await house.rows("chats") == await house.rows("alerts") == []
 
 
-async def test_approved_the_stranger_is_told_and_let_in_also_after_a_restart(
-    sample: Path, tmp_path: Path
-) -> None:
+async def test_an_approved_stranger_is_let_in_also_after_a_restart(sample: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"mode": "allowlist", "users": frozenset({ME})}
     async with talking(sample, tmp_path, **settings) as talk:
         question = await wish(talk)
@@ -176,9 +174,7 @@ async def test_who_was_rejected_is_silent_in_a_group_that_was_let_in(house: Talk
     assert await house.pushed(OWNER) == []
 
 
-async def test_in_a_group_that_was_rejected_only_who_is_configured_is_answered_and_nothing_is_sent(
-    house: Talk,
-) -> None:
+async def test_in_a_rejected_group_only_who_is_configured_is_answered(house: Talk) -> None:
     await house.ask("/admin approve 4", OWNER)
     await house.ask("/start", GROUP, user_id=OTHER)
     await house.ask(f"/admin reject {GROUP}", OWNER)
@@ -189,9 +185,7 @@ async def test_in_a_group_that_was_rejected_only_who_is_configured_is_answered_a
 
 
 @pytest.mark.parametrize("access", ["allowlist", "open"])
-async def test_an_id_under_which_many_write_opens_and_closes_nothing(
-    access: str, sample: Path, tmp_path: Path
-) -> None:
+async def test_an_id_of_many_opens_and_closes_nothing(access: str, sample: Path, tmp_path: Path) -> None:
     hidden = frozenset({1087968824})
     async with talking(sample, tmp_path, mode=access, users=hidden) as talk:
         (answer,) = await talk.ask("/status", GROUP, anonymous=True)
@@ -204,9 +198,7 @@ async def test_an_id_under_which_many_write_opens_and_closes_nothing(
             )
 
 
-async def test_a_group_whose_administrator_hides_is_let_in_by_its_own_id_only(
-    house: Talk, sample: Path, tmp_path: Path
-) -> None:
+async def test_a_hidden_administrators_group_has_its_id(house: Talk, sample: Path, tmp_path: Path) -> None:
     house.api.say(GROUP, "/start", anonymous=True)
     await house.answers()
     (question,) = await house.pushed(OWNER)
@@ -257,9 +249,7 @@ async def test_nobody_else_is_the_owner_and_the_owner_is_so_in_private_only(hous
     assert "/admin" in (await house.ask("/help", OWNER))[0].text
 
 
-async def test_who_is_taken_off_the_list_gets_nothing_more_from_the_next_start_on(
-    sample: Path, tmp_path: Path
-) -> None:
+async def test_who_is_off_the_list_gets_nothing_after_the_next_start(sample: Path, tmp_path: Path) -> None:
     async def states(talk: Talk) -> dict[int, str]:
         return {row["chat_id"]: row["status"] for row in await talk.rows("chats")}
 

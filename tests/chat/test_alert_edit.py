@@ -187,9 +187,7 @@ async def test_an_expired_alert_begins_again_without_its_last_day(october: Talk)
     assert [state["session"] for state in await october.rows("alert_states")] == ["2020-10-15"]
 
 
-async def test_renewing_what_has_ended_keeps_to_the_quota_and_to_one_of_a_kind(
-    october: Talk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_renewing_keeps_to_the_quota_and_rules(october: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     await october.ask("/alert 1 off")
     await october.ask(f"/alert {RULE}")
     (refused,) = await october.ask("/alert 1 renew")

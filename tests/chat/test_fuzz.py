@@ -24,9 +24,7 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     no_pictures(monkeypatch)
 
 
-async def test_made_up_payloads_do_nothing_to_anybody_else(
-    sample: Path, tmp_path: Path, shown: list[str]
-) -> None:
+async def test_made_up_payloads_do_nothing(sample: Path, tmp_path: Path, shown: list[str]) -> None:
     report = await fuzz(sample, tmp_path, shown, SHORT, seed=20201211)
     assert (report.changes, report.leaks, report.errors) == ([], [], [])
     assert report.payloads.total() == SHORT

@@ -118,9 +118,7 @@ async def test_an_anonymous_administrator_is_one_of_this_group_only(group: Talk)
 
 
 @pytest.mark.parametrize("fault", [bad_gateway(), refusal(400, "Bad Request: member not found")])
-async def test_where_telegram_cannot_say_who_is_an_administrator_nothing_changes(
-    fault: object, group: Talk
-) -> None:
+async def test_without_telegrams_word_nobody_is_an_administrator(fault: object, group: Talk) -> None:
     before = await settings(group)
     group.api.fail("getChatMember", fault)  # type: ignore[arg-type]
     (answer,) = await group.ask("/alert 1 off", GROUP, user_id=ADMIN)
@@ -180,9 +178,7 @@ async def test_a_picture_that_is_limited_waits_and_comes_once(group: Talk) -> No
 
 
 @pytest.mark.parametrize("first", ["Status", "This bot is private."])
-async def test_the_owner_listed_people_and_listed_chats_get_in(
-    first: str, sample: Path, tmp_path: Path
-) -> None:
+async def test_owner_listed_people_and_listed_chats_get_in(first: str, sample: Path, tmp_path: Path) -> None:
     allowed = [(ME, ME), (OWNER, OWNER), (GROUP, STRANGER), (GROUP - 1, ME), (YOU, YOU)]
     denied = [(STRANGER, STRANGER), (GROUP - 2, STRANGER), (GROUP - 3, YOU)]
     lists = {"users": frozenset({ME}), "chats": frozenset({GROUP, YOU})}
@@ -225,9 +221,7 @@ async def test_a_group_that_was_rejected_is_not_woken_when_the_bot_is_added_agai
     assert (row["status"], row["reason"]) == ("inactive", "rejected by the owner")
 
 
-async def test_blocked_without_being_told_the_chat_sleeps_at_the_first_answer(
-    group: Talk, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_blocked_unnoticed_a_chat_sleeps_too(group: Talk, caplog: pytest.LogCaptureFixture) -> None:
     group.api.block(GROUP, "bot was kicked from the supergroup chat", notify_bot=False)
     assert await group.ask("/about", GROUP, user_id=MEMBER) == []
     (row,) = await group.rows("chats")

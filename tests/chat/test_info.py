@@ -1,6 +1,4 @@
-"""The daily summary in a chat, and the main job from the first question to the pushed messages."""
-
-import datetime as dt
+"""The daily summary in a chat."""
 
 from bot.messages.common import SAMPLE
 from storage import chat_store

@@ -153,9 +153,7 @@ async def test_a_button_pressed_in_the_name_of_a_group_is_its_pressers(sample: P
         assert await talk.database.run(rows) == before
 
 
-async def test_a_message_without_a_chat_ends_the_waiting_and_nothing_else(
-    sample: Path, tmp_path: Path
-) -> None:
+async def test_a_message_without_a_chat_ends_the_waiting_alone(sample: Path, tmp_path: Path) -> None:
     async with village(sample, tmp_path) as talk:
         page = talk.api.add_message(talk.api.chat(ME), text="a page")
         update = pressed(talk, PEOPLE[0], page, "e/about")

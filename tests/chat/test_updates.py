@@ -34,9 +34,7 @@ def taken(talk: Talk) -> list[Json]:
 
 
 @pytest.mark.parametrize("typed", [f"/alert {RULE}", "/summary on 18:30", "/start", "/about", "hello"])
-async def test_an_update_delivered_again_changes_nothing_and_is_not_answered_again(
-    typed: str, talk: Talk
-) -> None:
+async def test_an_update_delivered_again_changes_and_answers_nothing(typed: str, talk: Talk) -> None:
     talk.api.say(ME, typed)
     (update,) = taken(talk)
     await talk.deliver(update)
@@ -125,9 +123,7 @@ def brake(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brake]:
     handler.go.set()
 
 
-async def test_a_chats_commands_are_answered_in_order_and_hold_up_nobody_else(
-    talk: Talk, brake: Brake
-) -> None:
+async def test_a_chats_commands_are_answered_in_order_beside_others(talk: Talk, brake: Brake) -> None:
     talk.api.chat(YOU)
     for text in ("/about", "/help", "/alert"):
         talk.api.say(ME, text)
@@ -155,9 +151,7 @@ async def test_a_chat_that_floods_leaves_room_for_the_others(talk: Talk, brake: 
     assert len(talk.api.messages(ME)) == COMMANDS_PER_MINUTE + 1
 
 
-async def test_one_picture_is_drawn_at_a_time_and_texts_do_not_wait_for_it(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_picture_is_drawn_at_a_time(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go = [0], threading.Event()
 
     def draw() -> NoReturn:
@@ -185,9 +179,7 @@ async def test_one_picture_is_drawn_at_a_time_and_texts_do_not_wait_for_it(
     assert begun[0] == 2
 
 
-async def test_long_work_is_shown_in_its_topic_until_it_is_done(
-    talk: Talk, brake: Brake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_long_work_shows_typing(talk: Talk, brake: Brake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.chat.reply.TYPING_AFTER", 0.0)
     monkeypatch.setattr("bot.chat.reply.TYPING_AGAIN", 0.0)
     talk.api.fail("sendChatAction", bad_gateway(), after=2)
@@ -250,9 +242,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("broken")
-async def test_a_fault_is_told_in_one_line_in_its_topic_and_logged_whole(
-    talk: Talk, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_is_told_in_a_line_and_logged(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     (answer,) = await talk.ask("/about", GROUP, thread_id=5)
     assert (answer.text, answer.thread_id) == (FAILED, 5)
     assert "ZeroDivisionError: of all things" in caplog.text
@@ -349,9 +339,7 @@ async def test_updates_are_fetched_once_and_confirmed_at_the_end(talk: Talk) -> 
     assert updates == '["message", "callback_query", "inline_query", "my_chat_member"]'
 
 
-async def test_an_update_that_cannot_be_read_costs_only_itself(
-    talk: Talk, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_unreadable_update_costs_only_itself(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     talk.api.say(ME, "Which?")
     talk.api.updates[0]["message"]["poll"] = {"id": "1", "question": "Which?"}
     talk.api.say(ME, "/about")

@@ -89,18 +89,14 @@ def test_help_and_mistakes_load_nothing_heavy() -> None:
         ("small-versus-large-bot import ", {"prices", "fund-facts", "multiples", "weights", "issuer"}),
     ],
 )
-def test_a_shell_completes_commands_options_and_kinds(
-    line: str, words: set[str], bot: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shell_completes(line: str, words: set[str], bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(COMPLETION_VARIABLE, "bash_complete")
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", f"{line.count(' ')}")
     assert words <= {shown.partition(",")[2] for shown in bot().out.splitlines()}
 
 
-def test_the_completion_is_for_the_script_that_is_installed(
-    bot: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_completion_is_for_the_installed_script(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [SCRIPT])
     monkeypatch.setenv(COMPLETION_VARIABLE, "zsh_source")
     assert f"compdef {SCRIPT}" in bot().out.replace("_small_versus_large_bot_completion ", "")
@@ -200,9 +196,7 @@ def test_what_is_no_database_is_refused_and_left_as_it_is(
     "command",
     [("check", "--offline"), ("export", "prices", "out.csv", "--ticker", "IWM"), ("backup", "copy.db")],
 )
-def test_a_mistyped_database_is_refused_and_none_is_made(
-    command: tuple[str, ...], bot: Call, tmp_path: Path
-) -> None:
+def test_a_mistyped_database_is_not_created(command: tuple[str, ...], bot: Call, tmp_path: Path) -> None:
     path = tmp_path / "none.db"
     assert bot(*command, "--db", path) == Result(
         1, "", f"error: There is no database at {path}; name another file, e.g. --db bot.db.\n"
@@ -221,9 +215,7 @@ def test_a_database_below_a_file_is_refused(bot: Call, tmp_path: Path) -> None:
     )
 
 
-def test_the_database_is_that_of_db_else_of_the_config_else_in_the_data_folder(
-    bot: Call, tmp_path: Path
-) -> None:
+def test_the_database_is_of_db_else_the_config_else_the_data_folder(bot: Call, tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "config.toml").write_text('[storage]\ndatabase = "mine.db"\n')
     bot("chat", "--offline", "--config", "conf/config.toml")
@@ -235,9 +227,7 @@ def test_the_database_is_that_of_db_else_of_the_config_else_in_the_data_folder(
 
 
 @pytest.mark.parametrize("command", ["chat", "check", "doctor", "demo", "refresh"])
-def test_a_wrong_configuration_is_told_whole_and_exits_with_2(
-    command: str, bot: Call, tmp_path: Path
-) -> None:
+def test_a_wrong_configuration_is_told_whole_with_code_2(command: str, bot: Call, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[time]\ntimezone = "Mars"\n[chart]\n')
     assert bot(command, "--config", "config.toml") == Result(
         2,
@@ -255,9 +245,7 @@ def test_a_configuration_that_is_not_there_is_named(bot: Call) -> None:
 
 
 @pytest.mark.parametrize("asking", [True, False])
-def test_the_end_does_not_wait_for_a_source_that_does_not_answer(
-    asking: bool, bot: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_does_not_wait_for_a_source(asking: bool, bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
 
     def interrupted(*_: object, **__: object) -> int:

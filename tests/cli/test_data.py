@@ -95,9 +95,7 @@ def test_the_real_files_give_the_golden_figures_to_the_digit(bot: Call) -> None:
 NASDAQ = "Date,Close/Last,Volume\n12/14/2020,$189.25,1000\n12/11/2020,$190.30,1000\n"
 
 
-def test_a_row_of_the_session_under_way_is_left_out_and_named(
-    bot: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_of_the_open_session_is_left_out_and_named(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def take_in(text: str, now: str) -> Result:
         class Clock(dt.datetime):
             @classmethod

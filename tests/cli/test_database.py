@@ -43,9 +43,7 @@ def test_room_on_a_full_disk_is_waited_for_with_growing_rests(
     assert caplog.messages[-1] == f"{FULL} Next try in 30 s"
 
 
-def test_what_does_not_pass_by_itself_is_told_at_once(
-    rests: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lasting_fault_is_told_at_once(rests: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     error = DiskFault("bot.db cannot be opened; check that the file and its folder are yours to write.")
     failing(monkeypatch, error, 1)
     with (
@@ -56,9 +54,7 @@ def test_what_does_not_pass_by_itself_is_told_at_once(
     assert rests == []
 
 
-def test_a_disk_that_fills_up_while_the_bot_serves_is_not_taken_for_one_at_the_start(
-    rests: list[float],
-) -> None:
+def test_a_disk_that_fills_up_while_the_bot_serves_is_no_fault_at_the_start(rests: list[float]) -> None:
     with pytest.raises(DiskFull), open_when_there_is_room(Path("bot.db"), DEFAULT_PAIR):
         raise DiskFull(FULL)
     assert rests == []

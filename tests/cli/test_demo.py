@@ -67,9 +67,7 @@ def test_command_lines_in_answers_repeat_the_options_of_the_process(bot: Call, f
     assert all(line.endswith("FILE --ticker IWM --config 'my bot.toml'") for line in shown)
 
 
-def test_the_clock_stands_still_for_piped_input_and_runs_on_at_a_terminal(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_clock_stands_for_piped_input_and_runs_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter((100.0, 107.0, 200.0, 300.0, 350.0, 357.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
     start = dt.datetime(2020, 12, 14, 22, tzinfo=dt.UTC)
@@ -112,7 +110,7 @@ def test_a_terminal_is_greeted_prompted_and_has_a_running_clock(
     assert running_clocks == [True, False]
 
 
-def test_at_a_terminal_the_scheduler_ticks_beside_the_talk(
+def test_at_a_terminal_the_scheduler_ticks(
     terminal: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks: list[int] = []
@@ -314,9 +312,7 @@ def test_at_a_terminal_the_demo_stays_open_on_the_whole_market(
     assert Path("kept.db").exists()
 
 
-def test_a_span_without_a_fire_ends_with_the_sample_and_is_said(
-    bot: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_span_without_a_fire_ends_with_the_sample(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_QUESTIONS", ())
     said = bot("demo", "--now", "2020-12-29T22:00Z")
     assert said.lines("close evaluated") == ["  Wed 30 Dec 2020: close evaluated, no alerts"]

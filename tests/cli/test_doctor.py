@@ -234,9 +234,7 @@ def test_backups_that_are_switched_off_are_a_note(config: Config) -> None:
     assert off == Finding(NOTE, "backups", "switched off; see [backup] in the config")
 
 
-def test_a_folder_of_backups_that_cannot_be_read_fails(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_unreadable_backups_fails(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: object) -> None:
         raise PermissionError(13, "Permission denied")
 

@@ -132,9 +132,7 @@ def test_run_with_a_held_database_says_at_once_who_holds_it(monkeypatch: pytest.
     assert not {"pandas", "telegram"} & loaded  # which take seconds: the second starter is told at once
 
 
-def test_refresh_fills_the_database_and_answers_name_yahoo(
-    bot: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refresh_stores_yahoos_figures(bot: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions()
     last = sessions.last_completed(dt.datetime.now(dt.UTC))
     days = [session.date() for session in sessions.index[sessions.index <= last][-300:]]

@@ -203,9 +203,7 @@ async def test_stop_finishes_what_is_under_way_and_claims_nothing_more(office: O
     assert counts.get("queued", 0) + counts.get("waiting", 0) == 17
 
 
-async def test_a_full_disk_after_the_send_is_made_good_without_a_second_copy(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_disk_full_after_a_send_repeats_none(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     row = await office.put()
     with monkeypatch.context() as patch:
         patch.setattr(outbox, "mark_sent", full_disk)
@@ -216,9 +214,7 @@ async def test_a_full_disk_after_the_send_is_made_good_without_a_second_copy(
     assert ((await office.row(row))["status"], office.texts()) == ("sent", ["fired"])
 
 
-async def test_a_full_disk_at_the_claim_sends_nothing(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_disk_at_a_claim_sends_none(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     await office.put()
 
     with monkeypatch.context() as patch:
@@ -229,9 +225,7 @@ async def test_a_full_disk_at_the_claim_sends_nothing(
     assert (await office.delivery.drain()).sent == 1
 
 
-async def test_a_fault_of_our_own_in_settling_holds_up_no_other_chat(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_our_fault_in_settling_stops_no_other(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     row = await office.put()
     with monkeypatch.context() as broken:
         broken.setattr(outbox, "mark_sent", None)
@@ -313,9 +307,7 @@ async def test_a_clock_put_back_begins_another_outage(office: Office) -> None:
     assert len(office.texts(OWNER)) == 2
 
 
-async def test_while_telegram_does_not_take_it_the_next_fault_tries_again(
-    office: Office, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_refused_notice_is_tried_again(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     faults = outage(office)
     office.api.fail("sendMessage", bad_gateway())
     with caplog.at_level(logging.WARNING, "bot.delivery"):

@@ -22,9 +22,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("fault", UNKNOWN, ids=repr)
-async def test_an_alert_of_unknown_outcome_comes_again_marked_once_getme_answers(
-    office: Office, fault: Fault
-) -> None:
+async def test_an_alert_in_doubt_is_repeated_once_getme_answers(office: Office, fault: Fault) -> None:
     row = await office.put()
     office.api.fail("sendMessage", fault)
     office.api.fail("getMe", server_error(), times=2)
@@ -71,9 +69,7 @@ async def test_one_poisoned_message_does_not_stop_the_others(office: Office) -> 
     assert office.texts() == ["fine"]
 
 
-async def test_repeats_rest_longer_and_longer_and_end_after_a_day_with_a_word_to_the_owner(
-    office: Office,
-) -> None:
+async def test_repeats_rest_longer_each_time_and_end_after_a_day_with_a_notice(office: Office) -> None:
     row = await office.put(chat_id=YOU)
     office.api.fail("sendMessage", drop(acts=True), chat_id=YOU, times=99)
     sends = []
@@ -118,9 +114,7 @@ async def test_parts_that_arrived_are_not_sent_again_even_by_the_next_process(of
 
 
 @pytest.mark.parametrize("arrives", [False, True])
-async def test_a_process_that_dies_between_parts_repeats_the_one_in_doubt_alone(
-    office: Office, arrives: bool
-) -> None:
+async def test_a_death_between_parts_repeats_the_one_in_doubt_alone(office: Office, arrives: bool) -> None:
     await office.put(LINES, photo=png())
     office.api.fail("sendMessage", hang(acts=arrives), after=1)
     cut_off = asyncio.create_task(office.delivery.drain())
@@ -139,9 +133,7 @@ def _rest(first: str) -> str:
     return LINES.removeprefix(first).strip()
 
 
-async def test_a_full_disk_between_parts_costs_no_part_and_repeats_none(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_disk_full_midway_repeats_none(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     row = await office.put(LINES)
     real = outbox.note_progress
 

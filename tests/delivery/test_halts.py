@@ -96,9 +96,7 @@ async def test_a_429_to_what_spends_nothing_halts_the_chat_too(office: Office) -
     assert await ask(bot, ME) == LONG
 
 
-async def test_a_second_chats_429_halts_all_though_an_earlier_process_was_told_the_first(
-    office: Office,
-) -> None:
+async def test_a_second_chats_429_halts_all_though_another_process_met_the_first(office: Office) -> None:
     await meet_429(office, office.bot, ME)
     bot = office.client()
     await office.fresh(bot).recover()
@@ -135,9 +133,7 @@ async def test_what_is_queued_meanwhile_goes_when_the_delivery_is_woken(office: 
     assert failures == []
 
 
-async def test_a_fault_is_told_and_the_sending_goes_on(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fault_is_told_and_sending_goes_on(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = asyncio.Queue[Exception]()
     await office.put()
     with monkeypatch.context() as patch:
@@ -150,9 +146,7 @@ async def test_a_fault_is_told_and_the_sending_goes_on(
     await sending
 
 
-async def test_a_delivery_that_is_stopped_while_it_sends_ends_with_that(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_delivery_stopped_in_work_ends(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     stops: list[asyncio.Task[None]] = []
     attempt = office.delivery._sender.attempt
 

@@ -140,9 +140,7 @@ async def test_what_waited_in_the_backup_is_sent_once_more_and_marked_but_no_sum
     assert heads(api) == ["possible repeat | a alert", "possible repeat | a notice"]
 
 
-async def test_of_summaries_those_due_until_the_restore_are_left_out(
-    desks: list[Desk], copy: Path, api: FakeBotApi
-) -> None:
+async def test_summaries_due_before_are_left_out(desks: list[Desk], copy: Path, api: FakeBotApi) -> None:
     (desk,) = desks
     await prepared(desk, api)
     backup(desk.database.path, copy)
@@ -185,9 +183,7 @@ async def test_what_is_about_a_session_that_may_have_closed_before_the_restore_i
     assert await desk.query("SELECT unknown FROM outbox") == [{"unknown": unknown}]
 
 
-async def test_restored_twice_the_later_restore_counts(
-    desks: list[Desk], copy: Path, api: FakeBotApi
-) -> None:
+async def test_of_two_restores_the_later_counts(desks: list[Desk], copy: Path, api: FakeBotApi) -> None:
     (desk,) = desks
     await prepared(desk, api)
     backup(desk.database.path, copy)

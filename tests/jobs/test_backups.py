@@ -83,9 +83,7 @@ async def test_copies_are_kept_for_so_many_days_and_nothing_else_is_touched(desk
     assert all((folder / name).exists() for name in others)
 
 
-async def test_after_a_long_pause_the_old_copies_go_only_once_a_new_one_is_there(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_old_copies_go_once_a_new_one_is_there(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await nights(desk, 2, 3)
     desk.now = night(31)
     with monkeypatch.context() as patch:
@@ -139,9 +137,7 @@ async def notices(desk: Desk) -> list[str]:
     return await desk.messages()
 
 
-async def test_the_quiet_hours_of_the_owner_defer_the_notice(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_owners_quiet_hours_defer_the_notice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def prepare(db: sqlite_utils.Database) -> None:
         chat_store.ensure_chat(db, OWNER, "private", "", desk.now)
         chat_store.set_quiet_hours(db, OWNER, "22:00", "07:00")
@@ -168,9 +164,7 @@ async def test_a_folder_that_cannot_be_written_is_a_failure_and_no_crash(desk: D
     assert (await notices(desk))[0].startswith("The nightly backup failed: ")
 
 
-async def test_a_copy_that_cannot_be_deleted_is_named_in_a_sentence(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_copy_that_cannot_be_deleted_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "bot-2020-01-01.sqlite3")
 
@@ -181,9 +175,7 @@ async def test_a_copy_that_cannot_be_deleted_is_named_in_a_sentence(
     ]
 
 
-async def test_a_clock_that_was_put_back_ends_the_rest_after_a_failure(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_clock_put_back_ends_a_failures_rest(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Backups(desk.services)
     desk.now = night(30)
     with monkeypatch.context() as patch:
@@ -214,9 +206,7 @@ async def test_the_tick_goes_on_while_a_copy_is_made(desk: Desk, monkeypatch: py
     assert len(copied) == 1
 
 
-def test_a_copy_under_way_does_not_hold_up_the_end_of_the_process(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_under_way_does_not_hold_up_the_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, release, ended = threading.Event(), threading.Event(), threading.Event()
 
     def stuck(*_: object) -> None:

@@ -168,9 +168,7 @@ async def test_an_alert_set_back_while_it_stayed_active_is_evaluated_again(desk:
     assert len(await desk.evaluate()) == 1
 
 
-async def test_alerts_that_end_do_not_make_the_next_run_read_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_alerts_that_end_cause_no_second_reading(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.alert(f"{RULE} once")
     await desk.alert("ratio > 0.7 until 2020-01-15")
     await desk.closes([0.65], DAYS[0])

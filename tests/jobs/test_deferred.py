@@ -51,9 +51,7 @@ async def test_a_zone_that_is_gone_holds_up_nobody(desk: Desk) -> None:
     assert len(await desk.messages()) == 2
 
 
-async def test_a_chat_forgotten_meanwhile_is_told_nothing_and_holds_up_nobody(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_chat_forgotten_meanwhile_stops_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await prepared(desk, RULE, quiet=UNTIL_MORNING)
     await prepared(desk, RULE, quiet=UNTIL_MORNING, chat_id=2)
     await work(desk, [0.65])
@@ -184,9 +182,7 @@ async def test_a_snooze_that_ends_in_quiet_hours_waits_for_their_end(desk: Desk)
     assert await release(desk) == 1
 
 
-async def test_a_snoozed_alert_waits_even_if_it_is_urgent_and_leaves_the_others_of_its_chat(
-    desk: Desk,
-) -> None:
+async def test_a_snoozed_alert_waits_even_if_urgent_and_leaves_others_of_its_chat(desk: Desk) -> None:
     await prepared(desk, f"{RULE} urgent", "ratio > 0.62")
     await snooze(desk, desk.now + dt.timedelta(days=7))
     await work(desk, [0.65])
@@ -235,9 +231,7 @@ async def test_topics_get_what_was_made_in_them(desk: Desk) -> None:
     ]
 
 
-async def test_what_cannot_be_told_in_full_is_told_in_a_line(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_cannot_be_told_is_told_in_a_line(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await prepared(desk, RULE, quiet=UNTIL_MORNING)
     await work(desk, [0.65])
     desk.now = morning(DAYS[1])
@@ -248,9 +242,7 @@ async def test_what_cannot_be_told_in_full_is_told_in_a_line(
     ]
 
 
-async def test_an_alert_snoozed_while_it_is_evaluated_keeps_quiet(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_alert_snoozed_meanwhile_keeps_quiet(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await prepared(desk, RULE)
     until = desk.now + dt.timedelta(days=7)
     meanwhile(monkeypatch, desk, partial(alert_store.update_alert, alert_id=1, snoozed_until=until))
@@ -276,9 +268,7 @@ async def test_a_notice_about_an_alert_waits_for_the_end_of_quiet_hours_too(desk
         """UPDATE alert_events SET detail = '{"rule": "5"}' WHERE alert_id = 1""",
     ],
 )
-async def test_what_an_alert_held_that_cannot_be_read_any_more_is_told_and_stops_no_other(
-    desk: Desk, damage: str
-) -> None:
+async def test_what_an_unreadable_alert_held_is_told_and_stops_no_other(desk: Desk, damage: str) -> None:
     await prepared(desk, RULE, quiet=UNTIL_MORNING)
     await prepared(desk, RULE, quiet=UNTIL_MORNING, chat_id=2)
     await work(desk, [0.65])

@@ -129,9 +129,7 @@ async def test_an_alert_changed_between_reading_and_committing_is_left_alone(
     assert len(await desk.messages()) == 1
 
 
-async def test_an_alert_that_was_left_alone_is_evaluated_by_the_next_run(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_alert_left_alone_is_evaluated_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await armed(desk)
     await desk.closes([0.65], DAYS[0])
     meanwhile(monkeypatch, desk, lambda db: chat_store.migrate_chat(db, 1, -100))

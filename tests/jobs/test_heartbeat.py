@@ -44,9 +44,7 @@ async def minutes(desk: Desk, scheduler: Scheduler, count: int) -> None:
         desk.now += dt.timedelta(seconds=30)
 
 
-async def test_the_address_is_called_every_few_minutes(
-    desk: Desk, scheduler: Scheduler, site: Website
-) -> None:
+async def test_the_address_is_called_regularly(desk: Desk, scheduler: Scheduler, site: Website) -> None:
     await minutes(desk, scheduler, 16)
     assert site.asked == [PATH] * 4
 
@@ -70,9 +68,7 @@ async def test_it_is_not_called_while_telegram_cannot_be_reached(
     assert site.asked == []
 
 
-async def test_it_is_not_called_when_the_tick_stands_still(
-    desk: Desk, scheduler: Scheduler, site: Website
-) -> None:
+async def test_it_is_not_called_without_ticks(desk: Desk, scheduler: Scheduler, site: Website) -> None:
     await minutes(desk, scheduler, 1)
     for _ in range(20):
         desk.now += dt.timedelta(minutes=5)

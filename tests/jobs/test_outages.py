@@ -48,9 +48,7 @@ async def test_a_close_is_overdue_three_hours_and_a_quarter_after_the_bell(desk:
     ("kind", "length"),
     [("empty", 1), ("empty", 8), ("one leg", 2), ("one leg", 8), ("the last row again", 5)],
 )
-async def test_an_outage_of_any_length_is_one_stale_and_one_back_notice(
-    desk: Desk, kind: str, length: int
-) -> None:
+async def test_any_outage_is_one_stale_and_one_back_notice(desk: Desk, kind: str, length: int) -> None:
     # it fired before: a false re-arm would let it fire again at the end
     await prepared(desk, RULE, [0.5] * QUIET)
     await desk.closes([0.65], DAYS[10])
@@ -241,9 +239,7 @@ def multiples(day: str) -> list[Multiple]:
 
 
 @pytest.mark.parametrize(("source", "titles"), [("yahoo", ["Data stale: multiples"]), ("csv", [])])
-async def test_of_multiples_only_those_of_a_source_that_is_asked_are_overdue(
-    desk: Desk, source: str, titles: list[str]
-) -> None:
+async def test_multiples_of_an_asked_source_are_overdue(desk: Desk, source: str, titles: list[str]) -> None:
     await desk.closes([0.5] * QUIET)
     await desk.store("multiples", multiples(DAYS[9]), source)
     await desk.alert("pe_premium positive > 20%")

@@ -118,9 +118,7 @@ def _rescale_by_hand(db: sqlite_utils.Database) -> None:
     )
 
 
-async def test_pause_state_and_notice_are_stored_together_or_not_at_all(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pause_and_notice_are_stored_together(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.alert(RULE)
     desk.now = after_close(DAYS[0])
     await split(desk)

@@ -270,9 +270,7 @@ async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
     assert statuses == [("2020-01-15", "armed"), ("2020-01-16", "armed"), ("2020-01-17", "armed")]
 
 
-async def test_only_alerts_whose_figures_changed_are_looked_at_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_alerts_on_changed_figures_are_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.alert(RULE)
     await desk.alert("corr 5 > 2")
     await desk.evaluate([0.5])

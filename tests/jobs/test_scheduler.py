@@ -92,9 +92,7 @@ async def kinds(desk: Desk) -> list[str]:
     return [row["kind"] for row in await desk.query("SELECT kind FROM outbox ORDER BY id")]
 
 
-async def test_a_tick_evaluates_summarises_and_sends(
-    desk: Desk, scheduler: Scheduler, delivery: Counter
-) -> None:
+async def test_a_tick_evaluates_and_sends(desk: Desk, scheduler: Scheduler, delivery: Counter) -> None:
     await ready(desk)
     await scheduler.tick()
     assert await kinds(desk) == ["alert", "summary"]
@@ -176,7 +174,7 @@ async def test_a_database_that_is_moved_away_under_the_bot_is_a_fault_that_the_o
     ]
 
 
-async def test_a_failing_source_leaves_the_work_running(
+async def test_a_failing_source_stops_nothing(
     desk: Desk, delivery: Counter, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = Source()

@@ -103,9 +103,7 @@ async def test_the_configs_time_zone_is_the_default(path: Path) -> None:
         ("2020-02-16 15:00", "Fri 14 Feb"),  # thirty days
     ],
 )
-async def test_after_a_downtime_there_is_one_summary_marked_late(
-    desk: Desk, offline_until: str, session: str
-) -> None:
+async def test_after_a_downtime_one_summary_is_late(desk: Desk, offline_until: str, session: str) -> None:
     await subscribed(desk)
     assert await run_at(desk, "2020-01-15 23:30") == 1
     await desk.closes([0.5] * 39, DAYS[0])
@@ -163,9 +161,7 @@ async def test_days_without_a_new_close_bring_none(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("typed_at", "today"), [("22:00", 1), ("23:45", 0)])
-async def test_a_subscription_begins_with_the_next_time_and_tells_nothing_of_yesterday(
-    desk: Desk, typed_at: str, today: int
-) -> None:
+async def test_a_subscription_begins_with_the_next_time(desk: Desk, typed_at: str, today: int) -> None:
     await desk.closes(QUIET)
     desk.now = at(f"2020-01-15 {typed_at}")
     await desk.database.run(lambda db: chat_store.ensure_chat(db, 1, "private", "", at("2020-01-01 00:00")))
@@ -312,9 +308,7 @@ async def test_a_chat_younger_than_its_time_waits_for_the_next_day(desk: Desk) -
 @pytest.mark.parametrize(
     ("zone", "first"), [("America/New_York", "2020-03-05"), ("Australia/Lord_Howe", "2020-04-02")]
 )
-async def test_days_around_a_change_of_clocks_bring_one_summary_a_session(
-    desk: Desk, zone: str, first: str
-) -> None:
+async def test_changes_of_clocks_leave_one_summary_a_session(desk: Desk, zone: str, first: str) -> None:
     days = sessions(first, 5)
     desk.now = at("2020-02-01 00:00")
     await desk.subscriber("02:30", timezone=zone)

@@ -355,9 +355,7 @@ async def test_updates_are_kept_until_an_offset_confirms_them(api: FakeBotApi, b
     assert await bot.get_updates(allowed_updates=["poll"]) == ()
 
 
-async def test_an_unknown_chat_is_not_found_over_http_and_out_of_reach_in_this_process(
-    api: FakeBotApi, bot: ExtBot[None]
-) -> None:
+async def test_an_unknown_chat_is_out_of_reach_in_this_process(api: FakeBotApi, bot: ExtBot[None]) -> None:
     in_process = isinstance(bot.request, LocalRequest)
     with pytest.raises(NetworkError) as failure:
         await bot.send_message(99, "x")

@@ -100,9 +100,7 @@ async def test_text_without_parse_mode_is_printed_as_it_stands(app: App, printed
     assert printed == ["1 < 2 &amp; <b>"]
 
 
-async def test_buttons_are_listed_row_by_row_and_pressed_by_number(
-    app: App, terminal: Terminal, printed: list[str]
-) -> None:
+async def test_buttons_have_their_numbers(app: App, terminal: Terminal, printed: list[str]) -> None:
     async def pressed(update: Update, _: Context) -> None:
         assert update.callback_query is not None
         assert update.effective_user is not None
@@ -232,9 +230,7 @@ async def test_edit_prints_the_new_text_and_keeps_the_message_id(app: App, print
     assert printed == ["working", "other", "done"]
 
 
-async def test_updates_come_from_the_person_and_ids_grow_from_run_to_run(
-    app: App, terminal: Terminal, printed: list[str]
-) -> None:
+async def test_updates_name_the_person_and_ids_grow(app: App, terminal: Terminal, printed: list[str]) -> None:
     updates = [terminal.update_for("a", app.bot), terminal.update_for("b", app.bot)]
     later = Terminal(printed.append, None, lambda: NOON, chat_id=5, user_id=6)
     updates.append(later.update_for("c"))
@@ -261,16 +257,12 @@ def talkative(app: App) -> App:
     return app
 
 
-async def test_lines_are_answered_in_order_until_quit(
-    talkative: App, terminal: Terminal, printed: list[str]
-) -> None:
+async def test_lines_are_answered_until_quit(talkative: App, terminal: Terminal, printed: list[str]) -> None:
     await converse(talkative, terminal, ["one", "", "  ", " two ", "/QUIT", "three"])
     assert printed == ["answer to one", "answer to two"]
 
 
-async def test_handler_that_raises_does_not_end_the_talk(
-    talkative: App, terminal: Terminal, printed: list[str]
-) -> None:
+async def test_a_failing_handler_ends_no_talk(talkative: App, terminal: Terminal, printed: list[str]) -> None:
     await converse(talkative, terminal, ["/fail", "next"])
     assert printed == ["answer to next"]
 
@@ -283,9 +275,7 @@ async def test_typed_lines_are_read_to_the_end_without_a_prompt(
     assert capsys.readouterr().out == ""
 
 
-async def test_prompt_is_written_before_each_line_and_a_line_ends_at_the_end(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_prompt_stands_before_each_line_and_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line async for line in typed_lines(io.StringIO("one\n"), prompt=True)] == ["one"]
     assert capsys.readouterr().out == "› › \n"
 
@@ -353,9 +343,7 @@ def picture(name: str = "a.png", content: bytes = b"1") -> StoredFile:
         ("日本.png", "", "01-picture.png"),
     ],
 )
-def test_picture_is_named_after_its_upload_or_caption(
-    tmp_path: Path, name: str, caption: str, saved: str
-) -> None:
+def test_picture_is_named_by_upload_or_caption(tmp_path: Path, name: str, caption: str, saved: str) -> None:
     assert FileFolder(tmp_path).path_of(picture(name), caption) == str(tmp_path / saved)
     assert [path.name for path in tmp_path.iterdir()] == [saved]
 

@@ -263,9 +263,7 @@ LOOKS, CHANGES = ["#3 Chart", "Why", "History"], ["Edit", "Test", "Off"]
         ("ratio > 0.6", {"life": Life.DONE}, [LOOKS, ["Renew"]]),
     ],
 )
-def test_the_card_holds_every_action_that_is_possible(
-    rule: str, changed: dict[str, Any], labels: list[list[str]]
-) -> None:
+def test_the_card_holds_every_action(rule: str, changed: dict[str, Any], labels: list[list[str]]) -> None:
     rows = card_buttons(replace(alert_view(rule, FLAT), **changed))
     assert [[label for label, _ in row] for row in rows] == labels
 
@@ -302,9 +300,7 @@ def test_its_last_day_is_told_and_near_it_one_tap_renews() -> None:
 
 
 @pytest.mark.parametrize(("life", "rearms"), [("done", False), ("paused", True)])
-def test_what_is_not_evaluated_has_no_next_check_and_what_has_ended_rearms_nowhere(
-    life: str, rearms: bool
-) -> None:
+def test_the_paused_have_no_next_check_and_the_ended_no_level_to_rearm_at(life: str, rearms: bool) -> None:
     lines = shown(alert_page(alert_view("ratio > 0.6", FLAT, life=life), FLAT))
     assert not any(line.startswith(("Next", "Ends")) for line in lines)
     assert any(line.startswith("After a fire it re-arms") for line in lines) is rearms

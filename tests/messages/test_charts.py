@@ -422,7 +422,7 @@ def test_a_caption_has_title_and_source_and_no_empty_line() -> None:
         ((0,), (0,), ["IWM 0.00%, SPY 0.00%, gap 0.00pp, on 8 Dec 2020.", "", ""]),
     ],
 )
-def test_a_comparison_tells_ends_gap_and_ranges(
+def test_a_comparison_in_words(
     small: tuple[float, ...], large: tuple[float, ...], sentences: list[str]
 ) -> None:
     returns = pd.DataFrame({"IWM": series(*small), "SPY": series(*large)})

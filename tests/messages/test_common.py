@@ -64,9 +64,7 @@ def head(of: Market, moment: AsOf = NOW) -> list[str]:
         (sample_market(), as_of(), ["Fri 11 Dec 2020", SAMPLE]),
     ],
 )
-def test_a_heading_names_the_close_and_what_is_to_be_known_about_it(
-    of: Market, moment: AsOf, lines: list[str]
-) -> None:
+def test_a_heading_names_the_close_and_its_remarks(of: Market, moment: AsOf, lines: list[str]) -> None:
     assert head(of, moment) == lines
 
 
@@ -80,9 +78,7 @@ def test_a_heading_names_the_close_and_what_is_to_be_known_about_it(
         ([50.0] * 4 + [None, *[50.0] * 253], []),  # 8 Jan 2020, to 8 Jan 2021
     ],
 )
-def test_sessions_of_the_last_year_that_are_missing_are_counted(
-    levels: list[float | None], note: list[str]
-) -> None:
+def test_missing_sessions_of_the_last_year_are_counted(levels: list[float | None], note: list[str]) -> None:
     assert head(market(levels))[1:] == [
         f"{line} Windows in days count them, averages leave them out." for line in note
     ]
@@ -199,9 +195,7 @@ def at(rule: str, value: float, level: float) -> str:
         ("ratio > 0", 0.5, 0.0, "0.5000 above 0"),
     ],
 )
-def test_a_distance_is_told_in_words_that_fit_its_unit(
-    rule: str, value: float, level: float, words: str
-) -> None:
+def test_a_distance_is_told_in_its_unit(rule: str, value: float, level: float, words: str) -> None:
     assert at(rule, value, level) == words
 
 

@@ -178,9 +178,7 @@ POSITIVE = "P/E (profitable companies only, trailing):"
         ),
     ],
 )
-def test_a_multiple_has_its_convention_and_its_dates(
-    figures: list[tuple[str, str, str, float]], line: str
-) -> None:
+def test_a_multiple_has_convention_and_dates(figures: list[tuple[str, str, str, float]], line: str) -> None:
     assert multiple_line(market([50.0] * 5, multiples=figures)) == line
 
 

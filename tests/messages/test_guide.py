@@ -7,11 +7,7 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.rule import Condition
 from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import METRICS
-from bot.messages.alerts.guide import (
-    edit_menu,
-    neighbouring_targets,
-    suggested_targets,
-)
+from bot.messages.alerts.guide import edit_menu, neighbouring_targets, suggested_targets
 from tests.messages.pages import FLAT, alert_view, button_labels, context
 from tests.sample_market import sample_market
 

@@ -193,9 +193,7 @@ def row(label: str, small: float, large: float) -> list[str]:
         (("fund", "units"), [], ["fund  units"]),
     ],
 )
-def test_labels_stand_left_or_above_and_figures_right(
-    header: Cells, rows: list[Cells], text: list[str]
-) -> None:
+def test_labels_stand_left_or_above_figures_right(header: Cells, rows: list[Cells], text: list[str]) -> None:
     assert table(header, rows).split("\n") == text
 
 

@@ -163,9 +163,7 @@ def test_the_mirror_turns_the_comparison_and_keeps_the_target(rule: str, mirrors
         assert str(parse_rule(mirror, METRICS)) == mirror
 
 
-async def test_after_a_split_an_edited_alert_is_plainly_paused_and_a_renewed_one_can_still_be_rescaled(
-    level: Desk,
-) -> None:
+async def test_after_a_split_an_edited_alert_is_paused_and_a_renewed_one_can_be_rescaled(level: Desk) -> None:
     for rule in ("ratio > 0.6", "ratio > 0.7 until 2020-12-31"):
         await alerts.create(caller(level), rule)
     (day,) = sessions("2020-01-16", 1)
