@@ -251,6 +251,7 @@ MISTAKES = {
         "must be a URL such as https://api.telegram.org": ['"https://"'],
         "must be text in quotes and not empty": ["5"],
     },
+    "telegram token": {"must be text in quotes and not empty": ["5"]},
     "telegram token_file": {"must be text in quotes and not empty": ["false"]},
     "access owner": {ID: ["0"]},
     "access mode": {"must be one of: allowlist, open": ["true"]},
@@ -468,12 +469,6 @@ def test_what_is_no_token_is_refused_without_being_shown(token: str, tmp_path: P
         assert len(found) == 1
         assert found[0].endswith(f": {UNLIKE}")
         assert token not in found[0]
-
-
-def test_a_token_that_is_no_text_is_told_once(tmp_path: Path) -> None:
-    assert problems(tmp_path, "[telegram]\ntoken = 5") == [
-        "[telegram] token: must be text in quotes and not empty"
-    ]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620])

@@ -104,20 +104,9 @@ def test_every_subcommand_named_exists() -> None:
 
 def test_shell_blocks_hold_nothing_but_known_commands() -> None:
     known = {
-        "python3",
-        "uv",
-        "python",
-        "printf",
-        "cp",
-        "install",
-        "mkdir",
-        "docker",
-        "bash",
-        "litestream",
-        "systemctl",
-        "loginctl",
-        "journalctl",
-    }
+        "python3", "uv", "python", "printf", "cp", "install", "mkdir", "docker", "bash", "litestream",
+        "systemctl", "loginctl", "journalctl",
+    }  # fmt: skip
     assert {line.split()[0] for line in blocks("sh")} <= known
 
 

@@ -114,7 +114,7 @@ def test_a_command_answers_in_one_sentence_or_none_whatever_its_streams(
 
 
 @pytest.mark.parametrize(
-    ("command", "states"), [("--help", tuple(STREAMS)), ("chat --offline --db bot.db", ("none", "full"))]
+    ("command", "states"), [("--help", tuple(STREAMS)), ("chat --offline --db bot.db", ("none",))]
 )
 def test_a_process_ends_in_at_most_one_sentence_on_any_streams(command: str, states: tuple[str, ...]) -> None:
     for state in states:
