@@ -4,7 +4,6 @@ import asyncio
 import multiprocessing
 import os
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -18,7 +17,7 @@ from bot.concurrency import Limits
 from bot.errors import ChartFailed, NoData
 from bot.messages.alerts.card import rule_chart_answer
 from bot.messages.canvas import DARK, LIGHT, ChartStyle
-from bot.messages.charts import ConditionPanel, rule_chart
+from bot.messages.charts import ChartSpec, ConditionPanel, rule_chart
 from bot.messages.pages.backtest import backtest_answer
 from bot.messages.pages.chart import metric_answer
 from bot.messages.pages.compare import compare_answer
@@ -31,9 +30,6 @@ from tests.fakes.chart_texts import chart_texts
 from tests.fakes.child_jobs import crash, hang, process_id
 from tests.messages.pages import alert_with_events, context
 from tests.sample_market import sample_market
-
-if TYPE_CHECKING:
-    from bot.messages.charts import ChartSpec
 
 LOOK = ChartStyle("A line", "Source: sample data")
 LINE = pd.Series([1.0, 3.0, 2.0], pd.bdate_range("2020-12-09", periods=3))
