@@ -1,23 +1,15 @@
 """Every button of every refusal: none changes anything at once, and no example is beside the point."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import AsyncIterator
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from bot.chat.commands import BY_NAME, first_step
 from tests.chat.people import Person, pressed, rows
-from tests.chat.talk import OWNER, STEP, talking
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from tests.chat.talk import Talk
-
+from tests.chat.talk import OWNER, STEP, Talk, talking
 
 # Typed in a chat with alert #1 active, #2 paused and #3 ended.
 WRONG = {

@@ -1,7 +1,5 @@
 """Answers of the Bot API that are too slow or of another shape are errors of Telegram, for every method."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import replace
 
