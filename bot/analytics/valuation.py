@@ -51,6 +51,8 @@ CONVENTIONS = {
     "yahoo": "Yahoo quote",
 }
 UNDATED = "morningstar"  # the convention whose figures carry no date
+# What Yahoo gives, by convention; anything else comes from imported files alone.
+FROM_YAHOO = {"morningstar": frozenset({"pe", "pb", "ps", "pcf"}), "yahoo": frozenset({"pe", "yield"})}
 # A multiple may be this many days older than the session it stands for; the split then runs between
 # the multiples' own dates and says so.
 TOLERANCE_DAYS = 31

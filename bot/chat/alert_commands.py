@@ -56,7 +56,8 @@ async def on_alert(ask: Ask) -> Answer:
     """/alert: a rule creates an alert, a number shows one or changes it, nothing opens the guide."""
     text, caller = ask.text, ask.caller
     if not text:
-        return guide.guide_start(ask.services.pair)
+        context = await alert_views.evaluation_context(caller)
+        return await asyncio.to_thread(guide.guide_start, context)
     if (new := _NEW.fullmatch(text)) is not None:
         context = await alert_views.evaluation_context(caller)
         return await asyncio.to_thread(guide_page, new[1], context, ask.now)

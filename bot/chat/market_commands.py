@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.grammar import PRESETS, parse_subject
+from bot.alerts.grammar import parse_subject
 from bot.analytics.metrics import metrics_of
 from bot.analytics.windows import YTD, Window, out_of_range, parse_date
 from bot.errors import BadInput
-from bot.messages.common import Answer
-from bot.messages.html import bold, code, lines
-from bot.messages.pages.backtest import backtest_answer
+from bot.messages.pages.backtest import backtest_answer, backtest_choices
 from bot.messages.pages.chart import metric_answer
 from bot.messages.pages.compare import compare_answer
 from bot.messages.pages.flows import flows_answer
@@ -24,11 +22,13 @@ from bot.messages.pages.multiples import multiples_answer
 from bot.messages.pages.sectors import sectors_answer
 from bot.messages.pages.trend import trend_answer
 from bot.services import metrics_for
+from bot.services.alert_views import evaluation_context
 from bot.services.questions import MOST_WINDOWS, backtest, load_market, parse_question
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.chat.access import Ask
+    from bot.messages.common import Answer
     from bot.services.questions import MarketQuestion
 
 
@@ -123,8 +123,8 @@ async def on_backtest(ask: Ask) -> Answer:
     """/backtest: the rule's fires over the last years; without a rule, rules to choose from."""
     text = ask.text.strip()
     if not text:
-        rows = tuple(((preset.name, f"/backtest {preset.name.lower()}"),) for preset in PRESETS)
-        return Answer(lines(bold("Test which rule?"), "Type one, e.g. " + code(_BACKTEST)), buttons=rows)
+        context = await evaluation_context(ask.caller)
+        return await asyncio.to_thread(backtest_choices, context, _BACKTEST)
     asof = None
     if match := _ASOF.search(text):
         text, asof = text[: match.start()], pd.Timestamp(parse_date(match[1], _BACKTEST))

@@ -106,7 +106,8 @@ def test_a_rule_on_nothing_stored_says_so_and_is_kept() -> None:
     lines = shown(reply("pe iwm > 25x", FLAT))
     assert lines[1].startswith("pe iwm morningstar: n/a, no ")
     assert lines[1].endswith(". It is evaluated once there is a value.")
-    assert lines[2:5] == [
+    assert lines[2:6] == [
+        "Yahoo gives it once a day: python -m bot refresh",
         "Waiting for its first figures: you are told if it is true by then.",
         "After a fire it re-arms below 25x (no band: fewer than 60 values).",
         "How often it would have fired: n/a, no history.",

@@ -3,12 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.grammar import parse_rule
+from bot.alerts.grammar import PRESETS, parse_rule
 from bot.alerts.rule import Condition
 from bot.alerts.view import EvaluationContext
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
-from bot.messages.alerts.guide import edit_menu, neighbouring_targets, suggested_targets
-from tests.messages.pages import FLAT, alert_view, button_labels, context
+from bot.messages.alerts.card import figure_lines
+from bot.messages.alerts.guide import edit_menu, guide_start, neighbouring_targets, suggested_targets
+from bot.messages.alerts.history import alert_list
+from bot.messages.pages.backtest import backtest_choices
+from tests.funds import PAIR
+from tests.messages.pages import FLAT, LONG, alert_view, button_labels, context, empty, market, shown
 from tests.sample_market import sample_market
 
 SAMPLED = context(sample_market())
@@ -90,3 +95,68 @@ def test_steps_lie_on_both_sides_and_are_written_short(value: float, rule: str) 
     lower, higher = neighbouring_targets(replace(start, target=replace(start.target, value=value)), SAMPLED)
     assert lower.value < value < higher.value
     assert len(str(lower)) < 12
+
+
+ISSUER = "come with the issuer's file: python -m bot import issuer FILE"
+NO_COUNTS = "Money turns cannot be evaluated yet: no share counts of"
+PE = [("2020-03-02", ticker, "pe", 20.0) for ticker in PAIR]
+
+
+@pytest.mark.parametrize(
+    ("of", "offered", "said"),
+    [
+        (
+            market(LONG),
+            ["Trend breaks", "Small caps lead"],
+            [
+                f"{NO_COUNTS} IWM and SPY stored.",
+                "Too expensive cannot be evaluated yet: no pe_premium morningstar stored.",
+                f"Share counts of IWM and SPY {ISSUER}",
+                "Yahoo gives it once a day: python -m bot refresh",
+            ],
+        ),
+        (
+            market(LONG, units={"IWM": [250.0 + number for number in range(300)]}, multiples=PE),
+            ["Trend breaks", "Small caps lead"],
+            [
+                f"{NO_COUNTS} SPY stored.",
+                "Too expensive cannot be evaluated yet: too little history of pe_premium for pct 90.",
+                f"Share counts of SPY {ISSUER}",
+            ],
+        ),
+        (empty(), [], ["Prices come with python -m bot refresh"]),
+        (sample_market(), [preset.name for preset in PRESETS], []),
+    ],
+)
+def test_presets_that_cannot_be_evaluated_are_not_offered_and_say_what_is_lacking(
+    of: Market, offered: list[str], said: list[str]
+) -> None:
+    answer, known = guide_start(context(of)), context(of)
+    labels = [label for (label,) in button_labels(answer)]
+    assert labels == [*offered, "Make my own"]
+    assert set(said) <= set(shown(answer))
+    assert sum("cannot be evaluated yet" in line for line in shown(answer)) == len(PRESETS) - len(offered)
+    assert [label for (label,) in button_labels(alert_list([], known))] == labels
+    assert [label for (label,) in button_labels(backtest_choices(known, "x"))] == offered
+
+
+@pytest.mark.parametrize(
+    ("rule", "step"),
+    [
+        ("flow iwm 5d > $1bn", f"Share counts of IWM {ISSUER}"),
+        (
+            "pe iwm losses_in > 25x",
+            "pe losses_in comes from a file alone: python -m bot import multiples FILE --ticker IWM",
+        ),
+        (
+            "pfcf spy > 10x",
+            "pfcf morningstar comes from a file alone: python -m bot import multiples FILE --ticker SPY",
+        ),
+        ("pb_premium > 20%", "Yahoo gives it once a day: python -m bot refresh"),
+        ("ratio > sma 200", ""),
+    ],
+)
+def test_a_rule_without_figures_says_how_to_get_them(rule: str, step: str) -> None:
+    known = context(market(LONG))
+    text = figure_lines(alert_view(rule, known), known)
+    assert text[1:] == [step] if step else len(text) == 3

@@ -13,25 +13,28 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from bot.alerts.engine import Status
-from bot.alerts.grammar import PRESETS
+from bot.alerts.grammar import PRESETS, parse_rule
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
 from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag
 from bot.alerts.view import Life
-from bot.analytics.metrics import METRICS, metric_value
+from bot.analytics.metrics import METRICS, funds_of, metric_value, metrics_of
 from bot.analytics.performance import TOO_SHORT
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
 from bot.analytics.trend import missing_reason
 from bot.analytics.units import NOT_AVAILABLE
+from bot.analytics.valuation import FROM_YAHOO, convention_for
 from bot.errors import NoData
 from bot.messages import common
 from bot.messages.common import Answer, Button
 from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, session_phrase, zone_name
+from bot.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.alerts.backtest import Frequency
     from bot.alerts.engine import Event, State
+    from bot.alerts.grammar import Preset
     from bot.alerts.rule import Condition, Rule
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
@@ -152,10 +155,66 @@ def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
     return (*first, (switch, f"/alert {number} {switch.lower()}"), ("Off", f"/alert {number} off"))
 
 
-def suggestions() -> tuple[tuple[Button, ...], ...]:
-    """Rules to start with, one button each, and the way to one's own."""
-    ready = tuple(((preset.name, f"/alert new {preset.name.lower()}"),) for preset in PRESETS)
+def suggestions(context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
+    """Rules to start with that can be evaluated, one button each, and the way to one's own."""
+    ready = (
+        ((preset.name, f"/alert new {preset.name.lower()}"),)
+        for preset in PRESETS
+        if not lacking(preset_rule(preset, context), context)
+    )
     return (*ready, (("Make my own", "/alert new"),))
+
+
+def preset_rule(preset: Preset, context: EvaluationContext) -> Rule:
+    """The rule of a preset, with the convention that the Market has data for."""
+    market = context.market
+    return parse_rule(preset.rule, metrics_of(market.pair, convention_for(market)))
+
+
+def lacking(rule: Rule, context: EvaluationContext) -> list[str]:
+    """What is missing for the conditions that cannot be evaluated yet, a clause each."""
+    clauses = []
+    for condition in rule.conditions:
+        series = context.histories.series(condition)
+        if (series.value - series.threshold).notna().any():
+            continue
+        metric, arguments = METRICS[condition.metric], dict(condition.arguments)
+        if series.value.notna().any():
+            clauses.append(f"too little history of {condition.metric} for {condition.target}")
+        elif metric.part == "multiples":
+            clauses.append(f"no {condition.subject} stored")
+        else:
+            clauses.append(metric_value(metric, context.market, arguments).reason)
+    return list(dict.fromkeys(clauses))
+
+
+def next_steps(rule: Rule, context: EvaluationContext) -> list[str]:
+    """How to get the figures of which a rule's conditions have none: which file, by which command."""
+    market, steps = context.market, list[str]()
+    refresh = command_line("refresh", market.options)
+    for condition in rule.conditions:
+        metric, arguments = METRICS[condition.metric], dict(condition.arguments)
+        if context.histories.series(condition).value.notna().any():
+            continue
+        funds, convention = funds_of(market.pair, arguments), str(arguments.get("convention"))
+        if metric.part == "facts":
+            lacks = [fund for fund in funds if market.fund(fund)["shares"].isna().all()]
+            issuer = command_line("import issuer FILE", market.options)
+            steps += [f"Share counts of {' and '.join(lacks)} come with the issuer's file: {issuer}"] * bool(
+                lacks
+            )
+        elif metric.part == "multiples":
+            multiple = metric.name.removesuffix("_premium")
+            rows = market.multiples[market.multiples["metric"] == multiple]
+            stored = set(rows[rows["convention"] == convention]["ticker"])
+            if multiple in FROM_YAHOO.get(convention, ()):
+                steps.append(f"Yahoo gives it once a day: {refresh}")
+            else:
+                files = [market.import_line("multiples", fund) for fund in funds if fund not in stored]
+                steps += [f"{multiple} {convention} comes from a file alone: {line}" for line in files]
+        elif market.end is None:
+            steps.append(f"Prices come with {refresh}")
+    return list(dict.fromkeys(steps))
 
 
 def title(alert: AlertView) -> Html:
@@ -186,6 +245,7 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
         rank = common.percentile_phrase(context.histories.series(condition).value)
         if rank is not None:
             sentences.append(f"{capital(rank)}.")
+    sentences += next_steps(alert.rule, context)
     if newest is not None:
         sources = common.rule_sources(alert.rule, market, newest)
         close = common.newest_close(alert.rule, market, newest)

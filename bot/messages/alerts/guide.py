@@ -70,15 +70,25 @@ _STEPS_A_SPREAD = 12  # from the 10th to the 90th percentile
 # The guide to a new rule
 
 
-def guide_start(pair: Pair) -> Answer:
-    """Rules that are ready, and the way to one's own."""
+def guide_start(context: EvaluationContext) -> Answer:
+    """Rules that are ready, those that lack figures with what and how to get it, and the way to one's own."""
+    pair = context.market.pair
+    rules = {preset: card.preset_rule(preset, context) for preset in PRESETS}
+    missing = {preset: card.lacking(rule, context) for preset, rule in rules.items()}
+    steps = [step for preset in PRESETS for step in card.next_steps(rules[preset], context)]
     html = lines(
         bold("When should the bot message you?"),
-        *(bold(preset.name) + f": {pair.fill(preset.meaning)}" for preset in PRESETS),
+        *(bold(preset.name) + f": {pair.fill(preset.meaning)}" for preset in PRESETS if not missing[preset]),
+        *(
+            bold(preset.name) + f" cannot be evaluated yet: {', '.join(missing[preset])}."
+            for preset in PRESETS
+            if missing[preset]
+        ),
+        *dict.fromkeys(steps),
         "",
         Html("Or type a rule: {}. Details: /help alert").format(code("/alert excess 3m > 5pp confirm 2")),
     )
-    return Answer(html, buttons=card.suggestions())
+    return Answer(html, buttons=card.suggestions(context))
 
 
 def topic_page() -> Answer:

@@ -121,7 +121,7 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: i
     """A page of the chat's alerts: rule, state, value and target. `shown` is an alert on that page."""
     if not alerts:
         example = Html("Try {}, or choose:").format(code("/alert ratio > sma 200"))
-        return Answer(lines(bold("No alerts yet."), example), buttons=card.suggestions())
+        return Answer(lines(bold("No alerts yet."), example), buttons=card.suggestions(context))
     market = context.market
     pages = _pages(alerts, context)
     index = next((at for at, page in enumerate(pages) if page[-1][0].number >= shown), len(pages) - 1)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.alerts.grammar import PRESETS
 from bot.analytics.metrics import metrics_of, sources_of
 from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import AsOf
-from bot.messages.alerts.card import times
+from bot.messages.alerts.card import lacking, preset_rule, times
 from bot.messages.common import Answer, heading, latest_starting_condition, rule_chart_spec, sources
 from bot.messages.html import Html, bold, code, lines, pre, table
 from bot.text import counted
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.alerts.backtest import Outcome
+    from bot.alerts.view import EvaluationContext
     from bot.messages.canvas import Theme
     from bot.services.questions import Backtest
 
@@ -28,6 +30,16 @@ _LONGER = (5, 10, 20)  # years that are offered where fewer were tested
 # How likely a median is by luck, below so many percent of the shifts of its dates.
 _VERDICTS = ((5, "hardly luck"), (20, "perhaps luck"), (101, "no better than luck"))
 _FEW = 10  # fires below this are too few to mean anything
+
+
+def backtest_choices(context: EvaluationContext, example: str) -> Answer:
+    """Return the question which rule, with the presets that have a history."""
+    rows = tuple(
+        ((preset.name, f"/backtest {preset.name.lower()}"),)
+        for preset in PRESETS
+        if not lacking(preset_rule(preset, context), context)
+    )
+    return Answer(lines(bold("Test which rule?"), "Type one, e.g. " + code(example)), buttons=rows)
 
 
 def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
