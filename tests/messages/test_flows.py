@@ -10,6 +10,7 @@ from bot.analytics.windows import AsOf, Window, parse_window
 from bot.messages.canvas import LIGHT
 from bot.messages.pages.compare import compare_answer
 from bot.messages.pages.flows import flows_answer
+from bot.messages.pages.fundamentals import attribution_answer
 from tests.analytics.facts import facts_at
 from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
@@ -201,8 +202,9 @@ def test_without_a_nav_the_flow_is_by_close_and_says_so() -> None:
     of = with_facts(market([50.0] * 30, units=units), nav=float("nan"))
     lines = page_of_flows(of)
     assert next(line for line in lines if line.startswith("5d")).split()[1] == "+$0.25bn"
-    assert "Flow by close, no NAV is stored: 1d, 5d, 20d." in lines
+    assert "Flow by close where no NAV is stored: 1d, 5d, 20d." in lines
     assert "IWM +$1.00bn (+7.72% of assets, by close)" in page(compare_answer(of, AsOf(), LIGHT))
+    assert "Flow by close where no NAV is stored." in page(attribution_answer(of, AsOf(), Window("d", 5)))
     metric = METRICS["flow"]
     assert metric_value(metric, of, metric.defaults()).source.endswith("by close")
 

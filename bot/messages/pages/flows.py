@@ -99,7 +99,7 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         bold(ticker) + f": {shares / 1e6:,.2f}m units, {assets}, {reported}{unconfirmed}",
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
-        f"Flow by close, no NAV is stored: {by_close}." if by_close else None,
+        f"Flow by close where no NAV is stored: {by_close}." if by_close else None,
         _check_by_assets(market, ticker, frame),
         *(f"{flag} {short_date(day)}: {note}." for day, flag, note in flagged[:_FLAGS_SHOWN]),
         f"... and {counted(more, 'more flagged day')}." if more > 0 else None,

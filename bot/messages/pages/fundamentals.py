@@ -178,7 +178,7 @@ def _attribution(market: Market, ticker: str, window: Window, split: ReturnSplit
     else:
         rows += [("flow", USD.show(flow.dollars)), ("flow, of assets", PERCENT.show(flow.percent))]
         if flow.by_close:
-            notes.append("Flow by close, no NAV is stored.")
+            notes.append("Flow by close where no NAV is stored.")
         if flagged := common.flagged_days(flow):
             notes.append(f"Flow with {flagged}.")
         if flow.end is not None and flow.end != market.end:

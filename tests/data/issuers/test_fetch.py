@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot import __version__
+from bot.analytics.flows import daily_flows
 from bot.analytics.sessions import Sessions
 from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles, fetch, off_market, store_issuer
@@ -319,6 +320,15 @@ def test_a_file_without_navs_leaves_those_of_an_earlier_one(database: Database) 
         190.2135,
         290400000.0,
     )
+
+
+def test_holdings_files_alone_give_flows_by_close(database: Database) -> None:
+    for day, count in (("10", "290,000,000.00"), ("11", "290,400,000.00")):
+        kept(database, read(samples.holdings_csv(as_of=f"Dec {day}, 2020", count=count)))
+    priced(database, {"2020-12-10": 191.24, "2020-12-11": 190.30})
+    frame = daily_flows(build_market(database.run_sync(read_frames), Sessions(), NOW), "IWM")
+    assert frame["flow"].iloc[-1] == 400_000 * 190.30
+    assert frame["by_close"].all()
 
 
 def test_a_distribution_that_is_no_longer_listed_is_withdrawn_within_the_list(database: Database) -> None:
