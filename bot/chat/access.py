@@ -49,6 +49,7 @@ class Ask:
     update_id: int
     user_name: str = ""
     thread_id: int | None = None  # the forum topic it was asked in
+    is_pressed: bool = False  # on a button, not typed
     settings: chats.ChatSettings = field(init=False)  # the configuration's until `load_settings`
     _recorded: bool = field(default=False, init=False)
 

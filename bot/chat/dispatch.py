@@ -83,13 +83,15 @@ class CommandRequest:
     name: str
     words: str
     edit: bool = False
+    forwarded: bool = False
 
 
 def parse_update(update: Update) -> CommandRequest | None:
     """Return the request of an update, or None if it does not address this bot.
 
     In groups only this bot's commands are requests, and unknown commands if they name the bot. Forwarded
-    messages are not, whether forwarded by hand or from a linked channel: somebody else wrote them.
+    messages are commands nowhere, whether forwarded by hand or from a linked channel: somebody else wrote
+    them. In a private chat they are a request all the same, to be told so.
     """
     if update.callback_query is not None:
         return _parse_button(update.callback_query)
@@ -109,8 +111,10 @@ def _parse_button(query: CallbackQuery) -> CommandRequest | None:
 
 def _parse_message(message: Message, text: str) -> CommandRequest | None:
     private = message.chat.type == "private"
-    if message.via_bot is not None or (message.forward_origin is not None and not private):
-        return None  # an inline result, or somebody else's words
+    if message.via_bot is not None:
+        return None  # an inline result
+    if _is_forwarded(message):
+        return CommandRequest("", "", forwarded=True) if private else None
     match = _LINE.fullmatch(text)
     if match is None:
         name, *words = text.split(maxsplit=1) or [""]
@@ -121,6 +125,15 @@ def _parse_message(message: Message, text: str) -> CommandRequest | None:
     if match["name"].lower() not in BY_NAME and not private and not addressed:
         return None
     return CommandRequest(match["name"], match["words"].strip())
+
+
+def _is_forwarded(message: Message) -> bool:
+    """Return whether somebody else wrote the words. Servers before version 7.0 of the Bot API send a date."""
+    return (
+        message.forward_origin is not None
+        or bool(message.is_automatic_forward)
+        or "forward_date" in message.api_kwargs
+    )
 
 
 def quota_key(update: Update) -> int | None:
@@ -207,7 +220,7 @@ class Dispatcher:
             return
         try:
             try:
-                answer, refused = await self._answer(update, context, ask, request.name), False
+                answer, refused = await self._answer(update, context, ask, request), False
             except BotError as error:
                 line = f"/{request.name.lower()} {request.words}".strip()
                 answer, refused = reply.error_answer(error, first_step, line), True
@@ -289,12 +302,15 @@ class Dispatcher:
         name = f"{full_name} (@{user.username})" if user.username else full_name
         title = _visible(chat.title) if chat.title else full_name
         thread = reply.thread_of(update.effective_message)
-        return Ask(self._services, words, chat.id, chat.type, title, user.id, update.update_id, name, thread)
+        where = (chat.id, chat.type, title, user.id, update.update_id, name, thread)
+        return Ask(self._services, words, *where, is_pressed=update.callback_query is not None)
 
-    async def _answer(self, update: Update, context: Context, ask: Ask, name: str) -> Answer | None:
+    async def _answer(
+        self, update: Update, context: Context, ask: Ask, request: CommandRequest
+    ) -> Answer | None:
         """Return the answer of the command, after all checks. None means that nothing is answered."""
         notice = self._quota.take_notice(ask.update_id)
-        command = BY_NAME.get(name.lower())
+        command = BY_NAME.get(request.name.lower())
         if not await self._gate.admits(ask.user_id, ask.chat_id):
             if command is None or command.name != FORGET:  # pressed twice, it is not a request for access
                 await self._gate.reject(ask)
@@ -304,8 +320,10 @@ class Dispatcher:
             raise BadInput(
                 f"You have sent more than {COMMANDS_PER_MINUTE} commands in a minute; please wait {wait}."
             )
+        if request.forwarded:
+            raise BadInput(reply.FORWARDED)
         if command is None:
-            return reply.unknown_command(name, ask.text, BY_NAME, self._services.pair)
+            return reply.unknown_command(request.name, ask.text, BY_NAME, self._services.pair)
         await self._check_role(update, context, ask, command)
         await ask.load_settings()
         async with reply.typing_indicator(context.bot, update):

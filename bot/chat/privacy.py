@@ -98,13 +98,13 @@ def deletes(text: str) -> bool:
 
 
 async def on_forgetme(ask: Ask) -> Answer:
-    """/forgetme: ask for confirmation; once confirmed, delete all of the chat's rows in one transaction."""
-    if ask.text and ask.text.lower() != _YES:
+    """/forgetme: ask, whatever is typed; its button deletes all of the chat's rows in one transaction."""
+    if ask.text and not deletes(ask.text):
         raise BadInput(f"“{ask.text[:40]}” is not understood; /forgetme asks before it deletes.", "/forgetme")
     tables = await stored_tables(ask.services, ask.chat_id)
     if not tables:
         return Answer(lines(bold("Nothing is stored about this chat.")))
-    if not ask.text:
+    if not (ask.is_pressed and deletes(ask.text)):
         html = lines(
             bold("Delete everything about this chat?"),
             f"{capital(_describe(tables))}. This cannot be undone.",

@@ -50,6 +50,7 @@ MAX_REMEMBERED_PICTURES = 2000  # file ids; pictures of an earlier close are rar
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
 ADMINISTRATORS_ONLY = "In a group only its administrators may do that."
+FORWARDED = "A forwarded message is not a command; to send its words as your own, copy them."
 OWNER_ONLY = "Only this bot's owner may use /admin, in their private chat with it."
 MAX_TOAST_LENGTH = 200  # characters of the text of answerCallbackQuery
 _MAX_QUOTE_LENGTH = 40

@@ -59,6 +59,12 @@ class Talk:
         labelled = dict(button for row in message.buttons for button in row)
         return await self.press_data(message, labelled[label], user_id)
 
+    async def forget(self, chat_id: int = ME) -> list[Message]:
+        """What the bot answers to the button that confirms /forgetme."""
+        question = self.api.add_message(self.api.chat(chat_id), text="Delete everything?")
+        question.markup = {"inline_keyboard": [[{"text": "Delete", "callback_data": "e/forgetme yes"}]]}
+        return await self.press_data(question, "e/forgetme yes", chat_id)
+
     async def press_data(self, message: Message, data: str, user_id: int | None = None) -> list[Message]:
         """The same, by the button's data."""
         self.api.press(message.message_id, data, user_id)

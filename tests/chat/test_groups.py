@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
-from bot.chat.reply import ADMINISTRATORS_ONLY
+from bot.chat.reply import ADMINISTRATORS_ONLY, FORWARDED
 from storage import chat_store
 from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, prepared, talking
 from tests.fakes.botapi_faults import bad_gateway, flood, refusal
@@ -66,6 +66,7 @@ CARDS = {"id": 99, "is_bot": True, "first_name": "Cards", "username": "cards_bot
     ("user_id", "marks"),
     [
         (ADMIN, {"forward_origin": BY_HAND}),
+        (ADMIN, {"forward_date": 1, "forward_from": BY_HAND["sender_user"]}),
         (777000, {"forward_origin": POSTED, "is_automatic_forward": True, "sender_chat": POSTED["chat"]}),
         (ADMIN, {"via_bot": CARDS}),
     ],
@@ -81,15 +82,24 @@ async def test_what_somebody_else_wrote_is_no_command_of_who_sends_it_on(
     assert await settings(group) == before
 
 
-async def test_in_private_a_rule_can_be_forwarded_but_a_card_of_a_bot_asks_nothing(talk: Talk) -> None:
-    talk.api.say(ME, f"/alert {RULE}")
-    talk.api.updates[-1]["message"]["forward_origin"] = BY_HAND
-    assert (await talk.answers())[0].text.startswith("Alert #1")
-    for typed in ("IWM and SPY · close of Fri 11 Dec 2020", "/forgetme yes"):
+@pytest.mark.parametrize("typed", [f"/alert {RULE}", "/forgetme yes", "ratio > 0.9"])
+@pytest.mark.parametrize("mark", [{"forward_origin": BY_HAND}, {"forward_date": 1}])
+async def test_in_private_forwarded_words_are_no_command_which_is_told(
+    typed: str, mark: dict[str, object], talk: Talk
+) -> None:
+    await talk.ask(f"/alert {RULE}")
+    talk.api.say(ME, typed)
+    talk.api.updates[-1]["message"] |= mark
+    assert [message.text for message in await talk.answers()] == [FORWARDED]
+    assert len(await talk.rows("alerts")) == 1
+
+
+async def test_in_private_a_card_of_a_bot_asks_nothing(talk: Talk) -> None:
+    for typed in ("IWM and SPY · close of Fri 11 Dec 2020", f"/alert {RULE}"):
         talk.api.say(ME, typed)
         talk.api.updates[-1]["message"]["via_bot"] = CARDS
     assert await talk.answers() == []
-    assert len(await talk.rows("alerts")) == 1
+    assert await talk.rows("alerts") == []
 
 
 async def test_administrators_and_the_creator_change_what_members_only_see(group: Talk) -> None:

@@ -94,6 +94,8 @@ def test_privacy_names_every_table_about_chats_and_the_guest_has_something_in_ea
 async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home: Talk) -> None:
     others = await home.database.run(lambda db: chat_store.export_chat(db, ME))
     before = await home.database.run(rows)
+    for typed in ("/forgetme yes", "/FORGETME YES", "/forget yes", "forgetme yes"):
+        assert (await home.ask(typed, GUEST))[0].text.startswith("Delete everything about this chat?")
     (question,) = await home.ask("/forgetme", GUEST)
     assert question.text == (
         "Delete everything about this chat?\n"
@@ -121,7 +123,7 @@ async def test_a_table_added_later_is_found_by_its_columns(home: Talk) -> None:
         db.execute("INSERT INTO deeper (alert_id) SELECT alert_id FROM alerts")
 
     await home.database.run(add)
-    await home.ask("/forgetme yes", GUEST)
+    await home.forget(GUEST)
     assert [row["chat_id"] for row in await home.rows("later")] == [ME]
     assert len(await home.rows("deeper")) == len(await home.rows("alerts"))
 
@@ -135,12 +137,13 @@ async def test_a_failure_half_way_deletes_nothing(home: Talk, monkeypatch: pytes
 
     with monkeypatch.context() as broken:
         broken.setattr(chat_store, "chat_row_conditions", with_a_hole)
-        await home.ask("/forgetme yes", GUEST)
+        await home.forget(GUEST)
     assert await home.database.run(rows) == before
 
 
 async def test_a_deletion_delivered_again_deletes_nothing_new(home: Talk) -> None:
-    home.api.say(ME, "/forgetme yes")
+    (question,) = await home.ask("/forgetme")
+    home.api.press(question.message_id, "e/forgetme yes")
     (update,) = home.api.updates
     await home.answers()
     await home.ask("/alert ratio > 0.7")
@@ -151,7 +154,7 @@ async def test_a_deletion_delivered_again_deletes_nothing_new(home: Talk) -> Non
 async def test_while_its_message_is_on_the_way_a_chat_can_be_forgotten(home: Talk) -> None:
     after_the_halt = home.now + dt.timedelta(hours=2)
     (claimed,) = await home.database.run(lambda db: outbox.claim(db, after_the_halt, only_chat=GUEST))
-    await home.ask("/forgetme yes", GUEST)
+    await home.forget(GUEST)
     assert not await home.database.run(lambda db: outbox.mark_sent(db, claimed.id, 1, home.now))
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
 
@@ -194,7 +197,7 @@ async def test_privacy_is_one_screen_that_names_the_days(home: Talk) -> None:
 async def test_a_group_about_which_nobody_was_asked_yet_may_ask_anew(home: Talk) -> None:
     about = [row for row in await home.rows("outbox") if row["dedup"].startswith(f"access:{ELSEWHERE}:")]
     assert [row["status"] for row in about] == ["queued"]
-    await home.ask("/forgetme yes", GUEST)
+    await home.forget(GUEST)
     assert ELSEWHERE not in [row["chat_id"] for row in await home.rows("access")]
     assert (await home.ask("/start", ELSEWHERE, user_id=YOU))[0].text.startswith("This bot is private.")
     await home.bot.delivery.drain()
@@ -203,7 +206,7 @@ async def test_a_group_about_which_nobody_was_asked_yet_may_ask_anew(home: Talk)
 
 async def test_what_was_asked_of_the_owner_about_a_group_stays_asked(home: Talk) -> None:
     await home.bot.delivery.drain()
-    await home.ask("/forgetme yes", GUEST)
+    await home.forget(GUEST)
     assert [row["status"] for row in await home.rows("access") if row["chat_id"] == ELSEWHERE] == ["asked"]
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
 
@@ -212,7 +215,7 @@ async def test_without_backups_none_are_named(sample: Path, tmp_path: Path) -> N
     async with talking(sample, tmp_path, enabled=False) as talk:
         assert "backups" not in (await talk.ask("/privacy"))[0].text
         await talk.ask("/alert ratio > 0.9")
-        assert "Backups" not in (await talk.ask("/forgetme yes"))[0].text
+        assert "Backups" not in (await talk.forget())[0].text
 
 
 async def test_where_nothing_is_stored_nothing_is_asked(talk: Talk) -> None:
