@@ -20,9 +20,8 @@ from bot.alerts.backtest import Outcome, evaluate_series, fires_without_band, fr
 from bot.alerts.engine import ConditionValue, Sample, Side, State, Status, evaluate, step
 from bot.alerts.grammar import parse_rule
 from bot.alerts.series import Histories, SampleSeries
-from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
-from tests.alerts.examples import REGISTRY, armed, day, rule, sample, samples
+from tests.alerts.examples import armed, day, rule, sample, samples
 
 if TYPE_CHECKING:
     from bot.alerts.engine import Event
@@ -131,19 +130,6 @@ def test_fires_without_the_band_are_counted_without_a_level_too() -> None:
     assert frequency(rule("ratio > 5 rearm 0"), samples(values)).count == 2
     assert fires_without_band(rule("ratio > 5 once until 2020-01-02"), samples(values)) == 7
     assert fires_without_band(rule("ratio > 5 cooldown 100"), samples(values)) == 1
-
-
-@pytest.mark.parametrize("text", ["ratio > 5", "ratio crosses 5", "ratio > 5 and gauge 200 > 5%"])
-def test_it_runs_over_a_market(text: str) -> None:
-    index = pd.bdate_range("2020-01-01", periods=4)
-    prices = pd.DataFrame({"IWM": [4.0, 6.0, 4.0, 6.0], "SPY": 1.0}, index=index)
-    market = Market(prices=prices, last_completed=index[-1])
-    fires = frequency(rule(text), Histories(market, REGISTRY).samples(rule(text)))
-    fired = (0, 1, 2, 3) if "crosses" in text else (1, 3)
-    assert fires.dates == tuple(index[position].date() for position in fired if position)
-    gap = replace(market, prices=prices.drop(index[2]))
-    series = Histories(gap, REGISTRY).samples(rule(text), sessions=index)
-    assert frequency(rule(text), series).dates == (index[1].date(),)
 
 
 ONE = (

@@ -223,7 +223,7 @@ MISTAKES = {
         "ratio > 5 and zzz > 1": "“zzz” is not a metric. All metrics: /help metrics",
     },
     " and ".join(["ratio > 1"] * 5): {
-        " and ".join(["ratio > 1"] * 6): "A rule has at most 5 conditions, not 6.",
+        " and ".join(["ratio > 1"] * 6): "A rule has at most 5 conditions, not 6."
     },
     "flow spy 5d > $1bn": {"spy": "The rule stops where a metric is expected."},
     "flow iwm 5d > $1bn": {

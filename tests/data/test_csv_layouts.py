@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from bot.data import import_csv
 from bot.data.csv_layouts import DIALECTS, NUMBERS, notation_of
-from bot.errors import ImportRejected
 from storage.rows import Distribution, Split
 from tests.data.imports import SESSIONS, TODAY, read, refusal
 from tests.shared_data import FOLDER, shared
@@ -282,12 +281,6 @@ def test_a_session_that_is_not_completed_is_left_out_and_named(kind: str) -> Non
     first, second = contents.preview.sentences()[:2]
     assert first.endswith(": 1 row, 2021-12-30 to 2021-12-30.")
     assert second == "Left out, session not completed: 2021-12-31."
-
-
-def test_a_file_of_today_alone_is_refused() -> None:
-    text, day = "Date,Close\n2021-12-31,1\n", dt.date(2021, 12, 30)
-    with pytest.raises(ImportRejected, match="no row of it holds a figure of a completed session"):
-        import_csv.read_csv("prices", text, "IWM", sessions=SESSIONS, today=TODAY, completed=day)
 
 
 def closes(count: int, on_cent: int, *, until: str = "2020-12-11", split: str = "") -> str:

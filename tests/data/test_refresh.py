@@ -128,15 +128,6 @@ async def test_the_first_read_is_whole_and_the_next_overlaps(database: Database)
     assert (await _bars(database))[-1] == "2020-12-14"
 
 
-async def test_nothing_is_due_while_a_session_is_open(database: Database) -> None:
-    provider = Scripted()
-    await refresh(database, [provider], SESSIONS, FRIDAY)
-    for hour, minute in ((14, 0), (16, 0), (21, 0), (21, 14)):
-        now = dt.datetime(2020, 12, 14, hour, minute, tzinfo=dt.UTC)
-        assert await refresh(database, [provider], SESSIONS, now) == []
-    assert await refresh(database, [provider], SESSIONS, dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC))
-
-
 async def test_force_asks_again_and_the_same_figures_write_nothing(database: Database) -> None:
     provider = Scripted()
     await refresh(database, [provider], SESSIONS, FRIDAY)
@@ -181,18 +172,6 @@ async def test_a_failure_leaves_the_figures_and_stays_due(outcome: FetchOutcome,
     provider.take_asked()
     await refresh(database, [provider], SESSIONS, MONDAY + dt.timedelta(minutes=5), tickers=("IWM",))
     assert provider.take_asked() == ["IWM prices"]
-
-
-async def test_prices_short_of_the_last_session_stay_due(database: Database) -> None:
-    bars = [Bar("IWM", "2020-12-10", 190.07)]
-    provider = Scripted(prices=Ok({"bars": bars}, ("2020-12-11",)), serves=("prices",))
-    reports = await refresh(database, [provider], SESSIONS, FRIDAY, tickers=("IWM",))
-    assert reports[0].outcome == "1 price; missing 2020-12-11."
-    for minutes, requests in ((4, []), (5, ["IWM prices"])):
-        provider.take_asked()
-        now = FRIDAY + dt.timedelta(minutes=minutes)
-        await refresh(database, [provider], SESSIONS, now, tickers=("IWM",))
-        assert provider.take_asked() == requests
 
 
 async def test_a_source_that_asks_to_slow_down_is_left_alone_also_after_a_restart(tmp_path: Path) -> None:
@@ -306,19 +285,6 @@ async def _row(database: Database, subject: str = "IWM prices") -> sources.Sourc
     status = await database.run(lambda db: sources.source_status(db, "scripted", subject))
     assert status is not None
     return status
-
-
-async def test_a_provisional_bar_is_asked_for_again_until_it_is_final(database: Database) -> None:
-    early = _bars_of("2020-12-10", "2020-12-11", provisional="2020-12-11")
-    provider = Scripted(prices=Ok({"bars": early}), serves=("prices",))
-    await refresh(database, [provider], SESSIONS, FRIDAY, tickers=("IWM",))
-    assert (await _row(database)).last_session == dt.date(2020, 12, 10)
-    provider.answers["prices"] = Ok({"bars": _bars_of("2020-12-10", "2020-12-11")})
-    later = FRIDAY + dt.timedelta(minutes=5)
-    assert await refresh(database, [provider], SESSIONS, later, tickers=("IWM",))
-    assert (await _row(database)).last_session == dt.date(2020, 12, 11)
-    late = later + dt.timedelta(hours=9)
-    assert await refresh(database, [provider], SESSIONS, late, tickers=("IWM",)) == []
 
 
 async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(database: Database) -> None:

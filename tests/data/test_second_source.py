@@ -131,14 +131,6 @@ async def test_closes_that_disagree_are_never_mixed_in(world: World) -> None:
     )
 
 
-async def test_with_yahoo_down_from_the_first_day_the_second_source_gives_all(world: World) -> None:
-    subjects = await world.at(FRIDAY, yahoo="500")
-    assert subjects == BOTH
-    market = await world.market(FRIDAY)
-    assert market.end == pd.Timestamp("2020-12-11")
-    assert market.source("prices").label == "daily CSV"
-
-
 async def test_a_session_that_yahoo_drops_is_filled_and_asked_for_until_it_comes(world: World) -> None:
     dropped = (dt.date(2020, 12, 14),)
     await world.at(FRIDAY)
@@ -157,11 +149,3 @@ async def test_a_session_that_yahoo_drops_is_filled_and_asked_for_until_it_comes
     row = await world.row("yahoo")
     assert (f"{row.last_session}", row.missing) == ("2020-12-15", "")
     assert (await world.market(tuesday)).source("prices").label == "Yahoo"
-
-
-async def test_with_yahoo_switched_off_the_second_source_is_the_first(world: World) -> None:
-    assert await world.at(FRIDAY - LATER) == YAHOO
-    world.providers = [world.csv]
-    assert await world.at(FRIDAY) == CSV
-    assert await world.at(MONDAY) == CSV
-    assert (await world.market(MONDAY)).source("prices").label == "Yahoo + daily CSV (2 sessions)"

@@ -29,13 +29,6 @@ def closes(count: int, first: int = 0, **changed: float) -> pd.Series:
     return series
 
 
-def test_equal_closes_agree() -> None:
-    comparison = compare_closes(closes(100), closes(100))
-    assert (comparison.shared, len(comparison.differences)) == (100, 0)
-    assert comparison.joins
-    assert comparison.describe("Yahoo", "daily CSV") is None
-
-
 @pytest.mark.parametrize(("close", "apart"), [(100.0999, 0), (100.1001, 1), (99.9001, 0), (99.8999, 1)])
 def test_ten_basis_points_are_a_disagreement(close: float, apart: int) -> None:
     assert len(compare_closes(closes(100), closes(100, d5=close)).differences) == apart

@@ -9,7 +9,6 @@ from functools import reduce
 from operator import getitem
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pytest
 
 from bot.data.provider import Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged, UnknownSymbol
@@ -249,13 +248,6 @@ def test_the_bar_of_an_open_session_is_left_out(fake: FakeYahoo, yahoo: Yahoo) -
     payload = figures(CALLS["prices"](yahoo))
     assert payload["bars"][-1].session == "2020-12-11"
     assert payload["distributions"] == []
-
-
-def test_a_session_that_closed_since_comes_whole(fake: FakeYahoo, yahoo: Yahoo) -> None:
-    fake.funds["IWM"].closes[day("2020-12-14")] = 189.94
-    completed = COMPLETED.append(pd.DatetimeIndex(["2020-12-14"]))
-    payload = figures(yahoo.prices("IWM", day("2020-12-14"), completed))
-    assert [bar.close for bar in payload["bars"]] == [189.94]
 
 
 def test_a_bar_quoted_before_the_bell_is_provisional(fake: FakeYahoo, yahoo: Yahoo) -> None:

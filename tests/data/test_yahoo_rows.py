@@ -33,19 +33,6 @@ def _values(holdings: dict[str, Any]) -> tuple[dict[str, float | None], list[str
     return {row.metric: row.value for row in rows}, missing
 
 
-def test_served_inverted_multiples_are_turned() -> None:
-    values, missing = _values(
-        {"Price/Earnings": 0.03516, "Price/Book": 0.27355, "Price/Sales": 0.40772, "Price/Cashflow": 0.06053}
-    )
-    assert values == {
-        "pe": pytest.approx(28.441, abs=1e-3),
-        "pb": pytest.approx(3.656, abs=1e-3),
-        "ps": pytest.approx(2.453, abs=1e-3),
-        "pcf": pytest.approx(16.521, abs=1e-3),
-    }
-    assert missing == []
-
-
 def test_served_upright_multiples_stay_even_below_one() -> None:
     values, missing = _values(
         {"Price/Earnings": 14.2, "Price/Book": 1.6, "Price/Sales": 0.7, "Price/Cashflow": 6.5}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -48,13 +47,6 @@ def test_a_copy_holds_all_rows_in_one_private_file(filled: Database, tmp_path: P
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     with open_database(target, read_only=True) as copy:
         assert copy.run_sync(lambda db: get_meta(db, "word")) == "kept"
-
-
-async def test_a_copy_is_made_while_the_database_is_in_use(filled: Database, tmp_path: Path) -> None:
-    await asyncio.to_thread(backup, filled.path, tmp_path / "copy.sqlite3")
-    await filled.run(lambda db: set_meta(db, "word", "later"))
-    with open_database(tmp_path / "copy.sqlite3", read_only=True) as copy:
-        assert await copy.run(lambda db: get_meta(db, "word")) == "kept"
 
 
 def test_what_another_connection_writes_meanwhile_is_not_half_copied(

@@ -32,7 +32,6 @@ from storage.db import (
     open_database,
 )
 from storage.migrations import NAMES
-from storage.observations import fingerprint
 from storage.rows import get_meta, set_meta
 from tests.storage.conftest import refused
 
@@ -69,13 +68,6 @@ def in_transaction(db: sqlite_utils.Database) -> bool:
 
 
 # What a transaction is
-
-
-async def test_run_gives_the_result_and_keeps_the_change(database: Database, path: Path) -> None:
-    await database.run(partial(write, "kept"))
-    assert await database.run(read) == "kept"
-    with open_database(path, read_only=True) as other:
-        assert other.run_sync(read) == "kept"
 
 
 async def test_an_error_rolls_everything_back(database: Database) -> None:
@@ -331,15 +323,6 @@ def test_killed_in_the_middle_of_a_transaction_the_old_state_stays(database: Dat
     assert database.run_sync(read) == "mine"
 
 
-def test_what_another_connection_writes_changes_the_fingerprint(database: Database) -> None:
-    before = database.run_sync(fingerprint, plain=True)
-    database.run_sync(partial(write, "mine"))
-    assert database.run_sync(fingerprint, plain=True) == before
-    with open_database(database.path) as other:
-        other.run_sync(partial(write, "theirs"))
-    assert database.run_sync(fingerprint, plain=True) != before
-
-
 @pytest.mark.parametrize("replaced", [False, True])
 def test_an_open_file_that_lost_its_name_is_found_out(database: Database, path: Path, replaced: bool) -> None:
     asyncio.run(database.check_path())
@@ -379,17 +362,6 @@ def test_a_damaged_file_is_found_out(path: Path) -> None:
             database.run_sync(read)
 
 
-def test_opening_again_migrates_nothing(path: Path) -> None:
-    def state(db: sqlite_utils.Database) -> tuple[str, list[dict[str, object]]]:
-        return db.schema, list(db.table("_sqlite_migrations").rows)
-
-    with open_database(path) as once:
-        before = once.run_sync(state, plain=True)
-    with open_database(path) as again:
-        assert again.run_sync(state, plain=True) == before
-    assert {row["name"] for row in before[1]} == NAMES
-
-
 @pytest.fixture
 def today(path: Path) -> Path:
     """A database with a row in it."""
@@ -403,29 +375,10 @@ def older(today: Path, later_release: None) -> Path:  # noqa: ARG001 - made befo
     return today
 
 
-def test_an_older_database_is_brought_up_to_date_with_its_rows(older: Path) -> None:
-    with open_database(older) as opened:
-        assert opened.run_sync(lambda db: get_meta(db, "word")) == "old"
-        assert opened.run_sync(lambda db: db.table("notes").count) == 0
-
-
 def test_an_older_database_is_not_opened_for_reading(older: Path) -> None:
     message = f"{older} was written by an older version; start the bot on it once, then try again."
     with refused(DatabaseBroken, message):
         open_database(older, read_only=True)
-
-
-def test_a_migration_that_fails_leaves_the_old_schema(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: sqlite_utils.Database) -> list[str]:
-        raise RuntimeError("power cut")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(database_module, "broken_references", fail)
-        with pytest.raises(RuntimeError):
-            open_database(older)
-    with sqlite_utils.Database(older) as db:
-        assert "notes" not in db.table_names()
-    open_database(older).close()
 
 
 def test_a_migration_that_breaks_references_is_undone(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ from bot.analytics.sessions import Sessions
 from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles, fetch, off_market, store_issuer
 from bot.data.issuers.import_file import read_issuer
-from bot.data.load import build_market, read_frames
 from bot.data.provider import (
     AccessRefused,
     Empty,
@@ -300,14 +299,6 @@ def test_an_import_is_noted_among_the_sources(database: Database) -> None:
     [row] = database.run_sync(sources.source_statuses)
     assert (row.source, row.subject, row.outcome) == ("issuer", "IWM import", "Imported")
     assert (row.last_success, f"{row.last_session}") == (parse_instant(FIRST), "2020-12-11")
-
-
-def test_the_market_takes_its_shares_from_the_issuer(database: Database) -> None:
-    kept(database, read(spreadsheetml(samples.FUND)))
-    stored = database.run_sync(read_frames)
-    facts = build_market(stored, Sessions(), NOW).facts["IWM"]
-    assert facts.loc["2020-12-11", "shares"] == 290300000.0
-    assert list(build_market(stored, Sessions(), NOW).distributions["IWM"]) == [0.267236, 0.465775, 0.566445]
 
 
 def test_a_file_without_navs_leaves_those_of_an_earlier_one(database: Database) -> None:

@@ -93,19 +93,6 @@ NUMBERED: list[list[Cell]] = [[float(count), "text"] for count in range(900)]
 BOOK: Book = {"One": [["a", "é S&P"], [1.5, None, "x"], [], ["", 1234567.0]], "Two": [["q"], *NUMBERED]}
 
 
-@pytest.mark.parametrize("data", [xls(BOOK), xlsx(BOOK), xlsx(BOOK, strict=True)])
-def test_all_three_forms_of_excel_are_read_alike(data: bytes) -> None:
-    sheets = formats.read_workbook(data, "file")
-    assert list(sheets) == ["One", "Two"]
-    assert [[cell for cell in row if cell] for row in sheets["One"]] == [
-        ["a", "é S&P"],
-        ["1.5", "x"],
-        [],
-        ["1234567"],
-    ]
-    assert sheets["Two"][900] == ["899", "text"]
-
-
 def test_a_damaged_workbook_ends_only_the_process_that_reads_it(capfd: pytest.CaptureFixture[str]) -> None:
     damaged = xls(BOOK)[:-37]  # calamine panics at it
     with pytest.raises(ImportRejected) as caught:
