@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
-from functools import reduce
+from functools import partial, reduce
 from operator import getitem
 from typing import TYPE_CHECKING, Any
 
@@ -121,11 +121,7 @@ def test_one_refusal_is_overcome_by_a_retry(call: str, fault: str, fake: FakeYah
 def _result(*value: object) -> Fault:
     """The page with another result and no error, or without any."""
 
-    def change(page: Any) -> Any:  # noqa: ANN401 - any JSON
-        [part] = page
-        return {part: {"result": value[0], "error": None} if value else {}}
-
-    return change
+    return lambda page: {part: {"result": value[0], "error": None} if value else {} for part in page}
 
 
 RESULTS: dict[str, tuple[Fault, FetchOutcome]] = {
@@ -147,13 +143,29 @@ def test_an_empty_answer_is_no_success(call: str, result: str, fake: FakeYahoo, 
             CALLS[call](yahoo)
 
 
-def test_sessions_without_any_close_are_no_success(fake: FakeYahoo, yahoo: Yahoo) -> None:
-    def nothing(page: Any) -> Any:  # noqa: ANN401 - any JSON
-        columns = page["chart"]["result"][0]["indicators"]["quote"][0]
-        columns.update({name: [None] * len(values) for name, values in columns.items()})
-        return page
+def _without(*path: str | int) -> Callable[[Any], Any]:
+    """The page without one key."""
+    return partial(_set, path, None)
 
-    fake.fail("chart", nothing)
+
+def _with(value: object, *path: str | int) -> Callable[[Any], Any]:
+    """The page with another value of one key."""
+    return partial(_set, path, [value])
+
+
+def _set(path: tuple[str | int, ...], values: list[Any] | None, page: Any) -> Any:  # noqa: ANN401 - any JSON
+    place, key = reduce(getitem, path[:-1], page), path[-1]
+    del place[key]
+    if values is not None:
+        [place[key]] = values
+    return page
+
+
+RESULT = ("chart", "result", 0)
+
+
+def test_sessions_without_any_close_are_no_success(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.fail("chart", _with([None] * len(COMPLETED), *RESULT, "indicators", "quote", 0, "close"))
     assert yahoo.prices("IWM", None, COMPLETED) == Empty("it has no completed session")
 
 
@@ -173,23 +185,13 @@ def test_a_symbol_is_unknown_only_in_the_sources_own_words(fake: FakeYahoo, yaho
     assert yahoo.fund("IWMX", COMPLETED) == UnknownSymbol("IWMX")
 
 
-def _without(*path: str | int) -> Fault:
-    """The page without one key."""
-
-    def change(page: Any) -> Any:  # noqa: ANN401 - any JSON
-        del reduce(getitem, path[:-1], page)[path[-1]]
-        return page
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("call", "fault", "reason"),
     [
-        ("prices", _without("chart", "result", 0, "meta", "exchangeTimezoneName"), "'exchangeTimezoneName'"),
-        ("prices", _without("chart", "result", 0, "meta", "symbol"), "'symbol'"),
-        ("prices", _without("chart", "result", 0, "indicators", "quote", 0, "close"), "'close'"),
-        ("prices", _without("chart", "result", 0, "indicators"), "'indicators'"),
+        ("prices", _without(*RESULT, "meta", "exchangeTimezoneName"), "'exchangeTimezoneName'"),
+        ("prices", _without(*RESULT, "meta", "symbol"), "'symbol'"),
+        ("prices", _without(*RESULT, "indicators", "quote", 0, "close"), "'close'"),
+        ("prices", _without(*RESULT, "indicators"), "'indicators'"),
         ("multiples", _without("quoteSummary", "result", 0, "topHoldings"), "'topHoldings'"),
         ("multiples", _without("quoteSummary", "result", 0, "quoteType"), "'quoteType'"),
     ],
@@ -201,11 +203,7 @@ def test_a_missing_key_is_named(call: str, fault: Fault, reason: str, fake: Fake
 
 
 def test_prices_of_another_fund_are_refused(fake: FakeYahoo, yahoo: Yahoo) -> None:
-    def renamed(page: Any) -> Any:  # noqa: ANN401 - any JSON
-        page["chart"]["result"][0]["meta"]["symbol"] = "IWN"
-        return page
-
-    fake.fail("chart", renamed)
+    fake.fail("chart", _with("IWN", *RESULT, "meta", "symbol"))
     assert CALLS["prices"](yahoo) == SchemaChanged("prices of IWN instead of IWM")
 
 
@@ -289,13 +287,8 @@ def test_a_range_without_sessions_is_empty_not_unknown(fake: FakeYahoo, yahoo: Y
     nothing = Empty("there are no prices in the sessions asked for")
     assert yahoo.prices("IWM", day("2021-01-04"), COMPLETED) == nothing
 
-    def bare(page: Any) -> Any:  # noqa: ANN401 - any JSON
-        result = page["chart"]["result"][0]
-        del result["timestamp"]
-        result["indicators"] = {"quote": [{}], "adjclose": [{}]}
-        return page
-
-    fake.fail("chart", bare)
+    bare = _with({"quote": [{}], "adjclose": [{}]}, *RESULT, "indicators")
+    fake.fail("chart", lambda page: bare(_without(*RESULT, "timestamp")(page)))
     assert CALLS["prices"](yahoo) == nothing
 
 
@@ -385,9 +378,7 @@ def _said(description: str, status: int, part: str = "chart") -> RecordedRequest
     return RecordedRequest(CHART, status, json.dumps(body))
 
 
-SOUND = RecordedRequest(
-    CHART, 200, json.dumps({"chart": {"result": [{"meta": {}, "timestamp": [1]}], "error": None}})
-)
+SOUND = RecordedRequest(CHART, 200, '{"chart": {"result": [{"meta": {}, "timestamp": [1]}], "error": null}}')
 
 
 @pytest.mark.parametrize(
@@ -430,9 +421,6 @@ def test_the_wording_of_the_library_is_not_passed_on() -> None:
 
 
 def test_sound_answers_raise_no_complaint() -> None:
-    assert (
-        find_problem([SOUND, RecordedRequest("/ws/fundamentals-timeseries/v1/finance/x", 500)], "IWM") is None
-    )
-    assert find_problem([SOUND, RecordedRequest(SUMMARY, 200, "null")], "IWM") == SchemaChanged(
-        "null instead of an object"
-    )
+    series = RecordedRequest("/ws/fundamentals-timeseries/v1/finance/x", 500)
+    assert find_problem([SOUND, series], "IWM") is None
+    assert find_problem([SOUND, RecordedRequest(SUMMARY, 200, "null")], "IWM") == FAULTS["null"]

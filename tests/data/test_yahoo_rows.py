@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bot.data.yahoo_rows import bar_rows, fund_rows, multiple_rows, sector_rows
 from storage.rows import FundFacts
 
+NAMES = ("Price/Earnings", "Price/Book", "Price/Sales", "Price/Cashflow")
 COMPLETED = pd.bdate_range("2026-01-26", "2026-02-04")
 # `info` of a large fund as served on the evening of 2026-02-04, cut to the keys that matter.
 INFO = {
@@ -28,41 +29,34 @@ INFO = {
 }
 
 
-def _values(holdings: dict[str, Any]) -> tuple[dict[str, float | None], list[str]]:
+def _values(*served: object) -> tuple[dict[str, float | None], list[str]]:
+    """Multiples, and what is missing, where P/E, P/B, P/S and P/CF are served so."""
+    holdings = dict(zip(NAMES, served, strict=True))
     rows, missing = multiple_rows("IWM", "2026-02-04", holdings)
     return {row.metric: row.value for row in rows}, missing
 
 
 def test_served_upright_multiples_stay_even_below_one() -> None:
-    values, missing = _values(
-        {"Price/Earnings": 14.2, "Price/Book": 1.6, "Price/Sales": 0.7, "Price/Cashflow": 6.5}
-    )
+    values, missing = _values(14.2, 1.6, 0.7, 6.5)
     assert values == {"pe": 14.2, "pb": 1.6, "ps": 0.7, "pcf": 6.5}
     assert missing == []
 
 
 @pytest.mark.parametrize("pe", [0.0, None, -0.04, float("nan"), "28.4", True])
 def test_without_a_price_to_earnings_no_multiple_is_believed(pe: object) -> None:
-    assert _values({"Price/Earnings": pe, "Price/Book": 0.27, "Price/Sales": 0.4, "Price/Cashflow": 0.1}) == (
-        {},
-        ["multiples (no P/E to tell which way up they are)"],
-    )
+    assert _values(pe, 0.27, 0.4, 0.1) == ({}, ["multiples (no P/E to tell which way up they are)"])
 
 
 def test_zero_and_junk_beside_a_good_price_to_earnings_are_missing() -> None:
-    values, missing = _values(
-        {"Price/Earnings": 0.05, "Price/Book": 0.0, "Price/Sales": 1e-9, "Price/Cashflow": pd.NA}
-    )
+    values, missing = _values(0.05, 0.0, 1e-9, pd.NA)
     assert values == {"pe": 20.0}
     assert missing == ["Price/Book", "Price/Sales", "Price/Cashflow"]
 
 
 @given(st.floats(5, 100), st.floats(0.3, 50), st.floats(0.2, 20), st.floats(2, 100))
 def test_either_way_up_gives_the_same_multiples(pe: float, pb: float, ps: float, pcf: float) -> None:
-    names = ("Price/Earnings", "Price/Book", "Price/Sales", "Price/Cashflow")
-    upright = dict(zip(names, (pe, pb, ps, pcf), strict=True))
-    values, _ = _values(upright)
-    turned, _ = _values({name: 1 / value for name, value in upright.items()})
+    values, _ = _values(pe, pb, ps, pcf)
+    turned, _ = _values(1 / pe, 1 / pb, 1 / ps, 1 / pcf)
     assert turned == pytest.approx(values, abs=2e-6)
 
 
@@ -115,19 +109,13 @@ def test_a_figure_out_of_range_is_missing(key: str, value: object, missing: str)
 def test_every_key_is_optional(key: str) -> None:
     info = {name: value for name, value in INFO.items() if name != key}
     facts, multiples, _ = fund_rows("SPY", info, COMPLETED)
-    assert (len(facts), len(multiples)) == {
-        "regularMarketTime": (0, 0),
-        "trailingPE": (1, 1),
-        "yield": (1, 1),
-    }.get(key, (1, 2))
+    counts = {"regularMarketTime": (0, 0), "trailingPE": (1, 1), "yield": (1, 1)}
+    assert (len(facts), len(multiples)) == counts.get(key, (1, 2))
 
 
 def test_a_quote_without_a_time_dates_nothing() -> None:
-    assert fund_rows("SPY", {**INFO, "regularMarketTime": None}, COMPLETED) == (
-        [],
-        [],
-        ["fund facts (the quote has no time)"],
-    )
+    rows = fund_rows("SPY", {**INFO, "regularMarketTime": None}, COMPLETED)
+    assert rows == ([], [], ["fund facts (the quote has no time)"])
 
 
 def test_a_price_of_an_open_session_makes_no_multiple() -> None:
@@ -147,11 +135,8 @@ def test_a_bar_without_a_close_that_can_be_is_left_out() -> None:
     closes = [100.0, float("nan"), float("inf"), 0.0, -1.0, 101.5, 102.25, 103.0]
     frame = pd.DataFrame(dict.fromkeys(("Open", "High", "Low", "Close"), closes), index=COMPLETED)
     rows = bar_rows("IWM", frame.assign(Volume=1), {}, COMPLETED[:-1])
-    assert [(row.session, row.close) for row in rows] == [
-        ("2026-01-26", 100.0),
-        ("2026-02-02", 101.5),
-        ("2026-02-03", 102.25),
-    ]
+    expected = {"2026-01-26": 100.0, "2026-02-02": 101.5, "2026-02-03": 102.25}
+    assert {row.session: row.close for row in rows} == expected
 
 
 def test_an_open_that_is_missing_leaves_the_close_standing() -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 SESSIONS = Sessions()
 TODAY = dt.date(2026, 4, 13)
+UNSORTED = "has no equities sorted into sectors, or is dated {}, on which nothing can be known."
+NO_FUND = "not a fund of this bot; it compares IWM and SPY."
+NO_DATE = "is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 DAMAGED = "file is damaged, breaks off before its end or has a password; download it again."
 KNOWN = "Known are iShares' fund workbook and holdings, and SSGA's navhist and holdings. " + ADVICE
@@ -59,18 +62,12 @@ def test_the_fund_workbook_says_the_same_in_every_form(build: Callable[[Book], b
 
 
 def test_columns_are_found_by_name_wherever_they_stand() -> None:
-    older: list[list[Cell]] = [
-        ["As Of", "Index Level", "NAV per Share", "Ex-Dividends", "Shares Outstanding"],
-        ["Feb 04, 2020", 1650.0, 164.5, "--", 270000000.0],
-    ]
-    newer: list[list[Cell]] = [
-        ["As Of", "NAV per Share", "Ex-Dividends", "Shares Outstanding", "Non-FV NAV"],
-        ["Feb 04, 2020", 164.5, "--", 270000000.0, 100.0],
-    ]
-    row = FundFacts("IWM", "2020-02-04", nav=164.5, shares=270000000.0, assets=None)
+    titles, cells = samples.HISTORICAL[0], ["Feb 04, 2020", 164.5, "--", 270000000.0]
+    older: list[list[Cell]] = [[titles[0], "Index Level", *titles[1:]], [cells[0], 1650.0, *cells[1:]]]
+    newer: list[list[Cell]] = [[*titles, "Non-FV NAV"], [*cells, 100.0]]
     for rows in (older, newer):
         contents = read(spreadsheetml({"Historical": rows}), "IWM")
-        assert contents.observations == {"fund_facts": [row]}
+        assert contents.observations == {"fund_facts": [FundFacts("IWM", "2020-02-04", 164.5, 270000000.0)]}
 
 
 @pytest.mark.parametrize("day", ["Mar 29, 2024", "Mar 31, 2024"])
@@ -100,17 +97,15 @@ def test_counts_that_jump_there_and_back_are_stored_as_given() -> None:
 def test_dates_that_excel_made_of_texts_are_dates() -> None:
     rows: list[list[Cell]] = [samples.HISTORICAL[0], [dt.date(2020, 12, 11), 190.2135, None, 290300000.0]]
     for strict in (False, True):
-        assert read(xlsx({"Historical": rows}, strict=strict), "IWM").observations == {
-            "fund_facts": samples.FACTS[-1:]
-        }
+        contents = read(xlsx({"Historical": rows}, strict=strict), "IWM")
+        assert contents.observations == {"fund_facts": samples.FACTS[-1:]}
 
 
 def test_two_payments_of_one_day_are_added_and_a_repeated_row_is_not() -> None:
     extra: list[list[Cell]] = [["", "Sep 23, 2020", "Dec 01, 2020", 0.1], samples.DISTRIBUTIONS[1]]
     book = {**samples.FUND, "Distributions": samples.DISTRIBUTIONS[:2] + extra}
-    assert read(spreadsheetml(book)).observations["distributions"] == [
-        Distribution("IWM", "2020-09-23", 0.666445)
-    ]
+    added = [Distribution("IWM", "2020-09-23", 0.666445)]
+    assert read(spreadsheetml(book)).observations["distributions"] == added
 
 
 def test_the_holdings_csv_gives_weights_and_the_share_count() -> None:
@@ -125,9 +120,8 @@ def test_the_holdings_csv_gives_weights_and_the_share_count() -> None:
 
 def test_the_share_count_above_the_holdings_serves_a_session_that_the_history_lacks() -> None:
     book = {**samples.FUND, "Historical": [samples.HISTORICAL[0], *samples.HISTORICAL[2:]]}
-    assert read(spreadsheetml(book)).observations["fund_facts"][-1] == FundFacts(
-        "IWM", "2020-12-11", nav=None, shares=290300000.0, assets=None
-    )
+    count = FundFacts("IWM", "2020-12-11", shares=290300000.0)
+    assert read(spreadsheetml(book)).observations["fund_facts"][-1] == count
 
 
 def test_holdings_of_a_sunday_count_for_the_session_before_but_their_share_count_does_not() -> None:
@@ -149,16 +143,12 @@ def test_notes_below_a_table_are_no_rows_of_it() -> None:
         ticker = "IWM" if rows is samples.HISTORICAL else "SPY"
         assert read(spreadsheetml(noted), ticker) == read(spreadsheetml(plain), ticker)
     between: list[list[Cell]] = [*samples.HISTORICAL[:2], ["Source:", "iShares"], *samples.HISTORICAL[2:]]
-    assert refusal(spreadsheetml({"S": between}), "IWM").endswith(
-        "S, row 3: “Source:” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
-    )
+    assert refusal(spreadsheetml({"S": between}), "IWM").endswith(f"S, row 3: “Source:” {NO_DATE}")
 
 
 @pytest.mark.parametrize(("as_of", "shown"), [("Apr 20, 2026", "2026-04-20"), ("Jan 05, 1990", "1990-01-05")])
 def test_holdings_of_a_date_that_cannot_be_are_refused(as_of: str, shown: str) -> None:
-    assert refusal(samples.holdings_csv(as_of=as_of)) == (
-        f"file has no equities sorted into sectors, or is dated {shown}, on which nothing can be known."
-    )
+    assert refusal(samples.holdings_csv(as_of=as_of)) == f"file {UNSORTED.format(shown)}"
 
 
 def test_equities_without_a_sector_are_not_weighed() -> None:
@@ -170,18 +160,14 @@ def test_equities_without_a_sector_are_not_weighed() -> None:
     assert [row.weight for row in weights] == [49.505, 49.505]
     none = copy.deepcopy(samples.EQUITIES)
     none[0][2] = "-"
-    assert refusal(samples.holdings_csv(rows=none + samples.REST)) == (
-        "file has no equities sorted into sectors, or is dated 2026-04-10, on which nothing can be known."
-    )
+    assert refusal(samples.holdings_csv(rows=none + samples.REST)) == f"file {UNSORTED.format('2026-04-10')}"
 
 
 def test_holdings_of_a_date_without_data_say_so() -> None:
     assert refusal(samples.holdings_csv(as_of="-", count="-", rows=[])) == (
         "file is empty: the issuer has no holdings for the date asked for (as of “-”)."
     )
-    assert refusal(samples.holdings_csv(as_of="soon")) == (
-        "file does not say of which date its holdings are."
-    )
+    assert refusal(samples.holdings_csv(as_of="soon")) == "file does not say of which date its holdings are."
 
 
 def test_a_workbook_whose_holdings_have_no_date_still_gives_its_history() -> None:
@@ -238,19 +224,13 @@ def test_assets_that_are_not_nav_times_shares_are_listed_or_refused() -> None:
 
 def test_whose_file_it_is_stands_in_the_file() -> None:
     growth = samples.holdings_csv(name="iShares Russell 2000 Growth ETF")
-    assert refusal(growth, "IWM") == (
-        "file is of iShares Russell 2000 Growth ETF, not a fund of this bot; it compares IWM and SPY."
-    )
+    assert refusal(growth, "IWM") == f"file is of iShares Russell 2000 Growth ETF, {NO_FUND}"
     assert refusal(spreadsheetml(samples.FUND), "SPY") == "file is of IWM, not of SPY."
     assert refusal(spreadsheetml(samples.NAVHIST), "IWM") == "file is of SPY, not of IWM."
     other = copy.deepcopy(samples.NAVHIST)
     other["navhist"][1][1] = "XLK"
-    assert refusal(spreadsheetml(other), "SPY") == (
-        "file is of XLK, not a fund of this bot; it compares IWM and SPY."
-    )
-    assert refusal(spreadsheetml(samples.NAVHIST), "QQQ") == (
-        "“QQQ” is not a fund of this bot; it compares IWM and SPY."
-    )
+    assert refusal(spreadsheetml(other), "SPY") == f"file is of XLK, {NO_FUND}"
+    assert refusal(spreadsheetml(samples.NAVHIST), "QQQ") == f"“QQQ” is {NO_FUND}"
 
 
 def test_a_trademark_sign_in_the_name_changes_nothing() -> None:
@@ -281,7 +261,7 @@ def test_every_wrong_row_is_named() -> None:
     book = {"Historical": rows, "Distributions": paid}
     assert refusal(spreadsheetml(book), "IWM").split("\n") == [
         "file was not imported, 7 things are wrong:",
-        "Historical, row 3: “someday” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020",
+        f"Historical, row 3: “someday” {NO_DATE}",
         "Historical, row 4: nav “much” is not a number",
         "Historical, row 5: shares -5 is below zero",
         "Historical, row 6: 2020-02-04 is in Historical, row 2 too, with other values",
@@ -298,13 +278,13 @@ def test_a_session_that_is_there_twice_with_the_same_values_is_one() -> None:
 
 def test_holdings_that_do_not_add_up_to_the_whole_fund_are_refused() -> None:
     wrong = "file was not imported, 1 thing is wrong:\n"
-    assert refusal(samples.holdings_csv(rows=samples.EQUITIES[:2])) == (
-        f"{wrong}the weights of its holdings add up to 79.2%, so it is not the whole fund"
-    )
     book = {**samples.FUND, "Holdings": [*samples.HELD[:-4], *samples.REST]}
-    assert refusal(spreadsheetml(book)) == (
-        f"{wrong}the weights of its holdings add up to 50.5%, so it is not the whole fund"
-    )
+    for data, sum_of in (
+        (samples.holdings_csv(rows=samples.EQUITIES[:2]), 79.2),
+        (spreadsheetml(book), 50.5),
+    ):
+        expected = f"{wrong}the weights of its holdings add up to {sum_of}%, so it is not the whole fund"
+        assert refusal(data) == expected
 
 
 def test_a_csv_that_breaks_off_among_its_smallest_holdings_is_refused() -> None:
