@@ -61,10 +61,14 @@ def db(schema: sqlite_utils.Database) -> Iterator[sqlite_utils.Database]:
 
 
 @pytest.fixture
-def later_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on the program knows one migration more: databases made without this fixture are older."""
-    monkeypatch.setattr(database_module, "MIGRATIONS", kills.LATER)
-    monkeypatch.setattr(database_module, "NAMES", kills.LATER_NAMES)
+def later_release(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes the program one that knows one migration more: databases made before are older."""
+
+    def release() -> None:
+        monkeypatch.setattr(database_module, "MIGRATIONS", kills.LATER)
+        monkeypatch.setattr(database_module, "NAMES", kills.LATER_NAMES)
+
+    return release
 
 
 @pytest.fixture

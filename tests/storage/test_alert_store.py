@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from storage import alert_store, observations
 from storage.chat_store import deactivate, reactivate
@@ -58,35 +58,18 @@ def state(session: str, text: str) -> alert_store.StoredState:
 
 
 def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
-    row = alert_store.add_alert(
-        db,
-        chat_id=1,
-        owner_id=5,
-        rule="ratio > sma 200",
-        rule_json="{}",
-        now=NOON,
-        session="2020-12-10",
-        expires_on="2021-12-11",
-        thread_id=7,
-    )
-    assert row == alert_store.StoredAlert(
-        alert_id=1,
-        chat_id=1,
-        number=1,
-        owner_id=5,
-        rule="ratio > sma 200",
-        rule_json="{}",
-        life="active",
-        reason="",
-        created_at=AT_NOON,
-        created_session=dt.date(2020, 12, 10),
-        expires_on=dt.date(2021, 12, 11),
-        announced_expiry=None,
-        snoozed_until=None,
-        thread_id=7,
-        level_session=dt.date(2020, 12, 10),
-        last_split_id=0,
-    )
+    usual: dict[str, Any] = {
+        "chat_id": 1,
+        "owner_id": 5,
+        "rule": "ratio > sma 200",
+        "rule_json": "{}",
+        "thread_id": 7,
+    }
+    row = alert_store.add_alert(db, **usual, now=NOON, session="2020-12-10", expires_on="2021-12-11")
+    made, end = dt.date(2020, 12, 10), dt.date(2021, 12, 11)
+    first = {"alert_id": 1, "number": 1, "life": "active", "reason": "", "last_split_id": 0}
+    dates = {"created_at": AT_NOON, "created_session": made, "level_session": made, "expires_on": end}
+    assert asdict(row) == usual | first | dates | {"announced_expiry": None, "snoozed_until": None}
     assert alert_store.get_alert(db, 1, 1) == row
     assert alert_store.get_alert(db, 2, 1) is None
 
@@ -246,24 +229,11 @@ def test_an_event_is_stored_once_per_revision(db: sqlite_utils.Database) -> None
 def test_an_event_comes_back_with_its_alert(db: sqlite_utils.Database) -> None:
     new(db)
     event(db, "2020-12-11")
-    assert alert_store.list_events(db, alert_id=1) == [
-        alert_store.ChatEvent(
-            event_id=1,
-            alert_id=1,
-            session=dt.date(2020, 12, 11),
-            transition="fired",
-            revision=0,
-            value=0.52,
-            threshold=0.51,
-            detail=alert_store.EventDetail(source="CSV import"),
-            created_at=AT_ONE,
-            deferred=None,
-            message=None,
-            number=1,
-            rule="ratio > sma 200",
-            chat_id=1,
-        )
-    ]
+    (row,) = alert_store.list_events(db, alert_id=1)
+    alert = {"event_id": 1, "alert_id": 1, "number": 1, "rule": "ratio > sma 200", "chat_id": 1}
+    fire = {"session": dt.date(2020, 12, 11), "transition": "fired", "revision": 0, "created_at": AT_ONE}
+    figures = {"value": 0.52, "threshold": 0.51, "detail": alert_store.EventDetail(source="CSV import")}
+    assert asdict(row) == alert | fire | figures | {"deferred": None, "message": None}
 
 
 def test_events_of_an_alert_or_a_chat_come_newest_first(db: sqlite_utils.Database) -> None:

@@ -30,6 +30,8 @@ from tests.storage.conftest import refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Later = Callable[[], None]
+
 
 @pytest.fixture
 def filled(database: Database) -> Database:
@@ -106,11 +108,10 @@ def test_a_database_in_use_is_never_overwritten(filled: Database, path: Path, tm
     assert filled.run_sync(lambda db: get_meta(db, "word")) == "kept"
 
 
-def test_a_database_of_an_earlier_version_is_copied_as_it_is(
-    filled: Database,
-    tmp_path: Path,
-    later_release: None,  # noqa: ARG001 - last: the database is of the release before
+def test_an_earlier_database_is_copied_as_it_is(
+    filled: Database, tmp_path: Path, later_release: Later
 ) -> None:
+    later_release()
     assert backup(filled.path, tmp_path / "copy.sqlite3")["meta"] == 1
     with sqlite_utils.Database(tmp_path / "copy.sqlite3") as copy:
         assert [migration.name for migration in MIGRATIONS.applied(copy)] == ["m001_schema"]
@@ -347,12 +348,8 @@ def test_what_is_missing_or_the_database_itself_is_refused(path: Path, copy: Pat
     assert word(path) == "new"
 
 
-def test_a_backup_of_an_earlier_version_is_brought_up_to_date(
-    path: Path,
-    copy: Path,
-    aside: Path,
-    later_release: None,  # noqa: ARG001 - last: the copy is of the release before
-) -> None:
+def test_an_earlier_backup_is_updated(path: Path, copy: Path, aside: Path, later_release: Later) -> None:
+    later_release()
     before = copy.read_bytes()
     restore(copy, path, aside, nothing)
     with open_database(path, read_only=True) as current:
@@ -360,12 +357,8 @@ def test_a_backup_of_an_earlier_version_is_brought_up_to_date(
     assert copy.read_bytes() == before
 
 
-def test_an_unsound_backup_of_an_earlier_version_is_found_out_before_it_is_brought_up_to_date(
-    path: Path,
-    copy: Path,
-    aside: Path,
-    later_release: None,  # noqa: ARG001 - last: the copy is of the release before
-) -> None:
+def test_an_earlier_one_is_checked_first(path: Path, copy: Path, aside: Path, later_release: Later) -> None:
+    later_release()
     orphaned(copy)
     with pytest.raises(DatabaseBroken, match=f"^{re.escape(str(copy))} is not sound, nothing was replaced: "):
         restore(copy, path, aside, nothing)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlite_utils
@@ -16,6 +16,9 @@ from storage.backup import integrity_check
 from storage.db import open_database
 from storage.migrations import MIGRATIONS, NAMES
 from tests.storage.kills import LATER, LATER_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 ORDER = [migration.name for migration in LATER._migrations]
@@ -103,9 +106,11 @@ def columns_of(db: sqlite_utils.Database) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.usefixtures("later_release")
 @pytest.mark.parametrize("count", range(1, len(ORDER) + 1), ids=lambda count: ORDER[count - 1])
-def test_from_each_schema_every_row_is_kept_in_the_newest(path: Path, tmp_path: Path, count: int) -> None:
+def test_from_each_schema_every_row_is_kept_in_the_newest(
+    path: Path, tmp_path: Path, count: int, later_release: Callable[[], None]
+) -> None:
+    later_release()
     with database_at(path, count) as older:
         columns = columns_of(older)
         before = rows_of(older, columns)

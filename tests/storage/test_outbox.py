@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import asdict
 
 from storage import outbox, sources
 from storage.chat_store import deactivate, ensure_chat
@@ -25,35 +26,16 @@ ALMOST_TWO = datetime(2020, 12, 11, 13, 59, 59, 1, tzinfo=UTC)
 
 
 def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> None:
-    message = outbox.enqueue(
-        db,
-        chat_id=1,
-        kind="summary",
-        dedup="s:1:2020-12-11",
-        payload=PAYLOAD,
-        now=NOON,
-        photo=b"\x89PNG",
-        thread_id=3,
-        not_before=ONE,
-    )
+    dedup = "s:1:2020-12-11"
+    usual: dict[str, Any] = {"chat_id": 1, "thread_id": 3, "kind": "summary", "dedup": dedup, "photo": b"PNG"}
+    message = outbox.enqueue(db, **usual, payload=PAYLOAD, now=NOON, not_before=ONE)
     assert message is not None
     (claimed_message,) = outbox.claim(db, ONE)
-    assert claimed_message == outbox.OutboxMessage(
-        id=message,
-        chat_id=1,
-        thread_id=3,
-        kind="summary",
-        dedup="s:1:2020-12-11",
-        payload=json.dumps(PAYLOAD, ensure_ascii=False),
-        photo=b"\x89PNG",
-        attempts=0,
-        unknown=0,
-        reason="",
-        created_at=datetime(2020, 12, 11, 12, tzinfo=UTC),
-    )
-    assert claimed_message.body == outbox.MessageBody(
-        html="<b>\u2212 1 %</b>", plain="\u2212 1 %", buttons=[[("Chart", "c:1")]]
-    )
+    created = {"id": message, "created_at": parse_instant(NOON), "reason": ""}
+    payload = {"payload": json.dumps(PAYLOAD, ensure_ascii=False), "attempts": 0, "unknown": 0}
+    assert asdict(claimed_message) == usual | created | payload
+    body = outbox.MessageBody(html="<b>\u2212 1 %</b>", plain="\u2212 1 %", buttons=[[("Chart", "c:1")]])
+    assert claimed_message.body == body
     row = row_of(db, message)
     assert (row["status"], row["not_before"], row["updated_at"]) == ("sending", ONE, ONE)
 

@@ -3,47 +3,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-import pytest
-
 from storage.rows import get_meta, parse_instant, set_meta
-from storage.sources import (
-    SourceStatus,
-    StoredOutage,
-    add_outage_chats,
-    begin_outage,
-    current_outages,
-    end_outage,
-    outage_chats,
-    record_failure,
-    record_success,
-    source_status,
-    source_statuses,
-)
+from storage.sources import record_failure, record_success, source_status, source_statuses
 
 if TYPE_CHECKING:
     import sqlite_utils
 
 
 NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
-
-
-def test_a_success_is_noted(db: sqlite_utils.Database) -> None:
-    record_success(db, "yahoo", "prices IWM", now=NOON, session="2020-12-11")
-    assert source_status(db, "yahoo", "prices IWM") == SourceStatus(
-        source="yahoo",
-        subject="prices IWM",
-        last_attempt=parse_instant(NOON),
-        last_success=parse_instant(NOON),
-        last_session=dt.date(2020, 12, 11),
-        outcome="ok",
-        detail="",
-        breaker_until=None,
-        rests_until=None,
-        failures=0,
-        missing="",
-        payload=None,
-        payload_since=None,
-    )
 
 
 def test_failures_are_counted_and_keep_the_last_success(db: sqlite_utils.Database) -> None:
@@ -87,25 +54,3 @@ def test_a_note_is_kept_and_replaced(db: sqlite_utils.Database) -> None:
     set_meta(db, "last evaluated", "2020-12-10")
     set_meta(db, "last evaluated", "2020-12-11")
     assert get_meta(db, "last evaluated") == "2020-12-11"
-
-
-DAY, NEXT = "2020-12-10", "2020-12-11"
-
-
-def test_an_outage_begins_and_ends_once(db: sqlite_utils.Database) -> None:
-    assert [begin_outage(db, "prices", DAY, NOON), begin_outage(db, "prices", DAY, ONE)] == [True, False]
-    assert current_outages(db) == [StoredOutage("prices", dt.date.fromisoformat(DAY), parse_instant(NOON))]
-    assert [end_outage(db, "prices", DAY, ONE), end_outage(db, "prices", DAY, ONE)] == [True, False]
-    assert current_outages(db) == []
-    assert not begin_outage(db, "prices", DAY, ONE)
-    assert begin_outage(db, "prices", NEXT, ONE)
-
-
-@pytest.mark.usefixtures("chats")
-def test_a_chat_is_told_of_an_outage_once(db: sqlite_utils.Database) -> None:
-    begin_outage(db, "prices", DAY, NOON)
-    begin_outage(db, "multiples", DAY, NOON)
-    assert add_outage_chats(db, "prices", DAY, [2]) == [2]
-    assert add_outage_chats(db, "prices", DAY, [1, 2, 9]) == [1]  # 9 was deleted meanwhile
-    assert add_outage_chats(db, "multiples", DAY, [2]) == [2]
-    assert (outage_chats(db, "prices", DAY), outage_chats(db, "multiples", DAY)) == ([1, 2], [2])

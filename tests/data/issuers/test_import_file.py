@@ -62,7 +62,8 @@ def test_the_fund_workbook_says_the_same_in_every_form(build: Callable[[Book], b
 
 
 def test_columns_are_found_by_name_wherever_they_stand() -> None:
-    titles, cells = samples.HISTORICAL[0], ["Feb 04, 2020", 164.5, "--", 270000000.0]
+    titles: list[Cell] = samples.HISTORICAL[0]
+    cells: list[Cell] = ["Feb 04, 2020", 164.5, "--", 270000000.0]
     older: list[list[Cell]] = [[titles[0], "Index Level", *titles[1:]], [cells[0], 1650.0, *cells[1:]]]
     newer: list[list[Cell]] = [[*titles, "Non-FV NAV"], [*cells, 100.0]]
     for rows in (older, newer):
