@@ -149,3 +149,10 @@ async def test_a_session_that_yahoo_drops_is_filled_and_asked_for_until_it_comes
     row = await world.row("yahoo")
     assert (f"{row.last_session}", row.missing) == ("2020-12-15", "")
     assert (await world.market(tuesday)).source("prices").label == "Yahoo"
+
+
+async def test_with_yahoo_switched_off_the_second_source_is_the_first(world: World) -> None:
+    assert await world.at(FRIDAY - LATER) == YAHOO
+    world.providers = [world.csv]
+    assert await world.at(MONDAY) == CSV
+    assert (await world.market(MONDAY)).source("prices").label == "Yahoo + daily CSV (2 sessions)"

@@ -3,8 +3,21 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import pytest
+
 from storage.rows import get_meta, parse_instant, set_meta
-from storage.sources import record_failure, record_success, source_status, source_statuses
+from storage.sources import (
+    StoredOutage,
+    add_outage_chats,
+    begin_outage,
+    current_outages,
+    end_outage,
+    outage_chats,
+    record_failure,
+    record_success,
+    source_status,
+    source_statuses,
+)
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -54,3 +67,19 @@ def test_a_note_is_kept_and_replaced(db: sqlite_utils.Database) -> None:
     set_meta(db, "last evaluated", "2020-12-10")
     set_meta(db, "last evaluated", "2020-12-11")
     assert get_meta(db, "last evaluated") == "2020-12-11"
+
+
+@pytest.mark.usefixtures("chats")
+def test_an_outage_begins_ends_and_is_told_to_a_chat_once(db: sqlite_utils.Database) -> None:
+    day, later = "2020-12-10", "2020-12-11"
+    assert [begin_outage(db, "prices", day, NOON), begin_outage(db, "prices", day, ONE)] == [True, False]
+    assert current_outages(db) == [StoredOutage("prices", dt.date(2020, 12, 10), parse_instant(NOON))]
+    begin_outage(db, "multiples", day, NOON)
+    assert add_outage_chats(db, "prices", day, [2]) == [2]
+    assert add_outage_chats(db, "prices", day, [1, 2, 9]) == [1]  # 9 was deleted meanwhile
+    assert add_outage_chats(db, "multiples", day, [2]) == [2]
+    assert (outage_chats(db, "prices", day), outage_chats(db, "multiples", day)) == ([1, 2], [2])
+    assert [end_outage(db, "prices", day, ONE), end_outage(db, "prices", day, ONE)] == [True, False]
+    assert [outage.part for outage in current_outages(db)] == ["multiples"]
+    assert not begin_outage(db, "prices", day, ONE)
+    assert begin_outage(db, "prices", later, ONE)
