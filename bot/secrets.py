@@ -28,7 +28,7 @@ _MOUNTED = "/run/secrets"  # where containers mount secrets, by default readable
 _LEAST = 6  # characters: a shorter secret is more likely a word, and is not hidden
 _LONG = 16  # characters: a part of a path or query that long is more likely a key than a word
 # A token from @BotFather wherever it appears, e.g. below another key or typed as an argument.
-_TOKEN = re.compile(r"([0-9]{5,}(?::|%3A|%3a))[A-Za-z0-9_-]{30,}")
+_TOKEN = re.compile(r"(?<![0-9])([0-9]{5,}(?::|%3A|%3a))[A-Za-z0-9_-]{30,}")
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:

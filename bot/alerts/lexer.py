@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 _VERBS = r"(?:(?:is|are|goes|moves|rises|climbs|falls|drops|crosses|crossing|cross)\s+)?(?:back\s+)?"
 _OWN = r"(?:\b(?:its|the)\s+)?"
-_DAYS = r"\s*-?\s*(?:d|days?|sessions?)"
+_DASH = r"\s*+(?:-\s*+)?"
+_DAYS = rf"{_DASH}(?:d|days?|sessions?)"
 
 # (what is typed, what it means), applied in this order outside quotes.
 PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -29,9 +30,9 @@ PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"\b{_VERBS}(?:above|over|more than|greater than|higher than)\b", " > "),
         (rf"\b{_VERBS}(?:below|under|less than|lower than)\b", " < "),
         (r"\b(?:crosses|crossing|cross)\b", " crosses "),
-        (rf"{_OWN}\b(\d+)(?:{_DAYS})?\s*-?\s*(?:(?:simple )?(?:moving )?average|[ds]?ma)\b", r" sma \1 "),
-        (rf"{_OWN}\b52\s*-?\s*weeks?\s*-?\s*(high|low)\b", r" \1 252 "),
-        (rf"{_OWN}\b(\d+){_DAYS}\s*-?\s*(high|low)\b", r" \2 \1 "),
+        (rf"{_OWN}\b(\d+)(?:{_DAYS})?{_DASH}(?:(?:simple )?(?:moving )?average|[ds]?ma)\b", r" sma \1 "),
+        (rf"{_OWN}\b52{_DASH}weeks?{_DASH}(high|low)\b", r" \1 252 "),
+        (rf"{_OWN}\b(\d+){_DAYS}{_DASH}(high|low)\b", r" \2 \1 "),
         (rf"{_OWN}\b(\d+(?:\.\d+)?)(?:st|nd|rd|th) percentile\b", r" pct \1 "),
         (r"\b(sma|high|low|pct)([0-9])", r"\1 \2"),
         (r"\bp/(e|b|s|cf|fcf)\b", r"p\1"),

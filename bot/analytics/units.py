@@ -22,7 +22,7 @@ _WORDS = {"$": "dollars", "%": "percent (%)", "pp": "percentage points (pp)", "x
 # A comma stands only between thousands: "1,5%" is refused, never read as 15 %.
 _AMOUNT = re.compile(
     r"(?P<sign>[-+\u2212]?)(?P<dollar>\$?)(?P<sign2>[-+\u2212]?)"
-    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)\s*(?P<scale>bn|b|mn|m|k)?\s*"
+    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)\s*(?:(?P<scale>bn|b|mn|m|k)\s*)?"
     r"(?P<unit>%|percent|pct|pp|pts|points|x)?",
     re.IGNORECASE,
 )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bot.services.questions import MarketQuestion
 
 
-_COMPARISON = re.compile(r"(\S[^<>]*?)\s*[<>]")
+_COMPARISON = re.compile(r"(\S[^<>]*+)[<>]")
 _BACKTEST = "/backtest ratio > sma 200 10y"
 _YEARS = re.compile(r"\s([0-9]+)\s*(?:y|years?)\s*$", re.IGNORECASE)
 _ASOF = re.compile(r"\sasof\s+(\S+)\s*$", re.IGNORECASE)
@@ -94,7 +94,7 @@ async def on_chart(ask: Ask) -> Answer:
     """/chart: the chart of any metric; without one, the list as buttons."""
     if (subject := _COMPARISON.match(ask.text)) is not None:
         reason = "A picture takes no comparison; with one it is a rule for /alert."
-        raise BadInput(reason, f"/chart {subject[1]}")
+        raise BadInput(reason, f"/chart {subject[1].rstrip()}")
     metrics = metrics_of(ask.services.pair)
     named = next((metrics[word] for word in ask.text.lower().split() if word in metrics), None)
     example = _chart_of(named.example) if named else "/chart"

@@ -31,7 +31,7 @@ _CITIES = (
     *("Asia/Singapore", "Asia/Tokyo", "UTC"),
 )
 _CLOCK = r"([01]?[0-9]|2[0-3])(?:[:.]([0-5][0-9]))?"
-_SPAN = re.compile(rf"{_CLOCK}\s*(?:-|–|to|\s)\s*{_CLOCK}")
+_SPAN = re.compile(rf"{_CLOCK}(?:\s*(?:-|–|to)\s*|\s+){_CLOCK}")
 _OFFSET = re.compile(r"(?:utc|gmt) ?(?P<sign>[-+\u2212\u2013]) ?(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?")
 _FARTHEST_WEST, _FARTHEST_EAST = 12, 14  # hours from UTC, where people live
 # What people write for the time of a region. As zones EST, MST and HST would have no summer time.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MESSAGE_LIMIT = 4096  # visible UTF-16 units of one message, after entity parsing
 CAPTION_LIMIT = 1024  # the same, of a photo's caption
 
-_TAG = r"<(?P<slash>/?)(?P<tag>[a-z][a-z0-9-]*)[^<>]*>"
+_TAG = r"<(?P<slash>/?)(?P<tag>[a-z][a-z0-9-]*+)[^<>]*+>"
 # All entities that Telegram knows. Others it shows as typed.
 _ENTITY = r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-f]{1,6});"
 _TOKEN = re.compile(f"{_TAG}|{_ENTITY}|.", re.DOTALL)
@@ -204,7 +204,7 @@ NUMBERS: dict[str, tuple[str, str]] = {
 DEFAULT_NUMBERS = "1,234.5"
 # Not numbers to be rewritten: what is to be typed or was typed (code, quotes), markup, versions.
 _NUMBER = re.compile(
-    r"<code>.*?</code>|“[^”]*”|<[^<>]*>"
+    r"<code>[^<]*+(?:<(?!/?code>)[^<]*+)*+</code>|“[^“”]*+”|<[^<>]*+>"
     r"|(?<![\w.,#&])(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?P<part>\.\d+)?(?!\d|[.,]\d)",
     re.DOTALL,
 )

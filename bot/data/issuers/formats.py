@@ -34,7 +34,7 @@ XML, EXCEL, TEXT = "SpreadsheetML", "Excel", "text"
 
 _START = 4096  # bytes within which a file says what it is
 _PAGE = re.compile(
-    rb"(?:<\?xml[^<>]*>\s*|<!--.*?-->\s*)*<(?:!doctype|html|head|body|script|meta|title)\b",
+    rb"(?:<\?xml[^<>]*+>\s*+|<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|div|script|meta|title)\b",
     re.DOTALL | re.IGNORECASE,
 )
 _WORKBOOK = re.compile(rb"<(?:[a-z]+:)?Workbook\b")
@@ -93,7 +93,7 @@ _DATA_END = re.compile(r"</(?:[A-Za-z]+:)?(?:Data|Cell)\s*>")
 _END = re.compile(r"</(?:[A-Za-z]+:)?Workbook\s*>")
 _NAME = re.compile(r"""\bName\s*=\s*["']([^"']*)["']""")
 _INDEX = re.compile(r"""\bIndex\s*=\s*["']([0-9]{1,7})["']""")
-_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_CDATA = re.compile(r"<!\[CDATA\[((?:(?!\]\]>|<!\[CDATA\[).)*+)\]\]>", re.DOTALL)
 _MARKUP = re.compile(r"</?[A-Za-z][^<>]*+>")
 # With their semicolon only: html.unescape alone reads "SMITH &LTD" as "SMITH <D".
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")

@@ -316,6 +316,7 @@ def test_a_csv_that_breaks_off_in_its_disclaimer_is_refused() -> None:
         b"\xef\xbb\xbf\r\n  <HTML lang='en'>",
         b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0">',
         b"<!-- wall --><html>",
+        b"<!-- -->" * 45 + b"<div>blocked</div>",
         "\ufeff<html>".encode("utf-16-le"),
     ],
 )
