@@ -24,6 +24,7 @@ import pytest
 
 import bot
 import storage
+from bot.alerts.grammar import _SAID
 from bot.alerts.lexer import PHRASES
 from bot.data.csv_layouts import DIALECTS
 from bot.data.issuers.formats import _OPEN
@@ -36,12 +37,15 @@ VARIABLE: dict[str, list[str]] = {
     "re.compile(pattern, re.IGNORECASE)": [pattern.pattern for pattern, _ in PHRASES],
     "re.compile(_OPEN.format(tag))": [_OPEN.format("Row")],
     "re.fullmatch(dialect.dates, date)": [dialect.dates for dialect in DIALECTS],
+    "re.search(f\"\\\\b{re.escape(name.replace('_', ' '))}\\\\b\", words)": [r"\bratio\b"],
+    "re.search(f'\\\\b(?:{pattern})\\\\b', words)": [rf"\b(?:{words})\b" for words in _SAID.values()],
     "re.search(self.pattern, str(error), re.IGNORECASE)": [rule.pattern for rule in RULES],
     "re.compile(f'{stem}-(\\\\d{{4}}-\\\\d\\\\d-\\\\d\\\\d){suffix}{ending}')": [
         r"bot-(\d{4}-\d\d-\d\d)\.db"
     ],
     "re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)": ["token"],
 }
+UNKNOWN: list[str] = []  # such calls that VARIABLE lacks
 Uses = dict[re.Pattern[Any], set[str]]  # by expression, the methods called on it
 
 
@@ -67,13 +71,15 @@ def collect(module: ModuleType, uses: Uses) -> None:
         if not (isinstance(node, ast.Call) and (function := ast.unparse(node.func)) in CALLS):
             continue
         text, method = ast.unparse(node), function.removeprefix("re.")
-        if text not in VARIABLE and method == "compile":
-            uses.setdefault(eval(text, space), set())  # noqa: S307 - our own code
+        flags = sum(getattr(re, name) for name in re.findall(r"\bre\.([A-Z]+)\b", text))
+        try:
+            source = ast.unparse(node.args[0])
+            sources = VARIABLE[text] if text in VARIABLE else [eval(source, space)]  # noqa: S307 - our own code
+        except NameError:
+            UNKNOWN.append(f"{module.__name__}: {text}")
             continue
-        sources = VARIABLE.get(text) or [eval(ast.unparse(node.args[0]), space)]  # noqa: S307 - as above
         for source in sources:
-            pattern = re.compile(source, re.IGNORECASE if "IGNORECASE" in text else 0)
-            uses.setdefault(pattern, set()).update({method} - {"compile"})
+            uses.setdefault(re.compile(source, flags), set()).update({method} - {"compile"})
 
 
 def all_uses() -> Uses:
@@ -207,6 +213,10 @@ PLANTED = (r"(a+)+b", r"(?:<!--.*?-->\s*)*<html", r"x\s*-?\s*y", r"<b>(.*?)</b>"
 @pytest.mark.parametrize(("pattern", "methods"), USES.items(), ids=[pattern.pattern for pattern in USES])
 def test_an_expression_takes_linear_time(pattern: re.Pattern[Any], methods: set[str]) -> None:
     assert slow_text(pattern, methods) == ""
+
+
+def test_every_expression_is_collected() -> None:
+    assert UNKNOWN == []
 
 
 @pytest.mark.parametrize("planted", PLANTED)
