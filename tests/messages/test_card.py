@@ -209,6 +209,16 @@ def test_an_alert_that_waits_for_a_missing_session_says_so() -> None:
         assert line not in shown(alert_page(replace(alert, life=Life.PAUSED), of))
 
 
+def test_an_alert_that_waits_for_units_to_be_confirmed_says_so_and_is_not_stale() -> None:
+    counts = [250.0 + number % 2 for number in range(40)] + [300.0, 301.0, 300.0]
+    of = context(market([50.0] * len(counts), units={"IWM": counts}))
+    alert = alert_view("flow iwm 1d > $1bn", of)
+    line = "Evaluated up to 28 Feb 2020; the units of 2 Mar 2020 are not confirmed yet (see /flows)."
+    assert line in shown(alert_page(alert, of))
+    assert line in page(alert_list([alert], of))
+    assert "Stale" not in page(alert_list([alert], of))
+
+
 def test_one_alert_in_full() -> None:
     answer = alert_page(alert_view("ratio > 0.6", RISEN, number=7, until=1), RISEN)
     assert shown(answer) == [

@@ -347,9 +347,11 @@ def _direction(state: State, status: Status) -> str:
 
 
 def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """A sentence that data of the rule is overdue, and for how long. None while it is current."""
+    """A sentence that data of the rule is overdue, and for how long. None while it is current or held."""
     overdue = 0
     for condition in alert.rule.conditions:
+        if context.histories.series(condition).held_from is not None:
+            continue
         if (last := _last_session(condition, context)) is not None:
             behind = context.market.sessions_behind(last)
             overdue = max(overdue, behind) if behind > METRICS[condition.metric].lag else overdue
@@ -357,7 +359,7 @@ def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
 
 
 def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """A sentence that the alert waits for a missing session, None if it has all that could be known."""
+    """A sentence that the alert waits for a session that is missing or held, None if it waits for none."""
     mark, rule, market = alert.state.session, alert.rule, context.market
     newest = [_last_session(condition, context) for condition in rule.conditions]
     behind = market.sessions_behind(pd.Timestamp(mark))
@@ -365,8 +367,11 @@ def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
         return None
     if len(context.histories.samples(rule, mark, market.sessions)):
         return None
-    missing = short_date(market.sessions[market.sessions.searchsorted(pd.Timestamp(mark), side="right")])
-    return f"Evaluated up to {short_date(mark)}; waiting for {missing}, {PATIENCE} sessions at most."
+    session = market.sessions[market.sessions.searchsorted(pd.Timestamp(mark), side="right")]
+    until = f"waiting for {short_date(session)}, {PATIENCE} sessions at most"
+    if any(context.histories.series(condition).held_from == session for condition in rule.conditions):
+        until = f"the units of {short_date(session)} are not confirmed yet (see /flows)"
+    return f"Evaluated up to {short_date(mark)}; {until}."
 
 
 def ends_soon(alert: AlertView, context: EvaluationContext) -> bool:
