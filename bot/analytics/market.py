@@ -83,6 +83,7 @@ class Market:
     disputes       closes on which another source disagrees with the one that is used
     provisional    figures that were given and are not used, because they are implausible
     first_close    the first stored close of both funds, also where it is later than last_completed
+    whole          the Market of which this is the part up to `anchor`
     options        --config and --db of the process, for the command lines in messages
     """
 
@@ -100,6 +101,7 @@ class Market:
     disputes: tuple[Dispute, ...] = ()
     provisional: tuple[ProvisionalFigures, ...] = ()
     first_close: pd.Timestamp | None = None
+    whole: Market | None = None
     options: str = ""
 
     @cached_property
@@ -204,4 +206,5 @@ class Market:
             ),
             last_completed=completed[-1] if len(completed) else last,
             anchor=anchor,
+            whole=self.whole or self,
         )

@@ -120,22 +120,29 @@ def missing_base(market: Market, sessions: int) -> str:
 def _undistributed(market: Market) -> pd.DataFrame:
     """Exchange's sessions from the first to the last common close x tickers: no total return includes these.
 
-    The last of at least STRETCH sessions without a distribution, and sessions of provisional ones.
+    Stretches of at least STRETCH sessions without a distribution, and sessions of provisional ones.
     """
     first, end = market.closes.index[0], market.closes.index[-1]
     sessions = market.sessions[(market.sessions >= first) & (market.sessions <= end)]
-    at, columns = np.arange(len(sessions)), {}
+    columns = {}
     for fund in market.pair:
-        paid = market.distributions_of(fund.ticker).loc[first:end]
-        flags = np.zeros(len(sessions) + 1, dtype=bool)
-        flags[sessions.searchsorted(paid.index)] = True
-        last = np.maximum.accumulate(np.where(flags[:-1], at, -1))
-        lacking = (at - last >= STRETCH) & fund.distributes
+        paid = np.zeros(len(sessions) + 1, dtype=bool)
+        paid[sessions.searchsorted(market.distributions_of(fund.ticker).loc[first:end].index)] = True
+        # Sessions of one stretch have the same number of distributions before and on them.
+        stretch = np.cumsum(paid[:-1])
+        length = np.bincount(stretch[~paid[:-1]], minlength=len(sessions) + 1)
+        lacking = (length[stretch] >= STRETCH) & ~paid[:-1] & fund.distributes
         for held in _held_distributions(market, fund.ticker):
             if first <= held <= end:
                 lacking[min(int(sessions.searchsorted(held)), len(sessions) - 1)] = True
         columns[fund.ticker] = lacking
     return pd.DataFrame(columns, index=sessions)
+
+
+def _lacking(market: Market) -> pd.DataFrame:
+    """The same up to a Market's end; a stretch that is as long only later is one as of a date, too."""
+    whole = market.whole or market
+    return _undistributed(whole).loc[market.closes.index[0] : market.closes.index[-1]]
 
 
 def _held_distributions(market: Market, ticker: str) -> list[pd.Timestamp]:
@@ -146,7 +153,7 @@ def _held_distributions(market: Market, ticker: str) -> list[pd.Timestamp]:
 
 def undistributed_reason(market: Market, base: pd.Timestamp) -> str:
     """Why there is no total return from a base to the Market's end, "" where there is one."""
-    lacking = _undistributed(market)
+    lacking = _lacking(market)
     lacking = lacking[lacking.index > base]
     tickers = [str(ticker) for ticker in lacking.columns[lacking.any()]]
     if not tickers:
@@ -162,7 +169,7 @@ def undistributed_sessions(market: Market) -> pd.Series:
     """Per common session how many sessions up to it no total return may include."""
     if market.closes.empty:
         return pd.Series(dtype="int64", index=market.closes.index)
-    counts = _undistributed(market).any(axis=1).cumsum()
+    counts = _lacking(market).any(axis=1).cumsum()
     return counts.reindex(market.closes.index, method="ffill")
 
 

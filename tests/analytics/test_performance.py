@@ -244,6 +244,15 @@ def test_no_total_return_over_undistributed_sessions(found: Market, n: int, reas
         assert metric.reason(found, {"n": n}) == reason
 
 
+def test_a_stretch_without_distributions_is_one_from_its_first_session_also_as_of_a_date_in_it() -> None:
+    found, window = paying(50, 151, 250), Window("d", 5)
+    known = excess_history(found, window).notna()
+    assert known[known].index.tolist() == [*found.prices.index[5:51], *found.prices.index[155:]]
+    inside = performance(found.at(found.prices.index[60]), window, total=True)
+    assert (inside.small, inside.reason) == (None, NONE_STORED)
+    assert excess_history(paying(), window).isna().all()
+
+
 @shared
 def test_both_funds_have_a_total_return_over_all_of_the_full_history() -> None:
     assert undistributed_sessions(market()).max() == 0

@@ -398,3 +398,17 @@ def test_without_any_figure_there_is_nothing_to_draw() -> None:
     nothing = context(empty())
     with pytest.raises(NoData, match=r"^No prices are stored yet\."):
         rule_chart_answer(alert_view("ratio > 1", nothing), nothing, LIGHT, [])
+
+
+def test_a_missing_base_gives_no_value_and_names_its_date() -> None:
+    of = context(market([50.0] * 30 + [None, 51.0]))
+    lines = shown(reply("excess 1d > 1pp", of))
+    missing = (
+        "excess 1d: n/a, the close of Fri 14 Feb 2020 is missing. It is evaluated once there is a value."
+    )
+    assert missing in lines
+    assert not any(line.startswith("Close of") for line in lines)
+    assert (
+        summary_distance(alert_view("excess 1d > 1pp", of), of)
+        == "n/a, the close of Fri 14 Feb 2020 is missing"
+    )

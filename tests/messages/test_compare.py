@@ -259,7 +259,9 @@ def test_a_missing_base_is_named_with_its_date_and_gives_no_figure() -> None:
 
 
 def test_without_stored_distributions_there_is_no_total_return() -> None:
-    lines = shown(compare_answer(replace(market([50.0] * 120), pair=DEFAULT_PAIR), AsOf(), LIGHT))
+    of = replace(market([50.0] * 120), pair=DEFAULT_PAIR)
+    assert not any("lead" in line for line in shown(compare_answer(of, AsOf(), LIGHT, (), True)))
+    lines = shown(compare_answer(of, AsOf(), LIGHT))
     total = lines[lines.index(TOTAL) :]
     assert row(total, "1m") == ["n/a", "n/a", "n/a"]
     assert "1w, 1m, 3m: n/a, no distributions of IWM and SPY stored." in total

@@ -231,10 +231,10 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
     A value is dated if it is not of the newest close.
     """
     conditions, market, sentences = alert.rule.conditions, context.market, list[str]()
-    sessions = [_last_session(condition, context) for condition in conditions]
+    sessions = [_shown_session(condition, context) for condition in conditions]
     newest = max((session for session in sessions if session is not None), default=None)
     for condition, session in zip(conditions, sessions, strict=True):
-        if session is None or (session != market.end and _missing_reason(condition, market)):
+        if session is None:
             current = metric_value(METRICS[condition.metric], market, dict(condition.arguments))
             reason = f"{current.reason or 'no value yet'}. It is evaluated once there is a value."
             sentences.append(f"{condition.subject}: {NOT_AVAILABLE}, {reason}")
@@ -253,9 +253,16 @@ def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
     return sentences
 
 
+def _shown_session(condition: Condition, context: EvaluationContext) -> pd.Timestamp | None:
+    """The session of the value that is shown, None where the last session has none for a reason."""
+    last = _last_session(condition, context)
+    has_reason = last != context.market.end and _missing_reason(condition, context.market)
+    return None if last is None or has_reason else last
+
+
 def _missing_reason(condition: Condition, market: Market) -> str:
     """Why the last session has no value although history reaches back far enough, else ""."""
-    reason = METRICS[condition.metric].reason(market, dict(condition.arguments))
+    reason = "" if market.end is None else METRICS[condition.metric].reason(market, dict(condition.arguments))
     return "" if reason == TOO_SHORT else reason
 
 

@@ -13,7 +13,14 @@ from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import AsOf
 from bot.messages.alerts.card import lacking, preset_rule, times
-from bot.messages.common import Answer, heading, latest_starting_condition, rule_chart_spec, sources
+from bot.messages.common import (
+    Answer,
+    heading,
+    latest_starting_condition,
+    percentile_text,
+    rule_chart_spec,
+    sources,
+)
 from bot.messages.html import Html, bold, code, lines, pre, table
 from bot.text import counted
 
@@ -109,13 +116,10 @@ def _luck(outcomes: Sequence[Outcome]) -> str | None:
     phrases = []
     for horizon, percent in known:
         verdict = next(words for below, words in _VERDICTS if percent < below)
-        phrases.append(f"after {horizon} sessions {percent:.0f}%, {verdict}")
+        phrases.append(f"{horizon} sessions {percentile_text(percent)}%, {verdict}")
     if not phrases:
         return None
-    return (
-        "By luck: if all fires had come some sessions later or earlier, the median would lie as far from any "
-        f"day's {'; '.join(phrases)}."
-    )
+    return f"How likely by luck (shifts of the same dates that do as well): {'; '.join(phrases)}."
 
 
 def _span(backtest: Backtest, is_short: bool) -> str:

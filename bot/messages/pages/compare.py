@@ -82,7 +82,9 @@ def _bases(rows: Sequence[Performance]) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html:
+def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html | None:
+    if all(row.gap is None for row in rows):
+        return None
     leads = {
         ticker: ", ".join(str(row.window) for row in rows if (row.gap or 0.0) * sign > 0)
         for ticker, sign in zip(pair.tickers, (1, -1), strict=True)
