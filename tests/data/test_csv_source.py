@@ -149,11 +149,9 @@ def test_it_has_prices_only() -> None:
 # Faults
 
 
-def bar(session: str, close: float) -> Bar:
-    """A bar of a file that has closes only."""
-    return Bar("IWM", session, close)
-
-
+BAR = Bar("IWM", "2020-12-11", 1.0)
+LACKS = "it lacks the columns “date” and “close”; its first line is “"
+ADJUSTED = "its closes are adjusted for distributions (on a cent: 0 of the last 20), and total returns "
 OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "429": (page("", "429 Too Many Requests", Retry_After="1200"), RateLimited(1200.0)),
     "429 without a time": (page("slow down", "429 Too Many Requests", Retry_After="soon"), RateLimited()),
@@ -162,10 +160,7 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "404": (page(FILE, "404 Not Found"), NetworkDown("there is nothing at its address (HTTP 404)")),
     "410": (page("", "410 Gone"), NetworkDown("there is nothing at its address (HTTP 410)")),
     "206": (page(FILE, "206 Partial Content"), NetworkDown("the request was not answered (HTTP 206)")),
-    "204": (
-        Answer(b"HTTP/1.1 204 No Content\r\n\r\n"),
-        NetworkDown("the request was not answered (HTTP 204)"),
-    ),
+    "204": (page("", "204 No Content"), NetworkDown("the request was not answered (HTTP 204)")),
     "500": (page(FILE, "500 Internal"), NetworkDown("the server is out of order (HTTP 500)")),
     "empty": (page(""), SchemaChanged("an empty body")),
     "blank": (page(" \r\n\n"), SchemaChanged("an empty body")),
@@ -177,25 +172,14 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "zeros": (page("Date,Close\n\x00"), SchemaChanged("it is not a text file")),
     "daily limit": (page("Exceeded the daily hits limit"), RateLimited()),
     "too many": (page("Too Many Requests."), RateLimited()),
-    "a column of that name": (
-        page("Date,Close,Limit\n2020-12-11,190.3,1\n"),
-        Ok({"bars": [bar("2020-12-11", 190.3)]}),
-    ),
+    "a column of that name": (page("Date,Close,Limit\n2020-12-11,1,1\n"), Ok({"bars": [BAR]})),
     "a long text": (
         page(f"No limit{' but time' * 50}"),
-        SchemaChanged(
-            "it lacks the columns “date” and “close”; its first line is “"
-            f"{('No limit' + ' but time' * 50)[:99]}…”"
-        ),
+        SchemaChanged(f"{LACKS}{('No limit' + ' but time' * 50)[:99]}…”"),
     ),
     "no data": (page("No data"), Empty("it says that it has no data")),
     "no data, no length": (unbounded("No data"), Empty("it says that it has no data")),
-    "words": (
-        page("Your subscription has ended"),
-        SchemaChanged(
-            "it lacks the columns “date” and “close”; its first line is “Your subscription has ended”"
-        ),
-    ),
+    "words": (page("Your subscription has ended"), SchemaChanged(f"{LACKS}Your subscription has ended”")),
     "header only": (page(HEADER), Empty("it has a header line but no rows")),
     "later rows only": (page("Date,Close\n2020-12-14,1\n"), Empty("it has no completed session")),
     "other columns": (
@@ -204,10 +188,7 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     ),
     "closes adjusted for distributions": (
         page("Date,Close\n" + "".join(f"{day:%Y-%m-%d},{190.1234}\n" for day in COMPLETED[-20:])),
-        SchemaChanged(
-            "its closes are adjusted for distributions (on a cent: 0 of the last 20), and total returns "
-            "would count distributions twice"
-        ),
+        SchemaChanged(f"{ADJUSTED}would count distributions twice"),
     ),
     "one bad row": (
         page(FILE.replace("190.07", "n.v.")),
@@ -371,7 +352,4 @@ def test_a_password_in_the_address_is_not_told(site: Website) -> None:
 def test_a_key_that_is_echoed_in_another_spelling_is_not_told(site: Website) -> None:
     source = DailyCsv(f"{site.address}/{{ticker}}?key=a%2Bb%2Fc%3D%3D", lambda: SESSIONS)
     site.pages["/IWM?key=a%2Bb%2Fc%3D%3D"] = page("Invalid key a+b/c==\n")
-    assert ask(source).describe() == (
-        "No data: the answer has an unknown form (it lacks the columns “date” and “close”; "
-        "its first line is “Invalid key …”)."
-    )
+    assert ask(source) == SchemaChanged(f"{LACKS}Invalid key …”")

@@ -164,9 +164,8 @@ async def test_a_date_before_history_says_where_it_begins(database: Database, ma
     store(database, 1.0, "2020-12-10", "2020-12-11")
     with pytest.raises(NoData) as refused:
         await markets.at(pd.Timestamp("2020-12-09"), None)
-    assert refused.value.sentence == (
-        "There is no close of both funds by Wed 9 Dec 2020; history begins Thu 10 Dec 2020."
-    )
+    sentence = "There is no close of both funds by Wed 9 Dec 2020; history begins Thu 10 Dec 2020."
+    assert refused.value.sentence == sentence
     assert refused.value.example == "asof 2020-12-10"
 
 
@@ -181,9 +180,8 @@ async def test_known_too_early_is_refused(day: str, words: str, database: Databa
     store(database, 1.0, "2020-12-10")
     with pytest.raises(NoData) as refused:
         await markets.at(None, pd.Timestamp(day))
-    assert refused.value.sentence == (
-        f"Nothing was stored yet on {words}; what is known begins on Fri 11 Dec 2020."
-    )
+    sentence = f"Nothing was stored yet on {words}; what is known begins on Fri 11 Dec 2020."
+    assert refused.value.sentence == sentence
     assert refused.value.example == "known 2020-12-11"
 
 

@@ -53,20 +53,12 @@ def test_each_outcome_is_one_sentence(outcome: FetchOutcome, sentence: str) -> N
 
 
 def test_a_source_answers_empty_for_what_it_does_not_serve() -> None:
-    completed, files, daily = (
-        Sessions().index[:1],
-        IssuerFiles({}),
-        DailyCsv("https://prices.example/{ticker}"),
-    )
-    outcomes = [
-        files.prices("IWM", None, completed),
-        files.multiples("IWM", completed),
-        daily.multiples("IWM", completed),
-        daily.fund("IWM", completed),
-    ]
-    assert [outcome.describe() for outcome in outcomes] == [
-        "No data: issuer file has no prices.",
-        "No data: issuer file has no multiples.",
-        "No data: daily CSV (prices.example) has no multiples.",
-        "No data: daily CSV (prices.example) has no fund facts.",
-    ]
+    completed, files = Sessions().index[:1], IssuerFiles({})
+    daily = DailyCsv("https://prices.example/{ticker}")
+    for outcome, words in (
+        (files.prices("IWM", None, completed), "issuer file has no prices"),
+        (files.multiples("IWM", completed), "issuer file has no multiples"),
+        (daily.multiples("IWM", completed), "daily CSV (prices.example) has no multiples"),
+        (daily.fund("IWM", completed), "daily CSV (prices.example) has no fund facts"),
+    ):
+        assert outcome.describe() == f"No data: {words}."

@@ -59,20 +59,28 @@ def test_the_pause_doubles_with_each_failure_up_to_half_an_hour(failures: int, p
     assert _due(_row(pause, failures, last_session=None))
 
 
+# Friday's prices; Thursday's file, which is expected after Friday's close.
+PRICES: dict[str, Any] = {}
+FILE: dict[str, Any] = {"last_session": LAST, "subject": "IWM fund", "missing": "2020-12-10"}
+
+
 @pytest.mark.parametrize(
-    ("after", "pause"), [(0, 5), (20, 5), (60, 15), (240, 60), (24 * 60, 6 * 60), (60 * 60, 6 * 60)]
+    ("late", "pauses"),
+    [
+        (PRICES, {0: 5, 20: 5, 60: 15, 240: 60, 1440: 360, 3600: 360}),
+        (FILE, {0: 30, 60: 30, 240: 60, 1440: 360, 3600: 360}),
+    ],
 )
-def test_the_pause_after_an_answer_without_the_last_session_grows_by_age(after: int, pause: int) -> None:
-    counted = dt.datetime(2020, 12, 11, 21, 15, tzinfo=dt.UTC)
-    tried = counted + dt.timedelta(minutes=after)
-    row = _row(0, last_attempt=f"{tried:%Y-%m-%dT%H:%M:%SZ}")
-    for late, due in ((pause - 1, False), (pause, True)):
-        assert _due(row, tried + dt.timedelta(minutes=late)) == due
+def test_the_pause_grows_with_what_is_late(late: dict[str, Any], pauses: dict[int, int]) -> None:
+    for after, pause in pauses.items():
+        tried = dt.datetime(2020, 12, 11, 21, 15, tzinfo=dt.UTC) + dt.timedelta(minutes=after)
+        row = _row(0, **late, last_attempt=f"{tried:%Y-%m-%dT%H:%M:%SZ}")
+        assert not _due(row, tried + dt.timedelta(minutes=pause - 1))
+        assert _due(row, tried + dt.timedelta(minutes=pause))
 
 
 HAD = _row(0, last_session=LAST)
 DROPPED: dict[str, Any] = {"last_session": LAST, "missing": "2020-12-03 2020-12-10"}
-LATE_FILE: dict[str, Any] = {"last_session": LAST, "subject": "IWM fund", "missing": "2020-12-10"}
 RESTS = "2020-12-12T02:30:00Z"
 
 
@@ -89,8 +97,8 @@ RESTS = "2020-12-12T02:30:00Z"
         (_row(0, **DROPPED), "2020-12-12 03:30", True),
         (_row(0, 1, **DROPPED), "2020-12-12 03:29", False),
         (_row(-60), "2020-12-11 21:30", True),  # an attempt in the future holds nothing up
-        (_row(60, 1, rests_until=RESTS, **LATE_FILE), "2020-12-12 02:29", False),
-        (_row(60, 1, rests_until=RESTS, **LATE_FILE), "2020-12-12 02:30", True),
+        (_row(60, 1, rests_until=RESTS, **FILE), "2020-12-12 02:29", False),
+        (_row(60, 1, rests_until=RESTS, **FILE), "2020-12-12 02:30", True),
         (_row(60, 1, rests_until=RESTS), "2020-12-12 02:29", False),
         (_row(60, 1, rests_until=RESTS), "2020-12-12 02:30", True),
         (_row(60, 1, rests_until=RESTS), "2020-12-11 20:29", False),
@@ -99,23 +107,6 @@ RESTS = "2020-12-12T02:30:00Z"
 )
 def test_what_is_due(row: SourceStatus | None, now: str, *, due: bool) -> None:
     assert _due(row, dt.datetime.fromisoformat(f"{now}+00:00")) == due
-
-
-@pytest.mark.parametrize(
-    ("after", "pause"), [(0, 30), (60, 30), (240, 60), (24 * 60, 6 * 60), (60 * 60, 6 * 60)]
-)
-def test_a_late_file_is_asked_for_with_pauses_that_grow_with_its_delay(after: int, pause: int) -> None:
-    """Thursday's figures are expected after Friday's close, when the file was asked for last."""
-    tried = dt.datetime(2020, 12, 11, 21, 15, tzinfo=dt.UTC) + dt.timedelta(minutes=after)
-    row = _row(
-        0,
-        last_session=LAST,
-        subject="IWM fund",
-        missing="2020-12-10",
-        last_attempt=f"{tried:%Y-%m-%dT%H:%M:%SZ}",
-    )
-    for late, due in ((pause - 1, False), (pause, True)):
-        assert _due(row, tried + dt.timedelta(minutes=late)) == due
 
 
 @pytest.mark.parametrize(

@@ -144,11 +144,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Web
         reports = await refresh(database, [IssuerFiles(urls)], Sessions(), now)
         facts = await database.run(lambda db: observations.newest(db, FundFacts))
         stands = {status.subject: status for status in await database.run(sources.source_statuses)}
-    assert [(row.session, row.shares, row.source) for row in facts][-1] == (
-        "2020-12-11",
-        290300000.0,
-        "issuer",
-    )
+    assert (facts[-1].session, facts[-1].shares, facts[-1].source) == ("2020-12-11", 290300000.0, "issuer")
     assert str(reports[0]) == (
         "issuer file, IWM fund: 5 fund facts, 3 distributions, 2 sector weights. Stored: 10 new, 0 revised."
     )
@@ -156,10 +152,8 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Web
         f"issuer file, SPY fund: No data: refused (a web page instead of the file); {BY_HAND}."
     )
     assert stands["SPY fund"].rests_until == now + dt.timedelta(hours=6)
-    assert [(subject, stands[subject].outcome) for subject in sorted(stands)] == [
-        ("IWM fund", "Ok"),
-        ("SPY fund", "AccessRefused"),
-    ]
+    outcomes = {subject: status.outcome for subject, status in stands.items()}
+    assert outcomes == {"IWM fund": "Ok", "SPY fund": "AccessRefused"}
 
 
 async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_path: Path) -> None:
@@ -273,26 +267,13 @@ def said_of(database: Database, contents: FileContents) -> list[str]:
 
 def test_what_was_read_is_stored_under_the_issuer_once(database: Database) -> None:
     contents = read(spreadsheetml(samples.FUND))
-    assert kept(database, contents) == {
-        "fund_facts": Written(inserted=5),
-        "distributions": Written(inserted=3),
-        "sector_weights": Written(inserted=2),
-    }
-    assert newest(database, FundFacts, "source", "session", "nav", "shares")[-1] == (
-        "issuer",
-        "2020-12-11",
-        190.2135,
-        290300000.0,
-    )
-    assert newest(database, SectorWeight, "level", "sector", "weight", "source") == [
-        ("sector", "Financials", 50.0, "issuer"),
-        ("sector", "Health Care", 50.0, "issuer"),
-    ]
-    assert kept(database, contents, SECOND) == {
-        "fund_facts": Written(unchanged=5),
-        "distributions": Written(unchanged=3),
-        "sector_weights": Written(unchanged=2),
-    }
+    counts = {"fund_facts": 5, "distributions": 3, "sector_weights": 2}
+    assert kept(database, contents) == {kind: Written(inserted=n) for kind, n in counts.items()}
+    facts = newest(database, FundFacts, "source", "session", "nav", "shares")
+    assert facts[-1] == ("issuer", "2020-12-11", 190.2135, 290300000.0)
+    weights = [("sector", name, 50.0, "issuer") for name in ("Financials", "Health Care")]
+    assert newest(database, SectorWeight, "level", "sector", "weight", "source") == weights
+    assert kept(database, contents, SECOND) == {kind: Written(unchanged=n) for kind, n in counts.items()}
 
 
 def test_an_import_is_noted_among_the_sources(database: Database) -> None:
@@ -307,11 +288,8 @@ def test_a_file_without_navs_leaves_those_of_an_earlier_one(database: Database) 
     rows = [*samples.EQUITIES, *samples.REST]
     contents = read(samples.holdings_csv(as_of="Dec 11, 2020", count="290,400,000.00", rows=rows))
     assert kept(database, contents, SECOND)["fund_facts"] == Written(revised=1)
-    assert newest(database, FundFacts, "session", "nav", "shares")[-1] == (
-        "2020-12-11",
-        190.2135,
-        290400000.0,
-    )
+    facts = newest(database, FundFacts, "session", "nav", "shares")
+    assert facts[-1] == ("2020-12-11", 190.2135, 290400000.0)
 
 
 def test_holdings_files_alone_give_flows_by_close(database: Database) -> None:
@@ -363,20 +341,12 @@ def test_the_issuers_own_bad_rows_over_the_full_history(database: Database) -> N
     assert contents.preview.closed == ("2010-05-31", "2013-06-30")
     facts = {row.session: row for row in contents.observations["fund_facts"]}
     assert len(facts) == len(whole) - 2
-    assert [facts[day].shares for day in ("2007-06-21", "2007-06-22", "2007-06-25")] == [
-        1150000.0,
-        1150000.0,
-        150000.0,
-    ]
+    garbage = [facts[f"2007-06-{day}"].shares for day in (21, 22, 25)]
+    assert garbage == [1150000.0, 1150000.0, 150000.0]
     prices = shared_data.market().prices["IWM"]
     off = off_market(contents.observations["fund_facts"], "IWM", prices, "file")
-    assert off == (
-        "2001-07-05 (+13.6%)",
-        "2001-07-06 (+13.5%)",
-        "2001-07-09 (+13.1%)",
-        "2001-07-10 (+13.4%)",
-        "2002-01-03 (+6.9%)",
-        "2002-01-04 (+6.8%)",
-        "2002-01-07 (+7.2%)",
-    )
+    july = {"05": "13.6", "06": "13.5", "09": "13.1", "10": "13.4"}
+    january = {"03": "6.9", "04": "6.8", "07": "7.2"}
+    expected = [f"2001-07-{day} (+{percent}%)" for day, percent in july.items()]
+    assert list(off) == expected + [f"2002-01-{day} (+{percent}%)" for day, percent in january.items()]
     assert kept(database, contents)["fund_facts"] == Written(inserted=len(facts))
