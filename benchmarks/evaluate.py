@@ -46,11 +46,11 @@ MADE = dt.datetime(2020, 10, 5, 22, tzinfo=dt.UTC)
 NEXT_DAY, AFTER_A_DOWNTIME = MADE + dt.timedelta(days=1), MADE + dt.timedelta(days=42)
 BEHIND = dt.timedelta(days=500)  # of history behind an alert's first state: enough for its band
 _RULES = (
-    "ratio > 0.{n:05}",
+    "ratio > 0.{n:05}1",
     "ratio_vs_sma 200 > {x:.3f}%",
     "excess 3m > {x:.3f}pp confirm 2",
     "momentum > {x:.3f}pp cooldown 5",
-    "drawdown < -{n}.5%",
+    "drawdown < -0.{n:05}1%",
     "corr 60 < 0.{n:05}",
     "flow iwm 5d > ${x:.3f}bn",
     "ratio_vs_sma 200 > {x:.3f}% and flow_gap 20d > 2pp",

@@ -40,8 +40,8 @@ from bot.alerts.lexer import (
     tokenize,
 )
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
+from bot.analytics.windows import DATE, Window, parse_date, parse_window
 from bot.analytics.windows import WORDS as WINDOW_WORDS
-from bot.analytics.windows import Window, parse_date, parse_window
 from bot.errors import BadInput
 from bot.pair import DEFAULT_PAIR
 
@@ -68,7 +68,7 @@ _OPTIONS = {
 _COMPARISON = f"a comparison ({', '.join(OPS)})"
 _COMPARING = ("above", "below", "over", "under", "crosses")
 _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
-_DATED = re.compile(r"(?:since )?([0-9]{4}-[0-9]{2}-[0-9]{2})")
+_DATED = re.compile(rf"(?:since )?({DATE})")
 _WINDOW_START = re.compile(r"[0-9]|since$")
 _PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
 
@@ -192,8 +192,11 @@ class _RuleParser:
 
     def _unknown_metric(self, words: Mapping[str, str], funds: Sequence[str]) -> BadInput:
         tokens, registry = self._tokens, self._registry
-        if not tokens.text:
-            return BadInput("The rule stops where a metric is expected.", self._so_far(funds))
+        if not tokens.text or (not self._following and tokens.text in OPS):
+            problem = "The rule stops where a metric is expected."
+            if not self._following:
+                problem = "A metric is missing. All metrics: /help metrics"
+            return BadInput(problem, self._so_far(funds))
         meant = "" if self._conditions else nearest_rule(tokens.all, registry)
         is_sentence = meant and not set(OPS) & set(tokens.all.split())
         if not is_sentence and (near := nearest_word(tokens.text, [*registry, *words])):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WORDS = ("ytd", "mtd", "since")  # windows, or beginnings of one, that are words
 EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
+DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"  # a pattern
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _DATE = "2020-12-11"  # an example
 _LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
@@ -142,10 +143,10 @@ def out_of_range(text: str, kind: str, longest: int, example: str) -> BadInput:
 
 
 def parse_date(text: str, example: str = _DATE) -> dt.date:
-    """A date written YYYY-MM-DD, of a year that pandas counts in nanoseconds. Raises BadInput."""
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) is None:
+    """A date written YYYY-MM-DD or D.M.YYYY, of a year that pandas counts in nanoseconds. Raises BadInput."""
+    if re.fullmatch(DATE, text) is None:
         raise BadInput(f"“{text}” is not a date written YYYY-MM-DD.", example)
-    year, month, day = map(int, text.split("-"))
+    year, month, day = map(int, text.split("-") if "-" in text else reversed(text.split(".")))
     if not _FIRST_YEAR <= year <= _LAST_YEAR:
         raise BadInput(f"“{text}” is not within {_FIRST_YEAR} to {_LAST_YEAR}.", example)
     try:

@@ -15,7 +15,7 @@ from bot.alerts.series import known_sessions, rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import date_phrase
-from bot.analytics.windows import EXAMPLES, AsOf, Window, parse_date, parse_window
+from bot.analytics.windows import DATE, EXAMPLES, AsOf, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError, NoData
 from bot.services import context_of
 from bot.services.alert_views import parse_alert_rule
@@ -167,7 +167,8 @@ def parse_question(
 ) -> MarketQuestion:
     """Return the question that the words after a command ask; raises BadInput naming the word.
 
-    `kinds` allows tr and price; `rest` keeps what is not a window (words, bare numbers) for the command.
+    A date by itself is the beginning of a window. `kinds` allows tr and price; `rest` keeps what is not a
+    window (words, bare numbers) for the command.
     """
     question = MarketQuestion()
     words = text.split()
@@ -176,6 +177,8 @@ def parse_question(
         lower = word.lower()
         if lower in _DATE_WORDS:
             question = _with_date(question, lower, words, example)
+        elif most_windows and re.fullmatch(DATE, word):
+            question = _with_date(question, "since", [word], example)
         elif kinds and lower in _KINDS:
             both = question.stated and question.total is not _KINDS[lower]  # "tr price" asks for both
             question = replace(question, total=None if both else _KINDS[lower], stated=True)

@@ -154,6 +154,12 @@ def test_friendly_spellings_on_the_real_metrics(canonical: str) -> None:
         assert parse_rule(canonical, METRICS) == parse_rule(typed, METRICS)
 
 
+def test_a_chart_of_a_fund_alone_lacks_a_metric() -> None:
+    with pytest.raises(BadInput, match="A metric is missing") as caught:
+        parse_subject("spy", [], REGISTRY)
+    assert caught.value.example == "flow spy 5d > $1bn"
+
+
 def test_five_conditions_are_taken() -> None:
     assert len(rule(" and ".join(["ratio > 1"] * 5)).conditions) == 5
 

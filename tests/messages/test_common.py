@@ -192,7 +192,7 @@ def at(rule: str, value: float, level: float) -> str:
         ("yield iwm > 1.5%", 1.2, 1.5, "0.30pp below 1.5%"),
         ("pe_premium > pct 90", 120.0, 100.0, "20.00pp above pct 90 (+100.00%)"),
         ("momentum > 0", 3.0, 0.0, "3.00pp above 0pp"),
-        ("ratio > 0", 0.5, 0.0, "0.5000 above 0"),
+        ("beta 60 > 0", 0.5, 0.0, "0.50 above 0"),
     ],
 )
 def test_a_distance_is_told_in_its_unit(rule: str, value: float, level: float, words: str) -> None:

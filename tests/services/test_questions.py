@@ -33,3 +33,9 @@ def test_dates_and_windows_come_in_any_order() -> None:
 def test_other_words_are_left_to_the_command_where_it_takes_some() -> None:
     question = parse_question("ratio_vs_sma 200 5y", EXAMPLE, DEFAULT_PAIR, rest=True)
     assert (question.rest, question.windows) == (("ratio_vs_sma", "200"), (Window("y", 5),))
+
+
+@pytest.mark.parametrize("text", ["30.09.2020", "2020-09-30", "since 30.9.2020"])
+def test_a_date_by_itself_begins_the_window(text: str) -> None:
+    question = parse_question(text, EXAMPLE, DEFAULT_PAIR)
+    assert [str(window) for window in question.windows] == ["since 2020-09-30"]
