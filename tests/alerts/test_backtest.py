@@ -321,11 +321,8 @@ def test_half_a_percent_is_a_rise() -> None:
 
 
 def test_every_horizon_has_its_own_line() -> None:
-    assert [(result.horizon, result.n) for result in outcomes([nth(0)], RATIO, nth(0))] == [
-        (5, 1),
-        (20, 0),
-        (60, 0),
-    ]
+    counts = {result.horizon: result.n for result in outcomes([nth(0)], RATIO, nth(0))}
+    assert counts == {5: 1, 20: 0, 60: 0}
 
 
 def test_every_example_is_timed_beside_its_metric() -> None:

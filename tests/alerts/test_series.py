@@ -105,15 +105,9 @@ def test_targets_count_closes_and_are_missing_where_over_two_percent_of_the_sess
     assert thresholds("ratio > sma 49", rows)[62] == pytest.approx((sum(range(13, 60)) + 1) / 49)
     assert thresholds("ratio > sma 48", rows)[62] is None
     values = [1.0, NAN, 3.0, math.inf, -math.inf, 5.0, 7.0]
-    assert legs("ratio > sma 2", values) == [
-        ConditionValue(1.0, None),
-        ConditionValue(None, None),
-        ConditionValue(3.0, None),
-        ConditionValue(None, None),
-        ConditionValue(None, None),
-        ConditionValue(5.0, 4.0),
-        ConditionValue(7.0, 6.0),
-    ]
+    nothing = ConditionValue(None, None)
+    early = [ConditionValue(1.0, None), nothing, ConditionValue(3.0, None), nothing, nothing]
+    assert legs("ratio > sma 2", values) == [*early, ConditionValue(5.0, 4.0), ConditionValue(7.0, 6.0)]
     assert thresholds("ratio > high 1", values) == [None, None, 1.0, None, None, 3.0, 5.0]
 
 
@@ -147,17 +141,11 @@ def test_a_metric_without_any_history_is_awaited_beside_one_that_has_it(dtype: s
     gauge = replace(REGISTRY["gauge"], history=lambda *_: pd.Series(dtype=dtype))
     two = rule("ratio > 5 and gauge 200 > 5%")
     found = samples(two, market([1.0] * 7), {**REGISTRY, "gauge": gauge}, sessions=sessions(7))
-    assert found == [
-        Sample(day.date(), (ConditionValue(1.0, 5.0), ConditionValue(None, None))) for day in sessions(2)
-    ]
+    two_legs = (ConditionValue(1.0, 5.0), ConditionValue(None, None))
+    assert found == [Sample(day.date(), two_legs) for day in sessions(2)]
     first = rule("gauge 200 > sma 3 and gauge 200 < high 3 and ratio > 5")
     later = samples(first, market([1.0] * 7), {**REGISTRY, "gauge": gauge}, dt.date(2018, 1, 1))
-    assert later == [
-        Sample(
-            dt.date(2018, 1, 2),
-            (ConditionValue(None, None), ConditionValue(None, None), ConditionValue(1.0, 5.0)),
-        )
-    ]
+    assert later == [Sample(dt.date(2018, 1, 2), (two_legs[1], two_legs[1], two_legs[0]))]
 
 
 @pytest.mark.parametrize(("stored", "evaluated"), [(10, 10), (9, 9), (6, 6), (5, 5), (4, 5), (1, 5), (0, 5)])
@@ -224,13 +212,8 @@ def test_sessions_are_those_that_were_asked_with() -> None:
 def test_each_rule_waits_for_its_own_inputs() -> None:
     histories = Histories(market([1.0] * 4, shares=[7.0] * 2), REGISTRY)
     four = sessions(4)
-    texts = (
-        "ratio > 5",
-        "flow iwm 5d > $1",
-        "flow spy 5d > $1",
-        "ratio > 5 and flow iwm 5d > $1",
-        "ratio > 6",
-    )
+    small, large = "flow iwm 5d > $1", "flow spy 5d > $1"
+    texts = ("ratio > 5", small, large, f"ratio > 5 and {small}", "ratio > 6")
     assert [len(histories.samples(rule(text), sessions=four)) for text in texts] == [4, 2, 0, 2, 4]
 
 

@@ -24,6 +24,7 @@ from storage import observations, sources
 from storage.db import Database, open_database
 from storage.rows import Bar, FundFacts, Multiple, Split
 from tests.fakes.yahoo_pages import Fund, sample_fund
+from tests.funds import PAIR
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,13 +90,9 @@ async def _bars(database: Database, ticker: str = "IWM") -> list[str]:
 async def test_everything_due_is_asked_once_prices_first(database: Database) -> None:
     provider = Scripted()
     reports = await refresh(database, [provider], SESSIONS, FRIDAY)
+    figures = ("prices", "multiples", "fund")
     assert [report.subject for report in reports] == [
-        "IWM prices",
-        "SPY prices",
-        "IWM multiples",
-        "SPY multiples",
-        "IWM fund",
-        "SPY fund",
+        f"{fund} {figure}" for figure in figures for fund in PAIR
     ]
     assert all(report.ok for report in reports)
     assert str(reports[0]) == "Scripted, IWM prices: 30 prices. Stored: 30 new, 0 revised."
@@ -110,9 +107,7 @@ async def test_a_tick_asks_one_figure_of_each_ticker(database: Database) -> None
         await refresh(database, [provider], SESSIONS, FRIDAY + dt.timedelta(minutes=minute), calls=1)
         requests.append(provider.take_asked())
     assert requests == [
-        ["IWM prices", "SPY prices"],
-        ["IWM multiples", "SPY multiples"],
-        ["IWM fund", "SPY fund"],
+        *([f"{fund} {name}" for fund in PAIR] for name in ("prices", "multiples", "fund")),
         [],
     ]
 

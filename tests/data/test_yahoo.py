@@ -275,10 +275,8 @@ def test_distributions_and_splits_keep_their_dates(fake: FakeYahoo, yahoo: Yahoo
     fund.splits[day("2020-12-07")] = (2, 1)
     del fund.closes[day("2020-12-09")]  # yfinance alone would date its distribution 12-08
     payload = figures(CALLS["prices"](yahoo), "2020-12-09")
-    assert payload["distributions"] == [
-        Distribution("IWM", "2020-12-02", 0.592),
-        Distribution("IWM", "2020-12-09", 0.25),
-    ]
+    paid = {"2020-12-02": 0.592, "2020-12-09": 0.25}
+    assert payload["distributions"] == [Distribution("IWM", session, paid[session]) for session in paid]
     assert payload["splits"] == [Split("IWM", "2020-12-07", 2.0)]
 
 
@@ -303,12 +301,8 @@ def _multiples(payload: Observations) -> dict[tuple[str, str], float | None]:
 
 def test_multiples_come_the_right_way_up(yahoo: Yahoo) -> None:
     payload = figures(CALLS["multiples"](yahoo))
-    assert _multiples(payload) == {
-        ("pe", "morningstar"): 16.0,
-        ("pb", "morningstar"): 2.0,
-        ("ps", "morningstar"): 1.25,
-        ("pcf", "morningstar"): 8.0,
-    }
+    expected = {"pe": 16.0, "pb": 2.0, "ps": 1.25, "pcf": 8.0}
+    assert _multiples(payload) == {(name, "morningstar"): value for name, value in expected.items()}
     assert payload["multiples"][0] == Multiple("IWM", "2020-12-11", "pe", "morningstar", "unstated", 16.0)
 
 

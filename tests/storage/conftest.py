@@ -21,6 +21,8 @@ from storage.migrations import MIGRATIONS
 from tests.storage import kills
 
 ROOT = Path(__file__).parents[2]
+# A row that refers to a chat that does not exist.
+ORPHAN = "INSERT INTO summaries (chat_id, kind, local_date, due_at) VALUES (7, 'daily', '2020-01-01', '')"
 
 # Starts Python code with the database's path as argument; returns once it has printed a line.
 Spawn: TypeAlias = Callable[[str], "subprocess.Popen[str]"]

@@ -14,12 +14,8 @@ if TYPE_CHECKING:
     from storage.rows import Row
 
 NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
-PAYLOAD: Row = {
-    "html": "<b>\u2212 1 %</b>",
-    "plain": "\u2212 1 %",
-    "buttons": [[["Chart", "c:1"]]],
-    "silent": False,
-}
+TEXTS = {"html": "<b>\u2212 1 %</b>", "plain": "\u2212 1 %"}
+PAYLOAD: Row = {**TEXTS, "buttons": [[["Chart", "c:1"]]], "silent": False}
 
 
 def put(

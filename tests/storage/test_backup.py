@@ -25,7 +25,7 @@ from storage.db import (
 )
 from storage.migrations import MIGRATIONS
 from storage.rows import get_meta, set_meta
-from tests.storage.conftest import refused
+from tests.storage.conftest import ORPHAN, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -274,9 +274,8 @@ def test_a_database_that_another_program_uses_is_not_replaced(path: Path, copy: 
 
 def newer(copy: Path) -> None:
     with sqlite_utils.Database(copy) as db:
-        db.table("_sqlite_migrations").insert(
-            {"migration_set": "storage", "name": "m999_later", "applied_at": ""}
-        )
+        row = {"migration_set": "storage", "name": "m999_later", "applied_at": ""}
+        db.table("_sqlite_migrations").insert(row)
 
 
 def foreign(copy: Path) -> None:
@@ -293,9 +292,7 @@ def damaged(copy: Path) -> None:
 
 def orphaned(copy: Path) -> None:
     with sqlite_utils.Database(copy) as db:
-        db.execute(
-            "INSERT INTO summaries (chat_id, kind, local_date, due_at) VALUES (7, 'daily', '2020-01-01', '')"
-        )
+        db.execute(ORPHAN)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from storage.db import (
 )
 from storage.migrations import NAMES
 from storage.rows import get_meta, set_meta
-from tests.storage.conftest import refused
+from tests.storage.conftest import ORPHAN, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,9 +166,7 @@ async def test_starting_or_ending_a_transaction_inside_one_is_refused(database: 
 async def test_a_broken_constraint_is_our_own_error(database: Database, path: Path) -> None:
     def orphan(db: sqlite_utils.Database) -> None:
         set_meta(db, "word", "kept?")
-        db.execute(
-            "INSERT INTO summaries (chat_id, kind, local_date, due_at) VALUES (7, 'daily', '2020-01-01', '')"
-        )
+        db.execute(ORPHAN)
 
     message = f"{path} refused a row: FOREIGN KEY constraint failed."
     with refused(Refused, message):
@@ -340,9 +338,7 @@ def test_an_open_file_that_lost_its_name_is_found_out(database: Database, path: 
 def test_integrity_check_names_a_reference_that_leads_nowhere(database: Database) -> None:
     def orphan(db: sqlite_utils.Database) -> list[str]:
         db.execute("PRAGMA foreign_keys=OFF")
-        db.execute(
-            "INSERT INTO summaries (chat_id, kind, local_date, due_at) VALUES (7, 'daily', '2020-01-01', '')"
-        )
+        db.execute(ORPHAN)
         return integrity_check(db)
 
     assert database.run_sync(integrity_check, plain=True) == []

@@ -118,9 +118,8 @@ def test_from_each_schema_every_row_is_kept_in_the_newest(
     with open_database(path) as opened, open_database(tmp_path / "fresh.db") as fresh:
         kept = opened.run_sync(lambda db: rows_of(db, columns), plain=True)
         assert opened.run_sync(integrity_check, plain=True) == []
-        assert opened.run_sync(lambda db: db.schema, plain=True) == fresh.run_sync(
-            lambda db: db.schema, plain=True
-        )
+        schemas = {database.run_sync(lambda db: db.schema, plain=True) for database in (opened, fresh)}
+        assert len(schemas) == 1
     for table, rows in before.items():
         assert kept[table] == rows, table
 
