@@ -118,22 +118,16 @@ async def test_a_strangers_button_is_refused_in_a_note(house: Talk) -> None:
     assert (await house.press(page, "What moved it", ME))[0].text.startswith("What moved it")
 
 
-async def test_a_name_cannot_become_markup(house: Talk) -> None:
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("<b>&lt;A", "<b>&lt;A"), ("A\u202e3 ,B\nC\x00", "A3 ,BC"), ("\u2066\u200f", "unnamed")],
+)
+async def test_a_name_is_no_markup_and_turns_no_words_around(name: str, shown: str, house: Talk) -> None:
     house.api.say(STRANGER, "/start")
-    (update,) = house.api.updates
-    update["message"]["from"] |= {"first_name": "<b>&lt;A", "username": "a_b"}
+    house.api.updates[0]["message"]["from"] |= {"first_name": name, "username": "a_b"}
     await house.answers()
-    (question,) = await house.pushed(OWNER)
-    assert question.text.splitlines()[1] == "<b>&lt;A (@a_b), 3"
-
-
-@pytest.mark.parametrize(("name", "shown"), [("A\u202e3 ,B\nC\x00", "A3 ,BC"), ("\u2066\u200f", "unnamed")])
-async def test_a_name_cannot_turn_around_the_words_beside_it(name: str, shown: str, house: Talk) -> None:
-    house.api.say(STRANGER, "/start")
-    house.api.updates[0]["message"]["from"]["first_name"] = name
-    await house.answers()
-    assert (await house.pushed(OWNER))[0].text.splitlines()[1] == f"{shown}, 3"
-    assert [row["title"] for row in await house.rows("access")] == [shown]
+    assert (await house.pushed(OWNER))[0].text.splitlines()[1] == f"{shown} (@a_b), 3"
+    assert [row["title"] for row in await house.rows("access")] == [f"{shown} (@a_b)"]
 
 
 async def test_without_an_owner_a_stranger_learns_the_id_that_is_needed(sample: Path, tmp_path: Path) -> None:

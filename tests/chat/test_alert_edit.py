@@ -11,7 +11,7 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from bot.chat.alert_edit import edited_rule, snooze_end
 from bot.errors import BadInput
-from storage import alert_store, observations
+from storage import observations
 from storage.rows import Split
 from tests.chat.talk import NOW, OCTOBER, RULE, Talk, labels
 
@@ -162,15 +162,6 @@ async def test_renewed_it_lasts_a_year_from_today(october: Talk) -> None:
     assert "\nRenewed until 14 Nov 2021.\n" in renewed.text
     row = await alert(october)
     assert (row["rule"], row["expires_on"], row["life"]) == (RULE, "2021-11-14", "active")
-
-
-async def test_near_its_end_one_tap_renews_it(october: Talk) -> None:
-    await october.database.run(lambda db: alert_store.update_alert(db, 1, expires_on="2020-10-20"))
-    assert "Ends 20 Oct 2020 unless renewed." in (await october.ask("/alerts"))[0].text
-    (card,) = await october.ask("/alert 1")
-    (renewed,) = await october.press(card, "Renew for a year")
-    assert "Ends 5 Oct 2021 unless renewed." in renewed.text
-    assert "Ends" not in (await october.ask("/alerts"))[0].text
 
 
 async def test_an_expired_alert_begins_again_without_its_last_day(october: Talk) -> None:

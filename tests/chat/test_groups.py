@@ -148,18 +148,15 @@ async def test_a_topic_is_answered_in_the_topic_text_and_picture(group: Talk) ->
     assert outside.thread_id is None
 
 
-async def test_a_topic_that_is_gone_is_answered_in_the_group(group: Talk) -> None:
+async def test_a_topic_that_is_gone_or_closed_is_answered_in_the_group(group: Talk) -> None:
+    group.api.fail("sendMessage", refusal(400, "Bad Request: TOPIC_CLOSED"))
+    (answer,) = await group.ask("/about", GROUP, user_id=MEMBER, thread_id=5)
+    assert answer.thread_id is None
     group.api.say(GROUP, "/chart drawdown", user_id=MEMBER, thread_id=5)
     group.api.chat(GROUP).threads.clear()
     text, picture = await group.answers()
     assert (text.thread_id, picture.thread_id) == (None, None)
     assert text.text.startswith("Drawdown of the ratio")
-
-
-async def test_a_topic_that_is_closed_is_answered_in_the_group(group: Talk) -> None:
-    group.api.fail("sendMessage", refusal(400, "Bad Request: TOPIC_CLOSED"))
-    (answer,) = await group.ask("/about", GROUP, user_id=MEMBER, thread_id=5)
-    assert answer.thread_id is None
 
 
 NO_PHOTOS = "Bad Request: not enough rights to send photos to the chat"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeAlias
 
@@ -137,22 +138,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     folder = tmp_path_factory.mktemp("csv")
     rows = sample_observations()
     paid = {(row.ticker, row.session): row.amount for row in rows["distributions"]}
+    figures = attrgetter("session", "open", "high", "low", "close", "close", "volume")
     for ticker in ("IWM", "SPY"):
         bars = [row for row in rows["bars"] if row.ticker == ticker and row.session >= "2019"]
         _write(
             folder / f"{ticker}_daily.csv",
             ("Date", "Open", "High", "Low", "Close", "Adj Close", "Volume", "Dividends", "Stock Splits"),
-            (
-                [
-                    *(
-                        getattr(bar, name)
-                        for name in ("session", "open", "high", "low", "close", "close", "volume")
-                    ),
-                    paid.get((ticker, bar.session), 0.0),
-                    0.0,
-                ]
-                for bar in bars
-            ),
+            ((*figures(bar), paid.get((ticker, bar.session), 0.0), 0.0) for bar in bars),
         )
     facts = [row for row in rows["fund_facts"] if row.ticker == "IWM" and row.session >= "2019"]
     _write(

@@ -238,12 +238,6 @@ def test_a_wrong_configuration_is_told_whole_with_code_2(command: str, bot: Call
     assert [file.name for file in tmp_path.iterdir()] == ["config.toml"]
 
 
-def test_a_configuration_that_is_not_there_is_named(bot: Call) -> None:
-    assert bot("chat", "--config", "nowhere.toml") == Result(
-        2, "", "config: nowhere.toml: no such file; copy config.example.toml and edit it\n"
-    )
-
-
 @pytest.mark.parametrize("asking", [True, False])
 def test_the_end_does_not_wait_for_a_source(asking: bool, bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []

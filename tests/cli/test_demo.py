@@ -68,6 +68,8 @@ def test_command_lines_in_answers_repeat_the_options_of_the_process(bot: Call, f
 
 
 def test_the_clock_stands_for_piped_input_and_runs_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dt.datetime.now(dt.UTC)
+    assert before <= Clock(None, running=False)() <= dt.datetime.now(dt.UTC)
     seconds = iter((100.0, 107.0, 200.0, 300.0, 350.0, 357.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
     start = dt.datetime(2020, 12, 14, 22, tzinfo=dt.UTC)
@@ -79,11 +81,6 @@ def test_the_clock_stands_for_piped_input_and_runs_at_a_terminal(monkeypatch: py
     assert still() == start + dt.timedelta(days=1)
     still.go()  # at 350
     assert still() == start + dt.timedelta(days=1, seconds=7)
-
-
-def test_without_a_start_the_clock_is_the_wall_clock() -> None:
-    before = dt.datetime.now(dt.UTC)
-    assert before <= Clock(None, running=False)() <= dt.datetime.now(dt.UTC)
 
 
 def test_a_terminal_is_greeted_prompted_and_has_a_running_clock(
@@ -262,11 +259,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     return folder, said
 
 
-def test_the_demo_touches_no_network_and_ends_without_a_terminal(played: tuple[Path, Result]) -> None:
+def test_the_demo_tells_its_story_in_order_without_a_network_or_a_terminal(
+    played: tuple[Path, Result],
+) -> None:
     assert (played[1].code, played[1].err) == (0, "network: none clients: none\n")
-
-
-def test_the_story_is_told_in_its_order(played: tuple[Path, Result]) -> None:
     told = iter(played[1].out.splitlines())
     assert [line for line in STORY if line not in told] == []  # each is looked for behind the one before
 
@@ -286,17 +282,15 @@ def test_the_golden_figures_come_out_of_the_sample_too(played: tuple[Path, Resul
     assert said.lines("fired", "2020-10-06") == []  # the message itself, not the log of `check`
 
 
-def test_pictures_are_saved_where_they_are_said_to_be(played: tuple[Path, Result]) -> None:
+def test_pictures_are_saved_where_they_are_said_to_be_and_nothing_else_is(
+    played: tuple[Path, Result],
+) -> None:
     folder, said = played
     named = [line.removeprefix("[picture] ") for line in said.lines("[picture] ")]
     assert len(named) >= 3
     assert {f"pictures/{file.name}" for file in (folder / "pictures").iterdir()} == set(named)
     assert all((folder / name).read_bytes().startswith(PNG) for name in named)
-
-
-def test_nothing_else_is_left_behind(played: tuple[Path, Result]) -> None:
-    kept = {file.name for file in played[0].iterdir() if not file.name.startswith("matplotlib")}
-    assert kept == {"pictures"}
+    assert {file.name for file in folder.iterdir() if not file.name.startswith("matplotlib")} == {"pictures"}
 
 
 def test_at_a_terminal_the_demo_stays_open_on_the_whole_market(

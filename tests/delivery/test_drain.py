@@ -13,7 +13,7 @@ from bot.delivery.drain import OVER_AFTER, OutageNotifier
 from bot.delivery.outcome import DrainReport
 from storage import outbox
 from storage.db import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
-from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, THIRD, YOU, Office
+from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, YOU, Office
 from tests.fakes.botapi_faults import bad_gateway, flood, hang
 from tests.fakes.pictures import png
 from tests.jobs.desk import full_disk
@@ -114,27 +114,6 @@ async def test_a_429_halts_its_chat_on_disk_and_uses_up_no_attempt(office: Offic
     office.later(seconds=1)
     assert await office.fresh().drain() == DrainReport(sent=2)
     assert office.texts() == ["one", "two"]
-
-
-async def test_a_second_chats_429_halts_all(office: Office) -> None:
-    await office.put("one")
-    office.api.fail("sendMessage", flood(30), chat_id=ME)
-    await office.delivery.drain()
-    office.later(seconds=10)
-    await office.put("two", chat_id=YOU)
-    office.api.fail("sendMessage", flood(40), chat_id=YOU)
-    await office.delivery.drain()
-    await office.put("three", chat_id=THIRD)
-    halts = await office.database.run(lambda db: outbox.current_halts(db, office.now))
-    assert [(halt.chat_id, f"{halt.until:%H:%M:%SZ}") for halt in halts] == [
-        (outbox.EVERY_CHAT, "21:20:50Z"),
-        (ME, "21:20:30Z"),
-        (YOU, "21:20:50Z"),
-    ]
-    office.later(seconds=39)
-    assert await office.fresh().drain() == DrainReport()
-    office.later(seconds=1)
-    assert (await office.fresh().drain()).sent == 3
 
 
 async def test_a_halt_of_our_own_budget_halts_nobody(office: Office) -> None:

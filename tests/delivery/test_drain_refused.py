@@ -19,9 +19,6 @@ from tests.fakes.botapi_faults import Fault, flood, refusal
     "fault",
     [
         refusal(403, "Forbidden: bot was blocked by the user"),
-        refusal(403, "Forbidden: bot was kicked from the supergroup chat"),
-        refusal(400, "Bad Request: chat not found"),
-        refusal(400, "Bad Request: not enough rights to send text messages to the chat"),
         refusal(400, "Bad Request: CHAT_WRITE_FORBIDDEN"),
     ],
     ids=repr,
@@ -38,13 +35,6 @@ async def test_a_chat_that_left_sleeps_and_gets_its_alerts_on_return(office: Off
     await office.database.run(lambda db: chat_store.reactivate(db, ME))
     await office.delivery.drain()
     assert office.texts() == ["alert"]
-
-
-async def test_a_summary_to_a_chat_that_left_is_dropped(office: Office) -> None:
-    row = await office.put("daily", kind="summary")
-    office.api.block(ME)
-    assert await office.delivery.drain() == DrainReport(dead=1)
-    assert (await office.row(row))["reason"] == "Forbidden: bot was blocked by the user"
 
 
 @pytest.mark.parametrize("kind", ["reply", "notice"])

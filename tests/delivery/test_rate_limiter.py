@@ -165,12 +165,6 @@ async def test_an_edit_spends_like_a_message(desk: Desk) -> None:
     assert desk.times == [0, 0, 0, 1]
 
 
-async def test_a_reply_waits_for_the_end_of_the_halt_and_goes_again(desk: Desk) -> None:
-    desk.answers = [RetryAfter(timedelta(seconds=7))]
-    assert await desk.time.until_done(desk.send(1), desk.send(2)) == [True, True]
-    assert desk.times == [0, 0, 7]
-
-
 async def test_a_reply_gives_up_after_three_tries(desk: Desk) -> None:
     desk.answers = [RetryAfter(timedelta(seconds=5))] * 3
     (result,) = await desk.time.until_done(desk.send(1))
@@ -184,17 +178,6 @@ async def test_a_reply_does_not_wait_for_a_far_end_of_a_halt(desk: Desk) -> None
     assert isinstance(result, SendPostponed)
     assert seconds_of(result) == 300
     assert desk.times == [0]
-
-
-async def test_a_push_is_told_of_the_halt_and_the_next_one_is_not_even_sent(desk: Desk) -> None:
-    desk.answers = [RetryAfter(timedelta(seconds=30))]
-    (halt,) = await desk.time.until_done(desk.send(1, priority=ALERT))
-    assert type(halt) is RetryAfter
-    desk.time.now += 10
-    held, other = await desk.time.until_done(desk.send(1, priority=ALERT), desk.send(2, priority=ALERT))
-    assert isinstance(held, SendPostponed)
-    assert (seconds_of(held), other) == (20, True)
-    assert desk.times == [0, 10]
 
 
 async def test_a_second_429_after_the_halt_concerns_its_chat_alone(desk: Desk) -> None:

@@ -146,16 +146,6 @@ async def test_a_snooze_mutes_messages_and_not_the_state(desk: Desk) -> None:
     assert (await desk.messages())[1].startswith("Alert #1 fired · close of Mon 27 Jan 2020")
 
 
-async def test_a_snooze_that_is_lifted_tells_at_the_next_tick(desk: Desk) -> None:
-    await prepared(desk, RULE)
-    await snooze(desk, desk.now + dt.timedelta(days=7))
-    await work(desk, [0.65])
-    await snooze(desk, None)
-    await work(desk)
-    (text,) = await desk.messages()
-    assert "Held back while this alert was snoozed; still true." in text
-
-
 async def test_a_snooze_tells_at_its_end_what_was_still_true_after_a_cooldown(desk: Desk) -> None:
     await prepared(desk, f"{RULE} cooldown 3")
     await work(desk, [0.65, 0.5, 0.65])

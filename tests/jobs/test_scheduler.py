@@ -101,14 +101,6 @@ async def test_a_tick_evaluates_and_sends(desk: Desk, scheduler: Scheduler, deli
     assert await kinds(desk) == ["alert", "summary"]
 
 
-async def test_evaluating_by_hand_says_what_it_did(desk: Desk, scheduler: Scheduler) -> None:
-    await ready(desk)
-    done = await scheduler.evaluate()
-    assert ([fire.number for fire in done.fires], done.summaries) == ([1], 1)
-    done = await scheduler.evaluate()
-    assert (list(done.fires), done.summaries) == ([], 0)
-
-
 async def test_the_heartbeat_is_the_last_tick_by_the_real_clock_whatever_day_is_played(
     desk: Desk, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from telegram import (
     InputTextMessageContent,
     ReplyParameters,
 )
-from telegram.error import BadRequest, ChatMigrated, NetworkError, TelegramError
+from telegram.error import BadRequest, NetworkError, TelegramError
 from telegram.ext import ExtBot
 
 from bot.local.botapi import BotApi, Upload
@@ -230,13 +230,6 @@ async def test_what_telegram_refuses_is_refused_and_changes_nothing(
 async def test_an_unknown_method_is_not_found(bot: ExtBot[None]) -> None:
     with pytest.raises(TelegramError, match="Endpoint 'sendLove' not found"):
         await bot.do_api_request("sendLove")
-
-
-async def test_a_migrated_group_names_its_new_id(bot: ExtBot[None]) -> None:
-    with pytest.raises(ChatMigrated) as moved:
-        await bot.send_message(OLD_GROUP, "x")
-    assert moved.value.new_chat_id == GROUP
-    await bot.send_message(GROUP, "x")
 
 
 async def test_a_query_is_answered_once_and_shortly(api: FakeBotApi, bot: ExtBot[None]) -> None:

@@ -176,12 +176,6 @@ async def test_picture_is_saved_and_its_path_printed(app: App, printed: list[str
     assert (message.photo[0].width, message.photo[0].height, message.caption) == (60, 40, "6m & more")
 
 
-async def test_picture_sent_again_by_file_id_has_the_same_path(app: App, printed: list[str]) -> None:
-    first = await app.bot.send_photo(1, png(), filename="compare.png")
-    await app.bot.send_photo(1, first.photo[-1].file_id, caption="again")
-    assert printed[1] == f"{printed[0]}\nagain"
-
-
 async def test_picture_replaces_the_one_in_a_message(app: App, printed: list[str], tmp_path: Path) -> None:
     message = await app.bot.send_photo(1, png(), filename="compare.png", caption="6m")
     media = InputMediaPhoto(png(9, 9), filename="Compare 1y.png", caption="<i>1y</i>", parse_mode="HTML")
@@ -192,14 +186,6 @@ async def test_picture_replaces_the_one_in_a_message(app: App, printed: list[str
     assert isinstance(edited := await message.edit_media(InputMediaPhoto(message.photo[0].file_id)), Message)
     assert (edited.caption, edited.reply_markup) == (None, None)
     assert printed[2:] == [f"[picture] {tmp_path / 'charts' / '01-compare.png'}"]
-
-
-async def test_picture_takes_the_place_of_text_or_of_another_without_caption(app: App) -> None:
-    message = await app.bot.send_message(1, "drawing")
-    for size in (8, 9):
-        edited = await message.edit_media(InputMediaPhoto(png(size, size)))
-        assert isinstance(edited, Message)
-        assert (edited.text, edited.photo[0].file_size) == (None, len(png(size, size)))
 
 
 async def test_caption_is_edited_and_taken_away(app: App, printed: list[str]) -> None:

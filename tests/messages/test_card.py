@@ -20,7 +20,6 @@ from bot.messages.alerts.card import (
     rearm_phrase,
     rule_chart_answer,
     state_sentence,
-    summary_distance,
 )
 from bot.messages.alerts.history import alert_list, explanation
 from bot.messages.alerts.notices import ended_notice, event_list, fire_line, fired_message, paused_message
@@ -333,12 +332,6 @@ def test_what_an_edited_alert_was_stands_below_its_title() -> None:
     lines = shown(new_alert_page(replace(alert, life=Life.PAUSED), FLAT, past))
     assert "Paused: resume it to get messages." in lines
     assert not any(line.startswith("Next") for line in lines)
-
-
-def test_a_distance_is_told_without_a_name_where_there_is_one_condition() -> None:
-    of = context(market([50.0] * 5, [100.0] * 4 + [None]))
-    assert of.market.end == pd.Timestamp("2020-01-07")
-    assert summary_distance(alert_view("ratio > 0.6", of), of) == "0.5000, 16.67% below 0.6"
 
 
 @given(NOTES)

@@ -68,13 +68,6 @@ def test_the_whole_message() -> None:
     )  # fmt: skip
 
 
-def test_a_late_message_says_by_how_much_and_how_old_its_figures_are() -> None:
-    lines = shown(push("ratio > 0.6", context(market([*LONG, 70.0], behind=3)), late=3))
-    assert lines[2] == "Late by 3 sessions: the bot was off, or the data came late or had to be confirmed."
-    assert lines[-1] == "Source: CSV import, 3 sessions old."
-    assert shown(push("ratio > 0.6", late=1))[2].startswith("Late by 1 session:")
-
-
 def test_each_condition_tells_what_moved() -> None:
     lines = shown(push("ratio > 0.6 and excess 3m > 5pp"))
     assert lines[2:7] == [

@@ -40,11 +40,6 @@ def summary(*levels: float) -> list[str]:
     return shown(summary_answer(context(market(levels)), [], XNYS))
 
 
-def test_a_late_one_says_so_at_once() -> None:
-    lines = shown(summary_answer(context(market([50.0, 51.0])), [], XNYS, late=True))
-    assert lines[1] == "Late: this summary could not be sent when it was due."
-
-
 @pytest.mark.parametrize(
     ("levels", "news"),
     [

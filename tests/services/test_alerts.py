@@ -130,13 +130,6 @@ async def test_what_was_still_true_after_a_cooldown_is_explained_as_a_fire_is(le
     assert (fire.event.kind, fire.event.session) == ("still", dt.date(2020, 1, 23))
 
 
-async def test_a_preview_stores_nothing(level: Desk) -> None:
-    context = await alert_views.evaluation_context(caller(level))
-    alert, past = alerts.preview(parse_rule("ratio > 0.6", METRICS), context, level.now)
-    assert (alert.number, alert.state.session, past.dates) == (0, dt.date(2020, 1, 15), ())
-    assert await level.query("SELECT * FROM alerts") == []
-
-
 @pytest.mark.parametrize(
     ("day", "later"),
     [("2020-12-11", "2021-12-11"), ("2024-02-29", "2025-02-28"), ("2023-02-28", "2024-02-28")],
