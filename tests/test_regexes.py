@@ -4,8 +4,6 @@ The expressions are collected from the modules, so a new one is tested too. For 
 texts repeat what it accepts, what leads to it, and both, and end in what the expression refuses.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import pkgutil

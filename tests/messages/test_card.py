@@ -20,6 +20,7 @@ from bot.messages.alerts.card import (
     rearm_phrase,
     rule_chart_answer,
     state_sentence,
+    summary_distance,
 )
 from bot.messages.alerts.history import alert_list, explanation
 from bot.messages.alerts.notices import ended_notice, event_list, fire_line, fired_message, paused_message
