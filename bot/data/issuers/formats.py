@@ -9,9 +9,11 @@ text at the first of these (`S&P 500` becomes `S 500`) and lets one unclosed <br
 follow. So only the tags that make a table are recognised: a sheet, row or cell ends where the next one
 begins, and what a cell's <ss:Data> holds is text.
 
-Excel workbooks (xls, xlsx, Strict OOXML) are read by calamine in a child process. It is native code that
-answers some damaged files with a panic on standard error, an endless loop or a claim on all memory. In a
-child process with limits, that is just one more file that cannot be read.
+Excel workbooks (xls, xlsx, Strict OOXML) are read by calamine. It is native code that answers some damaged
+files with a panic on standard error, an endless loop or a claim on all memory.
+
+So files are read in a child process with limits on time and memory, and what it returns has a limit of cells
+and characters over all sheets. A file that exceeds one is just one more file that cannot be read.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import csv
 import html
 import io
 import re
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 
@@ -27,7 +30,10 @@ from bot.concurrency import ChildProcess, JobFailed, JobTimedOut, Limits
 from bot.data.csv_cells import CONTROL
 from bot.errors import ImportRejected
 
-LARGEST = 64_000_000  # bytes: twenty-six years of a fund's workbook are a tenth of it
+LARGEST = 20_000_000  # bytes: three times twenty-six years of a fund's workbook
+UNPACKED = 100_000_000  # bytes in the parts of an xlsx
+# In all sheets, three times those of twenty-six years; a row counts as one more, a sheet as a thousand.
+MOST_CELLS, A_SHEET = 300_000, 1_000
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 BOM = b"\xef\xbb\xbf"
 XML, EXCEL, TEXT = "SpreadsheetML", "Excel", "text"
@@ -86,6 +92,23 @@ def decode(data: bytes) -> str:
 
 Grid = list[list[str]]
 
+
+class Budget:
+    """What the sheets of one file may still hold. `spend` raises ImportRejected when it is exceeded."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._cells, self._letters = name, MOST_CELLS, LARGEST
+
+    def spend(self, cells: int, letters: int = 0) -> None:
+        """Count cells and the characters in them."""
+        self._cells -= cells
+        self._letters -= letters
+        if self._cells < 0:
+            raise ImportRejected(f"{self._name} has more than {MOST_CELLS:,} cells, too many for a fund.")
+        if self._letters < 0:
+            raise ImportRejected(f"{self._name} holds more than {LARGEST / 1e6:.0f} MB of text.")
+
+
 # Possessive, and ending at the next "<": a quote that is never closed cannot make this slow.
 _OPEN = r"""<(?:[A-Za-z]+:)?{}\b((?:"[^"<]*+"|'[^'<]*+'|[^<>"'])*+)>"""
 _SHEET, _ROW, _CELL, _DATA = (re.compile(_OPEN.format(tag)) for tag in ("Worksheet", "Row", "Cell", "Data"))
@@ -109,13 +132,19 @@ def read_spreadsheetml(text: str, name: str) -> dict[str, Grid]:
     if not _END.search(text):
         raise ImportRejected(f"{name} breaks off before its end; download it again.")
     sheets: dict[str, Grid] = {}
+    budget = Budget(name)
     for attributes, body in _parts(_SHEET, text):
         grid: Grid = []
+        budget.spend(A_SHEET)
         for position, row in _parts(_ROW, body):
-            grid.extend([] for _ in range(_skipped(position, len(grid), _LONGEST)))
+            empty = _skipped(position, len(grid), _LONGEST)
+            budget.spend(empty + 1)
+            grid.extend([] for _ in range(empty))
             cells: list[str] = []
             for place, cell in _parts(_CELL, row):
-                cells.extend([""] * _skipped(place, len(cells), _WIDEST))
+                empty = _skipped(place, len(cells), _WIDEST)
+                budget.spend(empty + 1)
+                cells.extend([""] * empty)
                 cells.append(" ".join(_text(data) for _, data in _parts(_DATA, cell)))
             grid.append(cells)
         title = _NAME.search(attributes)
@@ -125,10 +154,13 @@ def read_spreadsheetml(text: str, name: str) -> dict[str, Grid]:
 
 def _parts(opening: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
     """Attributes of each opening tag, and the text up to the next one."""
-    tags = list(opening.finditer(text))
-    ends = [tag.start() for tag in tags] + [len(text)]
-    for tag, end in zip(tags, ends[1:], strict=True):
-        yield tag[1], text[tag.end() : end]
+    tag: re.Match[str] | None = None
+    for following in opening.finditer(text):
+        if tag:
+            yield tag[1], text[tag.end() : following.start()]
+        tag = following
+    if tag:
+        yield tag[1], text[tag.end() :]
 
 
 def _skipped(attributes: str, already: int, limit: int) -> int:
@@ -145,38 +177,41 @@ def _text(data: str) -> str:
     return " ".join(plain.split())
 
 
-# Twenty-six years of a fund take one second.
-LIMITS = Limits(job_seconds=20.0, memory=2_000_000_000, quiet=True)
+def read_workbook(data: bytes, name: str) -> dict[str, Grid]:
+    """Sheets by name as rows of text, dates as 2025-02-04, charts left out.
 
-
-def read_workbook(data: bytes, name: str, limits: Limits = LIMITS) -> dict[str, Grid]:
-    """Sheets by name as rows of text, dates as 2025-02-04. Raises ImportRejected if it cannot be read."""
-    try:
-        with ChildProcess("workbook", limits) as process:
-            return process.run(partial(_convert, data))
-    except JobTimedOut:
-        raise ImportRejected(f"{name} cannot be read: it takes too long.") from None
-    except (JobFailed, ValueError, MemoryError) as error:
-        reason = "is damaged, breaks off before its end or has a password; download it again"
-        raise ImportRejected(f"{name} {reason}.") from error
-
-
-def _convert(data: bytes) -> dict[str, Grid]:
-    """The worksheets of a workbook, charts left out. Runs in the child process."""
+    Only for the child process. Raises ImportRejected, or ValueError for what calamine cannot read.
+    """
     import python_calamine  # noqa: PLC0415 - in the child process only
 
+    if data.startswith(b"PK"):
+        _check_unpacked_size(data, name)
+    sheets: dict[str, Grid] = {}
+    budget = Budget(name)
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-        return {
-            sheet.name: [
-                [_cell_text(cell) for cell in row]
-                for row in book.get_sheet_by_name(sheet.name).to_python(skip_empty_area=False)
-            ]
-            for sheet in book.sheets_metadata
-            if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet
-        }
+        for listed in book.sheets_metadata:
+            if listed.typ != python_calamine.SheetTypeEnum.WorkSheet:
+                continue
+            sheet = book.get_sheet_by_name(listed.name)
+            budget.spend(A_SHEET + sheet.total_height * (1 + sheet.total_width))
+            grid = sheets[listed.name] = []
+            for row in sheet.to_python(skip_empty_area=False):
+                grid.append([_cell_text(cell) for cell in row])
+                budget.spend(0, sum(map(len, grid[-1])))
     except python_calamine.CalamineError as error:
-        raise ValueError(str(error)) from None  # an error that this process can read, too
+        raise ValueError(str(error)) from None  # an error that the parent can read, too
+    return sheets
+
+
+def _check_unpacked_size(data: bytes, name: str) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            size = sum(part.file_size for part in parts.infolist())
+    except (zipfile.BadZipFile, NotImplementedError):
+        return  # calamine reads some of these
+    if size > UNPACKED:
+        raise ImportRejected(f"{name} unpacks to {size / 1e6:,.0f} MB, too large for an issuer's file.")
 
 
 def _cell_text(cell: object) -> str:
@@ -186,28 +221,45 @@ def _cell_text(cell: object) -> str:
     return str(cell).strip()
 
 
-def read_sheets(data: bytes, name: str) -> dict[str, Grid]:
+# Twenty-six years of a fund take one second.
+LIMITS = Limits(job_seconds=20.0, idle_seconds=60.0, memory=2_000_000_000, quiet=True)
+_CHILD = ChildProcess("files", LIMITS)
+
+
+def read_sheets(data: bytes, name: str, child: ChildProcess = _CHILD) -> dict[str, Grid]:
     """Sheets by name, each a list of rows of text. A text file is one sheet without a name.
 
     Raises ImportRejected for a web page, an empty or truncated file, and anything that is not a table.
     """
     form = detect_format(data, name)
-    if form == XML:
-        sheets = read_spreadsheetml(decode(data), name)
-    elif form == TEXT:
-        sheets = {"": _read_csv(decode(data), name)}
-    else:
-        sheets = read_workbook(data, name)
+    try:
+        sheets = child.run(partial(_read, form, data, name))
+    except JobTimedOut:
+        raise ImportRejected(f"{name} cannot be read: it takes too long.") from None
+    except (JobFailed, ValueError, MemoryError) as error:
+        reason = "is damaged, breaks off before its end or has a password; download it again"
+        raise ImportRejected(f"{name} {reason}.") from error
     if not sheets:
         raise ImportRejected(f"{name} is a workbook without sheets. {ADVICE}")
     return sheets
 
 
+def _read(form: str, data: bytes, name: str) -> dict[str, Grid]:
+    """The sheets of a file. Runs in the child process."""
+    if form == EXCEL:
+        return read_workbook(data, name)
+    return read_spreadsheetml(decode(data), name) if form == XML else {"": _read_csv(decode(data), name)}
+
+
 def _read_csv(text: str, name: str) -> Grid:
     """Records of a CSV file. Blank lines are empty records, so that the count is the line number."""
     lines = io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd"))
+    budget, grid = Budget(name), list[list[str]]()
     try:
-        return list(csv.reader(lines, strict=True))
+        for cells in csv.reader(lines, strict=True):
+            budget.spend(1 + len(cells))
+            grid.append(cells)
     except csv.Error as error:
         problem = "breaks off before its end" if "end of data" in str(error) else f"is not readable ({error})"
         raise ImportRejected(f"{name} {problem}; download it again.") from error
+    return grid

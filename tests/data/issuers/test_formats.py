@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.concurrency import ChildProcess
 from bot.data.issuers import formats
 from bot.data.issuers.formats import read_spreadsheetml
 from bot.errors import ImportRejected
@@ -96,7 +99,7 @@ BOOK: Book = {"One": [["a", "é S&P"], [1.5, None, "x"], [], ["", 1234567.0]], "
 def test_a_damaged_workbook_ends_only_the_process_that_reads_it(capfd: pytest.CaptureFixture[str]) -> None:
     damaged = xls(BOOK)[:-37]  # calamine panics at it
     with pytest.raises(ImportRejected) as caught:
-        formats.read_workbook(damaged, "file")
+        formats.read_sheets(damaged, "file")
     assert str(caught.value) == f"file {DAMAGED}."
     assert capfd.readouterr() == ("", "")
 
@@ -106,7 +109,7 @@ def test_a_workbook_with_cells_at_the_far_ends_claims_no_memory_of_ours() -> Non
         patch.setattr("tests.data.issuers.builders._xlsx_row", lambda *_, **__: FAR_CELLS)
         far = xlsx({"S": [["a"]]})
     with pytest.raises(ImportRejected, match=f"^file {DAMAGED}.$"):
-        formats.read_workbook(far, "file")
+        formats.read_sheets(far, "file")
 
 
 FAR_CELLS = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="GR1048576"><v>1</v></c></row>'
@@ -114,10 +117,69 @@ FAR_CELLS = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="GR104
 
 def test_a_workbook_with_a_password_cannot_be_read() -> None:
     with pytest.raises(ImportRejected, match=f"^file {DAMAGED}.$"):
-        formats.read_workbook(xls(BOOK, protected=True), "file")
+        formats.read_sheets(xls(BOOK, protected=True), "file")
 
 
 def test_a_workbook_that_takes_too_long_is_given_up() -> None:
     limits = replace(formats.LIMITS, job_seconds=0.0)
-    with pytest.raises(ImportRejected, match=r"^file cannot be read: it takes too long\.$"):
-        formats.read_workbook(xlsx(BOOK), "file", limits)
+    with (
+        ChildProcess("late", limits) as child,
+        pytest.raises(ImportRejected, match=r"^file cannot be read: it takes too long\.$"),
+    ):
+        formats.read_sheets(xlsx(BOOK), "file", child)
+
+
+def many_sheets(sheet: str, count: int = 100) -> bytes:
+    return f"<ss:Workbook>{sheet * count}</ss:Workbook>".encode()
+
+
+def packed(parts: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+ENTITIES = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(12))
+DOCTYPE = f'<?xml version="1.0"?><!DOCTYPE b [{ENTITIES}]>'
+TOO_MANY = "file has more than 300,000 cells, too many for a fund."
+BROKEN_OFF = "file breaks off before its end; download it again."
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (
+            many_sheets(
+                '<Worksheet Name="{}"><Row Index="99999"><Cell><Data>1</Data></Cell></Row></Worksheet>'
+            ),
+            TOO_MANY,
+        ),
+        (
+            many_sheets('<Worksheet><Row Index="9999"/><Row><Cell Index="999"/></Row></Worksheet>', 120),
+            TOO_MANY,
+        ),
+        (many_sheets("<Worksheet>", 301), TOO_MANY),
+        (b"a,b\n" + b"," * 300_000, TOO_MANY),
+        (b"\n" * 10 + b"a" + b"\n" * 300_000, TOO_MANY),
+        (b"<ss:Workbook><Worksheet>" + b"<Table><Row><Cell>" * 100_000, BROKEN_OFF),
+        (b"<ss:Workbook>" + b"<![CDATA[" * 300_000, BROKEN_OFF),
+        (b"<!-- " * 300_000, f"file is XML of another kind than a workbook. {formats.ADVICE}"),
+        (f"{DOCTYPE}<b>&e11;</b>".encode(), f"file is XML of another kind than a workbook. {formats.ADVICE}"),
+        (packed({"x": bytes(101_000_000)}), "file unpacks to 101 MB, too large for an issuer's file."),
+        (xlsx({"S": [["x" * 30_000]] * 700}), "file holds more than 20 MB of text."),
+        (b"PK\x03\x04" * 300_000, f"file {DAMAGED}."),
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+def test_a_file_made_to_take_memory_or_time_is_refused(data: bytes, sentence: str) -> None:
+    with pytest.raises(ImportRejected) as caught:
+        formats.read_sheets(data, "file")
+    assert str(caught.value) == sentence
+
+
+def test_endless_sections_and_entities_in_cells_are_text() -> None:
+    endless = "<![CDATA[" * 50_000 + "&e11;" * 50_000
+    book = DOCTYPE.encode() + many_sheets(f"<Worksheet><Row><Cell><Data>{endless}</Data></Cell></Row>", 1)
+    assert formats.read_sheets(book, "file") == {"sheet 1": [[endless]]}
