@@ -121,7 +121,6 @@ def _time_zone(value: str) -> str:
 
 
 def _date(value: object) -> dt.date:
-    """Return a date given as a TOML date or as text."""
     try:
         return value if type(value) is dt.date else dt.date.fromisoformat(str(value))
     except ValueError:
@@ -483,7 +482,6 @@ def _read(path: Path | None) -> dict[str, Any]:
 
 
 def _with_absolute_paths(config: Config, folder: Path) -> Config:
-    """Return a copy in which relative paths begin at the folder of the configuration file."""
     paths = {
         name: {key: folder / value for key, value in vars(section).items() if isinstance(value, Path)}
         for name, section in config
@@ -537,7 +535,6 @@ def _sentence(location: _Location, problem: Mapping[str, Any]) -> str:
 
 
 def _unknown_section(name: str, value: object) -> str:
-    """Return the sentence about a section that does not exist, or a key outside all sections."""
     if isinstance(value, dict):
         return f"[{name}]: unknown section{_suggestion(name, Config.model_fields)}"
     return f"{name}: is not in a section; the sections are: {', '.join(sorted(Config.model_fields))}"

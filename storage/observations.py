@@ -215,8 +215,6 @@ def stored_sources(db: sqlite_utils.Database) -> set[str]:
 
 
 class _StoredRow(NamedTuple):
-    """A row of one key as stored."""
-
     id: int
     observed_at: str
     vintage: int
@@ -277,7 +275,6 @@ class _VintageWriter(Generic[K]):
         return key
 
     def _finite_values(self, row: K) -> Values:
-        """The values of a row, None in place of NaN. Raises ValueError for an infinite number."""
         values = {name: getattr(row, name) for name in self._values}
         for name, value in values.items():
             if isinstance(value, float) and not math.isfinite(value):

@@ -7,7 +7,8 @@
 
 A row is committed as `sending` before its request. One that is still `sending` at the next start was cut off
 by a crash, so its outcome is unknown. Each step is a compare-and-set on the status: a function that changes
-a message returns False if the message has another status than the step requires.
+a message returns the new status, or an empty text or False if the message has another status than the step
+requires.
 
 A halt is a chat, or all of them, to which nothing may be sent before an instant that Telegram named.
 """
@@ -36,7 +37,7 @@ from storage.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     import sqlite_utils
 
@@ -54,8 +55,12 @@ class EventList(msgspec.Struct, frozen=True):
     sample: bool
 
 
-class MessageBody(msgspec.Struct, frozen=True):
-    """The content of a message; `reply_to` is Telegram's id of the message that it answers."""
+class MessageBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The content of a message.
+
+    reply_to  Telegram's id of the message that it answers
+    names     the chat and the person that a notice to the owner names, with whom it is deleted
+    """
 
     html: str = ""
     plain: str = ""
@@ -63,6 +68,7 @@ class MessageBody(msgspec.Struct, frozen=True):
     silent: bool = False
     reply_to: int | None = None
     events: EventList | None = None
+    names: list[int] = msgspec.field(default_factory=list)
 
 
 class OutboxMessage(msgspec.Struct, frozen=True):
@@ -92,39 +98,40 @@ class OutboxMessage(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.payload, type=MessageBody)
 
 
+class NewMessage(msgspec.Struct, frozen=True):
+    """A message to be queued.
+
+    kind   "reply", "alert", "notice" or "summary"
+    dedup  keeps it from being queued twice
+    about  the session that it reports; if that may have closed before a restore, the message may have been
+           sent before and is marked as a possible repeat
+    """
+
+    chat_id: int
+    thread_id: int | None
+    kind: str
+    dedup: str
+    body: MessageBody
+    about: str | None = None
+    not_before: dt.datetime | str | None = None
+    photo: bytes | None = None
+
+
 # No session closes earlier in UTC: 13:00 in New York, in summer.
 EARLIEST_CLOSE = "T17:00:00Z"
 
 
-def enqueue(  # noqa: PLR0913 - a message's columns, by name
-    db: sqlite_utils.Database,
-    *,
-    chat_id: int,
-    kind: str,
-    dedup: str,
-    payload: Mapping[str, object],
-    now: Moment,
-    photo: bytes | None = None,
-    thread_id: int | None = None,
-    not_before: Moment | None = None,
-    about: str | None = None,
-) -> int | None:
-    """Queue a message and return its id, or None when one with this `dedup` was queued before.
-
-    kind      'reply', 'alert', 'notice' or 'summary'
-    payload   the fields of a MessageBody; further ones are ignored
-    about     the session that it reports; if that may have closed before a restore, the message may
-              have been sent before and is marked as a possible repeat
-    """
-    at, restored = instant(now), get_meta(db, sources.RESTORED_AT)
+def enqueue(db: sqlite_utils.Database, message: NewMessage, now: Moment) -> int | None:
+    """Queue a message and return its id, or None when one with this `dedup` was queued before."""
+    at, restored, about = instant(now), get_meta(db, sources.RESTORED_AT), message.about
     row = {
-        "chat_id": chat_id,
-        "thread_id": thread_id,
-        "kind": kind,
-        "dedup": dedup,
-        "payload": _encode(payload),
-        "photo": photo,
-        "not_before": at if not_before is None else not_earlier(not_before),
+        "chat_id": message.chat_id,
+        "thread_id": message.thread_id,
+        "kind": message.kind,
+        "dedup": message.dedup,
+        "payload": _encode(message.body),
+        "photo": message.photo,
+        "not_before": at if message.not_before is None else not_earlier(message.not_before),
         "created_at": at,
         "updated_at": at,
         "unknown": int(about is not None and restored is not None and about + EARLIEST_CLOSE <= restored),
@@ -132,8 +139,8 @@ def enqueue(  # noqa: PLR0913 - a message's columns, by name
     return insert(db, "outbox", row, unique=("dedup",))
 
 
-def _encode(payload: Mapping[str, object]) -> str:
-    return json.dumps(dict(payload), ensure_ascii=False, allow_nan=False)
+def _encode(body: MessageBody) -> str:
+    return msgspec.json.encode(body, enc_hook=str).decode()  # the hook takes subclasses of str, as markup is
 
 
 # Messages that may be sent now. A chat that is not stored is a stranger's, who may get an answer.
@@ -199,37 +206,34 @@ def ready_chats(
     return {row["chat_id"] for row in rows}
 
 
-def _settle(db: sqlite_utils.Database, message: int, columns: str, *values: object) -> bool:
-    """Set columns of a message that is being sent."""
-    sql = f"UPDATE outbox SET {columns} WHERE id = ? AND status = 'sending'"  # noqa: S608 - fixed text
-    return change(db, sql, (*values, message)) == 1
+def _settle(db: sqlite_utils.Database, message: int, status: str, columns: str, *values: object) -> str:
+    sql = f"UPDATE outbox SET status = ?, {columns} WHERE id = ? AND status = 'sending'"  # noqa: S608 - fixed text
+    return status if change(db, sql, (status, *values, message)) else ""
 
 
-def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> bool:
+def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> str:
     """Record that a message was delivered, under Telegram's `message_id`."""
-    columns = "status = 'sent', message_id = ?, reason = '', photo = NULL, updated_at = ?"
-    return _settle(db, message, columns, message_id, instant(now))
+    columns = "message_id = ?, reason = '', photo = NULL, updated_at = ?"
+    return _settle(db, message, "sent", columns, message_id, instant(now))
 
 
 def retry_at(
     db: sqlite_utils.Database, message: int, not_before: Moment, reason: str, count_attempt: bool = True
-) -> bool:
+) -> str:
     """Send a message that was not delivered again, but not before an instant."""
-    columns = "status = 'waiting', not_before = ?, reason = ?, attempts = attempts + ?"
-    return _settle(db, message, columns, not_earlier(not_before), reason, int(count_attempt))
+    columns = "not_before = ?, reason = ?, attempts = attempts + ?"
+    return _settle(db, message, "waiting", columns, not_earlier(not_before), reason, int(count_attempt))
 
 
-def note_progress(db: sqlite_utils.Database, message: int, reason: str) -> bool:
+def note_progress(db: sqlite_utils.Database, message: int, reason: str) -> str:
     """Record in the reason how many parts of a message have been delivered."""
-    return _settle(db, message, "reason = ?", reason)
+    return _settle(db, message, "sending", "reason = ?", reason)
 
 
-def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
+def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> str:
     """Record that it is unknown whether a message was delivered; it waits for requeue_ambiguous."""
-    columns = (
-        "status = 'ambiguous', unknown = unknown + 1, attempts = attempts + 1, reason = ?, updated_at = ?"
-    )
-    return _settle(db, message, columns, reason, instant(now))
+    columns = "unknown = unknown + 1, attempts = attempts + 1, reason = ?, updated_at = ?"
+    return _settle(db, message, "ambiguous", columns, reason, instant(now))
 
 
 def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
@@ -357,10 +361,10 @@ def find_amendable(db: sqlite_utils.Database, message: int) -> OutboxMessage | N
     return select_first(db, OutboxMessage, f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}", (message,))  # noqa: S608 - fixed text
 
 
-def amend(db: sqlite_utils.Database, message: int, payload: Mapping[str, object]) -> bool:
-    """Replace a message's payload."""
+def amend(db: sqlite_utils.Database, message: int, body: MessageBody) -> bool:
+    """Replace a message's content."""
     sql = f"UPDATE outbox SET payload = ? WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
-    return change(db, sql, (_encode(payload), message)) == 1
+    return change(db, sql, (_encode(body), message)) == 1
 
 
 def withdraw(db: sqlite_utils.Database, message: int) -> bool:

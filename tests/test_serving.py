@@ -15,6 +15,7 @@ from storage import chat_store, outbox, sources
 from storage.db import DatabaseBroken, DiskFull, connect, open_database
 from tests.fakes.botapi_faults import answer, bad_gateway, drop, hang
 from tests.place import ME, OWNER, PATIENCE, Place, at_work, told_to_stop
+from tests.storage.messages import queue_message
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def queue(db: sqlite_utils.Database) -> None:
     now = datetime.now(UTC)
     chat_store.ensure_chat(db, ME, "private", "Me", now)
-    payload = {"html": "fired", "plain": "fired", "buttons": [], "silent": False}
-    outbox.enqueue(db, chat_id=ME, kind="alert", dedup="alert:1", payload=payload, now=now)
+    body = outbox.MessageBody("fired")
+    queue_message(db, chat_id=ME, kind="alert", dedup="alert:1", body=body, now=now)
 
 
 async def test_a_pushed_message_that_hangs_is_cut_off_and_its_outcome_is_unknown(

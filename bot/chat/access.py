@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
+from msgspec import structs
 from telegram.error import TelegramError
 
 from bot.errors import BotError
@@ -18,6 +19,7 @@ from bot.messages.html import bold, code, lines
 from bot.services import Caller, Chat, chats
 from bot.services.chats import ANONYMOUS_ADMIN, SHARED
 from storage import chat_store
+from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -169,35 +171,39 @@ class AccessGate:
         """Return whether this person may use the bot in this chat."""
         return await chats.admits(self._services, person_of(user_id, chat_id), chat_id)
 
-    async def reject(self, ask: Ask) -> None:
+    async def reject(self, caller: Caller, name: str, update_id: int) -> None:
         """Raise Denied for a chat's first question and ask the owner about it. Later questions get no answer.
 
         The request is stored, so that neither a restart nor a refusal asks the owner again. While nobody can
         be asked (no owner is configured, or too many requests are open), nothing is stored about strangers.
         """
-        if await chats.owner_knows(ask.caller):
+        if await chats.owner_knows(caller):
             return
-        owner = self._services.config.access.owner
-        if owner is not None and await chats.request_access(ask.caller, owner, *_access_request(ask)):
-            raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id, owner_asked=True)
-        if ask.chat_id in self._strangers:
+        owner, chat_id = self._services.config.access.owner, caller.chat.id
+        person = person_of(caller.user_id, chat_id)
+        if owner is not None and await chats.request_access(
+            caller, *_access_request(caller, owner, name, update_id)
+        ):
+            raise Denied(person, chat_id, owner_asked=True)
+        if chat_id in self._strangers:
             return
         if len(self._strangers) >= _MAX_STRANGERS:
             self._strangers.pop(next(iter(self._strangers)))
-        self._strangers[ask.chat_id] = None
-        raise Denied(person_of(ask.user_id, ask.chat_id), ask.chat_id)
+        self._strangers[chat_id] = None
+        raise Denied(person, chat_id)
 
 
-def _access_request(ask: Ask) -> tuple[str, chats.Notice]:
+def _access_request(caller: Caller, owner: int, name: str, update_id: int) -> tuple[str, NewMessage]:
     """Return the name under which a stranger waits, and the question to the owner."""
-    is_group = ask.chat_id != ask.user_id
+    chat, user_id = caller.chat, caller.user_id
+    is_group = chat.id != user_id
     html = lines(
         bold("Somebody asks to use this bot"),
-        ask.user_name if ask.user_id in SHARED else f"{ask.user_name}, " + code(ask.user_id),
-        f"in the group “{ask.chat_title}”, " + code(ask.chat_id) if is_group else None,
+        name if user_id in SHARED else f"{name}, " + code(user_id),
+        f"in the group “{chat.title}”, " + code(chat.id) if is_group else None,
         "If you approve, everybody in the group may use the bot." if is_group else None,
     )
-    choice = (("Approve", f"/admin approve {ask.chat_id}"), ("Reject", f"/admin reject {ask.chat_id}"))
-    payload = {**payload_of(Answer(html, buttons=(choice,)), EDIT), "names": [ask.chat_id, ask.user_id]}
-    title = ask.chat_title if is_group else ask.user_name
-    return title, chats.Notice(f"access:{ask.chat_id}:{ask.update_id}", payload)
+    choice = (("Approve", f"/admin approve {chat.id}"), ("Reject", f"/admin reject {chat.id}"))
+    body = structs.replace(payload_of(Answer(html, buttons=(choice,)), EDIT), names=[chat.id, user_id])
+    notice = NewMessage(owner, None, "notice", f"access:{chat.id}:{update_id}", body)
+    return chat.title if is_group else name, notice

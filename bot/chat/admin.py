@@ -15,15 +15,13 @@ from bot.messages.common import REPLY, Answer, payload_of, provisional_notes
 from bot.messages.html import Html, bold, code, lines
 from bot.services import chats, provisional
 from bot.text import counted, did_you_mean
-from storage import outbox
 from storage.backup import backup
-from storage.chat_store import APPROVED, REJECTED, count_by_status
-from storage.db import StorageError, file_size
+from storage.chat_store import APPROVED, REJECTED
+from storage.db import StorageError
+from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
     import datetime as dt
-
-    import sqlite_utils
 
     from bot.analytics.market import Market
     from bot.chat.access import Ask
@@ -112,7 +110,7 @@ async def _approve(ask: Ask, words: str) -> Answer:
     subject = _parse_id(words, "approve")
     html = lines(bold("The owner of this bot has let you in."), "What it can do: /start")
     welcome = payload_of(Answer(html, buttons=((("Begin", "/start"),),)), REPLY)
-    notice = chats.Notice(f"welcome:{subject}:{ask.update_id}", welcome)
+    notice = NewMessage(subject, None, "notice", f"welcome:{subject}:{ask.update_id}", welcome)
     request = await chats.approve(ask.caller, subject, notice)
     buttons = (("Take it back", f"/admin reject {subject}"), ("People", "/admin people"))
     return Answer(bold("Let in: ") + f"{_name(request)}, " + code(subject), buttons=(buttons,))
@@ -191,11 +189,7 @@ def _parse_figures(ask: Ask, words: str) -> tuple[str, dt.date | None]:
 
 
 async def _show_stats(ask: Ask, _: str) -> Answer:
-
-    def read(db: sqlite_utils.Database) -> tuple[dict[str, dict[str, int]], int]:
-        return {**count_by_status(db), "messages": outbox.count_by_status(db)}, file_size(db)
-
-    counts, size = await ask.services.database.run(read)
+    counts, size = await chats.count_stored(ask.services)
     by_status = {
         name: ", ".join(f"{count:,} {status}" for status, count in group.items())
         for name, group in counts.items()

@@ -202,7 +202,6 @@ def _confirmation_page(
 
 
 def _arguments(metric: Metric, words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the arguments chosen so far, each as it is typed, and the words after them."""
     arguments: list[str] = []
     rest = list(words)
     while rest and rest[0] not in _OPS and len(arguments) < len(metric.parameters):

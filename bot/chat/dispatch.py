@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telegram import (
@@ -42,14 +43,12 @@ from bot.errors import BadInput, BotError
 from bot.messages.common import EDIT, REPLY
 from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
-from bot.services.chats import settings_of, stored_chat
+from bot.services import chats
 from bot.services.questions import parse_question
 from bot.text import counted
-from storage import chat_store
 from storage.db import StorageError
 
 if TYPE_CHECKING:
-    import sqlite_utils
     from telegram.ext import CallbackContext
 
     from bot.chat.commands import Command
@@ -66,7 +65,6 @@ _LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
 COMMANDS_PER_MINUTE = 30  # of one person
 _MINUTE = dt.timedelta(minutes=1)
 _MAX_KEYS = 10_000  # when more are remembered, those without a recent command are removed
-_GONE = ("left", "kicked")
 # Control and direction characters, which could reorder the words and ids next to a name.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Answers are not queued: whoever still wants one asks again.
@@ -101,7 +99,6 @@ def parse_update(update: Update) -> CommandRequest | None:
 
 
 def _parse_button(query: CallbackQuery) -> CommandRequest | None:
-    """Return the command line that a button carries, or None if the button is not this bot's."""
     data = query.data or ""
     match = _LINE.fullmatch(data[1:])
     if match is None or data[0] not in (EDIT, REPLY) or match["name"] not in BY_NAME or match["bot"]:
@@ -234,7 +231,8 @@ class Dispatcher:
         if toast is not None and len(toast) > reply.MAX_TOAST_LENGTH:
             toast = None
         if not await _answer_query(update.callback_query, toast):
-            await self._send(update, context, ask, answer, edit=request.edit and not refused)
+            edit = request.edit and not refused
+            await self._send(update, context, answer, numbers=ask.settings.numbers, edit=edit)
 
     async def on_membership(self, update: Update, context: Context) -> None:
         """Stop or resume sending when the bot was blocked, removed or added again. The alerts stay."""
@@ -244,14 +242,7 @@ class Dispatcher:
             return
         status, chat = change.new_chat_member.status, change.chat.id
         welcome = change.chat.type != "private" or await self._gate.admits(chat, chat)
-
-        def write(db: sqlite_utils.Database) -> None:
-            if status in _GONE:
-                chat_store.deactivate(db, chat, f"the bot is {status}")
-            elif welcome and chat_store.access_status(db, chat) != chat_store.REJECTED:
-                chat_store.reactivate(db, chat)
-
-        await self._write_once(update, write)
+        await chats.follow_membership(self._services, update.update_id, chat, status, welcome=welcome)
 
     async def on_migration(self, update: Update, context: Context) -> None:
         """Move everything stored about a group that became a supergroup to its new id."""
@@ -260,24 +251,18 @@ class Dispatcher:
         if message is None or message.migrate_to_chat_id is None:
             return
         old, new = message.chat_id, message.migrate_to_chat_id
-        await self._write_once(update, lambda db: chat_store.migrate_chat(db, old, new))
+        await chats.migrate(self._services, old, new, update.update_id)
 
-    async def _write_once(self, update: Update, write: Callable[[sqlite_utils.Database], object]) -> None:
-        """Record the update and run `write(db)` in one transaction, unless it was recorded before."""
-
-        def record_and_write(db: sqlite_utils.Database) -> None:
-            if chat_store.record_update(db, update.update_id, self._services.clock()):
-                write(db)
-
-        await self._services.database.run(record_and_write)
-
-    async def _send(self, update: Update, context: Context, ask: Ask, answer: Answer, *, edit: bool) -> None:
+    async def _send(
+        self, update: Update, context: Context, answer: Answer, *, numbers: str | None, edit: bool
+    ) -> None:
         """Send the answer. A picture without data is replaced by its error."""
+        send = partial(reply.send, context.bot, self._services, update, numbers=numbers)
         try:
             try:
-                await reply.send(context.bot, ask, update, answer, edit=edit)
+                await send(answer, edit=edit)
             except BotError as error:
-                await reply.send(context.bot, ask, update, reply.error_answer(error, first_step), edit=False)
+                await send(reply.error_answer(error, first_step), edit=False)
         except TelegramError as error:
             await self._handle_send_error(update, error)
 
@@ -286,10 +271,9 @@ class Dispatcher:
         chat = update.effective_chat.id if update.effective_chat else 0
         error_class = classify(error)
         if error_class is ErrorClass.LEFT:
-            await self._services.database.run(lambda db: chat_store.deactivate(db, chat, error_text(error)))
+            await chats.deactivate(self._services, chat, error_text(error))
         elif isinstance(error, ChatMigrated):
-            new = error.new_chat_id
-            await self._services.database.run(lambda db: chat_store.migrate_chat(db, chat, new))
+            await chats.migrate(self._services, chat, error.new_chat_id)
         elif error_class not in _UNSENT:
             raise error
         _log.warning("an answer to chat %s did not arrive: %s", chat, error_text(error))
@@ -313,7 +297,7 @@ class Dispatcher:
         command = BY_NAME.get(request.name.lower())
         if not await self._gate.admits(ask.user_id, ask.chat_id):
             if command is None or command.name != FORGET:  # pressed twice, it is not a request for access
-                await self._gate.reject(ask)
+                await self._gate.reject(ask.caller, ask.user_name, ask.update_id)
             return None
         if notice is not None:
             wait = counted(notice, "second")
@@ -345,7 +329,9 @@ class Dispatcher:
         results: list[InlineQueryResultArticle] = []
         user_id = query.from_user.id
         if await self._gate.admits(user_id, user_id):
-            settings = settings_of(self._services.config, await stored_chat(self._services, user_id))
+            settings = chats.settings_of(
+                self._services.config, await chats.stored_chat(self._services, user_id)
+            )
             offers = await self._cards(query.query, settings)
             results = [_inline_result(number, card, settings.numbers) for number, card in enumerate(offers)]
         try:

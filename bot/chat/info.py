@@ -19,14 +19,9 @@ from bot.messages.html import bold, lines, zone_label
 from bot.messages.pages.help import start_answer
 from bot.messages.pages.status import RESTATED_DAYS, StatusReport, about_answer, source_healths, status_answer
 from bot.messages.pages.summary import summary_answer
-from bot.services import chats, context_of
-from bot.services.alert_views import view_active_alerts
-from storage import outbox, sources
-from storage.observations import recent, stored_sources
+from bot.services import alert_views, chats, context_of, questions
 
 if TYPE_CHECKING:
-    import sqlite_utils
-
     from bot.chat.access import Ask
     from storage.chat_store import StoredChat
 
@@ -51,22 +46,18 @@ async def on_status(ask: Ask) -> Answer:
     """/status: age of the data, state of the sources, restatements and queue."""
     market, now = await ask.services.markets.current(), ask.now
     sessions = await asyncio.to_thread(ask.services.markets.sessions)
-    since = now - dt.timedelta(days=RESTATED_DAYS)
+    stored = await questions.read_status(ask.services, now - dt.timedelta(days=RESTATED_DAYS))
     names = switched_on(ask.services.config) if ask.services.live else ()
-
-    def read(db: sqlite_utils.Database) -> StatusReport:
-        return StatusReport(
-            now=now,
-            zone=ZoneInfo(ask.settings.zone),
-            sources=source_healths(sources.source_statuses(db), sessions, now, names),
-            stored=stored_sources(db) - {SAMPLE},
-            restated=recent(db, since=since),
-            queue=outbox.count_by_status(db),
-            next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,
-            version=__version__,
-        )
-
-    report = await ask.services.database.run(read)
+    report = StatusReport(
+        now=now,
+        zone=ZoneInfo(ask.settings.zone),
+        sources=source_healths(stored.statuses, sessions, now, names),
+        stored=stored.sources - {SAMPLE},
+        restated=stored.restated,
+        queue=stored.queue,
+        next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,
+        version=__version__,
+    )
     return await asyncio.to_thread(status_answer, market, report)
 
 
@@ -129,7 +120,7 @@ async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
 
 async def _current_summary(ask: Ask) -> Answer:
     services = ask.services
-    alerts = await services.database.run(lambda db: view_active_alerts(db, ask.chat_id, ask.now))
+    alerts = await alert_views.active_alerts(ask.caller)
     context = await asyncio.to_thread(context_of, await services.markets.current(), services.markets)
     render = partial(summary_answer, context, alerts, services.markets.sessions())
     return await asyncio.to_thread(render, total=bool(ask.settings.total))

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from telegram import Bot, Update
 
-    from bot.chat.access import Ask
     from bot.messages.charts import ChartSpec
     from bot.pair import Pair
+    from bot.services import Services
 
 
 _log = logging.getLogger(__name__)
@@ -115,15 +115,18 @@ class ReplyTarget:
                     raise
 
 
-async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool) -> None:
+async def send(
+    bot: Bot, services: Services, update: Update, answer: Answer, *, numbers: str | None, edit: bool
+) -> None:
     """Send the answer to the chat and topic of the update; with `edit`, replace the update's message.
 
-    If the message shows the answer already, because a button was pressed twice, nothing is sent.
+    `numbers` is the chat's way of writing them. If the message shows the answer already, because a button was
+    pressed twice, nothing is sent.
     """
     message, chat = update.effective_message, update.effective_chat
     if chat is None:
         return
-    parts = split_html(localized(answer.html, ask.settings.numbers))
+    parts = split_html(localized(answer.html, numbers))
     if edit and isinstance(message, Message) and message.text is not None:
         error_class = await _edit_message(message, answer, parts)
         if error_class is ErrorClass.NOTHING:
@@ -134,7 +137,7 @@ async def send(bot: Bot, ask: Ask, update: Update, answer: Answer, *, edit: bool
         keyboard = _keyboard(answer) if number == len(parts) else None
         await target.send(bot.send_message, text=part, parse_mode=ParseMode.HTML, reply_markup=keyboard)
     if answer.draw is not None:
-        await _send_picture(target, ask, answer.draw, answer.name)
+        await _send_picture(target, services, answer, answer.draw, numbers)
     if answer.attachment is not None:
         upload = InputFile(answer.attachment.content, filename=answer.attachment.name)
         await target.send(bot.send_document, document=upload)
@@ -150,21 +153,23 @@ async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> E
     return None
 
 
-async def _send_picture(target: ReplyTarget, ask: Ask, spec: ChartSpec, name: str) -> None:
+async def _send_picture(
+    target: ReplyTarget, services: Services, answer: Answer, spec: ChartSpec, numbers: str | None
+) -> None:
     """Draw and send the picture. A picture that was sent before is sent again by its file id.
 
     If Telegram does not accept the picture, the caption is sent as a text that says so.
     """
-    pictures = ask.services.pictures
+    pictures = services.pictures
     with suppress(TelegramError):  # an error of the indicator is not reported
         await target.bot.send_chat_action(
             target.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=target.thread
         )
-    chart = await ask.services.charts.draw(spec)
+    chart = await services.charts.draw(spec)
     digest = hashlib.sha256(chart.png).hexdigest()
-    caption = split_html(localized(escape(chart.caption), ask.settings.numbers), CAPTION_LIMIT)[0]
+    caption = split_html(localized(escape(chart.caption), numbers), CAPTION_LIMIT)[0]
     post = partial(target.send, target.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
-    upload, error_text = InputFile(chart.png, filename=f"{name}.png"), ""
+    upload, error_text = InputFile(chart.png, filename=f"{answer.name}.png"), ""
     for photo in filter(None, (pictures.pop(digest, None), upload)):
         try:
             sent = await post(photo=photo)

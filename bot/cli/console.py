@@ -71,7 +71,6 @@ class _BriefFormatter(logging.Formatter):
     """Formats a record as one line that ends with the text of its error."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, e.g. "error: an update failed (StorageError: The disk is full)"."""
         error = record.exc_info[1] if record.exc_info else None
         reason = f" ({type(error).__name__}: {error})" if error else ""
         return " ".join(f"{record.levelname.lower()}: {record.getMessage()}{reason}".split())

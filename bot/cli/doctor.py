@@ -70,7 +70,6 @@ class Finding:
 
 
 def _measured(is_well: bool, subject: str, words: str, advice: str) -> Finding:
-    """Return a finding on a figure, with advice if it is out of bounds."""
     return Finding(OK, subject, words) if is_well else Finding(FAIL, subject, f"{words}; {advice}")
 
 

@@ -279,5 +279,4 @@ def shorten(text: str, limit: int = 40) -> str:
 
 
 def _normalised(title: str) -> str:
-    """A header name without case, underscores and doubled spaces."""
     return " ".join(title.replace("_", " ").casefold().split())

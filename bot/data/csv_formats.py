@@ -128,7 +128,6 @@ def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]
 
 
 def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    """Weight of one sector or group in percent. The level defaults to "sector"."""
     weight = number_in(cells, "weight")
     if weight is not None and weight > WHOLE:
         raise BadCell(f"weight {weight:g} is above 100 percent")
@@ -148,7 +147,6 @@ def _word(cells: Cells, column: str, choices: tuple[str, ...]) -> str:
 
 
 def _date_text(cells: Cells, column: str) -> str | None:
-    """ISO date of a cell that may be empty."""
     text = cells.get(column, "")
     try:
         return date(text).isoformat() if text else None

@@ -70,7 +70,9 @@ def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> D
     """Download a file. `timeout` in seconds is for each step, `largest` in bytes, unpacked."""
     import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
 
-    _keep_addresses_out_of_logs()
+    for name in ("httpx", "httpcore"):  # at INFO and below they log addresses and headers
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.WARNING))
     deadline = time.monotonic() + _PATIENCE * timeout
 
     def check(request: httpx.Request) -> None:
@@ -95,14 +97,6 @@ def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> D
         return NetworkDown(transport_fault(error))
 
 
-def _keep_addresses_out_of_logs() -> None:
-    """At INFO and below, httpx and what it sends through log addresses and headers."""
-    for name in ("httpx", "httpcore"):
-        logger = logging.getLogger(name)
-        if logger.level < logging.WARNING:
-            logger.setLevel(logging.WARNING)
-
-
 def _status_outcome(response: httpx.Response) -> FetchOutcome | None:
     """The outcome of a status that makes the body useless, None if the body can be read."""
     status = response.status_code
@@ -119,7 +113,6 @@ def _status_outcome(response: httpx.Response) -> FetchOutcome | None:
 
 
 def _body(response: httpx.Response, deadline: float, largest: int) -> DownloadedFile | FetchOutcome:
-    """The body, unless it is too large or too slow."""
     content = bytearray()
     for chunk in response.iter_bytes():
         content += chunk

@@ -138,7 +138,6 @@ class RowReader:
 
 
 def _is_instant(text: str) -> bool:
-    """Whether a text is an instant as storage writes it."""
     try:
         return instant(text) == text and dt.datetime.fromisoformat(text).tzinfo is not None
     except ValueError:

@@ -1,15 +1,5 @@
 """The interface of a source of data, and the outcomes that a request to it can have.
 
-    FetchOutcome
-    ├── Ok             a payload, and what is missing from it
-    ├── Empty          a sound answer without a single figure
-    ├── RateLimited    asked to slow down
-    ├── AccessRefused  an answer for people only: a bot wall, or a key that is not accepted
-    ├── NetworkDown    no answer, or the source says that it is out of order
-    ├── SchemaChanged  an answer in an unknown form
-    ├── Rejected       a file that must not be believed: broken, another fund's, or at odds with the prices
-    └── UnknownSymbol  the source says in its own words that it does not know the ticker
-
 A provider never raises for a fault of its source. Only Ok carries data, so an outage can
 read neither as "no change" nor as an empty success.
 """
@@ -110,7 +100,7 @@ class RateLimited(FetchOutcome):
 
 @dataclass(frozen=True)
 class AccessRefused(FetchOutcome):
-    """The source does not give its figures to this program. `instead` is what a person can do."""
+    """An answer for people only: a bot wall, or a refused key. `instead` is what a person can do."""
 
     reason: str
     instead: str = ""
@@ -137,7 +127,10 @@ class SchemaChanged(FetchOutcome):
 
 @dataclass(frozen=True)
 class Rejected(FetchOutcome):
-    """A file that must not be used. `reason` is a sentence without its full stop."""
+    """A file that must not be used: broken, another fund's, or at odds with the prices.
+
+    `reason` is a sentence without its full stop.
+    """
 
     reason: str
     sentence = "Rejected, nothing was stored: {0.reason}."

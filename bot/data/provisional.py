@@ -200,12 +200,10 @@ def _other_closes(db: sqlite_utils.Database, frames: Frames, ticker: str) -> pd.
 
 
 def _series(values: Mapping[str, float | None]) -> pd.Series:
-    """Numbers by session."""
     return pd.Series(list(values.values()), pd.DatetimeIndex(list(values)).as_unit("ns"), dtype="float64")
 
 
 def _joined(series: Iterable[pd.Series]) -> pd.Series:
-    """One series of the first value of each session."""
     joined = _series({})
     for values in series:
         joined = joined.combine_first(values) if len(joined) else values

@@ -96,7 +96,6 @@ def figures() -> tuple[SampleFigure, ...]:
 
 
 def _known(figure: str, ticker: str) -> dict[str, float]:
-    """One figure of one fund by session."""
     return {line.date: line.value for line in figures() if (line.figure, line.ticker) == (figure, ticker)}
 
 
@@ -148,7 +147,6 @@ def _bridge(days: pd.DatetimeIndex, known: Mapping[str, float], steps: Values) -
 
 
 def _wildness(days: pd.DatetimeIndex) -> Values:
-    """Factor on the volatility of each session."""
     factor = np.ones(len(days))
     for first, last, times in WILD:
         factor[days.slice_indexer(pd.Timestamp(first), pd.Timestamp(last))] = times
@@ -226,7 +224,6 @@ def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generat
 
 
 def _period_ends(days: pd.DatetimeIndex) -> NDArray[np.bool_]:
-    """Whether each session is the last of its week or month (or of the sample)."""
     ends: NDArray[np.bool_] = np.ones(len(days), dtype=bool)
     weeks, months = days.to_period("W"), days.to_period("M")
     ends[:-1] = (weeks[:-1] != weeks[1:]) | (months[:-1] != months[1:])

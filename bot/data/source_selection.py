@@ -151,7 +151,6 @@ class SelectedSeries:
 
 
 def _by_source(frame: pd.DataFrame, ticker: str) -> dict[str, pd.DataFrame]:
-    """Frames on their session, one a source, the preferred first."""
     groups = {str(name): rows for name, rows in frame[frame["ticker"] == ticker].groupby("source")}
     return {
         name: groups[name].set_index(pd.DatetimeIndex(groups[name]["session"]).as_unit("ns")).sort_index()
@@ -216,7 +215,6 @@ def split_ratios(frames: Frames, ticker: str) -> pd.Series:
 
 
 def _split_units(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitUnits:
-    """Whether figures of one source around each split are in old units."""
     levels = frame[column].astype("float64")
     return classify_splits(levels[levels > 0], frame["observed_at"], splits)
 

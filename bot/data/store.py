@@ -169,7 +169,7 @@ def withdrawals(
             session
             for session in sorted(stored - listed)
             if (
-                _is_within(session, listed)
+                (listed and min(listed) < session < max(listed))  # it has all events between its ends
                 if answered is None
                 else _is_surrounded(session, answered, completed)
             )
@@ -178,11 +178,6 @@ def withdrawals(
             break
         withdrawn[kind.table] = [kind(ticker, session, None) for session in absent]
     return {table: rows for table, rows in withdrawn.items() if rows}
-
-
-def _is_within(session: str, listed: Collection[str]) -> bool:
-    """Whether a session is within a list without bars, which has all events from its first to its last."""
-    return bool(listed) and min(listed) < session < max(listed)
 
 
 def _is_surrounded(session: str, answered: Collection[str], completed: pd.DatetimeIndex) -> bool:

@@ -258,7 +258,6 @@ class Yahoo(Provider):
         return self._call(ticker, read)
 
     def _call(self, ticker: str, read: Callable[[Any, RecordingSession], FetchOutcome]) -> FetchOutcome:
-        """Answer of one call, whatever yfinance makes of it."""
         session: RecordingSession | None = None
         try:
             import yfinance  # noqa: PLC0415 - late: it costs a second or two

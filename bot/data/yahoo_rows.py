@@ -225,14 +225,12 @@ def _facts(
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 - JSON
-    """A finite number, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
 
 def _within(value: Any, limits: tuple[float, float]) -> float | None:  # noqa: ANN401 - JSON
-    """A number above the lower and up to the upper limit, None for anything else."""
     number = _number(value)
     return number if number is not None and limits[0] < number <= limits[1] else None
 

@@ -133,7 +133,7 @@ class Delivery:
             await self._rate_limits.restore()
             if await self._may_send():
                 await self._send_due()
-            return DrainReport(**Counter(self._statuses.values()), stopped=self.stopped)
+            return DrainReport(**Counter(filter(None, self._statuses.values())), stopped=self.stopped)
 
     async def keep_sending(self, on_error: Callable[[Exception], Awaitable[object]]) -> None:
         """Drain until stop(): when woken, when a message becomes due, and twice a minute.

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from storage.outbox import OutboxMessage
 
 
-StatusWrite: TypeAlias = Callable[[sqlite_utils.Database], str]  # writes and returns a message's new status
+StatusWrite: TypeAlias = Callable[
+    [sqlite_utils.Database], str
+]  # writes a message's new status and returns it
 
 
 @dataclass(frozen=True)
@@ -232,29 +234,8 @@ def settle_failure(db: sqlite_utils.Database, failure: FailedSend, error_class: 
     return _ACTIONS.get(error_class, _give_up)(db, failure)
 
 
-def mark_sent(
-    db: sqlite_utils.Database, message: OutboxMessage, message_id: int | None, now: datetime
-) -> str:
-    """Mark a message sent after all its parts were delivered."""
-    outbox.mark_sent(db, message.id, message_id, now)
-    return "sent"
-
-
-def note_progress(db: sqlite_utils.Database, message: OutboxMessage, done: int) -> str:
-    """Record how many parts were delivered before the next is sent, so that no crash sends them again."""
-    outbox.note_progress(db, message.id, reason_after(done, "the rest is on its way"))
-    return "sending"
-
-
-def give_back(db: sqlite_utils.Database, message: OutboxMessage, until: datetime) -> str:
-    """Let a message for which no request was made wait until an instant, otherwise unchanged."""
-    outbox.retry_at(db, message.id, until, message.reason, count_attempt=False)
-    return "waiting"
-
-
 def _requeue(db: sqlite_utils.Database, failure: FailedSend, until: datetime, *, counts: bool = False) -> str:
-    outbox.retry_at(db, failure.message.id, until, failure.stored_reason, count_attempt=counts)
-    return "waiting"
+    return outbox.retry_at(db, failure.message.id, until, failure.stored_reason, count_attempt=counts)
 
 
 def _retry_later(db: sqlite_utils.Database, failure: FailedSend) -> str:
@@ -269,8 +250,7 @@ def _repeat_or_give_up(db: sqlite_utils.Database, failure: FailedSend) -> str:
     exhausted = message.unknown + 1 >= GIVE_UP_SENDS and age >= GIVE_UP_AGE
     if message.kind == "summary" or exhausted:
         return _give_up(db, failure)
-    outbox.mark_ambiguous(db, message.id, failure.stored_reason, failure.now)
-    return "ambiguous"
+    return outbox.mark_ambiguous(db, message.id, failure.stored_reason, failure.now)
 
 
 def _wait_for_halt(db: sqlite_utils.Database, failure: FailedSend) -> str:
@@ -316,14 +296,9 @@ def _give_up(db: sqlite_utils.Database, failure: FailedSend) -> str:
     is_reported = message.kind in ("alert", "notice") and not message.dedup.startswith(GAVE_UP)
     if failure.owner is not None and is_reported:
         text = f"A message to chat {message.chat_id} was given up: {reason}"
-        outbox.enqueue(
-            db,
-            chat_id=failure.owner,
-            kind="notice",
-            dedup=f"{GAVE_UP}{failure.now:%Y-%m-%d}:{reason}",
-            payload={"html": escape(text), "plain": text, "names": [message.chat_id]},
-            now=failure.now,
-        )
+        body = outbox.MessageBody(escape(text), text, names=[message.chat_id])
+        dedup = f"{GAVE_UP}{failure.now:%Y-%m-%d}:{reason}"
+        outbox.enqueue(db, outbox.NewMessage(failure.owner, None, "notice", dedup, body), failure.now)
     return "dead"
 
 
@@ -334,6 +309,6 @@ _ACTIONS: dict[ErrorClass, Callable[[sqlite_utils.Database, FailedSend], str]] =
     ErrorClass.HALTED: _wait_for_halt,
     ErrorClass.LEFT: _deactivate_chat,
     ErrorClass.MIGRATED: _change_chat_id,
-    ErrorClass.NOTHING: lambda db, failure: mark_sent(db, failure.message, None, failure.now),
+    ErrorClass.NOTHING: lambda db, failure: outbox.mark_sent(db, failure.message.id, None, failure.now),
     ErrorClass.PAUSED: lambda db, failure: _requeue(db, failure, failure.now + PAUSE),
 }

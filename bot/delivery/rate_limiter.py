@@ -89,7 +89,10 @@ class Budget:
 
     def record(self, chat: ChatId, now: float) -> None:
         """Count a message sent to the chat now."""
-        self._remove_idle(now)
+        if len(self._chats) > MAX_CHATS:
+            self._chats = {chat: rate for chat, rate in self._chats.items() if not rate.is_idle(now)}
+            self._groups = {chat: window for chat, window in self._groups.items() if not window.is_idle(now)}
+            self._halts = {chat: until for chat, until in self._halts.items() if until > now}
         self.overall.record(now)
         self._chats.setdefault(chat, LeakyBucket(CHAT_RATE, CHAT_BURST)).record(now)
         if isinstance(chat, str) or chat < 0:
@@ -115,12 +118,6 @@ class Budget:
         """Returns the end of the halt of a chat (None: of all chats), or minus infinity if there was none."""
         return max(self._halts.get(key, -math.inf) for key in (chat, None))
 
-    def _remove_idle(self, now: float) -> None:
-        if len(self._chats) > MAX_CHATS:
-            self._chats = {chat: rate for chat, rate in self._chats.items() if not rate.is_idle(now)}
-            self._groups = {chat: window for chat, window in self._groups.items() if not window.is_idle(now)}
-            self._halts = {chat: until for chat, until in self._halts.items() if until > now}
-
 
 # Without it, python-telegram-bot warns of each RetryAfter that is created or read.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
@@ -140,8 +137,6 @@ class SendPostponed(RetryAfter):
 
 @dataclass(eq=False)
 class _Waiter:
-    """A message that waits for its turn."""
-
     priority: int
     serial: int
     chat: ChatId
@@ -221,16 +216,12 @@ class SendBudget(BaseRateLimiter[int]):
                 return await callback(*args, **kwargs)
             except RetryAfter as error:
                 if chat is not None:
-                    await self._halt(chat, seconds_of(error), priority)
+                    self.budget.halt_after_429(chat, seconds_of(error), self._monotonic())
+                    if priority == REPLY and self.on_halt is not None:
+                        await self.on_halt(chat, seconds_of(error))
                 if last or priority != REPLY or not counts:
                     raise
         raise AssertionError("the last try returns or raises")
-
-    async def _halt(self, chat: ChatId, seconds: float, priority: int) -> None:
-        """Halt a chat after a 429, and call `on_halt` unless it is a push's."""
-        self.budget.halt_after_429(chat, seconds, self._monotonic())
-        if priority == REPLY and self.on_halt is not None:
-            await self.on_halt(chat, seconds)
 
     async def _wait_for_turn(self, chat: ChatId, priority: int) -> None:
         """Wait until the message may be sent. Raises SendPostponed if that takes too long."""

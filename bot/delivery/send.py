@@ -26,9 +26,6 @@ from bot.delivery.outcome import (
     FailedSend,
     classify,
     delivered_parts,
-    give_back,
-    mark_sent,
-    note_progress,
     reason_after,
     settle_failure,
 )
@@ -184,6 +181,12 @@ PAUSE_REASONS = {
 }
 
 
+def _note_progress(message: OutboxMessage, done: int) -> StatusWrite:
+    """Returns the change that records how many parts were delivered, so that no crash sends them again."""
+    reason = reason_after(done, "the rest is on its way")
+    return lambda db: outbox.note_progress(db, message.id, reason)
+
+
 class Sender:
     """Sends messages through `bot`. `paused_by` is why nothing is sent until getMe has answered."""
 
@@ -216,7 +219,7 @@ class Sender:
         """Send the parts that were not delivered yet. Returns the status change to write."""
         repeat_after = self._repeat_after.pop(message.id, None)
         if repeat_after and repeat_after > self._now():
-            return partial(give_back, message=message, until=repeat_after)
+            return self.give_back(message, repeat_after)
         done, message_id = delivered_parts(message), None
         try:
             parts = compose(message)
@@ -229,7 +232,7 @@ class Sender:
                 message_id = await self._post(message, part) or message_id
                 done += 1
                 if done < len(parts):
-                    await self._status_writes.write(partial(note_progress, message=message, done=done))
+                    await self._status_writes.write(_note_progress(message, done))
         except StorageError as error:
             return self.give_back(msgspec.structs.replace(message, reason=reason_after(done, str(error))))
         except asyncio.CancelledError as error:
@@ -240,11 +243,13 @@ class Sender:
         except Exception as error:
             logger.exception("Message %s cannot be sent", message.id)
             return self._failure(message, error, done, ErrorClass.DEAD)
-        return partial(mark_sent, message=message, message_id=message_id, now=self._now())
+        now = self._now()
+        return lambda db: outbox.mark_sent(db, message.id, message_id, now)
 
-    def give_back(self, message: OutboxMessage) -> StatusWrite:
-        """Returns the status change for a message for which no request was made."""
-        return partial(give_back, message=message, until=self._now())
+    def give_back(self, message: OutboxMessage, until: datetime | None = None) -> StatusWrite:
+        """Returns the status change for a message for which no request was made, and which waits."""
+        until = until or self._now()
+        return lambda db: outbox.retry_at(db, message.id, until, message.reason, count_attempt=False)
 
     async def _post(self, message: OutboxMessage, part: MessagePart) -> int | None:
         """Send one part, and in another form if Telegram refuses this one."""

@@ -21,6 +21,7 @@ from bot.jobs.notify import QUARTER, DeliveryWindow, Notifier, OutboxWriter, Pla
 from bot.messages.alerts import notices
 from bot.services import context_of
 from storage import alert_store, chat_store, outbox
+from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,7 +184,6 @@ class _StoredEvent(NamedTuple):
 
     @property
     def line(self) -> ListedEvent:
-        """The event as a line of a list."""
         session = self.notification.alert_event.event.session.isoformat()
         return self.event_id, session, str(self.notification.line)
 
@@ -199,11 +199,9 @@ class _Commit:
 
     @property
     def db(self) -> sqlite_utils.Database:
-        """The database in its open transaction."""
         return self.writer.db
 
     def store(self, notified: Sequence[NotifiedResult]) -> None:
-        """Store the results and queue their messages."""
         lists: dict[Place, list[_StoredEvent]] = defaultdict(list)
         for result, notifications in notified:
             if not self._is_current(result):
@@ -233,7 +231,6 @@ class _Commit:
             self.writer.event_list(place, lines, notices.AWAY, sample=self.sample, silent=silent)
 
     def _is_current(self, result: EvaluationResult) -> bool:
-        """Whether the alert is stored as it was read: nobody changed it while it was evaluated."""
         before = result.stored
         after = alert_store.get_alert(self.db, before.chat_id, before.number)
         return (
@@ -308,12 +305,10 @@ class _Commit:
         event_id, notification, place = stored
         if notification.text is None:
             return
-        payload = self.writer.payload(place, notification.text, silent=notification.silent)
-        if reply_to is not None:
-            payload["reply_to"] = reply_to
+        body = self.writer.body(place, notification.text, silent=notification.silent)
+        body = structs.replace(body, reply_to=reply_to)
         about = notification.alert_event.event.session.isoformat()
-        message = self.writer.message(place, f"{kind}:{event_id}", payload, about=about)
-        alert_store.assign_message(self.db, [event_id], message)
+        self.writer.report([event_id], NewMessage(*place, "alert", f"{kind}:{event_id}", body, about))
 
     def _queue_notice(self, result: EvaluationResult, answer: Answer, event: str) -> None:
         """Queue a notice about one alert. It may be paused again later, so the key contains the instant."""
@@ -330,8 +325,8 @@ class _Commit:
             if not restated:
                 outbox.withdraw(self.db, message.id)
             elif notification.text is not None:
-                payload = self.writer.payload(place, notification.text, silent=notification.silent)
-                outbox.amend(self.db, message.id, payload)
+                body = self.writer.body(place, notification.text, silent=notification.silent)
+                outbox.amend(self.db, message.id, body)
                 alert_store.assign_message(self.db, [stored.event_id], message.id)
             return
         lines = [line for line in listed.lines if line[0] != revised.event_id]
@@ -340,8 +335,8 @@ class _Commit:
             alert_store.assign_message(self.db, [stored.event_id], message.id)
         if lines:
             events = structs.replace(listed, lines=lines)
-            payload = self.writer.list_payload(place, events, silent=message.body.silent)
-            outbox.amend(self.db, message.id, payload)
+            body = self.writer.list_body(place, events, silent=message.body.silent)
+            outbox.amend(self.db, message.id, body)
         else:
             outbox.withdraw(self.db, message.id)
 

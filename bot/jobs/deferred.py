@@ -22,6 +22,7 @@ from bot.messages.alerts import notices
 from bot.services import context_of
 from bot.services.alert_views import view_alerts
 from storage import alert_store, chat_store
+from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -159,6 +160,6 @@ def _store(db: sqlite_utils.Database, now: dt.datetime, default_zone: str, batch
             writer.event_list(place, lines, why, sample=sample, silent=silent)
     elif all(waiting):
         (event,) = events
-        payload, about = writer.payload(place, message, silent=silent), event.session.isoformat()
-        message_id = writer.message(place, f"deferred:{event.event_id}", payload, about=about)
-        alert_store.assign_message(db, [event.event_id], message_id)
+        body, about = writer.body(place, message, silent=silent), event.session.isoformat()
+        deferred = NewMessage(*place, "alert", f"deferred:{event.event_id}", body, about)
+        writer.report([event.event_id], deferred)

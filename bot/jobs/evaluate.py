@@ -217,7 +217,6 @@ class Evaluator:
         return settle(rule, state, history) if has_answer(rule, history).any() else (state, None)
 
     def _recent_samples(self, rule: Rule, mark: dt.date) -> list[Sample]:
-        """Samples from some sessions before the mark on."""
         key = (rule.conditions, mark)
         if key not in self._samples:
             sessions = self._context.market.sessions

@@ -132,7 +132,6 @@ async def report_outages(services: Services) -> int:
 def _alerts_by_part(
     pair: Pair, alerts: Sequence[StoredAlert], parts: Mapping[str, str]
 ) -> dict[str, list[StoredAlert]]:
-    """The alerts that read each of the parts."""
     readers: dict[str, list[StoredAlert]] = {part: [] for part in parts}
     for alert in alerts:
         try:
@@ -189,7 +188,6 @@ def _gap(market: Market, part: str, session: str) -> DataGap:
 
 
 def _common_place(chat_id: int, alerts: Sequence[StoredAlert]) -> Place:
-    """The topic in which all these alerts were created, or the chat without a topic."""
     threads = {alert.thread_id for alert in alerts}
     return chat_id, threads.pop() if len(threads) == 1 else None
 

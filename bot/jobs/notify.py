@@ -26,7 +26,7 @@ from bot.messages.html import Html
 from bot.services.chats import zone_of
 from storage import alert_store, chat_store, outbox
 from storage.alert_store import EventDetail
-from storage.outbox import EventList
+from storage.outbox import EventList, NewMessage
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bot.jobs.evaluate import AlertEvent
     from bot.messages.common import Answer
     from storage.chat_store import StoredChat
-    from storage.outbox import ListedEvent
+    from storage.outbox import ListedEvent, MessageBody
 
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ SNOOZE, QUIET = "snooze", "quiet"
 
 FireCounts = Mapping[tuple[int, dt.date], int]  # by alert and session
 Place = tuple[int, int | None]  # a chat and its topic
-Payload = dict[str, object]
 _SESSION_AND_ID = itemgetter(1, 0)  # of a listed event
 
 
@@ -237,54 +236,35 @@ class OutboxWriter:
     now: dt.datetime
     default_zone: str
 
-    def message(
-        self,
-        place: Place,
-        dedup: str,
-        payload: Payload,
-        *,
-        kind: str = "alert",
-        not_before: dt.datetime | None = None,
-        about: str | None = None,
-    ) -> int | None:
-        """Queue one message. Returns its id, or None when it was queued before."""
-        return outbox.enqueue(
-            self.db,
-            chat_id=place[0],
-            thread_id=place[1],
-            kind=kind,
-            dedup=dedup,
-            payload=payload,
-            now=self.now,
-            not_before=not_before,
-            about=about,
-        )
-
     def notice(self, place: Place, dedup: str, answer: Answer, about: str | None = None) -> None:
         """Queue a notice after the chat's quiet hours, unless it is inactive. The chat need not be stored."""
         chat = chat_store.get_chat(self.db, place[0])
         if chat is None or chat.status == "active":
             until = DeliveryWindow.of(chat, self.default_zone, self.now).quiet_until
-            payload = self.payload(place, answer)
-            self.message(place, dedup, payload, kind="notice", not_before=until, about=about)
+            notice = NewMessage(*place, "notice", dedup, self.body(place, answer), about, until)
+            outbox.enqueue(self.db, notice, self.now)
 
     def event_list(
         self, place: Place, lines: Sequence[ListedEvent], why: str, *, sample: bool, silent: bool
     ) -> None:
         """Queue one list of lines (event_id, session, html), newest first, that reports these events."""
-        payload = self.list_payload(place, EventList(list(lines), why, sample), silent=silent)
+        body = self.list_body(place, EventList(list(lines), why, sample), silent=silent)
         newest, oldest = max(lines, key=_SESSION_AND_ID), min(lines, key=_SESSION_AND_ID)
-        message = self.message(place, f"digest:{newest[0]}", payload, about=oldest[1])
-        alert_store.assign_message(self.db, [line[0] for line in lines], message)
+        message = NewMessage(*place, "alert", f"digest:{newest[0]}", body, oldest[1])
+        self.report([line[0] for line in lines], message)
 
-    def list_payload(self, place: Place, events: EventList, *, silent: bool) -> Payload:
-        """The payload of a list with its lines, newest first, so that one can be removed while it waits."""
+    def report(self, event_ids: Sequence[int], message: NewMessage) -> None:
+        """Queue the message that reports these events."""
+        alert_store.assign_message(self.db, event_ids, outbox.enqueue(self.db, message, self.now))
+
+    def list_body(self, place: Place, events: EventList, *, silent: bool) -> MessageBody:
+        """The content of a list with its lines, newest first, so that one can be removed while it waits."""
         events = structs.replace(events, lines=sorted(events.lines, key=_SESSION_AND_ID, reverse=True))
         html = [Html(line[2]) for line in events.lines]
         answer = notices.event_list(html, sample=events.sample, why=events.reason)
-        return {**self.payload(place, answer, silent=silent), "events": structs.asdict(events)}
+        return structs.replace(self.body(place, answer, silent=silent), events=events)
 
-    def payload(self, place: Place, answer: Answer, *, silent: bool = False) -> Payload:
-        """The outbox payload of an answer, with numbers in the format of the chat."""
+    def body(self, place: Place, answer: Answer, *, silent: bool = False) -> MessageBody:
+        """The content of an answer's message, with numbers in the format of the chat."""
         chat = chat_store.get_chat(self.db, place[0])
         return payload_of(answer, REPLY, silent=silent, numbers=chat.numbers if chat else None)

@@ -133,7 +133,6 @@ class Scheduler:
         await self._delivery.outage_notifier.notify(error)
 
     async def _record_heartbeat(self) -> None:
-        """Store that the process is alive, by the real clock."""
         await self._services.database.check_path()
         await self._services.database.run(partial(sources.record_heartbeat, now=wall_clock()))
 
@@ -176,7 +175,6 @@ class Scheduler:
 
 
 async def _as_callback(job: Callable[[], Awaitable[object]], context: object) -> None:
-    """Run a job as a callback of the job queue."""
     del context
     await job()
 

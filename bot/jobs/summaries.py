@@ -25,6 +25,7 @@ from bot.services.alert_views import view_active_alerts
 from bot.services.chats import settings_of, zone_of
 from storage import chat_store, outbox
 from storage.db import StorageError
+from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -129,7 +130,6 @@ class Summaries:
 
 
 def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
-    """Whether closes of the last session are missing that may still come."""
     if market.end is None or market.end >= market.last_completed:
         return False
     return now < services.markets.sessions().close(market.last_completed) + STALE_AFTER
@@ -196,9 +196,9 @@ def _queue(
         return 0
     for row in claimed[:-1]:
         chat_store.finish_summary(db, row.id, "skipped")
-    chat_id, payload = rows[0].chat_id, payload_of(answer, REPLY)
-    dedup = f"summary:{chat_id}:{session}"
-    queued = outbox.enqueue(db, chat_id=chat_id, kind="summary", dedup=dedup, payload=payload, now=now)
+    chat_id = rows[0].chat_id
+    message = NewMessage(chat_id, None, "summary", f"summary:{chat_id}:{session}", payload_of(answer, REPLY))
+    queued = outbox.enqueue(db, message, now)
     chat_store.finish_summary(db, claimed[-1].id, "sent" if queued is not None else "skipped")
     if queued is None:
         return 0

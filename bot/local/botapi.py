@@ -117,7 +117,6 @@ class _Parser:
         return match.end()
 
     def _start_tag(self, position: int) -> int:
-        """Open a tag. Returns the position behind its ">"."""
         match = self._read(_START_TAG, position)
         name, end = match[1].lower(), match.end()
         if end == len(self.source):
@@ -152,7 +151,6 @@ class _Parser:
         return attributes, closing.end()
 
     def _value(self, quote: str, start: int, position: int) -> tuple[str, int]:
-        """Return an attribute's value and the position behind it."""
         if quote:
             end = self.source.find(quote, position)
             if end < 0 or end + 1 == len(self.source):

@@ -195,7 +195,6 @@ def pending_updates(api: BotApi, call: Call) -> list[Json]:
 
 
 def _open_chat(api: BotApi, call: Call) -> ApiChat:
-    """Return the chat of a call. Raises BotApiError if the bot may not act in it."""
     if not call.fields.get("chat_id"):
         raise bad_request("chat_id is empty")
     chat = api.chats.get(call.chat_id) if call.chat_id is not None else None
@@ -269,7 +268,6 @@ def _message(api: BotApi, call: Call, purpose: str) -> Message:
 
 
 def _editable(api: BotApi, call: Call) -> Message:
-    """Return the bot's own message that an edit names."""
     message = _message(api, call, "edit")
     if message.sender["id"] != BOT_ID:
         raise bad_request("message can't be edited")

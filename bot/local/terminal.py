@@ -75,16 +75,17 @@ class Terminal:
 
         If there is no such button, prints a sentence and returns None. Handlers reply through `bot`.
         """
-        number = button_number(line)
-        if number is None:
+        button = _PRESS.fullmatch(line.strip())  # `1` or `[1]`
+        if button is None:
             self.api.say(self.chat_id, line, user_id=self._user_id)
-        elif not self._press(number):
+        elif not self._press(int(button[1] or button[2])):
             return None
         return Update.de_json(self.api.updates.pop(), bot)
 
     def _press(self, number: int) -> bool:
         message = self.api.history.get(self._keyboard)
-        data = _callback_data(message.markup) if message else []
+        buttons = [button for row in _rows(message.markup) for button in row] if message else []
+        data = [button["callback_data"] for button in buttons if "callback_data" in button]
         if message is None or not data:
             self._out(f"There is no button {number}: no message with buttons is open.")
         elif not 1 <= number <= len(data):
@@ -126,21 +127,10 @@ def _rows(markup: Json | None) -> list[list[Json]]:
     return list((markup or {}).get("inline_keyboard", ()))
 
 
-def _callback_data(markup: Json | None) -> list[str]:
-    """Return the callback data of the numbered buttons, in their order."""
-    return [button["callback_data"] for row in _rows(markup) for button in row if "callback_data" in button]
-
-
 def _label(button: Json, numbers: itertools.count[int]) -> str:
     if "callback_data" in button:
         return f"[{next(numbers)}] {button['text']}"
     return f"{button['text']}: {button['url']}" if "url" in button else str(button["text"])
-
-
-def button_number(line: str) -> int | None:
-    """Return the number of the button meant by `1` or `[1]`, or None for any other line."""
-    match = _PRESS.fullmatch(line.strip())
-    return int(match[1] or match[2]) if match else None
 
 
 class FileFolder:

@@ -155,7 +155,6 @@ def rule_chart(
 
 
 def _known(sessions: Sequence[pd.Timestamp], series: pd.Series) -> list[pd.Timestamp]:
-    """Return the sessions on which the series has a value."""
     known = series.dropna().index
     return [session for session in sessions if session in known]
 
@@ -274,7 +273,6 @@ def _span(frame: pd.DataFrame) -> str:
 
 
 def _range(name: str, series: pd.Series, unit: Unit) -> str:
-    """Return the lowest and highest value with their sessions, "" for fewer than three values."""
     known = finite_values(series).dropna()
     if len(known) < 3:
         return ""

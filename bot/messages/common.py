@@ -25,6 +25,7 @@ from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
 from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, strip_html, table
 from bot.text import counted
+from storage.outbox import MessageBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -102,15 +103,10 @@ def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tupl
 
 def payload_of(
     answer: Answer, prefix: str, *, silent: bool = False, numbers: str | None = None
-) -> dict[str, object]:
+) -> MessageBody:
     """Return an answer as a message of the outbox: its text, the same without markup, its buttons."""
     html = localized(answer.html, numbers)
-    return {
-        "html": html,
-        "plain": strip_html(html),
-        "buttons": button_rows(answer.buttons, prefix),
-        "silent": silent,
-    }
+    return MessageBody(html, strip_html(html), button_rows(answer.buttons, prefix), silent)
 
 
 def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> Html:
@@ -535,7 +531,6 @@ def multiple_line(market: Market) -> str:
 
 
 def _sessions(figure: MultipleFigure) -> list[pd.Timestamp]:
-    """Return the sessions of a multiple's figures: of both funds, or of the one that has any."""
     return [session for session in (figure.small_session, figure.large_session) if session is not None]
 
 

@@ -17,6 +17,8 @@ from bot.errors import BadInput
 from bot.services import DAILY, ensure_chat
 from storage import chat_store, outbox
 from storage.chat_store import APPROVED, REJECTED
+from storage.db import file_size
+from storage.outbox import NewMessage
 from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from bot.config import Config
     from bot.services import Caller, Services
     from storage.chat_store import AccessRequest, ExportedRow, StoredChat
+    from storage.outbox import MessageBody
 
 
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
@@ -33,6 +36,7 @@ SUMMARY_TIME = "18:30"  # in New York two and a half hours after the close, when
 # channel, and that of a linked channel's posts.
 ANONYMOUS_ADMIN = 1087968824
 SHARED = frozenset({ANONYMOUS_ADMIN, 136817688, 777000})
+_GONE = ("left", "kicked")  # the bot's memberships without which nothing can be sent
 NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
 MAX_OPEN_REQUESTS = 20  # strangers whose requests wait for the owner's decision
 _DRAFT = "broadcast"  # key under which a message to every chat waits for the owner's confirmation
@@ -145,14 +149,6 @@ def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) ->
 # Access
 
 
-@dataclass(frozen=True)
-class Notice:
-    """A message to be queued with a decision; `dedup` keeps it from being queued twice."""
-
-    dedup: str
-    payload: Mapping[str, object]
-
-
 async def start(caller: Caller) -> None:
     """Store a chat. One that had blocked the bot is reactivated, unless the owner has rejected it."""
 
@@ -161,6 +157,37 @@ async def start(caller: Caller) -> None:
             chat_store.reactivate(db, chat.chat_id)
 
     await _change(caller, write)
+
+
+async def deactivate(services: Services, chat_id: int, reason: str) -> None:
+    """Stop sending to a chat, which keeps its alerts."""
+    await services.database.run(lambda db: chat_store.deactivate(db, chat_id, reason))
+
+
+async def follow_membership(
+    services: Services, update_id: int, chat_id: int, status: str, *, welcome: bool
+) -> None:
+    """Stop or resume sending when the bot was blocked, removed or added again, once for an update."""
+
+    def write(db: sqlite_utils.Database) -> None:
+        if not chat_store.record_update(db, update_id, services.clock()):
+            return
+        if status in _GONE:
+            chat_store.deactivate(db, chat_id, f"the bot is {status}")
+        elif welcome and chat_store.access_status(db, chat_id) != REJECTED:
+            chat_store.reactivate(db, chat_id)
+
+    await services.database.run(write)
+
+
+async def migrate(services: Services, old: int, new: int, update_id: int | None = None) -> None:
+    """Move everything stored about a group to its new id; if an update says so, once for the update."""
+
+    def write(db: sqlite_utils.Database) -> None:
+        if update_id is None or chat_store.record_update(db, update_id, services.clock()):
+            chat_store.migrate_chat(db, old, new)
+
+    await services.database.run(write)
 
 
 def is_listed(config: Config, subject: int, *, is_chat: bool = True) -> bool:
@@ -207,20 +234,20 @@ async def owner_knows(caller: Caller) -> bool:
     )
 
 
-async def request_access(caller: Caller, owner: int, title: str, question: Notice) -> bool:
+async def request_access(caller: Caller, title: str, question: NewMessage) -> bool:
     """Store a request for access and queue the question to the owner. Return False if too many wait."""
 
     def write(db: sqlite_utils.Database) -> bool:
         if chat_store.count_access_requests(db) >= MAX_OPEN_REQUESTS:
             return False
         if chat_store.request_access(db, caller.chat.id, title, caller.now):
-            _queue(db, owner, question, caller.now)
+            outbox.enqueue(db, question, caller.now)
         return True
 
     return await caller.change(write)
 
 
-async def approve(caller: Caller, subject: int, welcome: Notice) -> AccessRequest:
+async def approve(caller: Caller, subject: int, welcome: NewMessage) -> AccessRequest:
     """Let a person or group in. Those who had asked get `welcome`."""
     _refuse_undecidable(caller.services.config, subject)
 
@@ -228,7 +255,7 @@ async def approve(caller: Caller, subject: int, welcome: Notice) -> AccessReques
         before = chat_store.access_status(db, subject)
         chat_store.reactivate(db, subject)
         if before is not None and before != APPROVED:
-            _queue(db, subject, welcome, caller.now)
+            outbox.enqueue(db, welcome, caller.now)
         return chat_store.decide_access(db, subject, APPROVED, caller.now)
 
     return await caller.change(write)
@@ -252,10 +279,6 @@ def _refuse_undecidable(config: Config, subject: int) -> None:
         raise BadInput(sentence, "/admin people")
     if is_listed(config, subject):
         raise BadInput(f"The configuration lets {subject} in; change it there.", "/admin people")
-
-
-def _queue(db: sqlite_utils.Database, chat_id: int, notice: Notice, now: dt.datetime) -> None:
-    outbox.enqueue(db, chat_id=chat_id, kind="notice", dedup=notice.dedup, payload=notice.payload, now=now)
 
 
 async def list_access(services: Services, limit: int) -> dict[str, list[AccessRequest]]:
@@ -301,9 +324,7 @@ async def draft_broadcast(caller: Caller, draft_id: int, text: str) -> int:
     return await caller.change(write)
 
 
-async def send_broadcast(
-    caller: Caller, draft_id: int, payload_of: Callable[[str], Mapping[str, object]]
-) -> int | None:
+async def send_broadcast(caller: Caller, draft_id: int, body_of: Callable[[str], MessageBody]) -> int | None:
     """Queue a draft for every chat, once. Return their number, or None if another draft waits."""
 
     def write(db: sqlite_utils.Database) -> int | None:
@@ -311,16 +332,24 @@ async def send_broadcast(
         if draft.get("id") != draft_id:
             return None
         set_meta(db, _DRAFT, "{}")
-        payload = payload_of(draft["text"])
+        body = body_of(draft["text"])
         chat_ids = chat_store.active_chats(db)
         for chat_id in chat_ids:
-            _queue(db, chat_id, Notice(f"broadcast:{draft_id}:{chat_id}", payload), caller.now)
+            dedup = f"broadcast:{draft_id}:{chat_id}"
+            outbox.enqueue(db, NewMessage(chat_id, None, "notice", dedup, body), caller.now)
         return len(chat_ids)
 
     return await caller.change(write)
 
 
 # What is stored
+
+
+async def count_stored(services: Services) -> tuple[dict[str, dict[str, int]], int]:
+    """Return the numbers of chats, alerts and messages by status, and the size of the database in bytes."""
+    return await services.database.run(
+        lambda db: ({**chat_store.count_by_status(db), "messages": outbox.count_by_status(db)}, file_size(db))
+    )
 
 
 async def stored_tables(services: Services, chat_id: int) -> dict[str, list[ExportedRow]]:

@@ -62,7 +62,11 @@ async def preview(caller: Caller, ticker: str, session: dt.date | None) -> Accep
     except _RolledBack as undone:
         count, frames = undone.count, undone.frames
     _refuse_none(count, ticker, session)
-    stored = await services.database.run(_active)
+    stored = await services.database.run(
+        lambda db: [
+            (alert, alert_store.current_state(db, alert.alert_id)) for alert in alert_store.active_alerts(db)
+        ]
+    )
 
     def count_fires() -> Acceptance:
         market = build_market(frames, services.markets.sessions(), services.clock(), services.pair)
@@ -88,11 +92,6 @@ def _refuse_none(count: int, ticker: str, session: dt.date | None) -> None:
     if not count:
         day = f" of {session}" if session else ""
         raise BadInput(f"{ticker} has no provisional figure{day}.", "/admin accept")
-
-
-def _active(db: sqlite_utils.Database) -> list[tuple[StoredAlert, StoredState | None]]:
-    alerts = alert_store.active_alerts(db)
-    return [(alert, alert_store.current_state(db, alert.alert_id)) for alert in alerts]
 
 
 def _would_fire(market: Market, alert: StoredAlert, current: StoredState | None) -> bool:

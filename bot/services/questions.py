@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
@@ -20,6 +20,9 @@ from bot.errors import BadInput, ConfigError, NoData
 from bot.services import context_of
 from bot.services.alert_views import parse_alert_rule
 from bot.text import did_you_mean
+from storage import outbox
+from storage.observations import recent, stored_sources
+from storage.sources import source_statuses
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.pair import Pair
     from bot.services import Services
+    from storage.observations import Restatement
+    from storage.sources import SourceStatus
 
 
 _KINDS = {"tr": True, "total": True, "price": False, "both": None}
@@ -143,6 +148,24 @@ def run_backtest(
         after=outcomes(
             known_sessions(rule, market, fires.dates), ratio, fires.since, rule_lag(rule, METRICS)
         ),
+    )
+
+
+class StoredStatus(NamedTuple):
+    """What /status shows of the database."""
+
+    statuses: list[SourceStatus]
+    sources: set[str]  # names of those that stored figures are from
+    restated: list[Restatement]
+    queue: dict[str, int]  # messages by status
+
+
+async def read_status(services: Services, since: dt.datetime) -> StoredStatus:
+    """Read the states of the sources, restatements since an instant, and the queue."""
+    return await services.database.run(
+        lambda db: StoredStatus(
+            source_statuses(db), stored_sources(db), recent(db, since=since), outbox.count_by_status(db)
+        )
     )
 
 

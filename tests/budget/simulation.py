@@ -20,6 +20,7 @@ from storage import chat_store, outbox
 from storage.db import Database, open_database
 from tests.budget.loop import simulate
 from tests.budget.telegram import Sent, Telegram, draws
+from tests.storage.messages import queue_message
 
 START = datetime(2020, 12, 11, 21, 20, tzinfo=UTC)
 TOKEN = "1:" + "A" * 35
@@ -250,5 +251,5 @@ def _fill(db: sqlite_utils.Database, load: Load) -> None:
 
 
 def _put(db: sqlite_utils.Database, chat_id: int, kind: str, text: str, key: str, now: datetime) -> None:
-    payload = {"html": text, "plain": text, "buttons": [], "silent": False}
-    outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=f"{kind}:{chat_id}:{key}", payload=payload, now=now)
+    body = outbox.MessageBody(text)
+    queue_message(db, chat_id=chat_id, kind=kind, dedup=f"{kind}:{chat_id}:{key}", body=body, now=now)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bot.chat.access import AccessGate, Ask
+from bot.chat.access import AccessGate
 from bot.chat.dispatch import Dispatcher
 from bot.chat.reply import FAILED
+from bot.services import Caller
 from storage import alert_store
 from storage.alert_store import StoredAlert
 from storage.rows import select_as
@@ -61,9 +62,9 @@ async def test_the_search_finds_what_is_shown_by_its_number_alone(
 async def test_the_search_finds_what_raises_and_what_is_only_logged(
     sample: Path, tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(self: AccessGate, ask: Ask) -> None:
+    async def broken(self: AccessGate, caller: Caller, *_: object) -> None:
         del self
-        _log.error("a mishap with %s", ask.chat_id)
+        _log.error("a mishap with %s", caller.chat.id)
         raise LookupError
 
     monkeypatch.setattr(AccessGate, "reject", broken)

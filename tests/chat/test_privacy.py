@@ -19,6 +19,7 @@ from storage.db import open_database
 from storage.outbox import OutboxMessage
 from tests.chat.people import rows
 from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, prepared, talking
+from tests.storage.messages import queue_message
 
 ELSEWHERE = -100_300  # a group of which the guest was the first to write
 GUEST = 987_654_321  # stands nowhere in a table but where the guest is meant
@@ -32,11 +33,9 @@ def fill(db: sqlite_utils.Database) -> None:
     sources.begin_outage(db, "prices", "2020-12-11", now)
     sources.add_outage_chats(db, "prices", "2020-12-11", [GUEST])
     chat_store.plan_summary(db, GUEST, "daily", "2020-12-11", now)
-    payload = {"html": f"to {GUEST}", "plain": f"to {GUEST}", "buttons": [], "silent": False}
-    outbox.enqueue(
-        db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", payload=payload, now=now, photo=b"png"
-    )
-    outbox.enqueue(db, chat_id=GUEST, kind="alert", dedup="lost", payload=payload, now=now)
+    body = outbox.MessageBody(f"to {GUEST}")
+    queue_message(db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", body=body, now=now, photo=b"png")
+    queue_message(db, chat_id=GUEST, kind="alert", dedup="lost", body=body, now=now)
     (lost,) = db["outbox"].rows_where("dedup = 'lost'")
     settle_failure(
         db,

@@ -23,6 +23,7 @@ from tests.cli.conftest import Call, Files, Result
 from tests.data.issuers import samples
 from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
+from tests.storage.messages import queue_message
 
 # The golden figures of the article's day, by the words that one line must hold: price, then total return.
 GOLDEN = (
@@ -374,7 +375,7 @@ def test_with_an_old_sqlite_the_bot_has_to_be_stopped_first(
 
 TUESDAY = "2020-10-06T22:00Z"
 MARKED = "their alerts, perhaps sent before, are marked “possible repeat”; summaries due until now left out"
-WORDS = {"html": "news", "plain": "news", "buttons": [], "silent": False}
+BODY = outbox.MessageBody("news")
 
 
 def ask(bot: Call, line: str) -> str:
@@ -411,8 +412,8 @@ def test_what_waited_is_counted(bot: Call) -> None:
     with open_database("bot.db") as database:
         for kind, chat in (("alert", 5), ("notice", 5), ("summary", 5)):
             database.run_sync(
-                lambda db, kind=kind, chat=chat: outbox.enqueue(  # type: ignore[misc]  # bound now
-                    db, chat_id=chat, kind=kind, dedup=kind, payload=WORDS, now="2020-10-06T22:00:00Z"
+                lambda db, kind=kind, chat=chat: queue_message(  # type: ignore[misc]  # bound now
+                    db, chat_id=chat, kind=kind, dedup=kind, body=BODY, now="2020-10-06T22:00:00Z"
                 )
             )
     bot("backup", "copy.db", "--db", "bot.db")

@@ -36,6 +36,7 @@ from storage.migrations import NAMES
 from storage.rows import Bar, FundFacts, set_meta
 from tests.cli.conftest import Call, process
 from tests.fakes.website import Answer, Website, page
+from tests.storage.messages import queue_message
 
 TOKEN = "123456789:" + "A" * 35
 NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)
@@ -466,10 +467,10 @@ def test_flags_disagreements_and_restatements_are_told() -> None:
 
 
 def test_messages_that_wait_or_were_given_up_are_counted() -> None:
-    payload = {"html": "news", "plain": "news", "buttons": [], "silent": False}
+    body = outbox.MessageBody("news")
     for number in range(3):
         key = f"{number}"
-        write(partial(outbox.enqueue, chat_id=5, kind="alert", dedup=key, payload=payload, now=STAMP))
+        write(partial(queue_message, chat_id=5, kind="alert", dedup=key, body=body, now=STAMP))
     write(lambda db: db.execute("UPDATE outbox SET status = 'dead', reason = 'x' WHERE id = 1"))
     assert found("queue") == Finding(NOTE, "queue", "2 waiting, 1 given up")
 

@@ -16,6 +16,7 @@ from tests.fakes.botapi import FakeBotApi
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import sample_fund
 from tests.shared_data import FOLDER, shared
+from tests.storage.messages import queue_message
 
 MONDAY, TUESDAY = "2020-10-05T22:00Z", "2020-10-06T22:00Z"  # after the closes of 2020-10-05 and -06
 
@@ -85,11 +86,11 @@ def test_an_empty_database_has_nothing_to_evaluate(bot: Call) -> None:
 
 
 def test_messages_of_other_chats_are_left_for_run(bot: Call) -> None:
-    payload = {"html": "news", "plain": "news", "buttons": [], "silent": False}
+    body = outbox.MessageBody("news")
     now = "2020-10-06T12:00:00Z"
     with open_database("bot.db") as database:
         database.run_sync(
-            lambda db: outbox.enqueue(db, chat_id=5, kind="alert", dedup="a", payload=payload, now=now)
+            lambda db: queue_message(db, chat_id=5, kind="alert", dedup="a", body=body, now=now)
         )
     for _ in range(2):
         checked = check(bot, TUESDAY)
@@ -184,11 +185,11 @@ CHAT = 42
 
 def queue(path: Path) -> None:
     """One alert for a chat of Telegram."""
-    payload = {"html": "<b>Alert #1 fired</b>", "plain": "Alert #1 fired", "buttons": [], "silent": False}
+    body = outbox.MessageBody("<b>Alert #1 fired</b>")
 
     def write(db: sqlite_utils.Database) -> None:
         chat_store.ensure_chat(db, CHAT, "private", "A reader", FRIDAY)
-        outbox.enqueue(db, chat_id=CHAT, kind="alert", dedup="alert:1", payload=payload, now=FRIDAY)
+        queue_message(db, chat_id=CHAT, kind="alert", dedup="alert:1", body=body, now=FRIDAY)
 
     with open_database(path) as database:
         database.run_sync(write)

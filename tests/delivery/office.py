@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from telegram.ext import ExtBot
 
 from bot.delivery.drain import Delivery
@@ -15,6 +16,7 @@ from bot.delivery.rate_limiter import SendBudget
 from storage import chat_store, outbox
 from storage.db import Database, open_database
 from tests.fakes.botapi import FakeBotApi
+from tests.storage.messages import queue_message
 
 NOWHERE = "http://127.0.0.1:9/bot"  # the discard port: nobody listens there
 ME, YOU, THIRD, OWNER = 42, 43, 44, 1
@@ -63,12 +65,12 @@ class Office:
         thread_id: int | None = None, **payload: object,
     ) -> int:  # fmt: skip
         row = await self.database.run(
-            lambda db: outbox.enqueue(
+            lambda db: queue_message(
                 db,
                 chat_id=chat_id,
                 kind=kind,
                 dedup=f"{kind}:{chat_id}:{text[:40]}",
-                payload={"html": text, "plain": "", "buttons": [], "silent": False, **payload},
+                body=msgspec.convert({"html": text, **payload}, outbox.MessageBody),
                 photo=photo,
                 thread_id=thread_id,
                 now=self.now,

@@ -158,7 +158,7 @@ class Desk:
     async def payloads(self) -> list[dict[str, Any]]:
         """Payloads of all that was queued, in order."""
         rows = await self.query("SELECT payload FROM outbox ORDER BY id")
-        return [json.loads(row["payload"]) for row in rows]
+        return [{"buttons": [], "silent": False, **json.loads(row["payload"])} for row in rows]
 
     async def life(self, alert_id: int) -> str:
         """The alert's life and why, e.g. "done: fired once"."""

@@ -16,6 +16,7 @@ from storage.outbox import RestoreReport, settle_restore
 from storage.rows import get_meta
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import DAYS, QUIET, Desk, after_close
+from tests.storage.messages import queue_message
 
 SUMMARY = "18:00"
 ME, OTHER = 1, 2
@@ -121,8 +122,8 @@ async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None
 def waiting(db: sqlite_utils.Database, now: dt.datetime) -> None:
     chat_store.ensure_chat(db, ME, "private", "", now)
     for kind in ("alert", "notice", "summary"):
-        payload = {"html": f"a {kind}", "plain": f"a {kind}", "buttons": [], "silent": False}
-        outbox.enqueue(db, chat_id=ME, kind=kind, dedup=kind, payload=payload, now=now)
+        body = outbox.MessageBody(f"a {kind}")
+        queue_message(db, chat_id=ME, kind=kind, dedup=kind, body=body, now=now)
 
 
 async def test_what_waited_in_the_backup_is_sent_once_more_and_marked_but_no_summary(
@@ -169,12 +170,12 @@ async def test_what_is_about_a_session_that_may_have_closed_before_the_restore_i
     def enqueue(db: sqlite_utils.Database) -> None:
         if restored:
             settle_restore(db, restored)
-        outbox.enqueue(
+        queue_message(
             db,
             chat_id=ME,
             kind="alert",
             dedup="a",
-            payload={},
+            body=outbox.MessageBody(),
             now="2020-01-18T01:00:00Z",
             about="2020-01-17",
         )

@@ -20,8 +20,8 @@ from storage import outbox
 path, *days = sys.argv[1:]
 desk, real, queued = Desk(Path(path)), outbox.enqueue, []
 
-def enqueue(db, **named):
-    queued.append(real(db, **named))
+def enqueue(*arguments):
+    queued.append(real(*arguments))
     if len(queued) == 8:
         print("ready", flush=True)
         sys.stdin.read()

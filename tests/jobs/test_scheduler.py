@@ -14,6 +14,7 @@ from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
 from storage.db import DiskFull
 from tests.jobs.desk import Desk, sessions
+from tests.storage.messages import queue_message
 
 STEPS = (
     "_record_heartbeat",
@@ -233,9 +234,8 @@ async def test_a_clock_put_back_lets_go_what_the_wrong_one_put_off(desk: Desk, s
     desk.now += dt.timedelta(days=365)
     await scheduler.run_jobs()
 
-    row: dict[str, Any] = {"chat_id": 1, "kind": "alert", "dedup": "put off", "payload": {}, "now": desk.now}
-    soon = desk.now + dt.timedelta(seconds=5)
-    await desk.database.run(partial(outbox.enqueue, **row, not_before=soon))
+    put_off = partial(queue_message, chat_id=1, kind="alert", dedup="put off", body=outbox.MessageBody())
+    await desk.database.run(partial(put_off, now=desk.now, not_before=desk.now + dt.timedelta(seconds=5)))
     desk.now = right
     await scheduler.run_jobs()
     assert [row.dedup for row in await desk.database.run(lambda db: outbox.claim(db, right))] == ["put off"]
@@ -243,8 +243,7 @@ async def test_a_clock_put_back_lets_go_what_the_wrong_one_put_off(desk: Desk, s
 
 async def sent(desk: Desk, dedup: str, moment: dt.datetime) -> None:
     def write(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
-        payload: dict[str, object] = {"html": "", "plain": "", "buttons": [], "silent": False}
-        row = outbox.enqueue(db, chat_id=1, kind="alert", dedup=dedup, payload=payload, now=moment)
+        row = queue_message(db, chat_id=1, kind="alert", dedup=dedup, body=outbox.MessageBody(), now=moment)
         assert row is not None
         outbox.claim(db, moment)
         outbox.mark_sent(db, row, 1, moment)

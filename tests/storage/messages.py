@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from storage.outbox import OutboxMessage, claim, enqueue
+from storage.outbox import MessageBody, NewMessage, OutboxMessage, claim, enqueue
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.rows import Row
+    from storage.rows import Moment, Row
 
 NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
-TEXTS = {"html": "<b>\u2212 1 %</b>", "plain": "\u2212 1 %"}
-PAYLOAD: Row = {**TEXTS, "buttons": [[["Chart", "c:1"]]], "silent": False}
+BODY = MessageBody("<b>\u2212 1 %</b>", "\u2212 1 %", [[("Chart", "c:1")]])
+
+
+def queue_message(db: sqlite_utils.Database, *, now: Moment, **columns: Any) -> int | None:  # noqa: ANN401 - the fields of a NewMessage
+    """Queue a message with these columns, in no topic unless one is named."""
+    return enqueue(db, NewMessage(**{"thread_id": None, **columns}), now)
 
 
 def put(
@@ -26,8 +30,8 @@ def put(
     not_before: str | None = None,
 ) -> int:
     """Queue a message that was not queued before."""
-    message = enqueue(
-        db, chat_id=chat_id, kind=kind, dedup=dedup, payload=PAYLOAD, now=NOON, not_before=not_before
+    message = queue_message(
+        db, chat_id=chat_id, kind=kind, dedup=dedup, body=BODY, now=NOON, not_before=not_before
     )
     assert message is not None
     return message

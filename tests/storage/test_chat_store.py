@@ -70,7 +70,7 @@ def test_summaries_and_replies_are_given_up_with_a_chat(db: sqlite_utils.Databas
     kinds = ("alert", "notice", "summary", "reply")
     for chat_id in (chat.chat_id, 99):
         for kind in kinds:
-            outbox.enqueue(db, chat_id=chat_id, kind=kind, dedup=f"{kind} {chat_id}", payload={}, now=NOON)
+            enqueue(db, chat_id, f"{kind} {chat_id}", kind)
     deactivate(db, chat.chat_id, "blocked")
     statuses = [(row["status"], row["reason"]) for row in db["outbox"].rows]
     assert statuses == [("queued", "")] * 2 + [("dead", "blocked")] * 2 + [("queued", "")] * 4
@@ -174,8 +174,9 @@ def add_alert(db: sqlite_utils.Database, chat_id: int, rule: str) -> int:
     return int(row.number)
 
 
-def enqueue(db: sqlite_utils.Database, chat_id: int, dedup: str) -> None:
-    outbox.enqueue(db, chat_id=chat_id, kind="alert", dedup=dedup, payload={"html": dedup}, now=NOON)
+def enqueue(db: sqlite_utils.Database, chat_id: int, dedup: str, kind: str = "alert") -> None:
+    message = outbox.NewMessage(chat_id, None, kind, dedup, outbox.MessageBody(dedup))
+    outbox.enqueue(db, message, NOON)
 
 
 def rules(db: sqlite_utils.Database, chat_id: int) -> list[tuple[int, str]]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from storage import outbox, sources
 from storage.chat_store import deactivate, ensure_chat
 from storage.db import Refused
 from storage.rows import get_meta, parse_instant, select
-from tests.storage.messages import NOON, ONE, PAYLOAD, TWO, claimed, put, row_of
+from tests.storage.messages import BODY, NOON, ONE, TWO, claimed, put, queue_message, row_of
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -28,21 +27,20 @@ ALMOST_TWO = datetime(2020, 12, 11, 13, 59, 59, 1, tzinfo=UTC)
 def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> None:
     dedup = "s:1:2020-12-11"
     usual: dict[str, Any] = {"chat_id": 1, "thread_id": 3, "kind": "summary", "dedup": dedup, "photo": b"PNG"}
-    message = outbox.enqueue(db, **usual, payload=PAYLOAD, now=NOON, not_before=ONE)
+    message = queue_message(db, **usual, body=BODY, now=NOON, not_before=ONE)
     assert message is not None
     (claimed_message,) = outbox.claim(db, ONE)
     created = {"id": message, "created_at": parse_instant(NOON), "reason": ""}
-    payload = {"payload": json.dumps(PAYLOAD, ensure_ascii=False), "attempts": 0, "unknown": 0}
-    assert asdict(claimed_message) == usual | created | payload
-    body = outbox.MessageBody(html="<b>\u2212 1 %</b>", plain="\u2212 1 %", buttons=[[("Chart", "c:1")]])
-    assert claimed_message.body == body
+    text = '{"html":"<b>\u2212 1 %</b>","plain":"\u2212 1 %","buttons":[[["Chart","c:1"]]]}'
+    assert asdict(claimed_message) == usual | created | {"payload": text, "attempts": 0, "unknown": 0}
+    assert claimed_message.body == BODY
     row = row_of(db, message)
     assert (row["status"], row["not_before"], row["updated_at"]) == ("sending", ONE, ONE)
 
 
 def test_the_same_message_is_queued_once_even_when_sent(db: sqlite_utils.Database) -> None:
     message = put(db, "a")
-    again = partial(outbox.enqueue, db, chat_id=1, kind="alert", dedup="a", payload=PAYLOAD, now=NOON)
+    again = partial(queue_message, db, chat_id=1, kind="alert", dedup="a", body=BODY, now=NOON)
     assert again() is None
     outbox.claim(db, NOON)
     outbox.mark_sent(db, message, 77, NOON)
@@ -174,8 +172,8 @@ def test_a_retry_waits_and_counts_its_attempts(db: sqlite_utils.Database, sendin
 
 def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> None:
     for n in range(3):
-        outbox.enqueue(
-            db, chat_id=1, kind="alert", dedup=str(n), payload={}, now=NOON, photo=b"x", not_before=NOON
+        queue_message(
+            db, chat_id=1, kind="alert", dedup=str(n), body=BODY, now=NOON, photo=b"x", not_before=NOON
         )
     outbox.claim(db, NOON, limit=2)
     outbox.mark_ambiguous(db, 2, "timeout", NOON)
@@ -306,7 +304,7 @@ def test_what_was_finished_in_the_backup_stays_as_it_is(db: sqlite_utils.Databas
 
 def test_a_session_that_may_have_closed_by_the_restore_is_in_doubt(db: sqlite_utils.Database) -> None:
     outbox.settle_restore(db, "2020-12-11T17:00:00Z")
-    put_about = partial(outbox.enqueue, db, chat_id=1, kind="alert", payload=PAYLOAD, now=TWO)
+    put_about = partial(queue_message, db, chat_id=1, kind="alert", body=BODY, now=TWO)
     for session in ("2020-12-10", "2020-12-11", "2020-12-12"):
         put_about(dedup=session, about=session)
     assert [row["unknown"] for row in db.table("outbox").rows] == [1, 1, 0]
@@ -314,13 +312,13 @@ def test_a_session_that_may_have_closed_by_the_restore_is_in_doubt(db: sqlite_ut
 
 def test_a_session_that_closes_after_the_restore_is_not(db: sqlite_utils.Database) -> None:
     outbox.settle_restore(db, "2020-12-11T16:59:59Z")
-    outbox.enqueue(db, chat_id=1, kind="alert", dedup="a", payload=PAYLOAD, now=TWO, about="2020-12-11")
+    queue_message(db, chat_id=1, kind="alert", dedup="a", body=BODY, now=TWO, about="2020-12-11")
     assert row_of(db, 1)["unknown"] == 0
 
 
 def test_what_waits_can_be_taken_back_or_say_something_else(db: sqlite_utils.Database) -> None:
     first, second = put(db, "one"), put(db, "two", chat_id=2)
-    assert outbox.amend(db, first, {"html": "other"})
+    assert outbox.amend(db, first, outbox.MessageBody("other"))
     message = outbox.find_amendable(db, first)
     assert message is not None
     assert message.body == outbox.MessageBody(html="other")
@@ -344,7 +342,7 @@ def test_what_may_have_arrived_is_left_as_it_is(db: sqlite_utils.Database, becam
         case "dead":
             outbox.mark_dead(db, row, "blocked", NOON)
     assert outbox.find_amendable(db, row) is None
-    assert not outbox.amend(db, row, {"html": "other"})
+    assert not outbox.amend(db, row, outbox.MessageBody("other"))
     assert not outbox.withdraw(db, row)
     assert outbox.replace_summaries(db, 1, row + 1, ONE) == 0
     assert outbox.is_dead(db, row) == (became == "dead")

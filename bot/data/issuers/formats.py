@@ -215,7 +215,6 @@ def _check_unpacked_size(data: bytes, name: str) -> None:
 
 
 def _cell_text(cell: object) -> str:
-    """A cell as it would be written: 1234567.0 is 1234567, a date 2025-02-04."""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()

@@ -194,7 +194,6 @@ class SheetReader:
             )
 
     def _dated(self, table: SheetTable, column: str) -> Iterator[tuple[str, str, Cells]]:
-        """Place, session and cells of the rows of sessions."""
         ended = False
         for place, cells, is_note in table.rows():
             if all(cell in MISSING for cell in cells.values()):
@@ -336,7 +335,6 @@ def _as_of(holdings: SheetTable) -> dt.date | None:
 
 
 def _no_weights_reason(holdings: SheetTable, day: dt.date | None, name: str) -> str:
-    """Why a file of holdings gives no weights."""
     if day is not None:
         return (
             f"{name} has no equities sorted into sectors, or is dated {day}, on which nothing can be known."
@@ -348,7 +346,6 @@ def _no_weights_reason(holdings: SheetTable, day: dt.date | None, name: str) -> 
 
 
 def _fund_name(holdings: SheetTable | None) -> str:
-    """The fund's name above its holdings."""
     cells = (cell for row in (holdings.preamble if holdings else []) for cell in row)
     name = next((cell for cell in cells if cell.strip().casefold().startswith("ishares")), "")
     return shorten(_without_trademarks(name), 80)

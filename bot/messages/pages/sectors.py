@@ -89,7 +89,6 @@ def _dates(market: Market, entry: Weights) -> tuple[dict[str, str], str]:
 
 
 def _short(name: str) -> str:
-    """Return a name in sentence case, short enough for its column."""
     name = _LATER_WORD.sub(lambda word: word[0].lower(), MORNINGSTAR.get(name, name))
     name = _SHORTENED.get(name, name)
     return name if len(name) <= _NAME_COLUMNS else name[: _NAME_COLUMNS - 1].rstrip() + "…"

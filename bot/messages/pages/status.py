@@ -173,7 +173,6 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
 
 
 def _prices(market: Market) -> str:
-    """Return span and age of the sessions with a close of both funds, or what is stored of each."""
     if market.end is not None:
         return f"Prices: {_span(market, market.closes.index, 'prices')}"
     stored = [
