@@ -27,16 +27,8 @@ if TYPE_CHECKING:
 
     from tests.fakes.yahoo_proxy import Request
 
-HOSTS = frozenset(
-    {
-        "query1.finance.yahoo.com",
-        "query2.finance.yahoo.com",
-        "finance.yahoo.com",
-        "fc.yahoo.com",
-        "guce.yahoo.com",
-        "consent.yahoo.com",
-    }
-)
+NAMES = ("query1.finance", "query2.finance", "finance", "fc", "guce", "consent")
+HOSTS = frozenset(f"{name}.yahoo.com" for name in NAMES)
 # A fault is a name below, or a change to the page's JSON.
 Fault = str | Callable[[Any], Any]
 WALL = b"<!doctype html><html><body>Please confirm that you are not a robot</body></html>"
@@ -86,12 +78,9 @@ class FakeYahoo:
         """The environment variables that direct yfinance to this proxy."""
         address, bundle = self._proxy.address, str(self._proxy.bundle)
         return {
-            "HTTPS_PROXY": address,
-            "https_proxy": address,
-            "CURL_CA_BUNDLE": bundle,
-            "REQUESTS_CA_BUNDLE": bundle,
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
+            **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), address),
+            **dict.fromkeys(("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), bundle),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
         }
 
     def add(self, *funds: Fund) -> None:

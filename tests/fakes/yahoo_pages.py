@@ -213,25 +213,15 @@ def _indicators(closes: Mapping[int, float | None], paid: Mapping[int, float]) -
 
 
 def _events(fund: Fund, low: float, high: float) -> dict[str, Any]:
-    paid = {_stamp(day): amount for day, amount in fund.dividends.items()}
-    parts = {_stamp(day): ratio for day, ratio in fund.splits.items()}
-    events: dict[str, Any] = {
-        "dividends": {
-            str(stamp): {"amount": amount, "date": stamp}
-            for stamp, amount in paid.items()
-            if low <= stamp <= high
-        },
-        "splits": {
-            str(stamp): {
-                "date": stamp,
-                "numerator": ratio[0],
-                "denominator": ratio[1],
-                "splitRatio": f"{ratio[0]}:{ratio[1]}",
-            }
-            for stamp, ratio in parts.items()
-            if low <= stamp <= high
-        },
-    }
+    events: dict[str, dict[str, Any]] = {"dividends": {}, "splits": {}}
+    for day in sorted({*fund.dividends, *fund.splits}):
+        stamp = _stamp(day)
+        if low <= stamp <= high and day in fund.dividends:
+            events["dividends"][str(stamp)] = {"amount": fund.dividends[day], "date": stamp}
+        if low <= stamp <= high and day in fund.splits:
+            above, below = fund.splits[day]
+            ratio = {"numerator": above, "denominator": below, "splitRatio": f"{above}:{below}"}
+            events["splits"][str(stamp)] = {"date": stamp, **ratio}
     return {name: entries for name, entries in events.items() if entries}
 
 
