@@ -272,7 +272,7 @@ async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
 
 async def test_only_alerts_on_changed_figures_are_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.alert(RULE)
-    await desk.alert("corr 5 > 2")
+    await desk.alert("corr 5 > 0.9")
     await desk.evaluate([0.5])
     looked: list[int] = []
     real = alert_store.stored_states
