@@ -282,6 +282,19 @@ async def _row(database: Database, subject: str = "IWM prices") -> sources.Sourc
     return status
 
 
+async def test_a_provisional_bar_is_asked_for_again_until_it_is_final(database: Database) -> None:
+    early = _bars_of("2020-12-10", "2020-12-11", provisional="2020-12-11")
+    provider = Scripted(prices=Ok({"bars": early}), serves=("prices",))
+    await refresh(database, [provider], SESSIONS, FRIDAY, tickers=("IWM",))
+    assert (await _row(database)).last_session == dt.date(2020, 12, 10)
+    provider.answers["prices"] = Ok({"bars": _bars_of("2020-12-10", "2020-12-11")})
+    later = FRIDAY + dt.timedelta(minutes=5)
+    assert await refresh(database, [provider], SESSIONS, later, tickers=("IWM",))
+    assert (await _row(database)).last_session == dt.date(2020, 12, 11)
+    late = later + dt.timedelta(hours=9)
+    assert await refresh(database, [provider], SESSIONS, late, tickers=("IWM",)) == []
+
+
 async def test_a_dropped_session_is_asked_for_again_but_not_for_ever_in_haste(database: Database) -> None:
     whole = ["2020-12-08", "2020-12-09", "2020-12-10", "2020-12-11"]
     gap = Ok({"bars": _bars_of(*whole[:1], *whole[2:])}, ("2020-12-09",))
