@@ -348,13 +348,9 @@ def test_later_run_overwrites_nothing_and_finds_what_is_already_there(tmp_path: 
     assert (tmp_path / "01-a.png").read_bytes() == b"1"
 
 
-def test_folder_that_cannot_be_created_is_reported_and_nothing_fails(tmp_path: Path) -> None:
+def test_without_a_usable_folder_the_picture_is_named_and_not_saved(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     path = FileFolder(blocked / "charts").path_of(picture())
     assert path == f"{blocked / 'charts' / '01-a.png'} (not saved: Not a directory)"
-
-
-def test_without_a_folder_the_picture_is_named_and_not_saved() -> None:
-    path = FileFolder(None).path_of(picture())
-    assert path == "01-a.png (not saved: there is no folder for pictures)"
+    assert FileFolder(None).path_of(picture()) == "01-a.png (not saved: there is no folder for pictures)"
