@@ -116,7 +116,7 @@ async def on_chart(ask: Ask) -> Answer:
 def _chart_of(rule: str) -> str:
     """Return the command that draws what a rule is about, "/chart" for none."""
     subject = _COMPARISON.match(rule)
-    return f"/chart {subject[1]}" if subject else "/chart"
+    return f"/chart {subject[1].rstrip()}" if subject else "/chart"
 
 
 async def on_backtest(ask: Ask) -> Answer:

@@ -124,6 +124,7 @@ MISTAKES = {
     "/chart ratio_vs 5y": (
         "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200"
     ),
+    "/chart spy": "A metric is missing. All metrics: /help metrics\nExample: /chart flow spy 5d",
     "/help nonsense": "There is no help on “nonsense”.\nSee: /help",
     "/help momentun": "There is no help on “momentun”. Did you mean momentum?\nExample: /help momentum",
     "/history abc": "“abc” is not an alert's number.\nExample: /history 1",
