@@ -52,7 +52,7 @@ Clock: TypeAlias = Callable[[], dt.datetime]
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - no secret; python-telegram-bot demands one
 _TOKEN_REFUSED = "Telegram refuses this token; ask @BotFather for a valid one."  # noqa: S105 - a sentence
 # Together less than the 10 s that a service manager gives after SIGTERM.
-DRAIN_SECONDS, CUT_SECONDS, EXIT_SECONDS = 6.0, 1.0, 9.0
+DRAIN_SECONDS, CUT_SECONDS, LAST_SECONDS, EXIT_SECONDS = 6.0, 1.0, 0.5, 9.0
 # How often a computing thread lets others run. An answer waits for it a dozen times: with Python's default of
 # 5 ms, one person's charts would delay everybody.
 SWITCH_SECONDS = 0.0005
@@ -251,6 +251,9 @@ async def _shut_down(bot: Bot, poller: Poller) -> None:
     _, late = await asyncio.wait(ending, timeout=DRAIN_SECONDS)
     if late:
         _log.warning("stopped with requests under way; the next start goes on with them")
+        bot.scheduler.cut()
+        if isinstance(application.update_processor, PerChatProcessor):
+            application.update_processor.cut()
     else:
         await poller.confirm_updates()
     bot.services.charts.close()
@@ -260,6 +263,9 @@ async def _shut_down(bot: Bot, poller: Poller) -> None:
     for step in done:
         if not step.cancelled() and (fault := step.exception()) is not None:
             _log.error("the shutdown failed in part", exc_info=fault)
+    if late:
+        bot.scheduler.cut_sending()
+        _, late = await asyncio.wait(late, timeout=LAST_SECONDS)
     for step in late:
         step.cancel()  # what still computes can no longer send its answer
     await application.shutdown()

@@ -1,4 +1,4 @@
-"""Work in a thread beside the event loop, waits between tries, and jobs in a child process.
+"""Work in a thread beside the event loop, waits between tries, work that is cut off, jobs in a child process.
 
 A job in a child process that hangs, crashes or takes all memory does no further harm. The process starts with
 the first job and runs one job at a time. It is killed when a job exceeds the time limit, when it has been
@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -65,6 +65,35 @@ async def run_in_daemon_thread(work: Callable[[], T], name: str) -> T:
 
     Thread(target=run, name=name, daemon=True).start()
     return await asyncio.wrap_future(done)
+
+
+class RunningWork:
+    """Coroutines that can be cut off together, without an error where they are awaited."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_cut = False
+
+    async def run(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine until it ends or is cut off. After a cut it is not begun. Raises what it raises."""
+        if self._is_cut:
+            coroutine.close()
+            return
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._tasks.discard(task)
+            task.cancel()  # if this task is cancelled, so is the coroutine
+        if not task.cancelled():
+            task.result()
+
+    def cut(self) -> None:
+        """Cut off what runs, and begin nothing more."""
+        self._is_cut = True
+        for task in self._tasks:
+            task.cancel()
 
 
 # A fork would copy locks that other threads hold.

@@ -2,15 +2,19 @@
 
 import asyncio
 import gc
+import logging
 import pkgutil
 import signal
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import pytest
 import sqlite_utils
 
 from bot import app
+from bot.chat.commands import BY_NAME
 from storage import chat_store, outbox, sources
 from storage.db import DatabaseBroken, DiskFull, connect, open_database
 from tests.fakes.botapi_faults import answer, bad_gateway, drop, hang
@@ -75,6 +79,36 @@ async def test_what_is_cut_off_at_the_end_leaves_no_traceback(
     gc.collect()
     assert "stopped with requests under way" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+async def test_queued_commands_and_a_job_that_hangs_leave_no_traceback(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entered: asyncio.Queue[object] = asyncio.Queue()
+
+    async def hang_for_ever(work: object) -> NoReturn:
+        entered.put_nowait(work)
+        while True:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("bot.jobs.scheduler.FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("bot.jobs.scheduler.Evaluation.run", hang_for_ever)
+    monkeypatch.setitem(BY_NAME, "about", replace(BY_NAME["about"], handler=hang_for_ever))
+    chats = range(ME, ME + 9)
+    for chat_id in (*chats, *chats):
+        place.api.chat(chat_id)
+        place.api.say(chat_id, "/about")
+    async with at_work(place) as (_, task):
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(len(chats) + 1):
+                await entered.get()
+        assert await told_to_stop(task) == ""
+    gc.collect()
+    assert entered.empty()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "stopped with requests under way; the next start goes on with them"
+    ]
 
 
 async def test_with_all_requests_hanging_it_ends_soon(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
 from telegram.ext import BaseUpdateProcessor
 
 from bot.chat.dispatch import Quota, quota_key
-from bot.concurrency import Backoff
+from bot.concurrency import Backoff, RunningWork
 from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import seconds_of
 from bot.delivery.request import Chat, Member, Message, TelegramRequest, User
@@ -53,17 +53,23 @@ class PerChatProcessor(BaseUpdateProcessor):
     def __init__(self, quota: Quota | None = None, max_concurrent: int = MAX_CONCURRENT_UPDATES) -> None:
         super().__init__(max_concurrent)
         self._quota = quota
+        self._work = RunningWork()
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         """Run the update's handlers after those of earlier updates in its chat."""
+        handling = cast("Coroutine[Any, Any, Any]", coroutine)
         if self._quota is not None and isinstance(update, Update):
             key = quota_key(update)
             if key is not None and not self._quota.admits(key, update.update_id):
-                cast("Coroutine[Any, Any, Any]", coroutine).close()
+                handling.close()
                 return
         async with self._locks.setdefault(_ordering_key(update), asyncio.Lock()):
-            await coroutine
+            await self._work.run(handling)
+
+    def cut(self) -> None:
+        """Cut off what is processed, and drop what waits or comes."""
+        self._work.cut()
 
     async def initialize(self) -> None:
         """Do nothing; the base class requires it."""

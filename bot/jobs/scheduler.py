@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bot.concurrency import RunningWork
 from bot.data.refresh import refresh
 from bot.jobs.backups import Backups
 from bot.jobs.commit import Evaluation, Fire
@@ -63,6 +64,7 @@ class Scheduler:
         self._evaluation, self._summaries = Evaluation(services), Summaries(services)
         self._backups, self._heartbeat = Backups(services), Heartbeat(services)
         self._pruned_at: dt.datetime | None = None
+        self._work, self._sending = RunningWork(), RunningWork()
 
     async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[FetchReport]:
         """Fetch what is due from the sources, or everything with `force`. Does nothing when offline."""
@@ -148,6 +150,14 @@ class Scheduler:
             await self._services.database.run(prune)
             self._pruned_at = now
 
+    def cut(self) -> None:
+        """Cut off the jobs but the one that sends, and begin none."""
+        self._work.cut()
+
+    def cut_sending(self) -> None:
+        """Cut off the job that sends."""
+        self._sending.cut()
+
     def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
         """Schedule each job on its own, so that a slow source, backup or queue delays no other.
 
@@ -156,7 +166,7 @@ class Scheduler:
         queue = application.job_queue
         if queue is None:
             raise RuntimeError("python-telegram-bot was installed without its job-queue extra")
-        jobs: dict[str, Callable[[], Awaitable[object]]] = {
+        jobs: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
             "sources": self.ask_sources,
             "jobs": self.run_jobs,
             "heartbeat": self.call_heartbeat,
@@ -164,19 +174,22 @@ class Scheduler:
         }
         for name, job in jobs.items():
             queue.run_repeating(
-                partial(_as_callback, job),
+                partial(_as_callback, self._work, job),
                 TICK_SECONDS,
                 first=_FIRST_BACKUP_SECONDS if name == "backup" else FIRST_SECONDS,
                 name=name,
                 job_kwargs={"misfire_grace_time": _GRACE_SECONDS, "coalesce": True, "max_instances": 1},
             )
         late: dict[str, Any] = {"misfire_grace_time": None}
-        queue.run_once(partial(_as_callback, self.send), 0, name="send", job_kwargs=late)
+        queue.run_once(partial(_as_callback, self._sending, self.send), 0, name="send", job_kwargs=late)
 
 
-async def _as_callback(job: Callable[[], Awaitable[object]], context: object) -> None:
+async def _as_callback(
+    work: RunningWork, job: Callable[[], Coroutine[Any, Any, object]], context: object
+) -> None:
+    """Run a job as a callback of the job queue, which logs a traceback for one that is cancelled."""
     del context
-    await job()
+    await work.run(job())
 
 
 class Heartbeat:
