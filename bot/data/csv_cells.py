@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 Cells: TypeAlias = Mapping[str, str]
 
-LARGEST_FILE = 50_000_000  # bytes: forty years of daily rows are two million
+LARGEST_FILE = 8_000_000  # bytes: thirty years of daily rows are half a million
+MOST_ROWS = 100_000  # thirty years of sector weights have as many; they are read within seconds
 LONGEST_LINE = 20_000  # characters: a longer one is no row of a table
 TEXT_NAME = "the text"  # what a file given as text is called in messages
 
@@ -180,7 +182,7 @@ def read_text(path: Path) -> str:
     """Read a text file in UTF-8, or UTF-16 with its mark. Raises ImportRejected for anything else."""
     content = read_bytes(path, "a CSV file", LARGEST_FILE)
     if len(content) > LARGEST_FILE:
-        raise ImportRejected(f"{path.name} is larger than {LARGEST_FILE / 1e6:.0f} MB.")
+        raise ImportRejected(f"{path.name} is larger than {LARGEST_FILE / 1e6:.0f} MB; import it in parts.")
     for start, words in _NOT_TEXT.items():
         if content.startswith(start):
             raise ImportRejected(f"{path.name} is {words}.")
@@ -205,9 +207,13 @@ def _records(name: str, text: str, delimiter: str) -> list[tuple[int, list[str]]
             raise ImportRejected(f"{name}, line {line}: {len(content):,} characters are no row of a table.")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
-        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+        full = ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
+        records = list(islice(full, MOST_ROWS + 2))  # a header and one too many
     except csv.Error as err:
         raise ImportRejected(f"{name}, line {reader.line_num}: not readable as CSV ({err}).") from err
+    if len(records) > MOST_ROWS + 1:
+        raise ImportRejected(f"{name} has more than {MOST_ROWS:,} rows; import it in parts.")
+    return records
 
 
 def _quoted_columns(names: Sequence[str]) -> str:

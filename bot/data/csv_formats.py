@@ -49,6 +49,7 @@ LARGEST = {
     "shares": 1e11,  # units: a hundred times those of SPY, about one billion
     "assets": 1e13,  # dollars: what all ETFs of the US held together at the end of 2024 (ICI)
 }
+MOST_VOLUME = 1e12  # units a day: a thousand times those of SPY
 
 
 def check_facts(row: FundFacts) -> None:
@@ -80,6 +81,8 @@ def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
         number_in(cells, name, above_zero=True) for name in ("close", "open", "high", "low")
     )
     volume, ratio = (number_in(cells, name) for name in ("volume", "stock splits"))
+    if volume is not None and volume > MOST_VOLUME:
+        raise BadCell(f"volume {volume:,.15g} is above {MOST_VOLUME:,.0f}, more than any fund trades")
     reason, held = (_reason(cells, name) for name in ("provisional", "dividends provisional"))
     amount = number_in(cells, "dividends", signed=bool(held))
     rows: list[Observation] = []
@@ -99,6 +102,8 @@ def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
 
 def _reason(cells: Cells, column: str) -> int:
     """Why a figure is provisional, 0 for a final one."""
+    if not cells.get(column):
+        return 0
     value = number_in(cells, column) or 0
     if value not in list(Provisional):
         raise BadCell(f"{column} {value:g} is not between 0 and {max(Provisional)}")

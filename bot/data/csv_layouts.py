@@ -37,6 +37,7 @@ _THREE_NUMBERS = re.compile(
 _YEAR_FIRST = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})")
 _EPOCH = re.compile(r"[0-9]{9,10}")
 _AMOUNT = re.compile(r"([-+]?)\$?([0-9.,].*?)([KMB]?)")
+_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SWAPPED = str.maketrans(",.", ".,")
 _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9}
 
@@ -212,6 +213,8 @@ class Notation:
     def _plain(self, column: str, cell: str) -> str:
         if column == "date":
             meanings = [read(cell) for order, read in _DATES.items() if self.order in {"", order}]
+        elif self.decimals == POINT and _PLAIN.fullmatch(cell):
+            return cell
         elif column == "volume" or (column in NUMBERS and cell[-1:] not in _SUFFIXES):
             meanings = [read(cell) for mark, read in _DECIMALS.items() if self.decimals in {"", mark}]
         else:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 USER_AGENT = f"small-versus-large-bot/{__version__}"
 TEXT, ANY = "text/csv, text/plain, */*;q=0.5", "*/*"
 _REDIRECTS = 5
+# One layer of compression at most, whose pieces unpack to a thousand times their size.
+_ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 # A slow answer as a whole may take this many times the time-out of one step of it.
 _PATIENCE = 3
 
@@ -80,7 +82,7 @@ def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> D
             raise _Insecure
 
     client = httpx.Client(
-        headers={"User-Agent": USER_AGENT, "Accept": accept},
+        headers={"User-Agent": USER_AGENT, "Accept": accept, "Accept-Encoding": "gzip, deflate"},
         timeout=timeout,
         follow_redirects=True,
         max_redirects=_REDIRECTS,
@@ -113,6 +115,8 @@ def _status_outcome(response: httpx.Response) -> FetchOutcome | None:
 
 
 def _body(response: httpx.Response, deadline: float, largest: int) -> DownloadedFile | FetchOutcome:
+    if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+        return SchemaChanged("it is compressed in a way that was not asked for")
     content = bytearray()
     for chunk in response.iter_bytes():
         content += chunk
@@ -124,7 +128,7 @@ def _body(response: httpx.Response, deadline: float, largest: int) -> Downloaded
     return DownloadedFile(bytes(content), bounded)
 
 
-LARGEST = 20_000_000  # bytes: thirty years of daily rows are half a million
+LARGEST = 2_000_000  # bytes: thirty years of daily rows are half a million
 FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
 _JSON = "JSON instead of a CSV file"
 _SHORT = 300  # characters: a sentence that stands where the file should be

@@ -7,9 +7,10 @@ has them, so that `store` is the only step from here to the database.
 from __future__ import annotations
 
 import datetime as dt
-import math
+import operator
 from bisect import bisect
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -150,6 +151,7 @@ ENOUGH = 20  # rows before that is judged, and whether closes are adjusted
 _CENTS_SINCE = "2001-04-09"
 RECENT_ROWS = 250  # the last rows, of which
 ON_CENT = 0.5  # this share must lie
+MOST_SPLITS = 1_000_000  # what all splits of a fund may multiply to, or its inverse
 CENT_WITHIN = 0.0001 + 1e-9  # dollars from a cent; sources write floats
 _TOO_FEW = "Too few closes to tell whether they are adjusted for distributions; taken as not adjusted."
 
@@ -195,6 +197,8 @@ def read_csv(
         raise NoFigures(f"{table.name} was not imported: no row of it holds a figure of a completed session.")
     if form != "prices":
         return contents
+    if not (exported and table.split_adjusted):  # an export repeats a split of each source
+        _refuse_splits(table.name, contents)
     if not table.split_adjusted:
         contents = _adjust_for_splits(contents)
     _refuse_weekly(table.name, contents.observations["bars"], sessions)
@@ -204,12 +208,28 @@ def read_csv(
     return replace(contents, preview=replace(contents.preview, notes=notes))
 
 
+def _refuse_splits(name: str, contents: FileContents) -> None:
+    """Raise ImportRejected for splits that together leave the range of prices."""
+    whole = 1.0
+    for split in contents.observations["splits"]:
+        whole *= split.ratio or 1.0
+        if not 1 / MOST_SPLITS <= whole <= MOST_SPLITS:
+            raise ImportRejected(
+                f"{name} was not imported: up to {split.session} its splits multiply to {whole:.3g}, "
+                f"which is not between 1/{MOST_SPLITS:,} and {MOST_SPLITS:,}."
+            )
+
+
 def _adjust_for_splits(contents: FileContents) -> FileContents:
     """Bars and distributions as traded, adjusted for the splits after their session."""
     rows = contents.observations
+    splits = sorted((split.session, split.ratio or 1.0) for split in rows["splits"])
+    days = [session for session, _ in splits]
+    # By the number of splits up to a session, the product of the later ones.
+    products = [*accumulate((ratio for _, ratio in reversed(splits)), operator.mul, initial=1.0)][::-1]
 
     def adjusted(row: K, names: tuple[str, ...]) -> K:
-        later = math.prod(split.ratio or 1.0 for split in rows["splits"] if split.session > row.session)
+        later = products[bisect(days, row.session)]
         values = {name: value for name in names if (value := getattr(row, name)) is not None}
         changed = {name: value / later for name, value in values.items() if name != "volume"}
         if "volume" in values:

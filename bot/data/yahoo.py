@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 # together they may take this many times the time-out of one.
 _CALL_TIMEOUTS = 3
 
+LARGEST = 10_000_000  # bytes of an answer, unpacked: thirty years of daily prices are a tenth of it
+_ABORT = 0xFFFFFFFF  # CURL_WRITEFUNC_ERROR, for an answer that is larger
+
 # What Yahoo says in the `description` of its errors, by how it begins.
 _UNKNOWN_SYMBOL = ("No data found, symbol may be delisted", "Quote not found for")
 _NO_PRICES = Empty("there are no prices in the sessions asked for")
@@ -80,13 +83,12 @@ class RecordedRequest:
 
 
 class RecordingSession:
-    """A session whose requests are remembered and kept short.
+    """A curl_cffi session whose requests are remembered and kept short, in time and in bytes.
 
-    `session` is a curl_cffi or requests Session (both send everything through `request`);
     `timeout` in seconds bounds each request, whatever the library asks for.
     """
 
-    def __init__(self, session: Any, timeout: float) -> None:  # noqa: ANN401 - two libraries' types
+    def __init__(self, session: Any, timeout: float) -> None:  # noqa: ANN401 - it is imported late
         self.session = session
         self.attempts: list[RecordedRequest] = []
         self._timeout = timeout
@@ -110,17 +112,25 @@ class RecordingSession:
 
     def _request(self, method: str, url: str, **options: Any) -> Any:  # noqa: ANN401 - as above
         path = urlsplit(url).path
+        body = bytearray()
+
+        def collect(chunk: bytes) -> int:
+            body.extend(chunk)
+            return len(chunk) if len(body) <= LARGEST else _ABORT
+
         try:
             left = self._deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             options["timeout"] = min(self._timeout, left)
-            response = self._send(method=method, url=url, **options)
+            response = self._send(method=method, url=url, content_callback=collect, **options)
         except OSError as error:
-            self.attempts.append(RecordedRequest(path, fault=transport_fault(error)))
+            large = f"its answer is larger than {LARGEST / 1e6:.0f} MB" if len(body) > LARGEST else ""
+            self.attempts.append(RecordedRequest(path, fault=large or transport_fault(error)))
             raise
+        response.content = bytes(body)
         wait = response.headers.get("Retry-After") or ""
-        retry_after = float(wait) if wait.isdigit() else None
+        retry_after = float(wait) if wait.isdecimal() else None
         self.attempts.append(RecordedRequest(path, response.status_code, response.text, retry_after))
         return response
 
@@ -159,7 +169,7 @@ def _answer_outcome(answer: RecordedRequest, ticker: str) -> FetchOutcome | None
         return NetworkDown("the server is down for maintenance")
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second of a deep nesting
         reason = "a web page instead of figures" if text.startswith("<") else "broken JSON"
         return SchemaChanged(reason if text else "an empty body")
     if not isinstance(content, dict):

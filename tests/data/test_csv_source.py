@@ -209,6 +209,14 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
     "no end of pieces": (chunked(FILE, ended=False), NetworkDown("the answer broke off")),
     "cut, length unknown": (unbounded(FILE[:-3]), NetworkDown("the answer broke off")),
     "bad compression": (page(FILE, Content_Encoding="gzip"), SchemaChanged("its compression is broken")),
+    "packed again and again": (
+        page(gzip.compress(gzip.compress(bytes(10_000_000))), Content_Encoding="gzip, gzip"),
+        SchemaChanged("it is compressed in a way that was not asked for"),
+    ),
+    "packed": (
+        page(gzip.compress(bytes(9_000_000)), Content_Encoding="gzip"),
+        SchemaChanged("larger than 2 MB"),
+    ),
     "no HTTP": (Answer(b"SSH-2.0-OpenSSH\r\n"), NetworkDown("the answer broke off")),
     "nothing": (Answer(b""), NetworkDown("the answer broke off")),
     "reset": (Answer(b"HTTP/1.1 200 OK\r\n", "reset"), NetworkDown("the answer broke off")),

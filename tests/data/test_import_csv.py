@@ -196,7 +196,7 @@ def test_paths_that_cannot_be_read_are_refused(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "large.csv"
     path.write_text(PRICES, encoding="utf-8")
     monkeypatch.setattr(csv_cells, "LARGEST_FILE", 100)
-    assert refusal("prices", path) == "large.csv is larger than 0 MB."
+    assert refusal("prices", path) == "large.csv is larger than 0 MB; import it in parts."
 
 
 def test_monthly_bars_are_refused() -> None:
@@ -273,6 +273,27 @@ def test_a_bad_row_is_refused_for_its_reason(row: str, reason: str) -> None:
     assert refusal("prices", f"Date,Close,Dividends\n{row}\n") == (
         f"the text was not imported, 1 row is wrong:\nline 2: {reason}"
     )
+
+
+SPLITS = "its splits multiply to {}, which is not between 1/1,000,000 and 1,000,000."
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("2020-12-11,1,0\n" * 100_001, "has more than 100,000 rows; import it in parts."),
+        ("2020-12-11,1" + ",0" * 10_000, "line 2: 20,012 characters are no row of a table."),
+        (
+            "2020-12-11,1,1e200\n2020-12-10,1,1e200\n",
+            f"was not imported: up to 2020-12-10 {SPLITS.format('1e+200')}",
+        ),
+        ("2020-12-11,1,1e-200\n", f"was not imported: up to 2020-12-11 {SPLITS.format('1e-200')}"),
+    ],
+    ids=["rows", "characters", "splits", "reverse splits"],
+)
+def test_a_file_made_to_take_memory_or_time_is_refused(rows: str, reason: str) -> None:
+    message = refusal("prices", f"Date,Close,Stock Splits\n{rows}")
+    assert message.removeprefix("the text").lstrip(", ") == reason
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ FAULTS = {
     "null": SchemaChanged("null instead of an object"),
     "list": SchemaChanged("[] instead of an object"),
     "broken": SchemaChanged("broken JSON"),
+    "deep": SchemaChanged("broken JSON"),
+    "bomb": NetworkDown("its answer is larger than 10 MB"),
     "html": SchemaChanged("a web page instead of figures"),
     "down": NetworkDown("the server is down for maintenance"),
     "truncated": NetworkDown("the answer broke off"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import gzip
 import itertools
 import json
 import tempfile
@@ -33,6 +34,7 @@ HOSTS = frozenset(f"{name}.yahoo.com" for name in NAMES)
 Fault = str | Callable[[Any], Any]
 WALL = b"<!doctype html><html><body>Please confirm that you are not a robot</body></html>"
 DOWN = b"<html><body>Will be right back...</body></html>"
+BOMB = gzip.compress(b" " * 11_000_000)
 FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
     "429": lambda _: Answer(429, b"Too Many Requests\r\n", "text/html", {"Retry-After": "1200"}),
     "429-json": lambda _: Answer.of(*pages.limited()),
@@ -47,6 +49,8 @@ FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
     "null": lambda _: Answer(200, b"null"),
     "list": lambda _: Answer(200, b"[]"),
     "broken": lambda answer: Answer(200, answer.body[: len(answer.body) // 2]),
+    "deep": lambda _: Answer(200, b"[" * 100_000),
+    "bomb": lambda _: Answer(200, BOMB, headers={"Content-Encoding": "gzip"}),
     "html": lambda _: Answer(200, WALL, "text/html"),
     "down": lambda _: Answer(200, DOWN, "text/html"),
     "truncated": lambda answer: Answer(answer.status, answer.body, cut=len(answer.body) // 2),
