@@ -476,8 +476,10 @@ def _read(path: Path | None) -> dict[str, Any]:
         problem = f"cannot be read ({error.strerror})"
     except UnicodeDecodeError:
         problem = "cannot be read (not a text in UTF-8)"
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, and a number of thousands of digits
         problem = f"not valid TOML: {error}"
+    except RecursionError:
+        problem = "not valid TOML: brackets within brackets, too many to read"
     raise ConfigError([f"{path}: {problem}"])
 
 

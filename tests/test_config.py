@@ -294,10 +294,10 @@ def test_what_is_no_section_is_told(text: str, tmp_path: Path) -> None:
 
 
 def test_what_is_no_configuration_file_is_named(tmp_path: Path) -> None:
-    file = write(tmp_path, "[telegram\n")
-    found = problems(tmp_path, "[telegram\n")
-    assert len(found) == 1
-    assert found[0].startswith(f"{file}: not valid TOML: ")
+    for text in ("[telegram\n", "x = " + "[" * 100_000, "x = " + "1" * 5_000):
+        file = write(tmp_path, text)
+        (found,) = problems(tmp_path, text)
+        assert found.startswith(f"{file}: not valid TOML: ")
     for path, said in (
         (tmp_path / "none.toml", "no such file; copy config.example.toml and edit it"),
         (tmp_path, "cannot be read (Is a directory)"),

@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import re
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -84,13 +85,18 @@ def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> D
     client = httpx.Client(
         headers={"User-Agent": USER_AGENT, "Accept": accept, "Accept-Encoding": "gzip, deflate"},
         timeout=timeout,
-        follow_redirects=True,
-        max_redirects=_REDIRECTS,
         event_hooks={"request": [check]},
     )
     try:
-        with client, client.stream("GET", url) as response:
-            return _status_outcome(response) or _body(response, deadline, largest)
+        with client:
+            request = client.build_request("GET", url)
+            for _ in range(1 + _REDIRECTS):
+                # httpx itself would read the whole body of a redirect.
+                with closing(client.send(request, stream=True)) as response:
+                    if response.next_request is None:
+                        return _status_outcome(response) or _body(response, deadline, largest)
+                    request = response.next_request
+        return NetworkDown("it leads in a circle")
     except _Insecure:
         return NetworkDown("it leads from a secure address to one that is not")
     except httpx.DecodingError:

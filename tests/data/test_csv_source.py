@@ -5,6 +5,7 @@ import gzip
 import logging
 import socket
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -244,6 +245,8 @@ def test_a_redirect_is_followed(site: Website, source: DailyCsv) -> None:
     expected = ask(source)
     site.pages["/elsewhere"] = page(FILE)
     assert answer(site, source, redirect(f"{site.address}/elsewhere")) == expected
+    endless = page("", "302 Found", length=10**12, Location="/elsewhere")
+    assert answer(site, source, replace(endless, then="hang")) == expected
 
 
 def test_too_large_a_file_is_left(site: Website, source: DailyCsv, monkeypatch: pytest.MonkeyPatch) -> None:
