@@ -208,8 +208,8 @@ def _check_unpacked_size(data: bytes, name: str) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
             size = sum(part.file_size for part in parts.infolist())
-    except (zipfile.BadZipFile, NotImplementedError):
-        return  # calamine reads some of these
+    except Exception:  # noqa: BLE001 - whatever is wrong with the archive, calamine says whether it can be read
+        return
     if size > UNPACKED:
         raise ImportRejected(f"{name} unpacks to {size / 1e6:,.0f} MB, too large for an issuer's file.")
 
@@ -235,7 +235,7 @@ def read_sheets(data: bytes, name: str, child: ChildProcess = _CHILD) -> dict[st
         sheets = child.run(partial(_read, form, data, name))
     except JobTimedOut:
         raise ImportRejected(f"{name} cannot be read: it takes too long.") from None
-    except (JobFailed, ValueError, MemoryError) as error:
+    except (JobFailed, ValueError, ArithmeticError, MemoryError) as error:
         reason = "is damaged, breaks off before its end or has a password; download it again"
         raise ImportRejected(f"{name} {reason}.") from error
     if not sheets:
