@@ -3,7 +3,7 @@
 A job in a child process that hangs, crashes or takes all memory does no further harm. The process starts with
 the first job and runs one job at a time. It is killed when a job exceeds the time limit, when it has been
 idle for a while and when its owner closes it; the next job starts a new one. It also ends when this process
-is killed, because its pipe is closed then.
+is killed, because its pipe is closed then, or during a job soon after its time is up.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class RunningWork:
             task.cancel()
 
 
+_GRACE = 5.0  # seconds that the parent has to kill a job that takes too long, before it ends itself
 # A fork would copy locks that other threads hold.
 _PROCESSES = multiprocessing.get_context("spawn")
 
@@ -232,7 +233,18 @@ def serve(pipe: Connection, limits: Limits) -> None:
     _apply(limits)
     with suppress(EOFError, OSError):
         while True:
-            pipe.send(_attempt(pipe.recv()))
+            job = pipe.recv()
+            _end_in(limits.job_seconds + _GRACE)  # for a parent that is killed during the job
+            outcome = _attempt(job)
+            _end_in(0)
+            pipe.send(outcome)
+
+
+def _end_in(seconds: float) -> None:
+    """Let the system end this process after so long, also out of native code. 0 cancels that."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _apply(limits: Limits) -> None:

@@ -173,6 +173,11 @@ def test_a_job_that_hangs_is_killed() -> None:
         assert alive() == before
 
 
+def test_the_system_ends_a_job_whose_parent_was_killed(child: ChildProcess) -> None:
+    left, _ = child.run(partial(signal.getitimer, signal.ITIMER_REAL))
+    assert 0 < left <= LIMITS.job_seconds + 5
+
+
 def test_a_job_that_claims_too_much_memory_fails_alone() -> None:
     with ChildProcess("test", Limits(job_seconds=60.0, memory=2_000_000_000)) as process:
         with pytest.raises(MemoryError):
