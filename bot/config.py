@@ -158,7 +158,7 @@ Ticker = Annotated[str, BeforeValidator(_ticker)]
 Id = Annotated[
     int,
     _require(
-        lambda value: type(value) is int and value != 0,
+        lambda value: type(value) is int and 0 < abs(value) < 2**63,
         "must be a Telegram id, a whole number such as 123456789",
     ),
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,15 +25,20 @@ from storage.db import (
     connect_unchecked,
     create_file,
     is_current,
+    reason_of,
     refuse_missing,
     transaction,
     translate_errors,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import sqlite_utils
+
+
+# Bytes 18 and 19 of a database in WAL mode; SQLite only reads one in which the first of them is higher.
+_WAL_FORMAT = b"\x02\x02"
 
 
 def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
@@ -106,7 +111,7 @@ def integrity_check(db: sqlite_utils.Database) -> list[str]:
             problems = [line for line in lines if line != "ok" and not line.startswith("*** in database")]
             return problems or broken_references(db)
     except DatabaseBroken as err:  # damaged too badly even for the check
-        return [str(err)]
+        return [reason_of(err.__cause__ or err)]
 
 
 def row_counts(db: sqlite_utils.Database) -> dict[str, int]:
@@ -129,12 +134,13 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
         raise StorageError(f"{file} is the database itself; name a backup.")
     part = path.with_name(f"{path.name}.restore")
     try:
-        _copy_backup(file, part)
-        with translate_errors(file), closing(connect(part, read_only=False)) as db:
-            with transaction(db, "BEGIN IMMEDIATE"):
-                settled = settle(db)
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            _refuse_unsound(db, file)
+        with _naming_backup(file):
+            _copy_backup(file, part)
+            with translate_errors(file), closing(connect(part, read_only=False)) as db:
+                with transaction(db, "BEGIN IMMEDIATE"):
+                    settled = settle(db)
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                _refuse_unsound(db, file)
         _sync(part)
         _swap(part, path, aside)
     except OSError as err:
@@ -147,27 +153,37 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
 
 def _copy_backup(file: Path, part: Path) -> None:
     """Copy a backup and verify the copy. Raises DatabaseBroken if the backup is not sound."""
+    with connect_unchecked(file, read_only=True) as db:
+        if not is_current(db, file) and not db.table_names():
+            raise DatabaseBroken(f"{file} is empty; name a backup of this program.")
+        counts = _copy(db, part)
+    with file.open("rb") as head:
+        if head.read(20)[18:] > _WAL_FORMAT:
+            raise DatabaseBroken(f"{file} is of a later format of SQLite's; name another backup.")
+    with connect_unchecked(part) as copy:
+        _refuse_unsound(copy, file)
+        if row_counts(copy) != counts:
+            raise DatabaseBroken(f"{file} could not be copied whole; nothing was replaced.")
+
+
+@contextmanager
+def _naming_backup(file: Path) -> Iterator[None]:
+    """Raise DatabaseBroken in a sentence about the backup: it is at fault, not its copy or --db."""
     try:
-        with connect_unchecked(file, read_only=True) as db:
-            if not is_current(db, file) and not db.table_names():
-                raise DatabaseBroken(f"{file} is empty; name a backup of this program.")
-            counts = _copy(db, part)
-        with connect_unchecked(part) as copy:
-            _refuse_unsound(copy, file)
-            if row_counts(copy) != counts:
-                raise DatabaseBroken(f"{file} could not be copied whole; nothing was replaced.")
+        yield
     except DatabaseBroken as err:
-        if err.__cause__ is None:  # the file at fault is the backup, not the one of --db
+        if err.__cause__ is None:
             raise DatabaseBroken(str(err).replace("file, e.g. --db bot.db", "backup")) from None
+        reason = reason_of(err.__cause__)
         raise DatabaseBroken(
-            f"{file} is not sound, nothing was replaced: {err.__cause__}; name another backup."
+            f"{file} is not sound, nothing was replaced: {reason}; name another backup."
         ) from err
 
 
 def _refuse_unsound(db: sqlite_utils.Database, file: Path) -> None:
     if problems := integrity_check(db):
         raise DatabaseBroken(
-            f"{file} is not sound, nothing was replaced: {problems[0]}; name another backup."
+            f"{file} is not sound, nothing was replaced: {reason_of(problems[0])}; name another backup."
         )
 
 

@@ -67,14 +67,16 @@ class Refused(StorageError):
     """A row broke a constraint of its table; the transaction was rolled back."""
 
 
-_IO, _FULL = 10, 13
+_IO, _CORRUPT, _FULL = 10, 11, 13
+_OF_DAMAGE = ("Could not decode to UTF-8", "unsupported file format")  # errors without a code of their own
+_MOST_WORDS = 80  # characters of SQLite's own words
 _LEAST_ROOM = 2**16  # bytes: the index of the write-ahead log, which readers need too, takes half of it
 # SQLite's primary result codes, https://sqlite.org/rescode.html
 _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
     **dict.fromkeys((5, 6), (DatabaseBusy, "Another process is writing to {path}; try again in a moment.")),
     8: (DiskFault, "{path} cannot be written: the file or its disk is read-only."),
     _IO: (DiskFault, "The disk failed while reading or writing {path} ({error})."),
-    11: (DatabaseBroken, "{path} is damaged ({error}); restore a backup in its place."),
+    _CORRUPT: (DatabaseBroken, "{path} is damaged ({error}); restore a backup in its place."),
     _FULL: (DiskFull, "The disk is full: {path} could not be written; free some room and try again."),
     14: (DiskFault, "{path} cannot be opened; check that the file and its folder are yours to write."),
     19: (Refused, "{path} refused a row: {error}."),
@@ -88,12 +90,22 @@ _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
 def from_driver(error: Exception, path: Path) -> StorageError:
     """Returns the driver's error as a StorageError; unknown codes keep SQLite's own words."""
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if isinstance(error, UnicodeDecodeError) or any(words in str(error) for words in _OF_DAMAGE):
+        code = _CORRUPT
     with suppress(OSError):
         # On a full disk SQLite, which opens its index first, reports an I/O error.
         if code == _IO and shutil.disk_usage(path.parent).free < _LEAST_ROOM:
             code = _FULL
     kind, message = _BY_CODE.get(code, (StorageError, "{path} could not be used: {error}."))
-    return kind(message.format(path=path, error=error))
+    return kind(message.format(path=path, error=reason_of(error)))
+
+
+def reason_of(error: BaseException | str) -> str:
+    """Returns SQLite's words in one short line: those about a damaged file quote what is in it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "text that is not UTF-8"
+    words = " ".join("".join(sign if sign.isprintable() else " " for sign in str(error)).split())
+    return words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]}…"
 
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
@@ -161,9 +173,13 @@ def create_file(path: Path) -> None:
 
 def is_current(db: sqlite_utils.Database, path: Path) -> bool:
     """Whether no migration is pending. Raises DatabaseBroken for a file that this version cannot use."""
-    with transaction(db, "BEGIN"):  # one snapshot: another process may be creating the tables
-        applied = {migration.name for migration in MIGRATIONS.applied(db)}
-        tables = set(db.table_names()) - {MIGRATIONS.migrations_table}
+    try:
+        with transaction(db, "BEGIN"):  # one snapshot: another process may be creating the tables
+            applied = {migration.name for migration in MIGRATIONS.applied(db)}
+            tables = set(db.table_names()) - {MIGRATIONS.migrations_table}
+    except LookupError:  # the library misses a column that it wrote
+        fault = LookupError("the table of migrations has other columns")
+        raise DatabaseBroken(f"{path} is damaged ({fault}); restore a backup in its place.") from fault
     if tables and not applied:
         raise DatabaseBroken(f"{path} is a database of another program; name another file, e.g. --db bot.db.")
     if UNRELEASED in applied:
@@ -204,7 +220,7 @@ def translate_errors(path: Path) -> Iterator[None]:
     """Raise the driver's errors as StorageError."""
     try:
         yield
-    except sqlite3.Error as err:
+    except (sqlite3.Error, UnicodeDecodeError) as err:
         raise from_driver(err, path) from err
 
 

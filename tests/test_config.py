@@ -249,7 +249,7 @@ MISTAKES = {
     },
     "telegram token": {"must be text in quotes and not empty": ["5"]},
     "telegram token_file": {"must be text in quotes and not empty": ["false"]},
-    "access owner": {ID: ["0"]},
+    "access owner": {ID: ["0", "9223372036854775807000"]},
     "access mode": {"must be one of: allowlist, open": ["true"]},
     "access users": {f"entry 2, “-5”, {PERSON}": ["[7, -5]"]},
     "time timezone": {ZONE.format("../etc"): ['"../etc"'], ZONE.format("America"): ['"America"']},

@@ -284,9 +284,9 @@ def foreign(copy: Path) -> None:
         db.table("photos").insert({"name": "x"})
 
 
-def damaged(copy: Path) -> None:
+def damaged(copy: Path, page: int, byte: bytes) -> None:
     content = bytearray(copy.read_bytes())
-    content[4096 * 2 : 4096 * 3] = b"\x55" * 4096
+    content[4096 * page : 4096 * (page + 1)] = byte * 4096
     copy.write_bytes(content)
 
 
@@ -303,6 +303,10 @@ def orphaned(copy: Path) -> None:
         (
             lambda copy: copy.write_text("Date,Close\n" * 200),
             "{copy} is not sound, nothing was replaced: file is not a database; name another backup.",
+        ),
+        (
+            lambda copy: copy.write_bytes(copy.read_bytes().replace(b"\x10\0\1\1", b"\x10\0\7\1", 1)),
+            "{copy} is of a later format of SQLite's; name another backup.",
         ),
         (lambda copy: copy.write_bytes(b""), "{copy} is empty; name a backup of this program."),
         (
@@ -324,9 +328,36 @@ def test_a_file_that_is_no_sound_backup_is_refused_before_anything_happens(
     assert files(path.parent) == {"bot.sqlite3", "copy.sqlite3"}
 
 
-def test_a_damaged_backup_is_refused(path: Path, copy: Path, aside: Path) -> None:
-    damaged(copy)
-    message = rf"^{re.escape(str(copy))} is not sound, nothing was replaced: [^\n*]+; name another backup\.$"
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"\x00\x04\x00\x00\x00\x00", b"\x00\x07\x00\x00\x00\x00", "unsupported file format"),
+        (b"applied_at", b"applied_up", "the table of migrations has other columns"),
+        (b"ticker TEXT", b"ticker T\xa0XT", "text that is not UTF-8"),
+        (b"ticker TEXT", b'ticker "EXT', "malformed database schema (bars) - "),
+        (b"ticker TEXT", b"ticker TE\x07T", "malformed database schema (bars) - "),
+    ],
+)
+def test_a_fault_in_the_words_of_the_schema_is_one_short_sentence(
+    path: Path, copy: Path, aside: Path, old: bytes, new: bytes, reason: str
+) -> None:
+    content = copy.read_bytes()
+    assert old in content
+    copy.write_bytes(content.replace(old, new, 1 if old < b" " else -1))
+    with pytest.raises(DatabaseBroken) as caught:
+        restore(copy, path, aside, nothing)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{copy} is not sound, nothing was replaced: {reason}")
+    assert sentence.endswith("; name another backup.")
+    assert sentence.isprintable()
+    assert len(sentence) < len(str(copy)) + 160
+
+
+@pytest.mark.parametrize("byte", [b"\x00", b"\x55", b"\xff"])
+@pytest.mark.parametrize("page", [0, 1, 2, 3, 9])
+def test_a_damaged_backup_is_refused(path: Path, copy: Path, aside: Path, page: int, byte: bytes) -> None:
+    damaged(copy, page, byte)
+    message = rf"^{re.escape(str(copy))} is not sound, nothing was replaced: [^\n*;]+; name another backup\.$"
     with pytest.raises(DatabaseBroken, match=message):
         restore(copy, path, aside, nothing)
     assert word(path) == "new"
