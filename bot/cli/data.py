@@ -61,11 +61,12 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
     now = dt.datetime.now(dt.UTC)
     with spinner(f"Reading {file.name}"):
         sessions = Sessions(config.calendar.closed)
+        last = sessions.last_completed(now)
         if kind == ISSUER:
             contents = read_issuer(
                 read_bytes(file, "an issuer's file", LARGEST),
                 name=file.name,
-                completed=sessions.index,
+                completed=sessions.index[sessions.index <= last],
                 today=now.date(),
                 ticker=ticker,
                 pair=config.pair,
@@ -74,8 +75,8 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
             example = config.pair.small.ticker
             raise BotError(f"--ticker is missing. Example: import {kind} {file} --ticker {example}")
         else:
-            fund, completed = known_fund(ticker, config.pair), sessions.last_completed(now).date()
-            contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=completed)
+            fund = known_fund(ticker, config.pair)
+            contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=last.date())
     observed_at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
 
     def write(db: sqlite_utils.Database) -> tuple[FileContents, Mapping[str, Written], pd.DataFrame]:
@@ -92,7 +93,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
         words = table.replace("_", " ")
         say(f"{words}: {counts.inserted:,} new, {counts.revised:,} revised, {counts.unchanged:,} unchanged")
     of_fund = pending[pending["ticker"] == accepted.preview.ticker]
-    notes = provisional_notes(provisional_figures(of_fund, sessions.last_completed(now)))
+    notes = provisional_notes(provisional_figures(of_fund, last))
     for sentence in (*notes, "If the file is right, import it with --accept.") if notes else ():
         say(sentence)
     return 0

@@ -93,6 +93,7 @@ def read_issuer(
         fund,
         f"{fund}, {file.layout}: {'; '.join(content_summary(rows)) or 'nothing to store'}.",
         closed=tuple(sorted(reader.closed)),
+        unfinished=tuple(sorted(reader.unfinished)),
         empty=reader.empty,
         notes=(*_unequal_assets(rows.get("fund_facts", ()), name), *reader.notes),
     )

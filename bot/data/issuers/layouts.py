@@ -81,8 +81,14 @@ def cell_beside(preamble: Grid, title: str) -> str | None:
     return None
 
 
+_SATURDAY = 5  # as weekday() counts
+
+
 class SheetReader:
-    """Reads the tables of one fund's file and collects what is wrong in them, left out, and not given."""
+    """Reads the tables of one fund's file and collects what is wrong in them, left out, and not given.
+
+    Rows after the last of `sessions`, the last completed one, are left out: their figures still change.
+    """
 
     def __init__(self, ticker: str, sessions: pd.DatetimeIndex, today: dt.date) -> None:
         self._ticker = ticker
@@ -91,6 +97,7 @@ class SheetReader:
         self._today = today
         self.bad: list[str] = []
         self.closed: set[str] = set()
+        self.unfinished: set[str] = set()
         self.empty = 0
         self.notes: list[str] = []  # sentences
 
@@ -210,6 +217,8 @@ class SheetReader:
                 continue
             if day in self._open:
                 yield place, day.isoformat(), cells
+            elif self._sessions and day > self._sessions[-1] and day.weekday() < _SATURDAY:
+                self.unfinished.add(day.isoformat())
             else:
                 self.closed.add(day.isoformat())
 

@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,6 +86,20 @@ def test_a_row_of_a_closed_day_is_left_out_with_and_without_a_count(day: str) ->
         sessions = [row.session for row in contents.observations["fund_facts"]]
         assert sessions == ["2024-03-28", "2024-04-01"]
         assert contents.preview.closed == (f"2024-03-{day[4:6]}",)
+
+
+def test_a_row_of_a_session_that_is_not_completed_is_left_out() -> None:
+    rows: list[list[Cell]] = [
+        samples.HISTORICAL[0],
+        ["Apr 13, 2026", 250.0, "--", 301e6],
+        ["Apr 10, 2026", 251.0, "--", 300e6],
+    ]
+    completed = SESSIONS.index[pd.Timestamp(TODAY) > SESSIONS.index]
+    data = spreadsheetml({"Historical": rows})
+    contents = read_issuer(data, name="file", completed=completed, today=TODAY, ticker="IWM")
+    assert [row.session for row in contents.observations["fund_facts"]] == ["2026-04-10"]
+    assert contents.preview.unfinished == ("2026-04-13",)
+    assert contents.preview.closed == ()
 
 
 def test_counts_that_jump_there_and_back_are_stored_as_given() -> None:
