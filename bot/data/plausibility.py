@@ -121,7 +121,23 @@ def _mark_rewritten(days: pd.DatetimeIndex, closes: Floats, reasons: Reasons, ev
     for session, ratio in evidence.splits.items():
         for units in (ratio, 1 / ratio):
             explained |= (days < session + _LISTED_LATE) & (np.abs(factors / units - 1) <= REWRITTEN)
+    explained |= _corrects(days, closes, evidence)
     reasons[(reasons == Provisional.FINAL) & ~explained] = Provisional.HISTORY
+
+
+def _corrects(days: pd.DatetimeIndex, closes: Floats, evidence: Evidence) -> NDArray[np.bool_]:
+    """Whether the stored close is the implausible one, apart from both its neighbours, and the new is not."""
+    stored = evidence.stored
+    before, after = stored.shift(1), stored.shift(-1)
+    other = evidence.other.reindex(stored.index)
+    move = stored / before - 1
+    stands_out = (move.abs() > MOVE) & ~((other / other.shift(1) - 1) * _SHARED / move >= 1)
+    stands_out &= after.isna() | ((stored / after - 1).abs() > MOVE)
+    wrong = days.isin(stored.index[stands_out])
+    before, after = (levels.reindex(days).to_numpy(dtype="float64") for levels in (before, after))
+    fits = (np.abs(closes / before - 1) <= MOVE) & ~(np.abs(closes / after - 1) > MOVE)
+    corrects: NDArray[np.bool_] = wrong & fits
+    return corrects
 
 
 def _mark_moves(days: pd.DatetimeIndex, closes: Floats, reasons: Reasons, evidence: Evidence) -> None:

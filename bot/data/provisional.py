@@ -88,11 +88,11 @@ def mark_answer(
             before = {
                 row.session: row.amount
                 for row in observations.pending(db, Distribution, ticker=ticker)
-                if _can_be_repeated(row, source, completed)
+                if (row.amount or 0.0) > 0 and _can_be_repeated(row, source, completed)
             }
             paid = [
                 msgspec.structs.replace(row, provisional=0)
-                if row.provisional and before.get(row.session) == row.amount
+                if row.provisional and row.amount is not None and before.get(row.session) == row.amount
                 else row
                 for row in paid
             ]

@@ -125,6 +125,29 @@ def test_an_older_final_close_stands_while_its_revision_is_provisional(db: sqlit
     assert list(pending_frame(db, EVENING)["session"]) == []  # as was known then
 
 
+@pytest.mark.parametrize("wrong", [DAYS[-1], DAYS[-3]])
+def test_a_sound_close_replaces_an_implausible_one_that_was_accepted(
+    held: sqlite_utils.Database, wrong: str
+) -> None:
+    sound = bars(190.0)
+    observations.add(held, Bar, [*sound, Bar("IWM", wrong, 1.9)], source="yahoo", observed_at=EVENING)
+    assert finals(held)[wrong] == 1.9
+    give(held, {"bars": sound}, "2020-12-12T03:00:00Z")
+    assert pending_sessions(held, "yahoo", "IWM") == []
+    assert finals(held)[wrong] == 190.0
+
+
+@pytest.mark.parametrize("amount", [None, -0.5])
+def test_what_cannot_be_an_amount_is_not_confirmed_by_repetition(
+    held: sqlite_utils.Database, amount: float | None
+) -> None:
+    paid = Distribution("IWM", DAYS[3], amount, Provisional.AMOUNT)
+    for at, last in ((EVENING, LAST), (NEXT_EVENING, "2020-12-14")):
+        give(held, {"bars": bars(190.0), "distributions": [paid]}, at, last=last)
+        assert finals(held, Distribution) == {}
+        assert pending_sessions(held, "yahoo", "IWM") == [DAYS[3]]
+
+
 def test_the_issuers_list_confirms_a_distribution(held: sqlite_utils.Database) -> None:
     paid = Distribution("IWM", DAYS[3], 12.0)
     give(held, {"bars": bars(190.0), "distributions": [paid]})
