@@ -94,6 +94,8 @@ class _BoundedClient(httpx.AsyncClient):
             async with asyncio.timeout(sum(filter(None, request.extensions["timeout"].values()))):
                 response = await super().send(request, **{**options, "stream": True})
                 try:
+                    if "," in response.headers.get("content-encoding", ""):
+                        raise httpx.DecodingError("the answer is compressed more than once")
                     async for part in response.aiter_bytes():
                         content += part
                         if len(content) > MAX_ANSWER:

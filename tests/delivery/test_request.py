@@ -1,10 +1,11 @@
 """Answers of the Bot API that are too slow or of another shape are errors of Telegram, for every method."""
 
 import asyncio
+import gzip
 from dataclasses import replace
 
 import pytest
-from telegram.error import TelegramError, TimedOut
+from telegram.error import NetworkError, TelegramError, TimedOut
 from telegram.ext import ExtBot
 
 from bot.delivery.outcome import ErrorClass, classify
@@ -43,4 +44,17 @@ async def test_an_answer_that_drips_is_cut_off() -> None:
         api.fail("getMe", replace(answer(b" "), repeats=1000, pause=0.05))
         bot = ExtBot(api.token, base_url=api.base_url, request=request, get_updates_request=request)
         with pytest.raises(TimedOut):
+            await bot.get_me()
+
+
+@pytest.mark.parametrize(("times", "reason"), [(1, "longer than 16 MB"), (2, "compressed more than once")])
+async def test_a_compressed_answer_is_bounded_by_what_it_unpacks_to(times: int, reason: str) -> None:
+    body = b"[" * 2**26
+    for _ in range(times):
+        body = gzip.compress(body, compresslevel=1)
+    encoding = f"text/html\r\nContent-Encoding: {', '.join(['gzip'] * times)}"
+    async with FakeBotApi() as api, TelegramRequest() as request:
+        api.fail("getMe", answer(body, encoding))
+        bot = ExtBot(api.token, base_url=api.base_url, request=request, get_updates_request=request)
+        with pytest.raises(NetworkError, match=reason):
             await bot.get_me()
