@@ -84,20 +84,24 @@ def frequency(
     if begin >= len(series):
         return Frequency((), None, None)
     lasting = replace(rule, once=False, until=None)
-    past = bands_before(series) if bands is None else [np.full(len(series), band) for band in bands]
+    past = bands_before(rule, series) if bands is None else [np.full(len(series), band) for band in bands]
     state = first_state(lasting, series[:begin], series.day(0), tuple(float(band[begin]) for band in past))
     _, events = evaluate_series(lasting, state, series[begin:], [band[begin:] for band in past])
     dates = tuple(event.session for event in events if not event.muted)
     return Frequency(dates, series.day(begin), series.day(-1))
 
 
-def bands_before(series: SampleSeries) -> list[FloatArray]:
-    """Per condition the default band on each session, made of the values before it."""
+def bands_before(rule: Rule, series: SampleSeries) -> list[FloatArray]:
+    """Per condition the default band on each session, made of the values before it, as of default_bands()."""
     bands = []
-    for observed, threshold, known in zip(series.observed, series.thresholds, series.known, strict=True):
-        distances = pd.Series((observed - threshold)[known])
-        deviation = distances.rolling(BAND_VALUES, min_periods=BAND_LEAST).std().fillna(0.0)
-        of_count = np.append(0.0, BAND_SHARE * deviation.to_numpy())  # by the number of values before
+    inputs = zip(series.observed, series.thresholds, series.known, strict=True)
+    for index, (observed, threshold, known) in enumerate(inputs):
+        window = pd.Series((observed - threshold)[known]).rolling(BAND_VALUES, min_periods=BAND_LEAST)
+        band = (BAND_SHARE * window.std()).fillna(0.0).to_numpy()
+        for op in {ops[index] for ops in side_ops(rule)}:
+            farthest = (-window.min() if op in ABOVE else window.max()).to_numpy()
+            band = np.where((farthest > 0) & (farthest < band), farthest / 2, band)
+        of_count = np.append(0.0, band)  # by the number of values before
         bands.append(of_count[np.cumsum(known) - known])
     return bands
 

@@ -391,12 +391,20 @@ def _last_value(samples: Sequence[Sample], index: int) -> float | None:
 
 
 def default_bands(rule: Rule, samples: Sequence[Sample]) -> tuple[float, ...]:
-    """Default band of each condition, in the metric's unit; 0 when it has too few values."""
+    """Default band of each condition, in the metric's unit; 0 when it has too few values.
+
+    Where none of the values has been past the band, it is half of how far the farthest has: drawdown < -0.5%
+    would otherwise re-arm above 0, where a drawdown never is.
+    """
     bands = []
     for index in range(len(rule.conditions)):
         figures = (sample.figures[index].both for sample in reversed(samples))
-        distances = (both[0] - both[1] for both in figures if both)
-        bands.append(default_band(list(islice(distances, BAND_VALUES))))
+        distances = list(islice((both[0] - both[1] for both in figures if both), BAND_VALUES))
+        band = default_band(distances)
+        for op in {ops[index] for ops in side_ops(rule)}:
+            farthest = max((-distance if op in ABOVE else distance for distance in distances), default=0.0)
+            band = farthest / 2 if 0 < farthest < band else band
+        bands.append(band)
     return tuple(bands)
 
 

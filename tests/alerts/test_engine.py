@@ -316,7 +316,22 @@ def test_the_band_is_a_quarter_of_the_deviation_over_sixty_to_252_values() -> No
     assert default_bands(a_rule, samples([1e6, *values[:100], NAN, *values[100:]])) == pytest.approx(
         (expected(252),)
     )
-    assert default_bands(a_rule, samples([1e6, *values[1:]]))[0] > 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "band"),
+    [
+        ("ratio > 5", [1e6, *range(60)], 2.5),  # 0 is the farthest below 5
+        ("ratio < 5", [1e6, *range(60)], 0.25 * statistics.stdev([1e6, *range(60)])),
+        ("ratio crosses 5", [1e6, *range(60)], 2.5),
+        ("ratio < 5", [-15.0, 5.5] * 40, 0.25),
+        ("ratio < 5", [-15.0] * 80, 0.0),
+    ],
+)
+def test_the_band_reaches_no_further_than_values_have_been(
+    text: str, values: list[float], band: float
+) -> None:
+    assert default_bands(rule(text), samples(values)) == pytest.approx((band,))
 
 
 def test_each_condition_has_the_band_of_its_distances_to_the_target() -> None:
