@@ -393,7 +393,10 @@ _SAID = {
 _SAID_BELOW = re.compile(
     r"<|\b(?:underperform\w*|lag\w*|behind|trail\w*|outflow\w*|leav\w+|cheap\w*|fall\w*|drop\w*|loses?)\b"
 )
-_SAID_WINDOW = re.compile(r"\b(\d{1,4})[ -]?(d|w|m|y)(?:ays?|eeks?|onths?|ears?)?\b")
+_SAID_WINDOW = re.compile(
+    r"\b(?:(?P<count>\d{1,4})[ -]?(?P<unit>d|w|m|y)(?:ays?|eeks?|onths?|ears?)?"
+    r"|(?:an?|one) (?P<one>d|w|m|y)(?:ay|eek|onth|ear))\b"
+)
 _SAID_AMOUNT = re.compile(
     r"(?P<minus>[-\u2212]?)\$?(?P<number>\d+(?:\.\d+)?) ?(?P<scale>bn?|mn?|billion|million)?"
     r" ?(?P<unit>%|percent|pp|points?|x)?(?![\w.])"
@@ -436,7 +439,11 @@ def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
         (
             metric.name,
             *(funds[:1] if "fund" in kinds else ()),
-            *([f"{window[1]}{window[2]}"] if window and "window" in kinds else ()),
+            *(
+                [f"{window['count'] or 1}{window['unit'] or window['one']}"]
+                if window and "window" in kinds
+                else ()
+            ),
         )
     )
     for guess in (f"{subject} {'<' if below else '>'} {target}", f"{subject} {usual.op} {usual.target}"):

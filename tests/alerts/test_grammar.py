@@ -464,6 +464,8 @@ SENTENCES = {
     "small caps lag by 3 points": "excess 3m < -3pp",
     "IWM falls behind": "excess 3m < -5pp",
     "tell me when money leaves iwm, 2 billion in 5 days": "flow iwm 5d < -$2bn",
+    "when money leaves iwm by 1 billion in a week": "flow iwm 1w < -$1bn",
+    "IWM beats SPY by 4% in one month": "excess 1m > 4pp",
     "tell me about spy outflows": "flow spy 20d < -$1bn",
     "when is the premium cheap": "pe_premium morningstar < -20%",
     "warn me if the ratio vs sma is 3 %": "ratio_vs_sma 200 > 3%",
