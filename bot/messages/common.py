@@ -467,7 +467,7 @@ def flow_line(market: Market) -> str:
         share = f"{PERCENT.show(flow.percent)} of assets{', by close' if flow.by_close else ''}"
         flat = "about flat, " if flow.is_flat else ""
         part = f"{ticker} {flat}{units.USD.show(flow.dollars)} ({share}){late}"
-        part = with_age(part, market, flow.end)
+        part = with_age(part, market, flow.end) + ", unconfirmed" * flow.is_unconfirmed
         flagged = flagged_days(flow)
         parts.append(f"{part}, {flagged}" if flagged else part)
     return f"Flows {_FLOW_WINDOW}: {'; '.join(parts)}."

@@ -153,9 +153,12 @@ def test_the_ratio_tells_its_side_of_the_average_and_since_when(levels: list[flo
 def test_flows_of_doubtful_counts_say_so() -> None:
     counts = [250.0 + number for number in range(28)]
     jumped = market([50.0] * 29, units={"IWM": [*counts, 400.0]})
-    assert "(+55.04% of assets), 1 flagged day, BIG on 12 Feb 2020 (see /flows); SPY" in flow_line(jumped)
+    flagged = "unconfirmed, 1 flagged day, BIG on 12 Feb 2020 (see /flows)"
+    assert f"(+55.04% of assets), {flagged}; SPY" in flow_line(jumped)
     spike = market([50.0] * 30, units={"IWM": [*counts, 400.0, 279.0]})
-    assert ", 2 flagged days, the last SPIKE_REVERT on 13 Feb 2020 (see /flows); SPY" in flow_line(spike)
+    assert "assets), 2 flagged days, the last SPIKE_REVERT on 13 Feb 2020 (see /flows); SPY" in flow_line(
+        spike
+    )
     large = market([50.0] * 30, units={"IWM": [*counts, 300.0, 301.0]})
     assert "flagged" not in flow_line(large)
 

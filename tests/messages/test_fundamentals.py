@@ -150,7 +150,7 @@ def test_the_reading_says_what_did_the_work(small_pe: float, price: float, readi
 
 def test_why_says_that_counts_behind_its_flow_are_doubtful() -> None:
     lines = why(market([50.0] * 3, units={"IWM": [250.0, 251.0, 300.0]}), "2d")
-    assert "Flow with 1 flagged day, BIG on 6 Jan 2020 (see /flows)." in lines
+    assert "Flow, unconfirmed, with 1 flagged day, BIG on 6 Jan 2020 (see /flows)." in lines
     lines = why(market([50.0] * 3, units={"IWM": [250.0, 251.0, 400.0]}), "2d")
     assert "Flow: n/a, 1 flagged day, IMPOSSIBLE on 6 Jan 2020 (see /flows)." in lines
 

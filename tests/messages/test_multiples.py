@@ -68,6 +68,14 @@ def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("large", "costs"), [(25.0, "about as much as"), (25.1, "about as much as"), (25.3, "1% less than")]
+)
+def test_a_premium_of_no_percent_is_neither_more_nor_less(large: float, costs: str) -> None:
+    figures = [("2020-01-08", "IWM", "pe", 25.0), ("2020-01-08", "SPY", "pe", large)]
+    assert f"Reading: IWM costs {costs} SPY by P/E" in multiples(market([50.0] * 5, multiples=figures))[1]
+
+
 def test_no_premium_is_formed_across_dates() -> None:
     figures = [PE[0], ("2020-01-08", "SPY", "pe", 20.0), ("2020-01-08", "IWM", "yield", 1.2)]
     lines = multiples(market([50.0] * 5, multiples=figures))

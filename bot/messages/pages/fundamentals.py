@@ -180,7 +180,7 @@ def _attribution(market: Market, ticker: str, window: Window, split: ReturnSplit
         if flow.by_close:
             notes.append("Flow by close where no NAV is stored.")
         if flagged := common.flagged_days(flow):
-            notes.append(f"Flow with {flagged}.")
+            notes.append(f"Flow{', unconfirmed,' * flow.is_unconfirmed} with {flagged}.")
         if flow.end is not None and flow.end != market.end:
             reported = f"Flow as reported for {short_date(flow.end)}"
             notes.append(f"{common.with_age(reported, market, flow.end)}.")

@@ -74,9 +74,10 @@ def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | No
     premium, session = figure.premium or 0.0, figure.small_session
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
     small, large = market.pair.tickers
+    costs = f"{size} {more} than" if round(abs(premium)) else "about as much as"
     how = f"by P/E ({common.convention_phrase(figure.convention, figure.basis)})"
     dated = f", as of {short_date(session)}" if session and market.sessions_behind(session) else ""
-    return bold("Reading") + f": {small} costs {size} {more} than {large} {how}{dated}."
+    return bold("Reading") + f": {small} costs {costs} {large} {how}{dated}."
 
 
 def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure]) -> Html:
