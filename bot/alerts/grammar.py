@@ -383,21 +383,21 @@ class _RuleParser:
             raise BadInput(error.sentence, example) from error
 
 
-# What people say in a sentence, and the metric that it is about; the first that is said counts.
-_SAID = {
+# Words of a sentence by the metric that they are about; the first metric counts.
+_SENTENCE_WORDS = {
     "excess": r"beat\w*|outperform\w*|underperform\w*|lead\w*|lag\w*|ahead|behind|trail\w*|gap",
     "flow": r"money|cash|(?:in|out)?flow\w*",
     "pe_premium": r"expensive\w*|cheap\w*|valu\w+|premium",
     "ratio_vs_sma": r"average|trend\w*",
 }
-_SAID_BELOW = re.compile(
+_SENTENCE_BELOW = re.compile(
     r"<|\b(?:underperform\w*|lag\w*|behind|trail\w*|outflow\w*|leav\w+|cheap\w*|fall\w*|drop\w*|loses?)\b"
 )
-_SAID_WINDOW = re.compile(
+_SENTENCE_WINDOW = re.compile(
     r"\b(?:(?P<count>\d{1,4})[ -]?(?P<unit>d|w|m|y)(?:ays?|eeks?|onths?|ears?)?"
     r"|(?:an?|one) (?P<one>d|w|m|y)(?:ay|eek|onth|ear))\b"
 )
-_SAID_AMOUNT = re.compile(
+_SENTENCE_AMOUNT = re.compile(
     r"(?P<minus>[-\u2212]?)\$?(?P<number>\d+(?:\.\d+)?) ?(?P<scale>bn?|mn?|billion|million)?"
     r" ?(?P<unit>%|percent|pp|points?|x)?(?![\w.])"
 )
@@ -414,17 +414,17 @@ def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
     words = text.lower().replace("_", " ")
     names = {name: name for name in registry} | _metric_words(registry)
     named = [name for name in names if re.search(rf"\b{re.escape(name.replace('_', ' '))}\b", words)]
-    said = [name for name, pattern in _SAID.items() if re.search(rf"\b(?:{pattern})\b", words)]
-    metric = registry.get(names[max(named, key=len)] if named else next(iter(said), ""))
+    meant = [name for name, pattern in _SENTENCE_WORDS.items() if re.search(rf"\b(?:{pattern})\b", words)]
+    metric = registry.get(names[max(named, key=len)] if named else next(iter(meant), ""))
     if metric is None:
         return ""
     usual, kinds = parse_rule(metric.example, registry).conditions[0], {p.kind for p in metric.parameters}
     funds = [word for word in re.findall(r"\w+", words) if word in _fund_words(registry)]
-    below = _SAID_BELOW.search(words) is not None
+    below = _SENTENCE_BELOW.search(words) is not None
     if len(funds) > 1 and "fund" not in kinds and funds[0] != _fund_words(registry)[0]:
         below = not below  # the large fund beats the small one
-    window = _SAID_WINDOW.search(words)
-    amount = _SAID_AMOUNT.search(words.replace(window[0], " ") if window else words)
+    window = _SENTENCE_WINDOW.search(words)
+    amount = _SENTENCE_AMOUNT.search(words.replace(window[0], " ") if window else words)
     symbol, sign = metric.unit.symbol, "-" if below and metric.range.low < 0 else ""
     target = f"{sign}{str(usual.target).removeprefix('-')}" if usual.target.kind == AMOUNT else usual.target
     # A percentage is meant where points are, and a number without a unit in the metric's.
