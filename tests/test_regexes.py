@@ -22,7 +22,7 @@ import pytest
 
 import bot
 import storage
-from bot.alerts.grammar import _SAID
+from bot.alerts.grammar import _SENTENCE_WORDS
 from bot.alerts.lexer import PHRASES
 from bot.data.csv_layouts import DIALECTS
 from bot.data.issuers.formats import _OPEN
@@ -36,7 +36,9 @@ VARIABLE: dict[str, list[str]] = {
     "re.compile(_OPEN.format(tag))": [_OPEN.format("Row")],
     "re.fullmatch(dialect.dates, date)": [dialect.dates for dialect in DIALECTS],
     "re.search(f\"\\\\b{re.escape(name.replace('_', ' '))}\\\\b\", words)": [r"\bratio\b"],
-    "re.search(f'\\\\b(?:{pattern})\\\\b', words)": [rf"\b(?:{words})\b" for words in _SAID.values()],
+    "re.search(f'\\\\b(?:{pattern})\\\\b', words)": [
+        rf"\b(?:{words})\b" for words in _SENTENCE_WORDS.values()
+    ],
     "re.search(self.pattern, str(error), re.IGNORECASE)": [rule.pattern for rule in RULES],
     "re.compile(f'{stem}-(\\\\d{{4}}-\\\\d\\\\d-\\\\d\\\\d){suffix}{ending}')": [
         r"bot-(\d{4}-\d\d-\d\d)\.db"
