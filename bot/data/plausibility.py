@@ -171,7 +171,7 @@ def _mark_moves(days: pd.DatetimeIndex, closes: Floats, reasons: Reasons, eviden
         back = len(later) and abs(closes[later[0]] / closes[base] - 1) <= MOVE * np.sqrt(place + 1 - since)
         if back and not believed[now]:
             marks[now] = Provisional.SPIKE
-        elif _is_split(move, evidence.splits):
+        elif _is_split(move, evidence.splits, days[now] - _LISTED_LATE):
             marks[earlier[~believed[earlier]]] = Provisional.UNADJUSTED
             base, since = now, place
         elif believed[now] or repeated[now]:
@@ -185,11 +185,10 @@ def _mark_moves(days: pd.DatetimeIndex, closes: Floats, reasons: Reasons, eviden
 
 
 def _is_split(
-    move: float, splits: pd.Series, after: pd.Timestamp | None = None, until: pd.Timestamp | None = None
+    move: float, splits: pd.Series, after: pd.Timestamp, until: pd.Timestamp = pd.Timestamp.max
 ) -> bool:
-    """Whether a move has the size of a listed split, of one in the sessions after `after` until `until`."""
-    if after is not None:
-        splits = splits[(splits.index > after) & (splits.index <= until)]
+    """Whether a move has the size of a listed split in the sessions after `after` until `until`."""
+    splits = splits[(splits.index > after) & (splits.index <= until)]
     sizes = np.log(splits.to_numpy(dtype="float64"))
     return bool((np.abs(np.log1p(move) + sizes) <= _SPLIT_APART).any())
 

@@ -11,7 +11,7 @@ from bot.analytics.sessions import Sessions
 from bot.data.provider import observations_of
 from bot.data.provisional import accept, confirm_pending, mark_answer, pending_frame, pending_sessions
 from storage import observations
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Provisional
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Provisional, Split
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -135,6 +135,12 @@ def test_a_sound_close_replaces_an_implausible_one_that_was_accepted(
     give(held, {"bars": sound}, "2020-12-12T03:00:00Z")
     assert pending_sessions(held, "yahoo", "IWM") == []
     assert finals(held)[wrong] == 190.0
+
+
+def test_a_split_of_long_ago_explains_no_halved_close(db: sqlite_utils.Database) -> None:
+    give(db, {"bars": bars(340.0, "SPY", 340.0)})
+    give(db, {"bars": bars(95.0), "splits": [Split("IWM", "2005-06-09", 2.0)]})
+    assert pending_sessions(db, "yahoo", "IWM") == [LAST]
 
 
 @pytest.mark.parametrize("amount", [None, -0.5])
