@@ -412,9 +412,18 @@ _VALUATION = tuple(
 
 @cache
 def metrics_of(pair: Pair, convention: str | None = None) -> dict[str, Metric]:
-    """All metrics of a pair. `convention` applies where none is named; None takes the usual one."""
-    default = convention or _CONVENTION.default
-    return {metric.name: metric.of_pair(pair, default) for metric in (*_TREND, *_FLOWS, *_VALUATION)}
+    """All metrics of a pair. `convention` applies where none is named; None takes the usual one.
+
+    A multiple that Yahoo gives under another convention only takes that one.
+    """
+    usual = convention or str(_CONVENTION.default)
+
+    def default(metric: Metric) -> str:
+        kind = metric.name.removesuffix("_premium")
+        given = [name for name, kinds in valuation.FROM_YAHOO.items() if kind in kinds]
+        return given[0] if usual in valuation.FROM_YAHOO and given and usual not in given else usual
+
+    return {metric.name: metric.of_pair(pair, default(metric)) for metric in (*_TREND, *_FLOWS, *_VALUATION)}
 
 
 # Names, units, lags and histories are the same for every pair; texts and funds are those of metrics_of(pair).

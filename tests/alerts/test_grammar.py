@@ -136,7 +136,7 @@ REAL_SPELLINGS = {
     "excess 3m > 0pp": "excess 3m > 0",
     "ratio_vs_sma 100 > 5%": "ratio vs sma 100 > 5%",
     "flow_change spy 5d > $1bn": "flow change spy 5d > $1bn",
-    "yield spy morningstar < 1.2%": "dividend yield of spy under 1.2%",
+    "yield spy yahoo < 1.2%": "dividend yield of spy under 1.2%",
 }
 
 
@@ -502,7 +502,7 @@ IMPOSSIBLE = {
     "slope < -100%": ("never", f"slope is {BELOW_ALL}", "slope 60 > 10%"),
     "ratio > sma 200 and units spy 3m < -150%": ("never", f"units is {BELOW_ALL}", "units spy 3m > 5%"),
     "pe spy < 0": ("never", "pe is always above 0x", "pe spy morningstar > 25x"),
-    "yield < 0": ("never", "yield is never below 0%", "yield iwm morningstar > 1%"),
+    "yield < 0": ("never", "yield is never below 0%", "yield iwm yahoo > 1%"),
     "pb_premium >= -100%": ("always", f"pb_premium is {BELOW_ALL}", "pb_premium morningstar > 20%"),
 }
 
