@@ -20,8 +20,8 @@ from bot.data.import_csv import read_csv
 from bot.data.issuers.fetch import store_issuer
 from bot.data.issuers.formats import LARGEST
 from bot.data.issuers.import_file import read_issuer
+from bot.data.load import pending_frame, provisional_figures
 from bot.data.provider import known_fund
-from bot.data.provisional import pending_frame, provisional_figures
 from bot.data.schedule import next_try
 from bot.data.sources import switched_on
 from bot.data.store import store_file

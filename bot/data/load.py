@@ -27,13 +27,13 @@ from bot.analytics.market import (
 from bot.analytics.sessions import Sessions, date_phrase
 from bot.data import source_selection
 from bot.data.provider import LABELS
-from bot.data.provisional import PENDING, pending_frame, provisional_figures
+from bot.data.provisional import NOUNS, REASONS
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS
 from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.observations import fingerprint, first_observed
-from storage.rows import KINDS, Bar, FundFacts, Split
+from storage.rows import KINDS, Bar, FundFacts, Provisional, Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,11 +43,40 @@ if TYPE_CHECKING:
     from bot.data.source_selection import Frames
     from bot.pair import Pair
     from storage.db import Database
-    from storage.rows import Observation
+    from storage.rows import Moment, Observation
 
 
 _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from
 _RESTATED = 1_000  # replaced share counts that are remembered
+
+PENDING = "pending"  # the frame of provisional figures among those that a Market is made of
+PENDING_COLUMNS = ("ticker", "noun", "source", "reason", "session", "value")
+
+
+def pending_frame(db: sqlite_utils.Database, known: Moment | None = None) -> pd.DataFrame:
+    """All provisional figures, one a row, with the columns of PENDING_COLUMNS."""
+    rows = [
+        (row.ticker, noun, row.source, row.provisional, row.session, getattr(row, *kind.figures))
+        for kind, noun in NOUNS.items()
+        for row in observations.pending(db, kind, known=known)
+    ]
+    return pd.DataFrame(rows, columns=list(PENDING_COLUMNS))
+
+
+def provisional_figures(pending: pd.DataFrame, last: pd.Timestamp) -> tuple[ProvisionalFigures, ...]:
+    """The figures of a pending_frame() until the session `last`, those of one source and reason together."""
+    pending = pending.assign(session=pd.to_datetime(pending["session"]).astype("datetime64[ns]"))
+    groups = pending[pending["session"] <= last].groupby(list(PENDING_COLUMNS[:4]))
+    return tuple(
+        ProvisionalFigures(
+            str(ticker),
+            str(noun),
+            rows.set_index("session")["value"].astype("float64").sort_index(),
+            REASONS[Provisional(int(str(reason)))],
+            LABELS.get(str(source), str(source)),
+        )
+        for (ticker, noun, source, reason), rows in groups
+    )
 
 
 def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Frames:

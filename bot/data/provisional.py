@@ -1,4 +1,4 @@
-"""Provisional figures in the database: marks them in an answer, confirms them later, lists those that remain.
+"""Provisional figures in the database: marks them in an answer, and confirms or accepts them later.
 
 What is believed is decided by the pure checks of bot.data.plausibility. Here they get what is stored: the
 fund's closes, those of the other fund and of other sources, net asset values, and what was provisional
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 import pandas as pd
 
-from bot.analytics.market import ProvisionalFigures
 from bot.data import source_selection
 from bot.data.plausibility import CONTRADICTIONS, Evidence, check_bars, check_distributions
-from bot.data.provider import LABELS, observations_of, rows_by_kind
+from bot.data.provider import observations_of, rows_by_kind
 from storage import observations
 from storage.rows import Bar, Distribution, FundFacts, Provisional, Split
 
@@ -46,9 +45,7 @@ _FOUND_AGAIN = frozenset(
         Provisional.NEIGHBOUR,
     }
 )
-PENDING = "pending"  # the frame of provisional figures among those that a Market is made of
-PENDING_COLUMNS = ("ticker", "noun", "source", "reason", "session", "value")
-_NOUNS: dict[type[Bar | Distribution], str] = {Bar: "close", Distribution: "distribution"}
+NOUNS: dict[type[Bar | Distribution], str] = {Bar: "close", Distribution: "distribution"}
 REASONS = {
     Provisional.RANGE: "outside the low and high of the same session",
     Provisional.QUOTE: "far from the quote in the same answer",
@@ -131,39 +128,13 @@ def pending_sessions(db: sqlite_utils.Database, source: str, ticker: str) -> lis
 def accept(db: sqlite_utils.Database, ticker: str, session: dt.date | None = None, *, now: Moment) -> int:
     """Make the provisional figures of a fund final, or those of one session. Returns how many there were."""
     count = 0
-    for kind in _NOUNS:
+    for kind in NOUNS:
         for row in observations.pending(db, kind, ticker=ticker):
             if session is None or row.session == session.isoformat():
                 final = msgspec.structs.replace(row, provisional=0)
                 observations.add(db, kind, [final], source=row.source, observed_at=now)
                 count += 1
     return count
-
-
-def pending_frame(db: sqlite_utils.Database, known: Moment | None = None) -> pd.DataFrame:
-    """All provisional figures, one a row, with the columns of PENDING_COLUMNS."""
-    rows = [
-        (row.ticker, noun, row.source, row.provisional, row.session, getattr(row, *kind.figures))
-        for kind, noun in _NOUNS.items()
-        for row in observations.pending(db, kind, known=known)
-    ]
-    return pd.DataFrame(rows, columns=list(PENDING_COLUMNS))
-
-
-def provisional_figures(pending: pd.DataFrame, last: pd.Timestamp) -> tuple[ProvisionalFigures, ...]:
-    """The figures of a pending_frame() until the session `last`, those of one source and reason together."""
-    pending = pending.assign(session=pd.to_datetime(pending["session"]).astype("datetime64[ns]"))
-    groups = pending[pending["session"] <= last].groupby(list(PENDING_COLUMNS[:4]))
-    return tuple(
-        ProvisionalFigures(
-            str(ticker),
-            str(noun),
-            rows.set_index("session")["value"].astype("float64").sort_index(),
-            REASONS[Provisional(int(str(reason)))],
-            LABELS.get(str(source), str(source)),
-        )
-        for (ticker, noun, source, reason), rows in groups
-    )
 
 
 def _unmarked(row: R) -> R:

@@ -8,8 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from bot.analytics.sessions import Sessions
-from bot.data.load import build_market, read_frames
-from bot.data.provisional import PENDING, PENDING_COLUMNS
+from bot.data.load import PENDING, PENDING_COLUMNS, build_market, read_frames
 from storage import observations
 from storage.db import open_database
 from storage.rows import KINDS, Bar, Distribution, FundFacts, Observation, Provisional, Split, columns

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from bot.analytics.sessions import Sessions
+from bot.data.load import pending_frame
 from bot.data.provider import observations_of
-from bot.data.provisional import accept, confirm_pending, mark_answer, pending_frame, pending_sessions
+from bot.data.provisional import accept, confirm_pending, mark_answer, pending_sessions
 from storage import observations
 from storage.rows import KINDS, Bar, Distribution, FundFacts, Provisional, Split
 
