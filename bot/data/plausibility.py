@@ -36,10 +36,8 @@ MOVE = 0.15  # a move of one session larger than this must be shared by the othe
 _SHARED = 3  # the other fund moved at least a third as far in the same direction
 REWRITTEN = 0.05  # relative difference of two readings of one close that no correction makes
 _STANDS = 5  # sessions after which a new level is taken for the right one and what lies before it is held
-_NAV_APART, _SOURCE_APART = (
-    0.03,
-    0.01,
-)  # how near a net asset value or another source's close confirms a close
+_NAV_APART = 0.03  # of a net asset value from the close that it confirms
+_SOURCE_APART = 0.01  # of another source's close from the one that it confirms
 _GAP = pd.Timedelta(days=10)  # without a close, after which a move is not one of a session
 _LISTED_LATE = pd.Timedelta(days=30)  # after its session a split may be listed
 _SPLIT_APART = 0.1  # (log) of a move from the ratio of a split
