@@ -70,7 +70,8 @@ async def preview(caller: Caller, ticker: str, session: dt.date | None) -> Accep
 
     def count_fires() -> Acceptance:
         market = build_market(frames, services.markets.sessions(), services.clock(), services.pair)
-        fires = [alert for alert, state in stored if _would_fire(market, alert, state)]
+        histories = Histories(market, METRICS)
+        fires = [alert for alert, state in stored if _would_fire(market, histories, alert, state)]
         own = [(alert.number, alert.rule) for alert in fires if alert.chat_id == caller.chat.id]
         return Acceptance(count, len(fires), len({alert.chat_id for alert in fires}), own)
 
@@ -94,12 +95,14 @@ def _refuse_none(count: int, ticker: str, session: dt.date | None) -> None:
         raise BadInput(f"{ticker} has no provisional figure{day}.", "/admin accept")
 
 
-def _would_fire(market: Market, alert: StoredAlert, current: StoredState | None) -> bool:
+def _would_fire(
+    market: Market, histories: Histories, alert: StoredAlert, current: StoredState | None
+) -> bool:
     """Whether an alert fires on the sessions after its state. One that cannot be read does not."""
     try:
         rule = Rule.from_json(alert.rule_json)
         state = State.from_json(current.state if current else "")
-        samples = Histories(market, METRICS).samples(rule, state.session, market.sessions)
+        samples = histories.samples(rule, state.session, market.sessions)
         return any(event.kind == "fired" for event in evaluate(rule, state, samples).events)
     except (BadInput, ValueError):
         return False
