@@ -102,7 +102,8 @@ def xlsx(book: Book, *, strict: bool = False) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
         for path, text in parts.items():
-            package.writestr(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}')
+            entry = zipfile.ZipInfo(path)  # without the time of day, so that a book is the same each time
+            package.writestr(entry, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 

@@ -137,7 +137,7 @@ def packed(parts: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, content in parts.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 1)  # no time of its own
     return out.getvalue()
 
 
@@ -171,7 +171,20 @@ BROKEN_OFF = "file breaks off before its end; download it again."
         (xlsx({"S": [["x" * 30_000]] * 700}), "file holds more than 20 MB of text."),
         (b"PK\x03\x04" * 300_000, f"file {DAMAGED}."),
     ],
-    ids=lambda value: repr(value[:20]),
+    ids=[
+        "far rows",
+        "far cells",
+        "sheets",
+        "commas",
+        "blank lines",
+        "nesting",
+        "CDATA",
+        "comments",
+        "entities",
+        "zip bomb",
+        "repeated text",
+        "signatures",
+    ],
 )
 def test_a_file_made_to_take_memory_or_time_is_refused(data: bytes, sentence: str) -> None:
     with pytest.raises(ImportRejected) as caught:
