@@ -1,8 +1,10 @@
 # The bot as an image: docker build -t small-versus-large-bot .
 # How to run it stands in docs/operate.md. `bash .ci/image` runs these steps where there is no Docker.
-ARG PYTHON=3.11
+# The base by the digest of its index of platforms, as of 2026-10-02. To renew it, take the digest that
+# `docker buildx imagetools inspect python:3.11-slim` prints, and the tag of its release.
+ARG BASE=python:3.11.17-slim@sha256:45037981b62b34b44602584fccbc4d884d5f7dc92c7ee86bb38a698a79fe1e51
 
-FROM python:${PYTHON}-slim AS build
+FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /opt/bot
@@ -15,7 +17,7 @@ COPY storage storage
 RUN /opt/bot/bin/pip install --no-deps --no-build-isolation .
 RUN /opt/bot/bin/pip uninstall --yes setuptools pip
 
-FROM python:${PYTHON}-slim
+FROM ${BASE}
 # One folder is written to: configuration, database and caches live in it. The rest may be read-only.
 ENV PATH=/opt/bot/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     HOME=/data MPLCONFIGDIR=/data/matplotlib

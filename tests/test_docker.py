@@ -43,12 +43,12 @@ def words_of(name: str, stage: int = -1) -> list[str]:
     return [words for kind, words in stages()[stage] if kind == name]
 
 
-def test_two_slim_stages_of_the_same_python() -> None:
-    first, second = (stage[0][1] for stage in stages())
-    assert first == "python:${PYTHON}-slim AS build"
-    assert second == "python:${PYTHON}-slim"
-    (version,) = [words.split("=")[1] for name, words in instructions() if name == "ARG"]
-    assert f">={version}" == PROJECT["project"]["requires-python"]
+def test_both_stages_start_from_the_same_slim_python_by_its_digest() -> None:
+    assert [stage[0][1] for stage in stages()] == ["${BASE} AS build", "${BASE}"]
+    (base,) = [words for name, words in instructions() if name == "ARG"]
+    pinned = re.fullmatch(r"BASE=python:(\d+\.\d+)\.\d+-slim@sha256:[0-9a-f]{64}", base)
+    assert pinned, base
+    assert f">={pinned[1]}" == PROJECT["project"]["requires-python"]
 
 
 def test_the_first_stage_installs_by_hash_as_wheels_and_the_package_alone() -> None:
