@@ -27,6 +27,9 @@ from storage.db import (
     is_current,
     reason_of,
     refuse_missing,
+    replace_durably,
+    sync,
+    sync_folder,
     transaction,
     translate_errors,
 )
@@ -58,7 +61,7 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
         try:
             counts = _copy(db, part)
             _verify_copy(part, counts)
-            part.replace(file)
+            replace_durably(part, file)
         except DiskFault as err:  # of the copy's own name, which nobody typed
             raise DiskFault(str(err).replace(str(part), str(file))) from err
         except OSError as err:
@@ -95,12 +98,11 @@ def remove(file: Path) -> None:
 
 
 def _verify_copy(file: Path, counts: dict[str, int]) -> None:
-    """Raise DatabaseBroken unless the copy is sound and complete. Leaves it as one file, on the disk."""
+    """Raise DatabaseBroken unless the copy is sound and complete. Leaves it as one file."""
     with connect_unchecked(file) as copy:
         copy.execute("PRAGMA journal_mode=DELETE")
         if integrity_check(copy) or row_counts(copy) != counts:
             raise DatabaseBroken("The backup does not agree with the database; nothing was kept.")
-    _sync(file)
 
 
 def integrity_check(db: sqlite_utils.Database) -> list[str]:
@@ -141,7 +143,6 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
                     settled = settle(db)
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 _refuse_unsound(db, file)
-        _sync(part)
         _swap(part, path, aside)
     except OSError as err:
         raise DiskFault(f"{path} could not be replaced ({err.strerror}).") from err
@@ -196,8 +197,8 @@ def _swap(part: Path, path: Path, aside: Path) -> None:
                 _add_name(old, Path(f"{aside}{suffix}"))
     for suffix in ("-wal", "-shm", "-journal"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)  # left behind, it would be read into the new file
-    part.replace(path)
-    _sync(path.parent)
+    sync_folder(path.parent)  # else a power cut could keep the new name alone
+    replace_durably(part, path)
 
 
 def _checkpoint(path: Path) -> None:
@@ -223,13 +224,4 @@ def _add_name(old: Path, new: Path) -> None:
         raise
     except OSError:  # a file system without links
         shutil.copy2(old, new)
-        _sync(new)
-
-
-def _sync(path: Path) -> None:
-    """Write a file or a folder through to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(new)

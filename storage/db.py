@@ -21,6 +21,7 @@ library's. The message of each error is one sentence fit to show a person.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import threading
@@ -163,12 +164,40 @@ def refuse_missing(path: Path) -> None:
 
 def create_file(path: Path) -> None:
     """Create an empty file that only its owner may read, and its folder, unless they exist."""
+    new = [path, *(folder for folder in path.parents if not folder.exists())]
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             path.touch(mode=0o600, exist_ok=False)
+            for name in reversed(new):
+                sync_folder(name.parent)
     except OSError as err:
         raise DiskFault(f"The database {path} cannot be created ({err.strerror}).") from err
+
+
+def replace_durably(part: Path, file: Path) -> None:
+    """Give a complete file the name of another: after a power cut there is the old or the new one, whole."""
+    sync(part)
+    part.replace(file)
+    sync_folder(file.parent)
+
+
+def sync(path: Path) -> None:
+    """Write a file or a folder through to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names of a folder through to the disk, where the file system can do that."""
+    try:
+        sync(folder)
+    except OSError as err:
+        if err.errno not in (errno.EACCES, errno.EINVAL):
+            raise
 
 
 def is_current(db: sqlite_utils.Database, path: Path) -> bool:

@@ -34,7 +34,7 @@ from bot.services import wall_clock
 from bot.text import counted
 from storage import sources
 from storage.backup import backup, restore, row_counts
-from storage.db import hold_lock, open_database
+from storage.db import hold_lock, open_database, replace_durably
 from storage.outbox import settle_restore
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ def export_file(config: Config, *, kind: str, file: Path, ticker: str) -> int:
     if str(file) == "-":
         sys.stdout.write(exported.text)
         return 0
-    _write_whole(file, exported.text)
+    write_whole(file, exported.text)
     say(f"{file}: {exported.rows:,} rows from {', '.join(exported.sources)}")
     return 0
 
 
-def _write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str) -> None:
     """Write a file completely or not at all. Raises BotError if it cannot be written."""
     target = file.resolve()
     if target.is_dir():
@@ -125,7 +125,7 @@ def _write_whole(file: Path, text: str) -> None:
         part = target.with_name(f"{target.name}.part")
         try:
             part.write_text(text, encoding="utf-8", newline="")
-            part.replace(target)
+            replace_durably(part, target)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:

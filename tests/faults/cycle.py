@@ -65,10 +65,10 @@ async def cycle(template: Path, now: dt.datetime, path: Path, kind: str, number:
         async with FakeBotApi() as api, served(desk, api) as scheduler:
             disk.arm(number)
             for _ in range(OUTAGE_TICKS):
-                await _tick(desk, scheduler)
+                await tick(desk, scheduler)
             disk.mend()
             for _ in range(TICKS):
-                await _tick(desk, scheduler)
+                await tick(desk, scheduler)
             problems = await _problems(desk, api, outage=disk.struck > 0)
         desk.database.close()
     await asyncio.to_thread(path.unlink)
@@ -91,7 +91,8 @@ async def served(desk: Desk, api: FakeBotApi) -> AsyncIterator[Scheduler]:
         yield Scheduler(desk.services, [Source()], delivery)
 
 
-async def _tick(desk: Desk, scheduler: Scheduler) -> None:
+async def tick(desk: Desk, scheduler: Scheduler) -> None:
+    """One tick, and the time to the next."""
     await scheduler.tick()
     desk.now += dt.timedelta(seconds=30)
 

@@ -13,6 +13,7 @@ import pytest
 import sqlite_utils
 
 from storage import backup as module
+from storage import db as db_module
 from storage.backup import backup, integrity_check, restore, row_counts
 from storage.db import (
     Database,
@@ -402,8 +403,13 @@ def test_killed_at_any_step_there_is_the_old_database_or_the_new_one(path: Path,
     assert words == sorted(words)  # "new" as long as nothing was swapped, "old" from then on
 
 
-def test_file_and_folder_sync(path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr(module, "_sync", synced.append)
+def test_a_power_cut_leaves_the_old_database_under_its_second_name_and_the_new_one(
+    path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+    for owner in (db_module, module):
+        monkeypatch.setattr(owner, "sync_folder", lambda folder: synced.append((folder.name, aside.exists())))
+    monkeypatch.setattr(db_module, "sync", lambda file: synced.append((file.name, aside.exists())))
     restore(copy, path, aside, nothing)
-    assert synced == [path.with_name(f"{path.name}.restore"), path.parent]
+    folder = path.parent.name
+    assert synced[-3:] == [(folder, True), (f"{path.name}.restore", True), (folder, True)]
