@@ -240,7 +240,7 @@ _OUTBOX = """
         created_at TEXT NOT NULL,
         updated_at TEXT NOT NULL
     ) STRICT;
-    -- outbox.claim: walks what waits to be sent in the order of sending, stops at its limit
+    -- outbox.find_ready: walks what waits to be sent in the order of sending, stops at its limit
     CREATE INDEX outbox_ready
         ON outbox (CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id)
         WHERE status IN ('queued', 'waiting');

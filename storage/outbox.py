@@ -1,14 +1,14 @@
 """The outbox: messages to be sent, committed together with what caused them.
 
-    queued ──claim──> sending ──> sent
-                         ├──────> waiting    not before an instant, then claimed again
-                         ├──────> ambiguous  outcome unknown; sent again only after requeue_ambiguous
-                         └──────> dead       with the reason
+    queued ──mark_sending──> sending ──> sent
+                                ├──────> waiting    for its next part, or not before an instant
+                                ├──────> ambiguous  outcome unknown; sent again only after requeue_ambiguous
+                                └──────> dead       with the reason
 
-A row is committed as `sending` before its request. One that is still `sending` at the next start was cut off
-by a crash, so its outcome is unknown. Each step is a compare-and-set on the status: a function that changes
-a message returns the new status, or an empty text or False if the message has another status than the step
-requires.
+A row is committed as `sending` right before a request. One that is still `sending` at the next start was cut
+off by a crash, so its outcome is unknown. Each step is a compare-and-set on the status: a function that
+changes a message returns the new status, or an empty text or False if the message has another status than the
+step requires.
 
 A halt is a chat, or all of them, to which nothing may be sent before an instant that Telegram named.
 """
@@ -37,7 +37,7 @@ from storage.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     import sqlite_utils
 
@@ -96,6 +96,14 @@ class OutboxMessage(msgspec.Struct, frozen=True):
     def body(self) -> MessageBody:
         """Returns the decoded payload; raises msgspec.ValidationError if it is damaged."""
         return msgspec.json.decode(self.payload, type=MessageBody)
+
+
+class ReadyMessage(msgspec.Struct, frozen=True):
+    """A message that may be sent now."""
+
+    id: int
+    chat_id: int
+    kind: str
 
 
 class NewMessage(msgspec.Struct, frozen=True):
@@ -157,44 +165,52 @@ _SERVED_CHATS = "AND (:only IS NULL OR chat_id = :only) AND (:except IS NULL OR 
 _SENDING_ORDER = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice' THEN 2 ELSE 3 END, id"
 
 
-def claim(
+def find_ready(
     db: sqlite_utils.Database,
     now: Moment,
-    limit: int = 1,
+    limit: int,
     *,
     only_chat: int | None = None,
     except_chat: int | None = None,
     resting: Collection[int | str] = (),
-) -> list[OutboxMessage]:
-    """Set up to `limit` messages that may be sent now to `sending`, and return them.
+) -> list[ReadyMessage]:
+    """Returns up to `limit` messages that may be sent now.
 
     Replies come first, then alerts, notices and summaries, the oldest first. Each chat gets one message at a
     time, so that a long queue leaves room for other chats and a crash makes at most one of its messages
-    ambiguous. Messages of halted and inactive chats stay.
+    ambiguous. Messages of halted and inactive chats are left out.
 
-    only_chat    take messages of this chat only
-    except_chat  take no messages of this chat
-    resting      chats whose rate limit is used up
+    only_chat    messages of this chat only
+    except_chat  no messages of this chat
+    resting      chats whose rate limit is used up, or with a message under way
     """
-    at = instant(now)
-    messages: dict[int, int] = {}
+    messages: dict[int, ReadyMessage] = {}
     sql = f"""
-        SELECT id, chat_id FROM outbox INDEXED BY outbox_ready
+        SELECT id, chat_id, kind FROM outbox INDEXED BY outbox_ready
         WHERE {_READY} {_SERVED_CHATS} AND chat_id NOT IN (SELECT value FROM json_each(:resting))
         ORDER BY {_SENDING_ORDER}
     """  # noqa: S608 - fixed text
-    parameters = {"now": at, "only": only_chat, "except": except_chat, "resting": json.dumps(list(resting))}
-    cursor = db.execute(sql, parameters)
-    for message, chat_id in cursor:
-        messages.setdefault(chat_id, message)
+    chats = {"only": only_chat, "except": except_chat, "resting": json.dumps(list(resting))}
+    cursor = db.execute(sql, {"now": instant(now), **chats})
+    for message_id, chat_id, kind in cursor:
+        messages.setdefault(chat_id, ReadyMessage(message_id, chat_id, kind))
         if len(messages) == limit:
             break
     cursor.close()
-    sql = """
-        UPDATE outbox SET status = 'sending', updated_at = ?
-        WHERE id = ? AND status IN ('queued', 'waiting') RETURNING *
-    """
-    return [row for message in messages.values() for row in select_as(db, OutboxMessage, sql, (at, message))]
+    return list(messages.values())
+
+
+def mark_sending(
+    db: sqlite_utils.Database, messages: Iterable[ReadyMessage], now: Moment
+) -> list[OutboxMessage]:
+    """Set messages to `sending` and return them. Left out are those that may not be sent any more."""
+    sql = f"""
+        UPDATE outbox SET status = 'sending', updated_at = :now
+        WHERE id = :id AND chat_id = :chat AND {_READY} RETURNING *
+    """  # noqa: S608 - fixed text
+    at = instant(now)
+    rows = [{"now": at, "id": message.id, "chat": message.chat_id} for message in messages]
+    return [message for row in rows for message in select_as(db, OutboxMessage, sql, row)]
 
 
 def ready_chats(
@@ -226,8 +242,8 @@ def retry_at(
 
 
 def note_progress(db: sqlite_utils.Database, message: int, reason: str) -> str:
-    """Record in the reason how many parts of a message have been delivered."""
-    return _settle(db, message, "sending", "reason = ?", reason)
+    """Record in the reason how many parts of a message have been delivered. The next may be sent at once."""
+    return _settle(db, message, "waiting", "reason = ?, unknown = 0", reason)
 
 
 def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> str:
@@ -318,6 +334,12 @@ def requeue_ambiguous(db: sqlite_utils.Database, not_before: Moment) -> int:
     """
     sql = "UPDATE outbox SET status = 'waiting', not_before = ? WHERE status = 'ambiguous'"
     return change(db, sql, (not_earlier(not_before),))
+
+
+def postpone(db: sqlite_utils.Database, message: int, not_before: Moment) -> str:
+    """Let a waiting message wait until an instant."""
+    sql = "UPDATE outbox SET not_before = ? WHERE id = ? AND status = 'waiting'"
+    return "waiting" if change(db, sql, (not_earlier(not_before), message)) else ""
 
 
 @dataclass(frozen=True)

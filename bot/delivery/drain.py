@@ -1,9 +1,10 @@
-"""Draining the outbox: claim messages, send them and write their new statuses, for several chats at a time.
+"""Draining the outbox: send what is due and write the new statuses, for several chats at a time.
 
-A message is committed as `sending` before its request. Its new status is kept in memory until it is written.
-If the process dies first, the message stays `sending`, which `recover` treats as an unknown outcome at the
-next start. Of a message in several parts each one that was delivered is recorded before the next is sent, so
-that neither a failure nor a crash sends it again.
+A message waits for its slot in the send budget as it was queued, and is committed as `sending` right before
+its request. Its new status is kept in memory until it is written. If the process dies first, the message
+stays `sending`, which `recover` treats as an unknown outcome at the next start. So a crash costs at most the
+requests that were under way. Each part of a long message is a request of its own: what was delivered is
+recorded before the next part waits for its slot, so that neither a failure nor a crash sends it again.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from typing import TYPE_CHECKING, Any
 from telegram.error import TelegramError
 
 from bot.delivery.outcome import DrainReport, StatusWrites
-from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE
-from bot.delivery.send import PAUSE_REASONS, RateLimits, Sender
+from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE, SendPostponed
+from bot.delivery.send import PAUSE_REASONS, Attempt, RateLimits, Sender, SendingMarks, next_second
 from storage import outbox
 from storage.db import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
 from storage.rows import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from telegram.ext import ExtBot
 
+    from bot.delivery.rate_limiter import Slot
     from storage.db import Database
-    from storage.outbox import OutboxMessage
+    from storage.outbox import OutboxMessage, ReadyMessage
 
 
 logger = logging.getLogger(__name__)
@@ -107,10 +109,12 @@ class Delivery:
         self._sender = Sender(
             bot, self._status_writes, self._rate_limits.budget, now=now, owner=owner, jitter=jitter
         )
+        self._marks = SendingMarks(database, now, self._keep_unsent)
         self.outage_notifier = OutageNotifier(bot, owner, now)
         self._draining = asyncio.Lock()
         self._wake_up = asyncio.Event()
         self._statuses: dict[int, str] = {}
+        self._waiting: set[asyncio.Task[Any]] = set()  # for a slot
         self._closing = False
 
     @property
@@ -159,8 +163,10 @@ class Delivery:
         self._wake_up.set()
 
     async def stop(self) -> None:
-        """Claim nothing more, and return when the requests under way are settled."""
+        """Begin no request, and return when those under way are settled. What waits to begin stays queued."""
         self._closing = True
+        for task in self._waiting:
+            task.cancel()
         self.wake()
         async with self._draining:
             await self._status_writes.flush()
@@ -178,8 +184,8 @@ class Delivery:
         return self._sender.paused_by is None
 
     async def _send_due(self) -> None:
-        """Claim and send until nothing is due. While sending is paused, finish what runs and ask getMe."""
-        running: set[asyncio.Task[None]] = set()
+        """Send until nothing is due. While sending is paused, finish what runs and ask getMe."""
+        running: dict[asyncio.Task[None], int] = {}  # with its chat
         faults: list[BaseException] = []
         try:
             while True:
@@ -187,8 +193,8 @@ class Delivery:
                 if not (self._sender.paused_by or self._closing or faults):
                     try:
                         # A chat has one message under way, so that its order is kept.
-                        for message in await self._claim(MAX_REQUESTS - len(running)):
-                            running.add(asyncio.create_task(self._deliver(message)))
+                        for message in await self._find_ready(MAX_REQUESTS - len(running), running.values()):
+                            running[asyncio.create_task(self._deliver(message))] = message.chat_id
                     except StorageError as error:
                         faults.append(error)
                 if running:
@@ -202,14 +208,15 @@ class Delivery:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _wait_for_requests(self, running: set[asyncio.Task[None]]) -> list[BaseException]:
+    async def _wait_for_requests(self, running: dict[asyncio.Task[None], int]) -> list[BaseException]:
         """Wait until a request is settled or a free slot may find a message. Returns errors of requests."""
         full = len(running) >= MAX_REQUESTS or self._sender.paused_by
         waits = self._rate_limits.budget.chat_waits().values()
         await self._wait(running, None if full else min([RECHECK_SECONDS, *waits]))
-        done = {task for task in running if task.done()}
-        running -= done
-        return [fault for task in done if (fault := task.exception())]
+        done = [task for task in running if task.done()]
+        for task in done:
+            del running[task]
+        return [fault for task in done if not task.cancelled() and (fault := task.exception())]
 
     async def _wait_for_more(self) -> bool:
         """Wait shortly for the rate limits, and return whether there may be more to send."""
@@ -239,7 +246,9 @@ class Delivery:
         """Returns the seconds until a message that is due may be sent, or None when none is due."""
         if halted := self._rate_limits.budget.halted():
             return halted
-        ready = await self._database.run(partial(outbox.ready_chats, now=self._next_second(), **self._chats))
+        ready = await self._database.run(
+            partial(outbox.ready_chats, now=next_second(self._now()), **self._chats)
+        )
         waits = self._rate_limits.budget.chat_waits()
         return min(waits.get(chat, 0.0) for chat in ready) if ready else None
 
@@ -255,28 +264,44 @@ class Delivery:
             waits.append((parse_instant(due) - self._now()).total_seconds())
         return max(min(waits), SHORTEST_PAUSE)
 
-    async def _claim(self, limit: int) -> list[OutboxMessage]:
-        """Claim messages, none during a halt of all chats. If the drain is cancelled they are given back."""
+    async def _find_ready(self, limit: int, busy: Collection[int]) -> list[ReadyMessage]:
+        """Returns messages to chats that are not `busy`, none during a halt of all chats."""
         if self._rate_limits.budget.halted() or limit <= 0:
             return []
-        resting = [*self._rate_limits.budget.chat_waits()]
-        claim = partial(outbox.claim, now=self._next_second(), limit=limit, resting=resting, **self._chats)
-        claiming = asyncio.ensure_future(self._database.run(claim))
+        resting = [*self._rate_limits.budget.chat_waits(), *busy]
+        now = next_second(self._now())
+        find = partial(outbox.find_ready, now=now, limit=limit, resting=resting, **self._chats)
+        return await self._database.run(find)
+
+    async def _deliver(self, message: ReadyMessage) -> None:
+        """Make a message's requests one after the other, each when it has a slot and the row is marked."""
+        until = self._sender.repeat_after.pop(message.id, None)
+        if until is not None and until > self._now():
+            postpone = partial(outbox.postpone, message=message.id, not_before=until)
+            self._statuses[message.id] = await self._status_writes.write(postpone)
+            return
+        attempt, goes_on = Attempt(), True
+        while goes_on and not self._closing:
+            try:
+                slot = await self._wait_for_slot(message)
+            except SendPostponed:
+                return
+            if self._sender.paused_by or self._closing:
+                return
+            row = await self._marks.mark(message)
+            if row is None:
+                return
+            status_write, goes_on = await self._sender.send_part(row, slot, attempt)
+            self._statuses[row.id] = await self._status_writes.write(status_write)
+
+    async def _wait_for_slot(self, message: ReadyMessage) -> Slot | None:
+        """Wait until the rate limits allow a request. Raises SendPostponed if that takes too long."""
+        waiting = asyncio.ensure_future(self._rate_limits.acquire(message))
+        self._waiting.add(waiting)
         try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            for message in await claiming:
-                self._status_writes.keep(self._sender.give_back(message))
-            raise
+            return await waiting
+        finally:
+            self._waiting.discard(waiting)
 
-    def _next_second(self) -> datetime:
-        """Returns the end of this second, because rows hold whole seconds but the budget fractions."""
-        now = self._now()
-        return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now
-
-    async def _deliver(self, message: OutboxMessage) -> None:
-        if self._sender.paused_by or self._closing:
-            status_write = self._sender.give_back(message)
-        else:
-            status_write = await self._sender.attempt(message)
-        self._statuses[message.id] = await self._status_writes.write(status_write)
+    def _keep_unsent(self, message: OutboxMessage) -> None:
+        self._status_writes.keep(self._sender.give_back(message))

@@ -47,6 +47,10 @@ class LeakyBucket:
         """Count one message sent now."""
         self._empty_at = max(self._empty_at, now) + self._interval
 
+    def move(self, granted_at: float, now: float) -> None:
+        """Count the message that was recorded at `granted_at` as sent now."""
+        self._empty_at += now - granted_at
+
     def is_idle(self, now: float) -> bool:
         """Whether past messages no longer limit new ones."""
         return self._empty_at <= now
@@ -68,9 +72,23 @@ class SlidingWindow:
         """Count one message sent now."""
         self._taken.append(now)
 
+    def move(self, granted_at: float, now: float) -> None:
+        """Count the message that was recorded at `granted_at` as sent now."""
+        if granted_at in self._taken:
+            self._taken.remove(granted_at)
+            self._taken.append(now)
+
     def is_idle(self, now: float) -> bool:
         """Whether past messages no longer limit new ones."""
         return not self._taken or self._taken[-1] + self._seconds <= now
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One request that the budget has granted. As `rate_limit_args` it is made without waiting again."""
+
+    chat: ChatId
+    granted_at: float
 
 
 @dataclass
@@ -84,8 +102,10 @@ class Budget:
 
     def ready_at(self, chat: ChatId, now: float) -> float:
         """Returns when a message to the chat may be sent by the chat's own limits and halt."""
-        limits = [limit for limit in (self._chats.get(chat), self._groups.get(chat)) if limit]
-        return max([now, self.halted_until(chat), *(limit.ready_at(now) for limit in limits)])
+        return max([now, self.halted_until(chat), *(limit.ready_at(now) for limit in self._limits(chat))])
+
+    def _limits(self, chat: ChatId) -> list[LeakyBucket | SlidingWindow]:
+        return [limit for limit in (self._chats.get(chat), self._groups.get(chat)) if limit]
 
     def record(self, chat: ChatId, now: float) -> None:
         """Count a message sent to the chat now."""
@@ -97,6 +117,11 @@ class Budget:
         self._chats.setdefault(chat, LeakyBucket(CHAT_RATE, CHAT_BURST)).record(now)
         if isinstance(chat, str) or chat < 0:
             self._groups.setdefault(chat, SlidingWindow(*GROUP_LIMIT)).record(now)
+
+    def move(self, slot: Slot, now: float) -> None:
+        """Count a message as sent now, when its request is made, in place of when its slot was granted."""
+        for limit in (self.overall, *self._limits(slot.chat)):
+            limit.move(slot.granted_at, now)
 
     def chat_waits(self, now: float) -> dict[ChatId, float]:
         """Returns the chats to which nothing may be sent now, with the seconds until it may."""
@@ -141,16 +166,17 @@ class _Waiter:
     serial: int
     chat: ChatId
     latest: float
-    turn: asyncio.Future[None]
+    turn: asyncio.Future[float]
 
 
-class SendBudget(BaseRateLimiter[int]):
+class SendBudget(BaseRateLimiter["int | Slot"]):
     """The rate limiter that python-telegram-bot calls for each request.
 
     It delays a request until the limits allow it, by priority and then in order of arrival. A 429 halts its
     chat, whatever the method. Replies wait for the end of a halt if it is near, and are sent again. Pushes
     (ALERT, NOTICE, SUMMARY) raise RetryAfter. A request that would have to wait longer than its patience
     raises SendPostponed. `on_halt` is called for each 429 except those of pushes, which the outbox handles.
+    Messages of the outbox acquire a Slot before they are marked as being sent.
     """
 
     def __init__(
@@ -198,33 +224,37 @@ class SendBudget(BaseRateLimiter[int]):
         kwargs: dict[str, Any],
         endpoint: str,
         data: dict[str, Any],
-        rate_limit_args: int | None,
+        rate_limit_args: int | Slot | None,
     ) -> Any:  # noqa: ANN401 - as above
         """Make the request when the budget allows it."""
+        slot = rate_limit_args if isinstance(rate_limit_args, Slot) else None
         chat: ChatId | None = data.get("chat_id")
         if isinstance(chat, str) and chat.lstrip("-").isdigit():
             chat = int(chat)
         counts = chat is not None and endpoint.startswith(COUNTED) and endpoint != "sendChatAction"
-        priority = (rate_limit_args or REPLY) if counts else REPLY
+        priority = rate_limit_args if isinstance(rate_limit_args, int) and counts else REPLY
+        is_reply = priority == REPLY and slot is None
         for last in (*[False] * (REPLY_TRIES - 1), True):
             wait = self.budget.halted_until(chat) - self._monotonic()
-            if chat is not None and counts:
-                await self._wait_for_turn(chat, priority)
+            if chat is not None and counts and slot is None:
+                await self.acquire(chat, priority)
             elif wait > 0 and endpoint.startswith(VISIBLE):
                 raise SendPostponed(timedelta(seconds=math.ceil(wait)))
+            if slot is not None:
+                self.budget.move(slot, self._monotonic())
             try:
                 return await callback(*args, **kwargs)
             except RetryAfter as error:
                 if chat is not None:
                     self.budget.halt_after_429(chat, seconds_of(error), self._monotonic())
-                    if priority == REPLY and self.on_halt is not None:
+                    if is_reply and self.on_halt is not None:
                         await self.on_halt(chat, seconds_of(error))
-                if last or priority != REPLY or not counts:
+                if last or not is_reply or not counts:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    async def _wait_for_turn(self, chat: ChatId, priority: int) -> None:
-        """Wait until the message may be sent. Raises SendPostponed if that takes too long."""
+    async def acquire(self, chat: ChatId, priority: int) -> Slot:
+        """Wait until a message may be sent to the chat. Raises SendPostponed if that takes too long."""
         patience = REPLY_PATIENCE if priority == REPLY else PUSH_PATIENCE
         turn = asyncio.get_running_loop().create_future()
         latest = self._monotonic() + patience
@@ -237,12 +267,13 @@ class SendBudget(BaseRateLimiter[int]):
                 self._timer.cancel()
             self._timer = asyncio.create_task(self._release_after(wait))
         try:
-            await turn
+            slot = Slot(chat, await turn)
         finally:
             with suppress(ValueError):
                 self._waiters.remove(waiter)
         if self.budget.halted_until(chat) > self._monotonic():  # a 429 came after the turn was given
-            await self._wait_for_turn(chat, priority)
+            return await self.acquire(chat, priority)
+        return slot
 
     def _release(self) -> float | None:
         """Give the turn to what may be sent now. Returns the seconds until the next turn, if any waits."""
@@ -259,7 +290,7 @@ class SendBudget(BaseRateLimiter[int]):
             elif ready <= now:
                 self._waiters.remove(waiter)
                 self.budget.record(waiter.chat, now)
-                waiter.turn.set_result(None)
+                waiter.turn.set_result(now)
             else:
                 soonest = min(soonest, ready)
         return soonest - now if self._waiters else None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from telegram import (
     InlineKeyboardButton,
     InlineKeyboardMarkup,
@@ -29,7 +28,7 @@ from bot.delivery.outcome import (
     reason_after,
     settle_failure,
 )
-from bot.delivery.rate_limiter import ALERT, NOTICE, REPLY, SUMMARY, SendBudget
+from bot.delivery.rate_limiter import ALERT, NOTICE, REPLY, SUMMARY, SendBudget, Slot
 from bot.messages.html import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_html, visible_length
 from bot.secrets import redact, token_secret
 from storage import outbox
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
     from bot.delivery.outcome import StatusWrite, StatusWrites
     from storage.db import Database
-    from storage.outbox import OutboxMessage
+    from storage.outbox import OutboxMessage, ReadyMessage
 
 
 logger = logging.getLogger(__name__)
@@ -66,6 +65,24 @@ class MessagePart:
     def marked(self) -> MessagePart:
         """Returns the part with a mark that it may have been sent before."""
         return replace(self, html=f"<i>{REPEAT_MARK}</i>\n{self.html}", plain=f"{REPEAT_MARK}\n{self.plain}")
+
+
+@dataclass
+class Attempt:
+    """What is kept of a message from one of its requests to the next.
+
+    conceded  the errors after which the current part is sent in another form
+    """
+
+    conceded: set[ErrorClass] = field(default_factory=set)
+    _payload: str = ""
+    _parts: list[MessagePart] = field(default_factory=list)
+
+    def parts(self, message: OutboxMessage) -> list[MessagePart]:
+        """Returns the parts of the message, which may have been changed since the last request."""
+        if self._payload != message.payload:
+            self._payload, self._parts = message.payload, compose(message)
+        return self._parts
 
 
 def can_concede(
@@ -107,7 +124,7 @@ def compose(message: OutboxMessage) -> list[MessagePart]:
 
 
 async def post(
-    bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, conceded: set[ErrorClass]
+    bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, conceded: set[ErrorClass], slot: Slot | None
 ) -> int | None:
     """Send a part and return Telegram's id of it, or None when without its picture nothing is left.
 
@@ -123,7 +140,7 @@ async def post(
         "disable_notification": body.silent,
         "parse_mode": None if plain else ParseMode.HTML,
         "reply_markup": part.buttons,
-        "rate_limit_args": PRIORITIES[message.kind],
+        "rate_limit_args": slot,
         "reply_parameters": reply,
     }
     if part.photo and ErrorClass.NO_PHOTO not in conceded:
@@ -142,11 +159,13 @@ class RateLimits:
 
     def __init__(self, bot: ExtBot[Any], database: Database, now: Callable[[], datetime]) -> None:
         self._database, self._now = database, now
-        if isinstance(bot.rate_limiter, SendBudget):
-            self.budget, self._restored = bot.rate_limiter, False
-        else:
-            self.budget, self._restored = SendBudget(), True
-        self.budget.on_halt = self._store
+        self._limited = isinstance(bot.rate_limiter, SendBudget)
+        self.budget = bot.rate_limiter if isinstance(bot.rate_limiter, SendBudget) else SendBudget()
+        self.budget.on_halt, self._restored = self._store, not self._limited
+
+    async def acquire(self, message: ReadyMessage) -> Slot | None:
+        """Wait until a message may be sent. Raises SendPostponed if that takes too long."""
+        return await self.budget.acquire(message.chat_id, PRIORITIES[message.kind]) if self._limited else None
 
     async def restore(self) -> None:
         """Load the stored halts of earlier processes into the budget, once."""
@@ -173,6 +192,45 @@ class RateLimits:
             logger.warning("the halt of chat %s is kept in memory only: %s", chat, error)
 
 
+def next_second(now: datetime) -> datetime:
+    """Returns the end of this second, because rows hold whole seconds but the budget fractions."""
+    return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now
+
+
+class SendingMarks:
+    """Marks messages as `sending` once their slots are granted; those granted together share a commit."""
+
+    def __init__(
+        self, database: Database, now: Callable[[], datetime], on_unused: Callable[[OutboxMessage], None]
+    ) -> None:
+        self._database, self._now, self._on_unused = database, now, on_unused
+        self._granted: list[ReadyMessage] = []
+        self._next: asyncio.Task[dict[int, OutboxMessage]] | None = None
+        self._writing = asyncio.Lock()
+
+    async def mark(self, message: ReadyMessage) -> OutboxMessage | None:
+        """Returns the message as it is sent now, or None if it may not be sent any more.
+
+        If the task is cancelled meanwhile, `on_unused` is called with a message that was marked in vain.
+        """
+        self._granted.append(message)
+        self._next = self._next or asyncio.create_task(self._write())
+        write = self._next
+        try:
+            return (await asyncio.shield(write)).get(message.id)
+        except asyncio.CancelledError:
+            if marked := (await write).get(message.id):
+                self._on_unused(marked)
+            raise
+
+    async def _write(self) -> dict[int, OutboxMessage]:
+        async with self._writing:
+            await asyncio.sleep(0)  # for others that were granted in this moment
+            granted, self._granted, self._next = self._granted, [], None
+            write = partial(outbox.mark_sending, messages=granted, now=next_second(self._now()))
+            return {message.id: message for message in await self._database.run(write)}
+
+
 LONGEST_REASON = 200  # characters, because some errors contain the page of a proxy
 PAUSE_REASONS = {
     ErrorClass.LATER: "Telegram cannot be reached; sending goes on when it answers.",
@@ -181,14 +239,12 @@ PAUSE_REASONS = {
 }
 
 
-def _note_progress(message: OutboxMessage, done: int) -> StatusWrite:
-    """Returns the change that records how many parts were delivered, so that no crash sends them again."""
-    reason = reason_after(done, "the rest is on its way")
-    return lambda db: outbox.note_progress(db, message.id, reason)
-
-
 class Sender:
-    """Sends messages through `bot`. `paused_by` is why nothing is sent until getMe has answered."""
+    """Sends messages through `bot`.
+
+    paused_by     why nothing is sent until getMe has answered
+    repeat_after  the instants before which messages of unknown outcome are not sent again
+    """
 
     def __init__(
         self,
@@ -202,7 +258,7 @@ class Sender:
     ) -> None:
         self._bot, self._status_writes, self._budget, self._now = bot, status_writes, budget, now
         self._owner, self._jitter = owner, jitter
-        self._repeat_after: dict[int, datetime] = {}
+        self.repeat_after: dict[int, datetime] = {}
         self.paused_by: ErrorClass | None = None
 
     async def check_connection(self) -> bool:
@@ -215,54 +271,47 @@ class Sender:
         self.paused_by = None
         return True
 
-    async def attempt(self, message: OutboxMessage) -> StatusWrite:
-        """Send the parts that were not delivered yet. Returns the status change to write."""
-        repeat_after = self._repeat_after.pop(message.id, None)
-        if repeat_after and repeat_after > self._now():
-            return self.give_back(message, repeat_after)
+    async def send_part(
+        self, message: OutboxMessage, slot: Slot | None, attempt: Attempt
+    ) -> tuple[StatusWrite, bool]:
+        """Send the first part that was not delivered yet.
+
+        Returns the status change to write, and whether a request follows at once: with the next part, or with
+        this one in another form.
+        """
         done, message_id = delivered_parts(message), None
         try:
-            parts = compose(message)
+            parts = attempt.parts(message)
             if not parts:
                 raise ValueError("the message is empty")
-            remaining = parts[done:]
-            if remaining and message.unknown:
-                remaining[0] = remaining[0].marked()
-            for part in remaining:
-                message_id = await self._post(message, part) or message_id
+            for part in parts[done : done + 1]:
+                form = part.marked() if message.unknown else part
+                message_id = await post(self._bot, message, form, attempt.conceded, slot)
                 done += 1
-                if done < len(parts):
-                    await self._status_writes.write(_note_progress(message, done))
-        except StorageError as error:
-            return self.give_back(msgspec.structs.replace(message, reason=reason_after(done, str(error))))
         except asyncio.CancelledError as error:
             self._status_writes.keep(self._failure(message, error, done, ErrorClass.UNKNOWN))
             raise
         except TelegramError as error:
-            return self._failure(message, error, done, classify(error))
+            error_class = classify(error)
+            if not can_concede(error_class, attempt.conceded, message, part):
+                return self._failure(message, error, done, error_class), False
+            logger.warning("Message %s is sent in another form: %s", message.id, self._reason(error))
+            attempt.conceded.add(error_class)
+            return self.give_back(message), True
         except Exception as error:
             logger.exception("Message %s cannot be sent", message.id)
-            return self._failure(message, error, done, ErrorClass.DEAD)
+            return self._failure(message, error, done, ErrorClass.DEAD), False
+        if done < len(parts):
+            attempt.conceded.clear()
+            reason = reason_after(done, "the rest is on its way")
+            return (lambda db: outbox.note_progress(db, message.id, reason)), True
         now = self._now()
-        return lambda db: outbox.mark_sent(db, message.id, message_id, now)
+        return (lambda db: outbox.mark_sent(db, message.id, message_id, now)), False
 
-    def give_back(self, message: OutboxMessage, until: datetime | None = None) -> StatusWrite:
-        """Returns the status change for a message for which no request was made, and which waits."""
-        until = until or self._now()
-        return lambda db: outbox.retry_at(db, message.id, until, message.reason, count_attempt=False)
-
-    async def _post(self, message: OutboxMessage, part: MessagePart) -> int | None:
-        """Send one part, and in another form if Telegram refuses this one."""
-        conceded: set[ErrorClass] = set()
-        while True:
-            try:
-                return await post(self._bot, message, part, conceded)
-            except TelegramError as error:
-                error_class = classify(error)
-                if not can_concede(error_class, conceded, message, part):
-                    raise
-                logger.warning("Message %s is sent in another form: %s", message.id, self._reason(error))
-                conceded.add(error_class)
+    def give_back(self, message: OutboxMessage) -> StatusWrite:
+        """Returns the status change for a message of which surely nothing was delivered by this request."""
+        now = self._now()
+        return lambda db: outbox.retry_at(db, message.id, now, message.reason, count_attempt=False)
 
     def _failure(
         self, message: OutboxMessage, error: BaseException, done: int, error_class: ErrorClass
@@ -275,7 +324,7 @@ class Sender:
         if error_class in PAUSE_REASONS:
             self.paused_by = error_class
         if error_class is ErrorClass.UNKNOWN and message.unknown:
-            self._repeat_after[message.id] = now + REPEATS.wait(message.unknown - 1, self._jitter())
+            self.repeat_after[message.id] = now + REPEATS.wait(message.unknown - 1, self._jitter())
         failure = FailedSend(
             message, error, reason, now, done, self._jitter(), self._owner, self._budget.halted()
         )

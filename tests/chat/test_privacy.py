@@ -19,7 +19,7 @@ from storage.db import open_database
 from storage.outbox import OutboxMessage
 from tests.chat.people import rows
 from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, prepared, talking
-from tests.storage.messages import queue_message
+from tests.storage.messages import claim, queue_message
 
 ELSEWHERE = -100_300  # a group of which the guest was the first to write
 GUEST = 987_654_321  # stands nowhere in a table but where the guest is meant
@@ -152,7 +152,7 @@ async def test_a_deletion_delivered_again_deletes_nothing_new(home: Talk) -> Non
 
 async def test_while_its_message_is_on_the_way_a_chat_can_be_forgotten(home: Talk) -> None:
     after_the_halt = home.now + dt.timedelta(hours=2)
-    (claimed,) = await home.database.run(lambda db: outbox.claim(db, after_the_halt, only_chat=GUEST))
+    (claimed,) = await home.database.run(lambda db: claim(db, after_the_halt, only_chat=GUEST))
     await home.forget(GUEST)
     assert not await home.database.run(lambda db: outbox.mark_sent(db, claimed.id, 1, home.now))
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}

@@ -3,20 +3,26 @@
 import asyncio
 import json
 import logging
+import threading
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+import sqlite_utils
 
 from bot.delivery import send
 from bot.delivery.drain import OVER_AFTER, OutageNotifier
 from bot.delivery.outcome import DrainReport
-from storage import outbox
+from bot.delivery.rate_limiter import SendBudget, SlidingWindow
+from storage import chat_store, outbox
 from storage.db import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
-from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, YOU, Office
+from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, THIRD, YOU, Office
 from tests.fakes.botapi_faults import bad_gateway, flood, hang
 from tests.fakes.pictures import png
 from tests.jobs.desk import full_disk
+from tests.storage.messages import claim
 
 
 async def test_a_message_goes_out_once_with_buttons_silence_and_its_id(office: Office) -> None:
@@ -139,13 +145,120 @@ async def test_parts_that_found_no_room_go_on_after_those_that_arrived(office: O
     assert "\n".join(office.texts(-100)).splitlines() == [f"line {n}" for n in range(8_500)]
 
 
+# Slots and marks
+
+
+async def hold_slots(office: Office) -> asyncio.Event:
+    """One slot is free; the next are granted when the event is set."""
+    limiter, opened = office.bot.rate_limiter, asyncio.Event()
+    assert isinstance(limiter, SendBudget)
+    limiter.budget.overall = SlidingWindow(1, 1.0)
+
+    async def wait(seconds: float) -> None:
+        await opened.wait()
+        await office._leap(seconds)
+
+    limiter.sleep = wait
+    return opened
+
+
+async def test_what_waits_for_a_slot_is_not_marked_and_stays_queued_at_the_end(office: Office) -> None:
+    await hold_slots(office)
+    for chat_id in (ME, YOU, THIRD):
+        await office.put(chat_id=chat_id)
+    draining = asyncio.create_task(office.delivery.drain())
+    await office.api.until(office.texts)
+    assert (await office.database.run(outbox.count_by_status))["queued"] == 2
+    await office.delivery.stop()
+    assert await draining == DrainReport(sent=1)
+    assert await office.database.run(outbox.count_by_status) == {"queued": 2, "sent": 1}
+
+
+async def test_a_death_while_the_next_part_waits_for_a_slot_costs_no_mark(office: Office) -> None:
+    await hold_slots(office)
+    row = await office.put("\n".join(f"line {n}" for n in range(900)))
+    cut_off = asyncio.create_task(office.delivery.drain())
+    await office.api.until(office.texts)
+    while (await office.row(row))["status"] == "sending":  # its part is being recorded
+        pass
+    assert await office.fresh().recover() == 0
+    cut_off.cancel()
+    await asyncio.gather(cut_off, return_exceptions=True)
+    assert await office.fresh(office.client()).drain() == DrainReport(sent=1)
+    assert "\n".join(office.texts()).splitlines() == [f"line {n}" for n in range(900)]
+
+
+async def test_what_is_granted_together_is_marked_together(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked, mark_sending = [], outbox.mark_sending
+
+    def noted(*db: Any, **arguments: Any) -> list[outbox.OutboxMessage]:  # noqa: ANN401 - passed on
+        marked.append(len(arguments["messages"]))
+        return mark_sending(*db, **arguments)
+
+    monkeypatch.setattr(outbox, "mark_sending", noted)
+    for chat_id in (ME, YOU, THIRD):
+        await office.put(chat_id=chat_id)
+    assert await office.delivery.drain() == DrainReport(sent=3)
+    assert marked == [3]
+
+
+@pytest.mark.parametrize(
+    ("change", "chat_id", "texts"),
+    [
+        (lambda db: outbox.amend(db, 2, outbox.MessageBody("amended")), YOU, ["amended"]),
+        (lambda db: outbox.withdraw(db, 2), YOU, []),
+        (lambda db: outbox.begin_halt(db, YOU, START + timedelta(days=1)), YOU, []),
+        (lambda db: chat_store.deactivate(db, YOU, "blocked"), YOU, []),
+        (lambda db: chat_store.migrate_chat(db, YOU, THIRD), THIRD, ["fired"]),
+    ],
+    ids=["amended", "withdrawn", "halted", "inactive", "migrated"],
+)
+async def test_what_changes_while_a_message_waits_for_its_slot_counts(
+    office: Office, change: Callable[[sqlite_utils.Database], object], chat_id: int, texts: list[str]
+) -> None:
+    opened = await hold_slots(office)
+    for chat in (ME, YOU):
+        await office.put(chat_id=chat)
+    draining = asyncio.create_task(office.delivery.drain())
+    await office.api.until(office.texts)
+    await office.database.run(change)
+    opened.set()
+    assert await draining == DrainReport(sent=1 + len(texts))
+    assert office.texts(chat_id) == texts
+
+
+async def test_a_drain_that_is_cancelled_while_it_marks_gives_the_message_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = await office.put()
+    entered, opened, mark_sending = threading.Event(), threading.Event(), outbox.mark_sending
+
+    def slow(*db: Any, **arguments: Any) -> list[outbox.OutboxMessage]:  # noqa: ANN401 - passed on
+        entered.set()
+        opened.wait()
+        return mark_sending(*db, **arguments)
+
+    monkeypatch.setattr(outbox, "mark_sending", slow)
+    draining = asyncio.create_task(office.delivery.drain())
+    await asyncio.to_thread(entered.wait)
+    draining.cancel()
+    await asyncio.sleep(0)
+    opened.set()
+    await asyncio.gather(draining, return_exceptions=True)
+    assert (await office.row(row))["status"] == "sending"
+    assert await office.delivery.drain() == DrainReport(sent=1)
+    assert office.texts() == ["fired"]
+
+
 # The process
 
 
 async def test_a_crash_while_sending_repeats_the_alert_marked_and_no_summary(office: Office) -> None:
     await office.put("alert")
     await office.put("daily", kind="summary", chat_id=YOU)
-    await office.database.run(lambda db: outbox.claim(db, START, 9))
+    await office.database.run(lambda db: claim(db, START, 9))
     after = office.fresh()
     assert await after.drain() == DrainReport()
     assert await after.recover() == 2
@@ -197,7 +310,7 @@ async def test_a_full_disk_at_a_claim_sends_none(office: Office, monkeypatch: py
     await office.put()
 
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "claim", full_disk)
+        patch.setattr(outbox, "mark_sending", full_disk)
         with pytest.raises(DiskFull):
             await office.delivery.drain()
     assert office.api.calls("sendMessage") == []

@@ -8,6 +8,7 @@ import pytest
 
 from bot.delivery.outcome import DrainReport
 from storage import outbox
+from storage.db import DiskFull
 from tests.delivery.office import DOWN, ME, OWNER, YOU, Office
 from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, garbled, hang, server_error
 from tests.fakes.pictures import png
@@ -142,6 +143,8 @@ async def test_a_disk_full_midway_repeats_none(office: Office, monkeypatch: pyte
         full_disk()
 
     monkeypatch.setattr(outbox, "note_progress", full_once)
+    with pytest.raises(DiskFull):
+        await office.delivery.drain()
     assert await office.delivery.drain() == DrainReport(sent=1)
     assert "\n".join(office.texts()) == LINES
     assert (await office.row(row))["status"] == "sent"

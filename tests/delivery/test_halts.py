@@ -1,6 +1,7 @@
 """Nothing goes to a chat that asked to wait, nothing at all when two did: not even after a restart."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from telegram.error import RetryAfter
@@ -137,7 +138,7 @@ async def test_a_fault_is_told_and_sending_goes_on(office: Office, monkeypatch: 
     failed = asyncio.Queue[Exception]()
     await office.put()
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "claim", full_disk)
+        patch.setattr(outbox, "mark_sending", full_disk)
         sending = asyncio.create_task(office.delivery.keep_sending(failed.put))
         assert isinstance(await failed.get(), DiskFull)
     office.delivery.wake()
@@ -148,13 +149,13 @@ async def test_a_fault_is_told_and_sending_goes_on(office: Office, monkeypatch: 
 
 async def test_a_delivery_stopped_in_work_ends(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     stops: list[asyncio.Task[None]] = []
-    attempt = office.delivery._sender.attempt
+    send_part = office.delivery._sender.send_part
 
-    async def stopped_meanwhile(row: OutboxMessage) -> StatusWrite:
+    async def stopped_meanwhile(row: OutboxMessage, *how: Any) -> tuple[StatusWrite, bool]:  # noqa: ANN401 - passed on
         stops.append(asyncio.create_task(office.delivery.stop()))
-        return await attempt(row)
+        return await send_part(row, *how)
 
-    monkeypatch.setattr(office.delivery._sender, "attempt", stopped_meanwhile)
+    monkeypatch.setattr(office.delivery._sender, "send_part", stopped_meanwhile)
     await office.put()
     async with asyncio.timeout(10):  # it would look again after half a minute
         await office.delivery.keep_sending(asyncio.Queue[Exception]().put)

@@ -21,6 +21,7 @@ from bot.delivery.rate_limiter import (
     SendBudget,
     SendPostponed,
     SlidingWindow,
+    Slot,
     seconds_of,
 )
 from tests.fakes.botapi import FakeBotApi
@@ -80,7 +81,7 @@ class Desk:
         chat: int | str,
         label: object = "x",
         *,
-        priority: int | None = None,
+        priority: int | Slot | None = None,
         endpoint: str = "sendMessage",
     ) -> Awaitable[Any]:
         async def request() -> bool:
@@ -122,6 +123,23 @@ async def test_a_group_is_known_by_its_sign_or_name_and_gets_at_most_twenty_in_a
 async def test_all_chats_together_get_twenty_nine_a_second(desk: Desk) -> None:
     await desk.time.until_done(*(desk.send(chat) for chat in range(1, 61)))
     assert desk.times == [0] * 29 + [1] * 29 + [2] * 2
+
+
+async def test_a_slot_counts_from_when_its_request_is_made(desk: Desk) -> None:
+    desk.limiter.budget.overall = SlidingWindow(3, 1.0)
+    slots = [await desk.limiter.acquire(chat, ALERT) for chat in (1, 1, GROUP)]
+    desk.time.now += 0.5
+    granted = [desk.send(slot.chat, "granted", priority=slot) for slot in slots]
+    await desk.time.until_done(*granted, desk.send(2, "next"))
+    assert desk.sent == [(0.5, "granted")] * 3 + [(1.5, "next")]
+
+
+async def test_a_slot_is_worth_nothing_in_a_halt_that_came_later(desk: Desk) -> None:
+    slot = await desk.limiter.acquire(1, ALERT)
+    desk.limiter.budget.halt(1, desk.time.now + 9)
+    (result,) = await desk.time.until_done(desk.send(1, priority=slot))
+    assert isinstance(result, SendPostponed)
+    assert desk.sent == []
 
 
 async def test_replies_go_before_alerts_before_summaries(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from bot.alerts.engine import State
 from bot.jobs.deferred import send_deferred
 from storage import alert_store, chat_store, outbox
 from tests.jobs.desk import DAYS, RULE, Desk, after_close
+from tests.storage.messages import claim
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -27,7 +28,7 @@ async def send(desk: Desk, message_id: int = 70) -> None:
     """Everything that waits is sent."""
 
     def write(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
-        for row in outbox.claim(db, desk.now, 50):
+        for row in claim(db, desk.now, 50):
             outbox.mark_sent(db, row.id, message_id, desk.now)
 
     await desk.database.run(write)

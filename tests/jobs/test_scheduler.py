@@ -14,7 +14,7 @@ from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
 from storage.db import DiskFull
 from tests.jobs.desk import Desk, sessions
-from tests.storage.messages import queue_message
+from tests.storage.messages import claim, queue_message
 
 STEPS = (
     "_record_heartbeat",
@@ -238,14 +238,14 @@ async def test_a_clock_put_back_lets_go_what_the_wrong_one_put_off(desk: Desk, s
     await desk.database.run(partial(put_off, now=desk.now, not_before=desk.now + dt.timedelta(seconds=5)))
     desk.now = right
     await scheduler.run_jobs()
-    assert [row.dedup for row in await desk.database.run(lambda db: outbox.claim(db, right))] == ["put off"]
+    assert [row.dedup for row in await desk.database.run(lambda db: claim(db, right))] == ["put off"]
 
 
 async def sent(desk: Desk, dedup: str, moment: dt.datetime) -> None:
     def write(db: Any) -> None:  # noqa: ANN401 - sqlite-utils
         row = queue_message(db, chat_id=1, kind="alert", dedup=dedup, body=outbox.MessageBody(), now=moment)
         assert row is not None
-        outbox.claim(db, moment)
+        claim(db, moment)
         outbox.mark_sent(db, row, 1, moment)
 
     await desk.database.run(write)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from storage.outbox import MessageBody, NewMessage, OutboxMessage, claim, enqueue
+from storage.outbox import MessageBody, NewMessage, OutboxMessage, enqueue, find_ready, mark_sending
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -46,6 +46,11 @@ def message(**columns: object) -> OutboxMessage:
 
 def row_of(db: sqlite_utils.Database, message: int) -> Row:
     return dict(db.table("outbox").get(message))
+
+
+def claim(db: sqlite_utils.Database, now: Moment, limit: int = 1, **chats: Any) -> list[OutboxMessage]:  # noqa: ANN401 - as find_ready takes them
+    """Mark the messages that may be sent now, as if their slots were granted."""
+    return mark_sending(db, find_ready(db, now, limit, **chats), now)
 
 
 def claimed(db: sqlite_utils.Database, now: str = NOON, limit: int = 10) -> list[str]:

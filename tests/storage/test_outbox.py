@@ -11,7 +11,7 @@ from storage import outbox, sources
 from storage.chat_store import deactivate, ensure_chat
 from storage.db import Refused
 from storage.rows import get_meta, parse_instant, select
-from tests.storage.messages import BODY, NOON, ONE, TWO, claimed, put, queue_message, row_of
+from tests.storage.messages import BODY, NOON, ONE, TWO, claim, claimed, put, queue_message, row_of
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -29,7 +29,7 @@ def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> Non
     usual: dict[str, Any] = {"chat_id": 1, "thread_id": 3, "kind": "summary", "dedup": dedup, "photo": b"PNG"}
     message = queue_message(db, **usual, body=BODY, now=NOON, not_before=ONE)
     assert message is not None
-    (claimed_message,) = outbox.claim(db, ONE)
+    (claimed_message,) = claim(db, ONE)
     created = {"id": message, "created_at": parse_instant(NOON), "reason": ""}
     text = '{"html":"<b>\u2212 1 %</b>","plain":"\u2212 1 %","buttons":[[["Chart","c:1"]]]}'
     assert asdict(claimed_message) == usual | created | {"payload": text, "attempts": 0, "unknown": 0}
@@ -42,7 +42,7 @@ def test_the_same_message_is_queued_once_even_when_sent(db: sqlite_utils.Databas
     message = put(db, "a")
     again = partial(queue_message, db, chat_id=1, kind="alert", dedup="a", body=BODY, now=NOON)
     assert again() is None
-    outbox.claim(db, NOON)
+    claim(db, NOON)
     outbox.mark_sent(db, message, 77, NOON)
     assert again() is None
 
@@ -67,7 +67,7 @@ def test_a_chat_has_one_message_under_way_and_the_others_their_turn(db: sqlite_u
     first = put(db, "first", chat_id=1)
     put(db, "second", chat_id=1)
     put(db, "other", chat_id=2)
-    assert [row.dedup for row in outbox.claim(db, NOON)] == ["first"]  # as many as were asked for: one
+    assert [row.dedup for row in claim(db, NOON)] == ["first"]  # as many as were asked for: one
     assert claimed(db) == ["other"]
     assert claimed(db) == []
     outbox.mark_sent(db, first, 77, NOON)
@@ -77,8 +77,8 @@ def test_a_chat_has_one_message_under_way_and_the_others_their_turn(db: sqlite_u
 def test_one_chat_can_be_served_alone_or_left_out(db: sqlite_utils.Database) -> None:
     for chat_id, dedup in enumerate(("a", "b", "c"), start=1):
         put(db, dedup, chat_id=chat_id)
-    assert [row.dedup for row in outbox.claim(db, NOON, 9, only_chat=2)] == ["b"]
-    assert [row.dedup for row in outbox.claim(db, NOON, 9, except_chat=1)] == ["c"]
+    assert [row.dedup for row in claim(db, NOON, 9, only_chat=2)] == ["b"]
+    assert [row.dedup for row in claim(db, NOON, 9, except_chat=1)] == ["c"]
     assert claimed(db) == ["a"]
 
 
@@ -94,7 +94,7 @@ def test_nothing_goes_to_a_halted_chat_or_to_any_while_all_are_halted(db: sqlite
     for chat_id, dedup in enumerate(("halted", "free", "last"), start=1):
         put(db, dedup, chat_id=chat_id)
     outbox.begin_halt(db, 1, TWO)
-    assert [row.dedup for row in outbox.claim(db, NOON)] == ["free"]
+    assert [row.dedup for row in claim(db, NOON)] == ["free"]
     outbox.begin_halt(db, outbox.EVERY_CHAT, ONE)
     assert claimed(db) == []
     assert claimed(db, ONE) == ["last"]
@@ -118,7 +118,7 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
             seen.append(sql)
 
     with db.tracer(note):
-        outbox.claim(db, NOON)
+        claim(db, NOON)
     plan = db.execute(
         f"EXPLAIN QUERY PLAN {seen[0]}", {"now": NOON, "only": None, "except": None, "resting": "[]"}
     ).fetchall()
@@ -133,7 +133,7 @@ def test_claiming_does_not_sort_a_long_queue(db: sqlite_utils.Database) -> None:
 @pytest.fixture
 def sending(db: sqlite_utils.Database) -> int:
     message = put(db, "a")
-    outbox.claim(db, NOON)
+    claim(db, NOON)
     return message
 
 
@@ -175,7 +175,7 @@ def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> N
         queue_message(
             db, chat_id=1, kind="alert", dedup=str(n), body=BODY, now=NOON, photo=b"x", not_before=NOON
         )
-    outbox.claim(db, NOON, limit=2)
+    claim(db, NOON, limit=2)
     outbox.mark_ambiguous(db, 2, "timeout", NOON)
     assert [outbox.mark_dead(db, n, "chat not found", ONE) for n in (1, 2, 3)] == [True, True, True]
     assert [(row["status"], row["reason"], row["photo"]) for row in db.table("outbox").rows] == [
@@ -191,7 +191,7 @@ def test_messages_are_counted_by_status(db: sqlite_utils.Database) -> None:
     assert outbox.count_by_status(db) == {}
     for dedup in ("a", "b", "c"):
         put(db, dedup)
-    outbox.claim(db, NOON)
+    claim(db, NOON)
     assert outbox.count_by_status(db) == {"queued": 2, "sending": 1}
 
 
@@ -205,14 +205,14 @@ def test_the_next_message_is_due_when_its_halts_are_over(db: sqlite_utils.Databa
     assert outbox.next_due(db) == NOON
     outbox.begin_halt(db, outbox.EVERY_CHAT, ONE)
     assert outbox.next_due(db) == ONE
-    outbox.claim(db, TWO, limit=10)
+    claim(db, TWO, limit=10)
     assert outbox.next_due(db) is None
 
 
 def test_only_finished_messages_are_forgotten(db: sqlite_utils.Database) -> None:
     for dedup in ("sent", "dead", "sent later", "queued"):
         put(db, dedup)
-    outbox.claim(db, NOON, limit=3)
+    claim(db, NOON, limit=3)
     outbox.mark_sent(db, 1, 77, NOON)
     outbox.mark_dead(db, 2, "gone", NOON)
     outbox.mark_sent(db, 3, 78, ONE)
@@ -235,13 +235,13 @@ def test_what_a_clock_that_was_ahead_put_off_goes_once_it_is_right(db: sqlite_ut
 
 def test_an_unknown_outcome_waits_until_telegram_answers(db: sqlite_utils.Database) -> None:
     message = put(db, "a")
-    outbox.claim(db, NOON)
+    claim(db, NOON)
     assert outbox.mark_ambiguous(db, message, "read timeout", ONE)
     assert claimed(db, TWO) == []
     assert outbox.next_due(db) is None
     assert outbox.requeue_ambiguous(db, TWO) == 1
     assert claimed(db, ONE) == []
-    (row,) = outbox.claim(db, TWO)
+    (row,) = claim(db, TWO)
     assert (row.unknown, row.attempts, row.reason) == (1, 1, "read timeout")
     outbox.mark_ambiguous(db, message, "again", TWO)
     assert row_of(db, message)["unknown"] == 2
@@ -251,7 +251,7 @@ def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> 
     for chat_id, kind in enumerate(("alert", "notice", "reply", "summary"), start=1):
         put(db, kind, kind=kind, chat_id=chat_id)
     put(db, "not begun", not_before=ONE)
-    outbox.claim(db, NOON, limit=10)
+    claim(db, NOON, limit=10)
     assert outbox.mark_interrupted(db, ONE) == 4
     assert [(row["dedup"], row["status"], row["unknown"]) for row in db.table("outbox").rows] == [
         ("alert", "ambiguous", 1),
@@ -267,9 +267,9 @@ def test_what_a_crash_cut_off_is_settled_at_start(db: sqlite_utils.Database) -> 
 @pytest.mark.parametrize("before", ["after part 2: Timed out: twice", "after part 2: x"])
 def test_parts_that_had_arrived_stay_noted_after_a_crash(db: sqlite_utils.Database, before: str) -> None:
     message = put(db, "a")
-    outbox.claim(db, NOON)
+    claim(db, NOON)
     outbox.retry_at(db, message, NOON, before)
-    outbox.claim(db, NOON)
+    claim(db, NOON)
     outbox.mark_interrupted(db, ONE)
     assert row_of(db, message)["reason"] == "after part 2: cut off while sending"
 
@@ -323,13 +323,13 @@ def test_what_waits_can_be_taken_back_or_say_something_else(db: sqlite_utils.Dat
     assert message is not None
     assert message.body == outbox.MessageBody(html="other")
     assert outbox.withdraw(db, second)
-    assert [message.body.html for message in outbox.claim(db, NOON, 5)] == ["other"]
+    assert [message.body.html for message in claim(db, NOON, 5)] == ["other"]
 
 
 @pytest.mark.parametrize("became", ["sending", "sent", "ambiguous", "repeated", "half", "dead"])
 def test_what_may_have_arrived_is_left_as_it_is(db: sqlite_utils.Database, became: str) -> None:
     row = put(db, "one", kind="summary")
-    outbox.claim(db, NOON)
+    claim(db, NOON)
     match became:
         case "sent":
             outbox.mark_sent(db, row, 7, NOON)
