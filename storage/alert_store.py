@@ -2,7 +2,7 @@
 
 Rules and states are JSON text that the alert engine makes and reads. Events are fires, withdrawals and
 restatements; each is stored once per session and revision. A deferred event is not sent yet, because its
-alert is snoozed or its chat has quiet hours. Splits change the levels of alerts that were set before them.
+alert is snoozed or its chat has quiet hours or sleeps. Splits change the levels of alerts set before them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from storage import outbox
 from storage.chat_store import next_alert_number
 from storage.db import Refused
 from storage.rows import change, insert, instant, select, select_as, select_first, select_value, stored_value
@@ -136,22 +137,22 @@ def alerts_of(db: sqlite_utils.Database, chat_id: int) -> list[StoredAlert]:
 
 
 def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
-    """Returns all alerts to evaluate: the active ones of active chats, in the order of their ids."""
+    """Returns all alerts to evaluate: the active ones, not of inactive chats, in the order of their ids."""
     sql = """
         SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
-        WHERE life = 'active' AND status = 'active' ORDER BY alert_id
+        WHERE life = 'active' AND status <> 'inactive' ORDER BY alert_id
     """
     return select_as(db, StoredAlert, sql)
 
 
 def recently_ended(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
-    """Returns alerts of active chats that are not evaluated any more and have an event since `session`.
+    """Returns alerts that are not evaluated any more and have an event since `session`.
 
-    Those that were switched off by hand are left out. Ordered by id.
+    Those that were switched off by hand, and of inactive chats, are left out. Ordered by id.
     """
     sql = """
         SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
-        WHERE life <> 'active' AND alerts.reason <> ? AND status = 'active'
+        WHERE life <> 'active' AND alerts.reason <> ? AND status <> 'inactive'
         AND alert_id IN (SELECT alert_id FROM alert_events WHERE session >= ?)
         ORDER BY alert_id
     """
@@ -163,17 +164,17 @@ def last_evaluated_sessions(db: sqlite_utils.Database) -> dict[int, str | None]:
     rows = db.execute(
         """
         SELECT alert_id, (SELECT max(session) FROM alert_states WHERE alert_states.alert_id = alerts.alert_id)
-        FROM alerts JOIN chats USING (chat_id) WHERE life = 'active' AND status = 'active'
+        FROM alerts JOIN chats USING (chat_id) WHERE life = 'active' AND status <> 'inactive'
         """
     )
     return dict(rows.fetchall())
 
 
 def expiring_alerts(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
-    """Returns active and paused alerts of active chats that end by a date, soonest first."""
+    """Returns active and paused alerts that end by a date, not of inactive chats, soonest first."""
     sql = """
         SELECT alerts.*, timezone FROM alerts JOIN chats USING (chat_id)
-        WHERE life IN ('active', 'paused') AND expires_on <= ? AND status = 'active'
+        WHERE life IN ('active', 'paused') AND expires_on <= ? AND status <> 'inactive'
         ORDER BY expires_on, alert_id
     """
     return select_as(db, ExpiringAlert, sql, (by,))
@@ -279,7 +280,7 @@ class EventDetail(msgspec.Struct, frozen=True, omit_defaults=True):
 class StoredEvent(msgspec.Struct, frozen=True):
     """A row of the alert_events table.
 
-    deferred  why it is not sent yet: "snooze" or "quiet"
+    deferred  why it is not sent yet: "snooze", "quiet" or "asleep"
     message   the outbox message that reports it
     """
 
@@ -329,7 +330,7 @@ def add_event(  # noqa: PLR0913 - an event's columns, by name
 ) -> int | None:
     """Store an event of a session and return its event_id, or None when it is stored already.
 
-    `deferred` is why it is not sent yet: 'snooze' or 'quiet'.
+    `deferred` is why it is not sent yet: 'snooze', 'quiet' or 'asleep'.
     """
     row = {
         "alert_id": alert_id,
@@ -373,11 +374,11 @@ def revisable_events(db: sqlite_utils.Database, alert_id: int) -> list[StoredEve
 
 
 def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
-    """Returns all deferred events of active chats, oldest first."""
+    """Returns all deferred events, not of inactive chats, oldest first."""
     sql = """
         SELECT alert_events.*, number, rule, chat_id, thread_id, snoozed_until
         FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
-        WHERE alert_events.deferred IS NOT NULL AND chats.status = 'active'
+        WHERE alert_events.deferred IS NOT NULL AND chats.status <> 'inactive'
         ORDER BY alert_events.session, event_id
     """
     return _select_events(db, DeferredEvent, sql)
@@ -412,7 +413,7 @@ def fires_since(db: sqlite_utils.Database, alert_id: int, session: str, *, until
 
 
 def set_deferral(db: sqlite_utils.Database, event_id: int, reason: str | None) -> None:
-    """Defer an event for 'snooze' or 'quiet'; None ends that."""
+    """Defer an event for 'snooze', 'quiet' or 'asleep'; None ends that."""
     db.execute("UPDATE alert_events SET deferred = ? WHERE event_id = ?", (reason, event_id))
 
 
@@ -427,6 +428,35 @@ def assign_message(db: sqlite_utils.Database, event_ids: Iterable[int], message:
     """Record the outbox message that reports these events (None: none will). Returns how many there are."""
     sql = "UPDATE alert_events SET deferred = NULL, message = ? WHERE event_id = ?"
     return sum(change(db, sql, (message, event_id)) for event_id in event_ids)
+
+
+def defer_queued(db: sqlite_utils.Database, chat_id: int) -> int:
+    """Defer the events of a sleeping chat whose messages are queued, in place of these. Returns how many.
+
+    A message of which something may have been sent stays, so that the rest of it or its repeat is marked.
+    """
+    sql = """
+        UPDATE alert_events SET deferred = 'asleep', message = NULL
+        WHERE message = ? AND alert_id IN (SELECT alert_id FROM alerts WHERE chat_id = ?)
+    """
+    deferred = 0
+    for message in outbox.unsent_alerts(db, chat_id):
+        if count := change(db, sql, (message, chat_id)):
+            outbox.withdraw(db, message)
+            deferred += count
+    return deferred
+
+
+def untold_fire(db: sqlite_utils.Database, alert_id: int) -> dt.date | None:
+    """Returns the session of the last fire that is not sent because the chat refuses messages, if any."""
+    sql = """
+        SELECT max(session) FROM alert_events JOIN alerts USING (alert_id) JOIN chats USING (chat_id)
+        LEFT JOIN outbox ON outbox.id = alert_events.message
+        WHERE alert_id = ? AND transition IN ('fired', 'restated') AND refused_at IS NOT NULL
+        AND (deferred = 'asleep' OR outbox.status IN ('queued', 'waiting'))
+    """
+    session = select_value(db, sql, (alert_id,))
+    return dt.date.fromisoformat(session) if session else None
 
 
 # Splits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from storage.rows import change, insert, instant, select, select_as, select_first, select_value
+from storage.rows import change, insert, instant, not_earlier, select, select_as, select_first, select_value
 from storage.sources import RESTORED_AT
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class StoredChat(msgspec.Struct, frozen=True):
     """A row of the chats table.
 
     kind                    Telegram's: "private", "group", "supergroup" or "channel"
-    status                  "active" or "inactive", then with the reason
+    status                  "active", "asleep" (it refuses messages, which may pass) or "inactive" (it gets
+                            none); these two with the reason
+    refused_at              the last refusal, None once a message was delivered
+    next_try                nothing is sent before, if refused_at is set
     summary_at              local time "HH:MM" of the daily summary; None: no summary
     weekdays                1 where the summary comes on weekdays only
     quiet_from, quiet_to    local times "HH:MM" between which alerts are deferred; None, None: never
@@ -85,6 +88,8 @@ class StoredChat(msgspec.Struct, frozen=True):
     title: str
     status: str
     reason: str
+    refused_at: dt.datetime | None
+    next_try: dt.datetime | None
     last_number: int
     created_at: dt.datetime
     summary_at: str | None
@@ -130,21 +135,85 @@ def deactivate(db: sqlite_utils.Database, chat_id: int, reason: str) -> bool:
 
     Queued messages wait for the chat's return, except summaries and replies, which are given up.
     """
-    sql = "UPDATE chats SET status = 'inactive', reason = ? WHERE chat_id = ?"
+    sql = """
+        UPDATE chats SET status = 'inactive', reason = ?, refused_at = NULL, next_try = NULL WHERE chat_id = ?
+    """
     known = change(db, sql, (reason, chat_id)) == 1
     if known:
-        sql = """
-            UPDATE outbox SET status = 'dead', reason = ?, photo = NULL
-            WHERE chat_id = ? AND kind IN ('summary', 'reply') AND status IN ('queued', 'waiting')
-        """
-        db.execute(sql, (reason, chat_id))
+        _drop_summaries(db, chat_id, reason)
     return known
 
 
+def _drop_summaries(db: sqlite_utils.Database, chat_id: int, reason: str) -> None:
+    """Give up the queued messages that are of no use later: summaries and replies."""
+    sql = """
+        UPDATE outbox SET status = 'dead', reason = ?, photo = NULL
+        WHERE chat_id = ? AND kind IN ('summary', 'reply') AND status IN ('queued', 'waiting')
+    """
+    db.execute(sql, (reason, chat_id))
+
+
 def reactivate(db: sqlite_utils.Database, chat_id: int) -> bool:
-    """Make a chat active again. Returns False when it was active already or is unknown."""
-    sql = "UPDATE chats SET status = 'active', reason = '' WHERE chat_id = ? AND status = 'inactive'"
+    """Make a chat active again, and try at once whether it takes messages.
+
+    Returns False when it was active already or is unknown.
+    """
+    sql = """
+        UPDATE chats SET status = 'active', reason = '', next_try = refused_at
+        WHERE chat_id = ? AND (status <> 'active' OR next_try > refused_at)
+    """
     return change(db, sql, (chat_id,)) == 1
+
+
+# Sleeping chats. One that refuses a message is asleep until it shows a sign of life. Then it is active, but
+# the refusal is kept until a message is delivered: a further refusal belongs to the same sleep.
+
+PROBE_AFTER = dt.timedelta(days=1)  # without a sign of life, what waits is tried again
+TRY_AFTER = dt.timedelta(minutes=10)  # between two tries, whatever signs of life there are
+
+
+def put_to_sleep(
+    db: sqlite_utils.Database, chat_id: int, reason: str, now: dt.datetime, next_try: dt.datetime
+) -> StoredChat | None:
+    """Send nothing more to a chat before an instant, because it refuses messages. Its alerts are evaluated.
+
+    Queued summaries and replies are given up. An inactive chat stays as it is. Returns the chat as it was
+    before, None for an unknown one.
+    """
+    before = get_chat(db, chat_id)
+    if before is not None and before.status != "inactive":
+        sql = "UPDATE chats SET status = 'asleep', reason = ?, refused_at = ?, next_try = ? WHERE chat_id = ?"
+        db.execute(sql, (reason, instant(now), not_earlier(next_try), chat_id))
+        _drop_summaries(db, chat_id, reason)
+    return before
+
+
+def note_sign_of_life(db: sqlite_utils.Database, chat_id: int, now: dt.datetime) -> bool:
+    """Let a sleeping chat be tried again, TRY_AFTER the last refusal at the earliest.
+
+    Returns False if it does not sleep.
+    """
+    sql = """
+        UPDATE chats SET status = 'active', reason = '', next_try = min(next_try, max(:now, strftime(
+            '%Y-%m-%dT%H:%M:%SZ', refused_at, :pause)))
+        WHERE chat_id = :chat AND status = 'asleep'
+    """
+    pause = f"+{TRY_AFTER.total_seconds():.0f} seconds"
+    return change(db, sql, {"now": instant(now), "pause": pause, "chat": chat_id}) == 1
+
+
+def note_delivery(db: sqlite_utils.Database, chat_id: int) -> bool:
+    """Wake a chat up, because a message was delivered. False if it was awake."""
+    sql = """
+        UPDATE chats SET status = 'active', reason = '', refused_at = NULL, next_try = NULL
+        WHERE chat_id = ? AND refused_at IS NOT NULL
+    """
+    return change(db, sql, (chat_id,)) == 1
+
+
+def refusing_chats(db: sqlite_utils.Database) -> list[StoredChat]:
+    """Returns the chats that refused the last message."""
+    return select_as(db, StoredChat, "SELECT * FROM chats WHERE refused_at IS NOT NULL ORDER BY chat_id")
 
 
 def set_summary(db: sqlite_utils.Database, chat_id: int, at: str | None) -> bool:
@@ -173,14 +242,14 @@ def set_quiet_hours(db: sqlite_utils.Database, chat_id: int, start: str | None, 
 
 
 def active_chats(db: sqlite_utils.Database) -> list[int]:
-    """Returns the ids of the chats to which messages are sent."""
-    rows = select(db, "SELECT chat_id FROM chats WHERE status = 'active' ORDER BY chat_id")
+    """Returns the ids of the chats to which messages are sent, those that are asleep included."""
+    rows = select(db, "SELECT chat_id FROM chats WHERE status <> 'inactive' ORDER BY chat_id")
     return [row["chat_id"] for row in rows]
 
 
-def private_chats(db: sqlite_utils.Database) -> list[tuple[int, str]]:
-    """Returns every private chat with the reason why nothing is sent to it, "" for an active one."""
-    return list(db.execute("SELECT chat_id, reason FROM chats WHERE kind = 'private'").fetchall())
+def private_chats(db: sqlite_utils.Database) -> list[StoredChat]:
+    """Returns every private chat."""
+    return select_as(db, StoredChat, "SELECT * FROM chats WHERE kind = 'private'")
 
 
 def count_by_status(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
@@ -193,8 +262,8 @@ def count_by_status(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
 
 
 def subscribers(db: sqlite_utils.Database) -> list[StoredChat]:
-    """Returns the active chats with a daily summary."""
-    sql = "SELECT * FROM chats WHERE status = 'active' AND summary_at IS NOT NULL ORDER BY chat_id"
+    """Returns the active and sleeping chats with a daily summary."""
+    sql = "SELECT * FROM chats WHERE status <> 'inactive' AND summary_at IS NOT NULL ORDER BY chat_id"
     return select_as(db, StoredChat, sql)
 
 
@@ -237,6 +306,15 @@ def skip_before_restore(db: sqlite_utils.Database) -> int:
     return change(db, sql, (RESTORED_AT,))
 
 
+def skip_asleep(db: sqlite_utils.Database, now: Moment) -> int:
+    """Skip the summaries that have fallen due in chats that are asleep. Returns how many."""
+    sql = """
+        UPDATE summaries SET status = 'skipped' WHERE status = 'due' AND due_at <= ?
+        AND chat_id IN (SELECT chat_id FROM chats WHERE status = 'asleep')
+    """
+    return change(db, sql, (instant(now),))
+
+
 # Telegram keeps an update for 24 h; one that comes again later than this is a new one.
 UPDATES_KEPT = "-7 days"
 
@@ -263,6 +341,8 @@ def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
         return False
     if get_chat(db, new) is None:
         db.execute("UPDATE chats SET chat_id = ? WHERE chat_id = ?", (new, old))  # the rest cascades
+        if before.status == "asleep":  # the refusals were about the old id
+            reactivate(db, new)
     else:
         _merge(db, before, new)
     db.execute("UPDATE outbox SET chat_id = ? WHERE chat_id = ?", (new, old))

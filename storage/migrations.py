@@ -104,8 +104,10 @@ _CHATS = """
         chat_id INTEGER PRIMARY KEY,
         kind TEXT NOT NULL,
         title TEXT NOT NULL DEFAULT '',
-        status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive')),
+        status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'asleep', 'inactive')),
         reason TEXT NOT NULL DEFAULT '',
+        refused_at TEXT,  -- the last refusal that may pass; NULL: nothing was refused since the last delivery
+        next_try TEXT CHECK ((next_try IS NULL) = (refused_at IS NULL)),  -- nothing is sent before
         last_number INTEGER NOT NULL DEFAULT 0,  -- of its alerts: a number is never used twice
         created_at TEXT NOT NULL,
         summary_at TEXT,  -- 'HH:MM' local; NULL: no daily summary
@@ -211,7 +213,7 @@ _ALERTS = """
         threshold REAL,
         detail TEXT NOT NULL DEFAULT '{}',
         created_at TEXT NOT NULL,
-        deferred TEXT CHECK (deferred IN ('snooze', 'quiet')),
+        deferred TEXT CHECK (deferred IN ('snooze', 'quiet', 'asleep')),
         message INTEGER,  -- the outbox row that reports it
         UNIQUE (alert_id, session, transition, revision)
     ) STRICT;

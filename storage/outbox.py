@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from storage import sources
+from storage import chat_store, sources
 from storage.rows import (
     change,
     get_meta,
@@ -156,8 +156,8 @@ _READY = """
     status IN ('queued', 'waiting') AND not_before <= :now
     AND NOT EXISTS (SELECT 1 FROM halts
                     WHERE halts.chat_id IN (outbox.chat_id, 0) AND halts.until > :now)
-    AND NOT EXISTS (SELECT 1 FROM chats
-                    WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
+    AND NOT EXISTS (SELECT 1 FROM chats WHERE chats.chat_id = outbox.chat_id
+                    AND (chats.status = 'inactive' OR chats.next_try > :now))
     AND chat_id NOT IN (SELECT chat_id FROM outbox WHERE status = 'sending')
 """
 _SERVED_CHATS = "AND (:only IS NULL OR chat_id = :only) AND (:except IS NULL OR chat_id <> :except)"
@@ -178,7 +178,7 @@ def find_ready(
 
     Replies come first, then alerts, notices and summaries, the oldest first. Each chat gets one message at a
     time, so that a long queue leaves room for other chats and a crash makes at most one of its messages
-    ambiguous. Messages of halted and inactive chats are left out.
+    ambiguous. Messages of halted, sleeping and inactive chats are left out.
 
     only_chat    messages of this chat only
     except_chat  no messages of this chat
@@ -228,9 +228,13 @@ def _settle(db: sqlite_utils.Database, message: int, status: str, columns: str, 
 
 
 def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> str:
-    """Record that a message was delivered, under Telegram's `message_id`."""
+    """Record that a message was delivered, under Telegram's `message_id`. A sleeping chat wakes up."""
     columns = "message_id = ?, reason = '', photo = NULL, updated_at = ?"
-    return _settle(db, message, "sent", columns, message_id, instant(now))
+    status = _settle(db, message, "sent", columns, message_id, instant(now))
+    chat_id = chat_of_message(db, message) if status and message_id is not None else None
+    if chat_id is not None:
+        chat_store.note_delivery(db, chat_id)
+    return status
 
 
 def retry_at(
@@ -287,9 +291,13 @@ def count_by_status(db: sqlite_utils.Database) -> dict[str, int]:
 def next_due(
     db: sqlite_utils.Database, *, only_chat: int | None = None, except_chat: int | None = None
 ) -> str | None:
-    """Returns the instant from which the next message may be sent after halts, or None when none waits."""
+    """Returns the instant from which the next message may be sent, or None when none waits.
+
+    Halts and chats that are asleep put it off.
+    """
     sql = f"""
         SELECT min(max(not_before,
+            coalesce((SELECT next_try FROM chats WHERE chats.chat_id = outbox.chat_id), ''),
             coalesce((SELECT until FROM halts WHERE halts.chat_id = outbox.chat_id), ''),
             coalesce((SELECT until FROM halts WHERE halts.chat_id = 0), '')))
         FROM outbox WHERE status IN ('queued', 'waiting') AND NOT EXISTS (
@@ -383,6 +391,12 @@ def find_amendable(db: sqlite_utils.Database, message: int) -> OutboxMessage | N
     return select_first(db, OutboxMessage, f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}", (message,))  # noqa: S608 - fixed text
 
 
+def unsent_alerts(db: sqlite_utils.Database, chat_id: int) -> list[int]:
+    """Returns the ids of a chat's messages about alerts that can still be changed."""
+    sql = f"SELECT id FROM outbox WHERE chat_id = ? AND kind = 'alert' AND {_UNSENT}"  # noqa: S608 - fixed text
+    return [row["id"] for row in select(db, sql, (chat_id,))]
+
+
 def amend(db: sqlite_utils.Database, message: int, body: MessageBody) -> bool:
     """Replace a message's content."""
     sql = f"UPDATE outbox SET payload = ? WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
@@ -429,7 +443,7 @@ def current_halts(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
     return select_as(db, Halt, "SELECT * FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
 
 
-# Quiet hours, back-off and the halts that Telegram names are all shorter.
+# Quiet hours, back-off, sleep and the halts that Telegram names are all shorter.
 LONGEST_WAIT = dt.timedelta(days=2)
 
 
@@ -437,5 +451,6 @@ def release_delayed(db: sqlite_utils.Database, now: dt.datetime) -> int:
     """Release what waits beyond LONGEST_WAIT, after a clock that was ahead. Returns how many messages."""
     farthest = instant(now + LONGEST_WAIT)
     db.execute("DELETE FROM halts WHERE until > ?", (farthest,))
+    db.execute("UPDATE chats SET next_try = ? WHERE next_try > ?", (instant(now), farthest))
     sql = "UPDATE outbox SET not_before = ? WHERE status IN ('queued', 'waiting') AND not_before > ?"
     return change(db, sql, (instant(now), farthest))

@@ -43,6 +43,7 @@ class AlertView:
     snoozed_until  end of a snooze that is not over yet
     expires_on     its last day, in the chat's time zone
     reason         why it is paused or has ended, if the bot did it
+    untold         session of its last fire, if its chat refuses the message about it
     """
 
     number: int
@@ -52,6 +53,7 @@ class AlertView:
     snoozed_until: dt.datetime | None = None
     expires_on: dt.date | None = None
     reason: str = ""
+    untold: dt.date | None = None
 
     @property
     def is_paused_by_split(self) -> bool:

@@ -32,13 +32,14 @@ from telegram.ext import (
     ChatMemberHandler,
     InlineQueryHandler,
     MessageHandler,
+    TypeHandler,
     filters,
 )
 
 from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, person_of
 from bot.chat.commands import BY_NAME, COMMANDS, FORGET, first_step
-from bot.delivery.outcome import ErrorClass, classify, error_text
+from bot.delivery.outcome import REFUSED_BY_CHAT, ErrorClass, classify, error_text, put_to_sleep
 from bot.errors import BadInput, BotError
 from bot.messages.common import EDIT, REPLY
 from bot.messages.html import lines, localized, strip_html
@@ -46,6 +47,7 @@ from bot.messages.pages.compare import Card, cards
 from bot.services import chats
 from bot.services.questions import parse_question
 from bot.text import counted
+from storage import chat_store
 from storage.db import StorageError
 
 if TYPE_CHECKING:
@@ -206,6 +208,7 @@ class Dispatcher:
         application.add_handler(InlineQueryHandler(self.on_inline_query))
         application.add_handler(ChatMemberHandler(self.on_membership, ChatMemberHandler.MY_CHAT_MEMBER))
         application.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE & new, self.on_migration))
+        application.add_handler(TypeHandler(Update, self.on_other))
         application.add_error_handler(self.on_error)
 
     async def on_request(self, update: Update, context: Context) -> None:
@@ -214,6 +217,7 @@ class Dispatcher:
         ask = self._ask(update, request.words) if request is not None else None
         if request is None or ask is None:
             await _answer_query(update.callback_query)
+            await self.on_other(update, context)
             return
         try:
             try:
@@ -223,6 +227,7 @@ class Dispatcher:
                 answer, refused = reply.error_answer(error, first_step, line), True
             if answer is None:
                 await _answer_query(update.callback_query)
+                await self.on_other(update, context)
                 return
             await ask.record()
         except Redelivered:
@@ -233,6 +238,12 @@ class Dispatcher:
         if not await _answer_query(update.callback_query, toast):
             edit = request.edit and not refused
             await self._send(update, context, answer, numbers=ask.settings.numbers, edit=edit)
+
+    async def on_other(self, update: Update, context: Context) -> None:
+        """Take an update that asks nothing as a sign of life of its chat."""
+        del context
+        if update.effective_chat is not None:
+            await chats.note_sign_of_life(self._services, update.effective_chat.id)
 
     async def on_membership(self, update: Update, context: Context) -> None:
         """Stop or resume sending when the bot was blocked, removed or added again. The alerts stay."""
@@ -265,15 +276,25 @@ class Dispatcher:
                 await send(reply.error_answer(error, first_step), edit=False)
         except TelegramError as error:
             await self._handle_send_error(update, error)
+        else:
+            if update.effective_chat is not None:
+                await chats.note_delivery(self._services, update.effective_chat.id)
 
     async def _handle_send_error(self, update: Update, error: TelegramError) -> None:
-        """Handle an answer that could not be sent. Errors that are the bot's own are raised."""
+        """Handle an answer that could not be sent. Errors that are the bot's own are raised.
+
+        A chat that refuses an answer is tried again soon, because what it was an answer to is a sign of life.
+        """
         chat = update.effective_chat.id if update.effective_chat else 0
-        error_class = classify(error)
+        error_class, services = classify(error), self._services
         if error_class is ErrorClass.LEFT:
-            await chats.deactivate(self._services, chat, error_text(error))
+            await chats.deactivate(services, chat, error_text(error))
+        elif error_class in REFUSED_BY_CHAT:
+            sleep = partial(put_to_sleep, chat_id=chat, reason=error_text(error), now=services.clock())
+            owner = services.config.access.owner
+            await services.database.run(partial(sleep, owner=owner, pause=chat_store.TRY_AFTER))
         elif isinstance(error, ChatMigrated):
-            await chats.migrate(self._services, chat, error.new_chat_id)
+            await chats.migrate(services, chat, error.new_chat_id)
         elif error_class not in _UNSENT:
             raise error
         _log.warning("an answer to chat %s did not arrive: %s", chat, error_text(error))

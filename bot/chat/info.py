@@ -55,6 +55,7 @@ async def on_status(ask: Ask) -> Answer:
         stored=stored.sources - {SAMPLE},
         restated=stored.restated,
         queue=stored.queue,
+        refusing=stored.refusing,
         next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,
         version=__version__,
     )

@@ -140,7 +140,13 @@ async def send(
         await _send_picture(target, services, answer, answer.draw, numbers)
     if answer.attachment is not None:
         upload = InputFile(answer.attachment.content, filename=answer.attachment.name)
-        await target.send(bot.send_document, document=upload)
+        try:
+            await target.send(bot.send_document, document=upload)
+        except NetworkError as error:
+            if classify(error) is not ErrorClass.NO_FILE:
+                raise
+            text = escape(f"Telegram did not accept the file: {error}.")
+            await target.send(bot.send_message, text=text, parse_mode=ParseMode.HTML)
 
 
 async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> ErrorClass | None:
@@ -174,7 +180,7 @@ async def _send_picture(
         try:
             sent = await post(photo=photo)
         except NetworkError as error:
-            if classify(error) is not ErrorClass.NO_PHOTO:
+            if classify(error) is not ErrorClass.NO_FILE:
                 raise
             error_text = str(error)
             continue

@@ -20,7 +20,7 @@ from bot.errors import BotError, ConfigError
 from bot.jobs.backups import dated_backups, failing_since
 from bot.secrets import is_readable_by_others, token_secret
 from bot.text import counted
-from storage import outbox, sources
+from storage import chat_store, outbox, sources
 from storage.backup import integrity_check
 from storage.db import (
     SQLITE_VERSION,
@@ -53,6 +53,7 @@ LARGEST_CLOCK_ERROR = 60  # seconds: what is due by the minute is still on time
 # A file that is newer by more than this was written before the clock was set back.
 _CLOCK_SLACK = dt.timedelta(minutes=5)
 _REFUSED = (401, 404)
+_CHATS_NAMED = 3
 # A note is worth knowing, but needs no repair.
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 
@@ -102,6 +103,7 @@ def all_checks(
         yield from check_database(database, config, sessions, now)
         yield check_running(database, now)
         yield check_queue(database)
+        yield from check_chats(database)
 
     yield check_config_file(config, config_file)
     yield from check_telegram(config, online=online)
@@ -325,6 +327,16 @@ def check_queue(database: Database) -> Finding:
     waiting = sum(count for status, count in counts.items() if status not in {"sent", "dead"})
     dead = counts.get("dead", 0)
     return Finding(NOTE if dead else OK, "queue", f"{waiting} waiting, {dead} given up")
+
+
+def check_chats(database: Database) -> Iterator[Finding]:
+    """Name chats that refuse messages, and count the others."""
+    refusing = database.run_sync(chat_store.refusing_chats)
+    for chat in refusing[:_CHATS_NAMED]:
+        words = f"refused the last message, on {chat.refused_at:%Y-%m-%d}"
+        yield Finding(NOTE, f"chat {chat.chat_id}", f"{words}: {chat.reason}" if chat.reason else words)
+    if len(refusing) > _CHATS_NAMED:
+        yield Finding(NOTE, "chats", f"{len(refusing) - _CHATS_NAMED} more refused the last message")
 
 
 def check_backups(config: Config, now: dt.datetime, failing: dt.datetime | None, *, runs: bool) -> Finding:

@@ -26,7 +26,7 @@ from bot.concurrency import Backoff
 from bot.delivery.rate_limiter import SendPostponed, seconds_of
 from bot.messages.html import escape
 from bot.secrets import redact
-from storage import chat_store, outbox
+from storage import alert_store, chat_store, outbox
 from storage.db import Refused, StorageError
 
 if TYPE_CHECKING:
@@ -95,10 +95,11 @@ class ErrorClass(Enum):
     UNKNOWN = "perhaps delivered"
     HALTED = "not delivered: sent again after the time that Telegram names"
     LEFT = "not delivered: the bot may not write to this chat"
+    ASLEEP = "not delivered: the chat refuses messages, which may pass"
     MIGRATED = "not delivered: the chat has another id"
     PLAIN = "not delivered: sent again as plain text"
     NO_TOPIC = "not delivered: sent again without the topic"
-    NO_PHOTO = "not delivered: sent again without the picture"
+    NO_FILE = "not delivered: sent again without the picture or file"
     NOTHING = "nothing to do"
     DEAD = "not delivered: given up"
     PAUSED = "not delivered: nothing can be sent with this token now"
@@ -130,30 +131,36 @@ UNCONNECTED = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-GONE = (
-    "chat not found|not enough rights|have no rights to send|CHAT_WRITE_FORBIDDEN|CHAT_SEND_PLAIN_FORBIDDEN"
-    "|PEER_ID_INVALID|group chat was deactivated|user is deactivated|need administrator rights"
+GONE = "group chat was (deactivated|deleted)|user is deactivated|USER_DEACTIVATED"
+# Refusals that an administrator, or the person, may end at any time.
+ASLEEP = (
+    "chat not found|not enough rights|(have|has) no (rights|(write )?access)|need administrator rights"
+    "|CHAT_(WRITE|SEND_[A-Z]{1,20}|GUEST_SEND)_FORBIDDEN|CHAT_RESTRICTED|CHAT_ADMIN_REQUIRED|CHAT_FORBIDDEN"
+    "|(USER|BOT)_(BANNED|RESTRICTED)|CHANNEL_(PRIVATE|INVALID)|(PEER|CHAT)_ID_INVALID|PREMIUM_REQUIRED"
+    "|PAYMENT_REQUIRED|closed forum topic"
 )
-BAD_PHOTO = (
-    "rights to send photos|CHAT_SEND_(PHOTOS|MEDIA)_FORBIDDEN|IMAGE_PROCESS_FAILED|PHOTO_INVALID|PHOTO_SAVE"
-    "|wrong file identifier|file must be non-empty|caption is too long"
+BAD_FILE = (
+    "rights to send (photos|documents)|CHAT_SEND_(PHOTOS|DOCS|MEDIA)_FORBIDDEN|IMAGE_PROCESS_FAILED"
+    "|PHOTO_INVALID|PHOTO_SAVE|wrong file identifier|file must be non-empty|caption is too long"
 )
 # The first rule that matches counts. BadRequest and TimedOut are subclasses of NetworkError.
 RULES = (
     ErrorRule(RetryAfter, ErrorClass.HALTED),
     ErrorRule(ChatMigrated, ErrorClass.MIGRATED),
+    ErrorRule(Forbidden, ErrorClass.ASLEEP, "not enough rights|CHAT_WRITE_FORBIDDEN"),
     ErrorRule(Forbidden, ErrorClass.LEFT),
     ErrorRule(InvalidToken, ErrorClass.PAUSED),
     ErrorRule(Conflict, ErrorClass.PAUSED),
-    ErrorRule(BadRequest, ErrorClass.NO_PHOTO, BAD_PHOTO),
+    ErrorRule(BadRequest, ErrorClass.NO_FILE, BAD_FILE),
     ErrorRule(BadRequest, ErrorClass.LEFT, GONE),
+    ErrorRule(BadRequest, ErrorClass.ASLEEP, ASLEEP),
     ErrorRule(BadRequest, ErrorClass.PLAIN, "can't parse entities"),
     ErrorRule(BadRequest, ErrorClass.NO_TOPIC, "message thread not found|TOPIC_CLOSED|TOPIC_DELETED"),
     ErrorRule(BadRequest, ErrorClass.NOTHING, "not modified|query is too old"),
     ErrorRule(BadRequest, ErrorClass.DEAD),
     ErrorRule(NetworkError, ErrorClass.LATER, causes=UNCONNECTED),
     ErrorRule(NetworkError, ErrorClass.LATER, "Too Many Requests|HTTPXRequest is not initialized"),
-    ErrorRule(NetworkError, ErrorClass.NO_PHOTO, "Request Entity Too Large"),
+    ErrorRule(NetworkError, ErrorClass.NO_FILE, "Request Entity Too Large"),
     ErrorRule(TelegramError, ErrorClass.UNKNOWN),
 )
 
@@ -228,7 +235,7 @@ def settle_failure(db: sqlite_utils.Database, failure: FailedSend, error_class: 
     chat_id = outbox.chat_of_message(db, failure.message.id)
     if chat_id is None:
         return "dead"
-    of_the_chat = (ErrorClass.HALTED, ErrorClass.LEFT, ErrorClass.MIGRATED)
+    of_the_chat = (ErrorClass.HALTED, ErrorClass.LEFT, ErrorClass.MIGRATED, *REFUSED_BY_CHAT)
     if chat_id != failure.message.chat_id and error_class in of_the_chat:
         return _requeue(db, failure, failure.now)
     return _ACTIONS.get(error_class, _give_up)(db, failure)
@@ -276,6 +283,49 @@ def _deactivate_chat(db: sqlite_utils.Database, failure: FailedSend) -> str:
     return "dead"
 
 
+# Without a topic to leave, a closed one is the chat's own.
+REFUSED_BY_CHAT = (ErrorClass.ASLEEP, ErrorClass.NO_TOPIC)
+
+
+def put_to_sleep(
+    db: sqlite_utils.Database,
+    chat_id: int,
+    reason: str,
+    now: datetime,
+    owner: int | None,
+    pause: timedelta = chat_store.PROBE_AFTER,
+) -> bool:
+    """Let a chat that refuses messages sleep, and tell the owner once a sleep. Returns whether it is known.
+
+    What is queued about its alerts is deferred. After `pause` the chat is tried again.
+    """
+    before = chat_store.put_to_sleep(db, chat_id, reason, now, now + pause)
+    if before is None or before.status == "inactive":
+        return before is not None
+    alert_store.defer_queued(db, chat_id)
+    if before.refused_at is None and owner not in (None, chat_id):
+        name = f"“{before.title}” ({chat_id})" if before.title else f"{chat_id}"
+        text = (
+            f"Chat {name} refuses messages: {reason.rstrip('.')}. What its alerts report waits; it is tried "
+            "once a day, and when somebody writes there."
+        )
+        body = outbox.MessageBody(escape(text), text, names=[chat_id])
+        dedup = f"asleep:{chat_id}:{now:%Y-%m-%dT%H:%M:%S}"
+        outbox.enqueue(db, outbox.NewMessage(owner, None, "notice", dedup, body), now)
+    return True
+
+
+def _let_sleep(db: sqlite_utils.Database, failure: FailedSend) -> str:
+    """Let the chat sleep. Alerts and notices wait until it takes messages; anything else is given up."""
+    message = failure.message
+    status = _requeue(db, failure, failure.now)
+    known = put_to_sleep(db, message.chat_id, failure.reason, failure.now, failure.owner)
+    if known and message.kind in ("alert", "notice"):
+        return status
+    outbox.mark_dead(db, message.id, failure.stored_reason, failure.now)
+    return "dead"
+
+
 def _change_chat_id(db: sqlite_utils.Database, failure: FailedSend) -> str:
     """Change the chat id everywhere and send again at once, a few times at most."""
     if not isinstance(failure.error, ChatMigrated):
@@ -308,6 +358,8 @@ _ACTIONS: dict[ErrorClass, Callable[[sqlite_utils.Database, FailedSend], str]] =
     ErrorClass.UNKNOWN: _repeat_or_give_up,
     ErrorClass.HALTED: _wait_for_halt,
     ErrorClass.LEFT: _deactivate_chat,
+    ErrorClass.ASLEEP: _let_sleep,
+    ErrorClass.NO_TOPIC: _let_sleep,
     ErrorClass.MIGRATED: _change_chat_id,
     ErrorClass.NOTHING: lambda db, failure: outbox.mark_sent(db, failure.message.id, None, failure.now),
     ErrorClass.PAUSED: lambda db, failure: _requeue(db, failure, failure.now + PAUSE),

@@ -92,7 +92,7 @@ def can_concede(
     possible = {
         ErrorClass.PLAIN: True,
         ErrorClass.NO_TOPIC: bool(message.thread_id),
-        ErrorClass.NO_PHOTO: bool(part.photo),
+        ErrorClass.NO_FILE: bool(part.photo),
     }
     return error_class not in conceded and possible.get(error_class, False)
 
@@ -143,7 +143,7 @@ async def post(
         "rate_limit_args": slot,
         "reply_parameters": reply,
     }
-    if part.photo and ErrorClass.NO_PHOTO not in conceded:
+    if part.photo and ErrorClass.NO_FILE not in conceded:
         picture = InputFile(part.photo, filename="chart.png")
         return (await bot.send_photo(photo=picture, caption=text or None, **arguments)).message_id
     if not text:

@@ -1,4 +1,4 @@
-"""Deferred notifications: one message a chat at the end of a snooze or of quiet hours."""
+"""Deferred notifications: one message a chat at the end of a snooze, of quiet hours or of its sleep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from bot.alerts.engine import Event
 from bot.alerts.revision import Revision
 from bot.alerts.rule import Rule
 from bot.jobs.evaluate import WITHDRAWN
-from bot.jobs.notify import QUARTER, SNOOZE, DeliveryWindow, Notifier, OutboxWriter, Place, state_since
+from bot.jobs.notify import (
+    ASLEEP,
+    QUARTER,
+    QUIET,
+    SNOOZE,
+    DeliveryWindow,
+    Notifier,
+    OutboxWriter,
+    Place,
+    state_since,
+)
 from bot.messages.alerts import notices
 from bot.services import context_of
 from bot.services.alert_views import view_alerts
@@ -35,7 +45,11 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-_DEFERRED_WHILE = {"snooze": "while this alert was snoozed", "quiet": "during quiet hours"}
+_DEFERRED_WHILE = {
+    SNOOZE: "while this alert was snoozed",
+    QUIET: "during quiet hours",
+    ASLEEP: "while this chat refused messages",
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +101,14 @@ async def send_deferred(services: Services) -> int:
 
 
 def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[Place, list[Deferred]]:
-    """The events that may be sent now by chat and topic, oldest first."""
+    """The events that may be sent now by chat and topic, oldest first.
+
+    What waited because a chat was asleep is sent together, in one of its topics: another one on another day,
+    because a topic may be closed.
+    """
+    for chat in chat_store.refusing_chats(db):
+        if chat.next_try is not None and chat.next_try > now:
+            alert_store.defer_queued(db, chat.chat_id)  # queued before it was known that the chat sleeps
     deferred: dict[Place, list[Deferred]] = defaultdict(list)
     for event in alert_store.deferred_events(db):
         window = DeliveryWindow.of(chat_store.get_chat(db, event.chat_id), default_zone, now)
@@ -100,6 +121,13 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         views, _ = view_alerts(db, [alert] if alert else [], now)  # empty for one that cannot be read
         row = Deferred(event, rule, fires, views[0] if views else None, window)
         deferred[event.chat_id, event.thread_id].append(row)
+    for chat_id in {
+        row.event.chat_id for rows in deferred.values() for row in rows if row.event.deferred == ASLEEP
+    }:
+        places = [place for place in deferred if place[0] == chat_id]
+        rows = [row for place in places for row in deferred.pop(place)]
+        rows.sort(key=lambda row: (row.event.session, row.event.event_id))
+        deferred[places[now.toordinal() % len(places)]] = rows
     return deferred
 
 
@@ -155,8 +183,10 @@ def _store(db: sqlite_utils.Database, now: dt.datetime, default_zone: str, batch
             if waits
         ]
         if lines:
-            snoozed = all(event.deferred == SNOOZE for event in events)
-            why = notices.SNOOZED if snoozed else notices.QUIET
+            reasons = {event.deferred for event in events}
+            why = notices.SNOOZED if reasons == {SNOOZE} else notices.QUIET
+            if ASLEEP in reasons:
+                why = notices.ASLEEP
             writer.event_list(place, lines, why, sample=sample, silent=silent)
     elif all(waiting):
         (event,) = events

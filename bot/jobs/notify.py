@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 QUARTER = dt.timedelta(days=notices.FIRES_SINCE_DAYS)
-SNOOZE, QUIET = "snooze", "quiet"
+SNOOZE, QUIET, ASLEEP = "snooze", "quiet", "asleep"
 
 FireCounts = Mapping[tuple[int, dt.date], int]  # by alert and session
 Place = tuple[int, int | None]  # a chat and its topic
@@ -56,7 +56,7 @@ class Notification:
     """An alert event with the detail to store, and its texts: a message of its own, or a line of a list.
 
     listed    whether it is reported in a list
-    deferred  why it is not reported now: "snooze" or "quiet"
+    deferred  why it is not reported now: "snooze", "quiet" or "asleep"
     """
 
     alert_event: AlertEvent
@@ -74,10 +74,15 @@ NotifiedResult = tuple[EvaluationResult, tuple[Notification, ...]]
 
 @dataclass(frozen=True)
 class DeliveryWindow:
-    """When a chat may be sent something: its time zone, and when its quiet hours end if they last now."""
+    """When a chat may be sent something.
+
+    quiet_until  the end of its quiet hours, if they last now
+    next_try     when it is tried again, if it refused a message
+    """
 
     zone: ZoneInfo
     quiet_until: dt.datetime | None = None
+    next_try: dt.datetime | None = None
 
     @classmethod
     def of(cls, chat: StoredChat | None, default_zone: str, now: dt.datetime) -> DeliveryWindow:
@@ -85,12 +90,17 @@ class DeliveryWindow:
         if chat is None:
             return cls(zone_of(None, default_zone))
         zone = zone_of(chat.timezone, default_zone)
-        return cls(zone, quiet_until(now, chat.quiet_from, chat.quiet_to, zone))
+        return cls(zone, quiet_until(now, chat.quiet_from, chat.quiet_to, zone), chat.next_try)
 
     def deferral_reason(self, snoozed_until: dt.datetime | None, rule: Rule, now: dt.datetime) -> str | None:
-        """SNOOZE for a snoozed alert, QUIET during quiet hours unless the rule is urgent, else None."""
+        """SNOOZE for a snoozed alert, ASLEEP until a chat that refused a message is tried again, else None.
+
+        QUIET during quiet hours, unless the rule is urgent.
+        """
         if snoozed_until is not None and snoozed_until > now:
             return SNOOZE
+        if self.next_try is not None and self.next_try > now:
+            return ASLEEP
         return QUIET if self.quiet_until is not None and not rule.urgent else None
 
 
@@ -239,7 +249,7 @@ class OutboxWriter:
     def notice(self, place: Place, dedup: str, answer: Answer, about: str | None = None) -> None:
         """Queue a notice after the chat's quiet hours, unless it is inactive. The chat need not be stored."""
         chat = chat_store.get_chat(self.db, place[0])
-        if chat is None or chat.status == "active":
+        if chat is None or chat.status != "inactive":
             until = DeliveryWindow.of(chat, self.default_zone, self.now).quiet_until
             notice = NewMessage(*place, "notice", dedup, self.body(place, answer), about, until)
             outbox.enqueue(self.db, notice, self.now)

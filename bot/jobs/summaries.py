@@ -178,6 +178,7 @@ def _plan(
             if since is None or since < instant:
                 chat_store.plan_summary(db, chat.chat_id, DAILY, day.isoformat(), instant)
     chat_store.skip_before_restore(db)
+    chat_store.skip_asleep(db, now)
     due: dict[int, list[DueSummary]] = defaultdict(list)
     for row in chat_store.due_summaries(db, now):
         due[row.chat_id].append(row)

@@ -270,13 +270,17 @@ def _check_photo(content: bytes) -> None:
 
 @dataclass
 class ApiChat:
-    """One chat. `refusal` is raised by every call that acts in it, unless it is None."""
+    """One chat. `refusal` is raised by every call that acts in it, unless it is None.
+
+    closed  its closed topics; None is the general one
+    """
 
     chat_id: int
     kind: str = "private"
     name: str = ""
     refusal: BotApiError | None = None
     threads: set[int] = field(default_factory=set)
+    closed: set[int | None] = field(default_factory=set)
     members: dict[int, str] = field(default_factory=dict)
 
     def json(self) -> Json:

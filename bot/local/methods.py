@@ -206,10 +206,12 @@ def _open_chat(api: BotApi, call: Call) -> ApiChat:
 
 
 def _thread(chat: ApiChat, call: Call) -> int | None:
-    thread_id = call.integer("message_thread_id", 0)
+    thread_id = call.integer("message_thread_id", 0) or None
     if thread_id and thread_id not in chat.threads:
         raise bad_request("message thread not found")
-    return thread_id or None
+    if thread_id in chat.closed:
+        raise bad_request("TOPIC_CLOSED")
+    return thread_id
 
 
 def _check_reply(api: BotApi, chat: ApiChat, reply: Json) -> None:

@@ -131,7 +131,8 @@ def view_alert(db: sqlite_utils.Database, alert: StoredAlert, now: dt.datetime) 
         state = State.from_json(current.state if current else "")
     except msgspec.DecodeError as error:
         raise Unreadable(alert, DAMAGED) from error
-    return make_view(alert, read_rule(alert), state, now)
+    untold = alert_store.untold_fire(db, alert.alert_id)
+    return replace(make_view(alert, read_rule(alert), state, now), untold=untold)
 
 
 def make_view(alert: StoredAlert, rule: Rule, state: State, now: dt.datetime) -> AlertView:

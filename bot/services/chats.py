@@ -150,7 +150,7 @@ def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) ->
 
 
 async def start(caller: Caller) -> None:
-    """Store a chat. One that had blocked the bot is reactivated, unless the owner has rejected it."""
+    """Store a chat. One that is inactive or asleep is reactivated, unless the owner has rejected it."""
 
     def write(db: sqlite_utils.Database, chat: StoredChat) -> None:
         if chat_store.access_status(db, chat.chat_id) != REJECTED:
@@ -162,6 +162,16 @@ async def start(caller: Caller) -> None:
 async def deactivate(services: Services, chat_id: int, reason: str) -> None:
     """Stop sending to a chat, which keeps its alerts."""
     await services.database.run(lambda db: chat_store.deactivate(db, chat_id, reason))
+
+
+async def note_delivery(services: Services, chat_id: int) -> None:
+    """Wake a chat up, because an answer was delivered."""
+    await services.database.run(lambda db: chat_store.note_delivery(db, chat_id))
+
+
+async def note_sign_of_life(services: Services, chat_id: int) -> None:
+    """Let a sleeping chat be tried again, because something happened in it."""
+    await services.database.run(lambda db: chat_store.note_sign_of_life(db, chat_id, services.clock()))
 
 
 async def follow_membership(
@@ -298,13 +308,13 @@ async def deactivate_denied_chats(services: Services, except_chat: int) -> int:
 
     def write(db: sqlite_utils.Database) -> int:
         deactivated = 0
-        for chat_id, reason in chat_store.private_chats(db):
-            if chat_id != except_chat:
+        for chat in chat_store.private_chats(db):
+            if (chat_id := chat.chat_id) != except_chat:
                 decisions = {chat_id: chat_store.access_status(db, chat_id)}
                 allowed = is_allowed(services.config, chat_id, chat_id, decisions)
-                if allowed and reason == NO_ACCESS:
+                if allowed and chat.reason == NO_ACCESS:
                     chat_store.reactivate(db, chat_id)
-                elif not allowed and not reason:
+                elif not allowed and chat.status != "inactive":
                     deactivated += chat_store.deactivate(db, chat_id, NO_ACCESS)
         return deactivated
 

@@ -20,7 +20,7 @@ from bot.errors import BadInput, ConfigError, NoData
 from bot.services import context_of
 from bot.services.alert_views import parse_alert_rule
 from bot.text import did_you_mean
-from storage import outbox
+from storage import chat_store, outbox
 from storage.observations import recent, stored_sources
 from storage.sources import source_statuses
 
@@ -158,13 +158,18 @@ class StoredStatus(NamedTuple):
     sources: set[str]  # names of those that stored figures are from
     restated: list[Restatement]
     queue: dict[str, int]  # messages by status
+    refusing: int  # number of chats that refuse messages
 
 
 async def read_status(services: Services, since: dt.datetime) -> StoredStatus:
     """Read the states of the sources, restatements since an instant, and the queue."""
     return await services.database.run(
         lambda db: StoredStatus(
-            source_statuses(db), stored_sources(db), recent(db, since=since), outbox.count_by_status(db)
+            source_statuses(db),
+            stored_sources(db),
+            recent(db, since=since),
+            outbox.count_by_status(db),
+            len(chat_store.refusing_chats(db)),
         )
     )
 

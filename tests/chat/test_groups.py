@@ -159,11 +159,11 @@ async def test_a_topic_that_is_gone_or_closed_is_answered_in_the_group(group: Ta
     assert text.text.startswith("Drawdown of the ratio")
 
 
-NO_PHOTOS = "Bad Request: not enough rights to send photos to the chat"
+NO_FILES = "Bad Request: not enough rights to send photos to the chat"
 
 
 async def test_where_no_pictures_may_be_sent_the_caption_comes_as_text_and_says_so(group: Talk) -> None:
-    group.api.fail("sendPhoto", refusal(400, NO_PHOTOS), times=9)
+    group.api.fail("sendPhoto", refusal(400, NO_FILES), times=9)
     text, caption = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
     assert text.text.startswith("Drawdown of the ratio")
     assert caption.text.splitlines()[-1] == (

@@ -30,7 +30,7 @@ from bot.data.store import store
 from bot.jobs.backups import FAILING, backup_file
 from bot.jobs.scheduler import TICK_SECONDS
 from bot.pair import DEFAULT_PAIR
-from storage import outbox, sources
+from storage import chat_store, outbox, sources
 from storage.db import SQLITE_VERSION, hold_lock, open_database
 from storage.migrations import NAMES
 from storage.rows import Bar, FundFacts, set_meta
@@ -473,6 +473,16 @@ def test_messages_that_wait_or_were_given_up_are_counted() -> None:
         write(partial(queue_message, chat_id=5, kind="alert", dedup=key, body=body, now=STAMP))
     write(lambda db: db.execute("UPDATE outbox SET status = 'dead', reason = 'x' WHERE id = 1"))
     assert found("queue") == Finding(NOTE, "queue", "2 waiting, 1 given up")
+
+
+def test_chats_that_refuse_messages_are_named() -> None:
+    for chat_id in range(5):
+        write(partial(chat_store.ensure_chat, chat_id=chat_id, kind="group", title="", now=STAMP))
+        sleep = partial(chat_store.put_to_sleep, reason="Chat not found", now=NOW, next_try=NOW)
+        write(partial(sleep, chat_id=chat_id))
+    words = f"refused the last message, on {NOW:%Y-%m-%d}: Chat not found"
+    assert found("chat 0") == Finding(NOTE, "chat 0", words)
+    assert found("chats").words == "2 more refused the last message"
 
 
 def test_a_full_disk_and_an_ending_calendar_fail(monkeypatch: pytest.MonkeyPatch) -> None:

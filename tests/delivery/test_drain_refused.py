@@ -16,19 +16,18 @@ from tests.fakes.botapi_faults import Fault, flood, refusal
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "status"),
     [
-        refusal(403, "Forbidden: bot was blocked by the user"),
-        refusal(400, "Bad Request: CHAT_WRITE_FORBIDDEN"),
+        (refusal(403, "Forbidden: bot was blocked by the user"), "inactive"),
+        (refusal(400, "Bad Request: CHAT_WRITE_FORBIDDEN"), "asleep"),
     ],
-    ids=repr,
 )
-async def test_a_chat_that_left_sleeps_and_gets_its_alerts_on_return(office: Office, fault: Fault) -> None:
+async def test_a_chat_that_left_gets_its_alerts_on_return(office: Office, fault: Fault, status: str) -> None:
     await office.put("alert")
     await office.put("summary", kind="summary")
     office.api.fail("sendMessage", fault)
     await office.delivery.drain()
-    assert await office.status() == "inactive"
+    assert await office.status() == status
     calls = len(office.api.calls("sendMessage"))
     await office.delivery.drain()
     assert len(office.api.calls("sendMessage")) == calls
@@ -121,6 +120,19 @@ async def test_a_closed_topic_is_left_for_the_chat_itself(office: Office) -> Non
     await office.put("fired", thread_id=9)
     assert await office.delivery.drain() == DrainReport(sent=1)
     assert office.api.messages(ME)[0].thread_id is None
+
+
+@pytest.mark.parametrize("closed", [{9}, {9, None}])
+async def test_a_topic_that_is_closed_is_left_too_and_a_chat_that_is_closed_sleeps(
+    office: Office, closed: set[int | None]
+) -> None:
+    chat = office.api.chat(ME)
+    chat.threads, chat.closed = {9}, closed
+    await office.put("fired", thread_id=9)
+    await office.delivery.drain()
+    assert (office.texts(), await office.status()) == (
+        ([], "asleep") if None in closed else (["fired"], "active")
+    )
 
 
 async def test_a_bad_picture_does_not_cost_the_text(office: Office) -> None:

@@ -18,6 +18,23 @@ from telegram.error import (
 from bot.delivery.outcome import GIVE_UP_AGE, GIVE_UP_SENDS, REPEATS, ErrorClass, classify
 from bot.delivery.rate_limiter import SendPostponed
 
+# Of a chat that may take messages again, in the words of the Bot API, TDLib and MTProto.
+REFUSALS = (
+    "chat not found",
+    "not enough rights to send text messages to the chat",
+    "have no rights to send a message",
+    "Have no write access to the chat",
+    "need administrator rights in the channel chat",
+    "CHAT_WRITE_FORBIDDEN",
+    "CHAT_SEND_PLAIN_FORBIDDEN",
+    "CHAT_GUEST_SEND_FORBIDDEN",
+    "CHAT_RESTRICTED",
+    "CHAT_ADMIN_REQUIRED",
+    "USER_BANNED_IN_CHANNEL",
+    "CHANNEL_PRIVATE",
+    "PEER_ID_INVALID",
+)
+
 
 def caused(error: TelegramError, cause: Exception) -> TelegramError:
     error.__cause__ = cause
@@ -48,16 +65,17 @@ def caused(error: TelegramError, cause: Exception) -> TelegramError:
         (Forbidden("Forbidden: bot was blocked by the user"), ErrorClass.LEFT),
         (Forbidden("Forbidden: bot was kicked from the supergroup chat"), ErrorClass.LEFT),
         (Forbidden("Forbidden: user is deactivated"), ErrorClass.LEFT),
-        (BadRequest("Chat not found"), ErrorClass.LEFT),
-        (BadRequest("Bad Request: not enough rights to send text messages to the chat"), ErrorClass.LEFT),
-        (BadRequest("Bad Request: CHAT_WRITE_FORBIDDEN"), ErrorClass.LEFT),
+        (BadRequest("Bad Request: group chat was deactivated"), ErrorClass.LEFT),
+        (Forbidden("Forbidden: not enough rights to send text messages to the chat"), ErrorClass.ASLEEP),
+        *((BadRequest(f"Bad Request: {reason}"), ErrorClass.ASLEEP) for reason in REFUSALS),
         (ChatMigrated(-1001), ErrorClass.MIGRATED),
         (BadRequest("Bad Request: can't parse entities: Unclosed start tag"), ErrorClass.PLAIN),
         (BadRequest("Bad Request: message thread not found"), ErrorClass.NO_TOPIC),
         (BadRequest("Bad Request: TOPIC_CLOSED"), ErrorClass.NO_TOPIC),
-        (BadRequest("Bad Request: not enough rights to send photos to the chat"), ErrorClass.NO_PHOTO),
-        (BadRequest("Bad Request: IMAGE_PROCESS_FAILED"), ErrorClass.NO_PHOTO),
-        (NetworkError("Request Entity Too Large"), ErrorClass.NO_PHOTO),
+        (BadRequest("Bad Request: not enough rights to send photos to the chat"), ErrorClass.NO_FILE),
+        (BadRequest("Bad Request: CHAT_SEND_DOCS_FORBIDDEN"), ErrorClass.NO_FILE),
+        (BadRequest("Bad Request: IMAGE_PROCESS_FAILED"), ErrorClass.NO_FILE),
+        (NetworkError("Request Entity Too Large"), ErrorClass.NO_FILE),
         (BadRequest("Bad Request: message is not modified: specified new"), ErrorClass.NOTHING),
         (BadRequest("Bad Request: query is too old and response timeout expired"), ErrorClass.NOTHING),
         (BadRequest("Bad Request: BUTTON_DATA_INVALID"), ErrorClass.DEAD),

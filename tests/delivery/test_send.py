@@ -52,8 +52,8 @@ def test_each_concession_is_made_once_and_only_where_it_can_help() -> None:
     assert not can_concede(ErrorClass.PLAIN, {ErrorClass.PLAIN}, topic, text)
     assert can_concede(ErrorClass.NO_TOPIC, set(), topic, text)
     assert not can_concede(ErrorClass.NO_TOPIC, set(), message(), text)
-    assert can_concede(ErrorClass.NO_PHOTO, {ErrorClass.PLAIN}, topic, picture)
-    assert not can_concede(ErrorClass.NO_PHOTO, set(), topic, text)
+    assert can_concede(ErrorClass.NO_FILE, {ErrorClass.PLAIN}, topic, picture)
+    assert not can_concede(ErrorClass.NO_FILE, set(), topic, text)
     assert not can_concede(ErrorClass.LEFT, set(), topic, text)
 
 

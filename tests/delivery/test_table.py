@@ -168,7 +168,7 @@ async def act(office: Office, action: str, chat_id: int, fault: Fault, text: str
 async def settled(office: Office) -> None:
     rows = await office.database.run(lambda db: list(db["outbox"].rows))
     known = await office.database.run(lambda db: list(db["chats"].rows))
-    asleep = {row["chat_id"] for row in known if row["status"] == "inactive"}
+    asleep = {row["chat_id"] for row in known if row["status"] != "active"}
     halted = {
         halt.chat_id for halt in await office.database.run(lambda db: outbox.current_halts(db, office.now))
     }

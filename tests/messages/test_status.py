@@ -1,3 +1,4 @@
+import dataclasses
 import datetime as dt
 from dataclasses import replace
 from typing import Any
@@ -245,6 +246,8 @@ def test_the_queue_is_counted_in_words() -> None:
     words = "5 to be sent, 4 on its way, 3 waiting for a new try, 2 of unknown outcome, 1 given up"
     assert f"Queue: {words}." in lines(empty(), queue=queue)
     assert "Queue: empty." in lines(empty(), queue={"sent": 5, "queued": 0})
+    refusing = shown(status_answer(empty(), dataclasses.replace(report(), refusing=1)))
+    assert "1 chat refused the last message; what alerts report there waits." in refusing
 
 
 def test_about_defines_and_does_not_advise() -> None:

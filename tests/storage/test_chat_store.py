@@ -49,7 +49,17 @@ def quiet_hours(db: sqlite_utils.Database, chat_id: int) -> tuple[str | None, st
 
 
 def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, chat: StoredChat) -> None:
-    unset = ("summary_at", "quiet_from", "quiet_to", "timezone", "returns", "theme", "numbers")
+    unset = [
+        "refused_at",
+        "next_try",
+        "summary_at",
+        "quiet_from",
+        "quiet_to",
+        "timezone",
+        "returns",
+        "theme",
+        "numbers",
+    ]
     fields = {"chat_id": 1, "kind": "private", "title": "Ada", "status": "active", "reason": ""}
     numbers = {"last_number": 0, "created_at": parse_instant(NOON), "weekdays": 0}
     assert asdict(chat) == fields | numbers | dict.fromkeys(unset)

@@ -306,11 +306,13 @@ def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
 
 
 def state_sentence(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
-    """The state in words, as a sentence."""
-    snoozed = ""
+    """The state in words, as a sentence, after one about a fire that its chat was not told of."""
+    snoozed = untold = ""
+    if alert.untold is not None:
+        untold = f"Fired on {short_date(alert.untold)}, not told: this chat refuses messages. "
     if alert.snoozed_until is not None and alert.life is Life.ACTIVE:
         snoozed = f"; snoozed until {moment(alert.snoozed_until, zone)}"
-    return f"{capital(_status(alert))}{snoozed}."
+    return f"{untold}{capital(_status(alert))}{snoozed}."
 
 
 def _status(alert: AlertView) -> str:
@@ -326,8 +328,8 @@ def _status(alert: AlertView) -> str:
             return "waiting for its first figures"
         case Status.FIRED:
             since = _last_fire(state)
-            began = f"fired {short_date(since)}" if since else "true from the start"
-            return f"{began}, waiting to re-arm"
+            began = f"fired {short_date(since)}, " if since else "true from the start, "
+            return f"{'' if since and since == alert.untold else began}waiting to re-arm"
     return _armed_phrase(state)
 
 

@@ -114,7 +114,11 @@ _TRANSITIONS = {
     "withdrawn": "withdrawn because the data was revised",
     "restated": "fired on revised figures",
 }
-_DEFERRED = {"snooze": "sent when the snooze ends", "quiet": "sent after the quiet hours"}
+_DEFERRED = {
+    "snooze": "sent when the snooze ends",
+    "quiet": "sent after the quiet hours",
+    "asleep": "not told: this chat refuses messages",
+}
 
 
 def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:

@@ -25,6 +25,7 @@ from bot.messages.common import (
     shortened,
 )
 from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label, zone_name
+from bot.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -144,6 +145,7 @@ class StatusReport:
     queue: Mapping[str, int]
     next_check: dt.datetime
     version: str
+    refusing: int = 0  # number of chats that refuse messages
 
 
 def status_answer(market: Market, report: StatusReport) -> Answer:
@@ -167,6 +169,9 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
         *_restated(report.restated),
         f"Next check: {moment(report.next_check, report.zone)}.",
         f"Queue: {', '.join(queue) or 'empty'}.",
+        f"{counted(report.refusing, 'chat')} refused the last message; what alerts report there waits."
+        if report.refusing
+        else None,
         f"Version {report.version}. Times: {zone_label(report.zone.key)}.",
     )
     return Answer(html, buttons=((("Compare", "/compare"), ("Alerts", "/alerts")),))
