@@ -5,6 +5,9 @@ from the same beginning (--statements: this alone). Then the bot lives through s
 killed so many times: before a writing statement, at random, when a message comes in at the server, and
 before it is answered; meanwhile updates are delivered again and sends fail.
 
+What the kills cost, summaries given up and copies marked, is at most what stood between a slot of the send
+budget and the answer at each kill: the chats of the slots granted, less the requests that the server saw.
+
 Each life is a real `run`: Application, poller, scheduler, SQLite file, against the fake Bot API. Killed is
 with SIGKILL. Exit code 1 unless all holds.
 """

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import msgspec
 
 from bot.analytics.sessions import short_date
+from bot.delivery.rate_limiter import COUNTED
 from bot.delivery.send import REPEAT_MARK, compose
 from bot.local.botapi import parse_html
 from bot.messages.html import strip_html
 from storage.outbox import OutboxMessage
 from tests.chaos import script
-from tests.chaos.story import Chaos
+from tests.chaos.story import SHOT, Chaos
+from tests.fakes.botapi import RecordedRequest
 
 FIRST_LINE = "Daily summary"
 
@@ -36,7 +38,7 @@ def judged(run: Chaos) -> list[Count]:
 
 def verdicts(run: Chaos) -> list[Count]:
     """The counts of what came of it."""
-    return [*_alerts(run), *_copies(run), *_summaries(run), *_commands(run), _whole(run)]
+    return [*_alerts(run), *_copies(run), *_summaries(run), *costs(run), *_commands(run), _whole(run)]
 
 
 def _must(words: str, number: int, wanted: int = 0) -> Count:
@@ -120,6 +122,38 @@ def _summaries(run: Chaos) -> list[Count]:
     ]
 
 
+def costs(run: Chaos) -> list[Count]:
+    """What the kills cost is at most what stood between mark and answer, by what the server saw."""
+    arrived = unseen = without = 0
+    for death in run.deaths:
+        counted = [call for call in death.requests if call.method.startswith(COUNTED)]
+        calls = [call for call in counted if call.method != "sendChatAction"]
+        texts = {_sent(call) for call in calls if call.method == "sendMessage"}
+        free = death.slots - Counter(call.chat_id for call in calls if call.chat_id is not None)
+        unseen += free.total()  # slots whose requests had not come in
+        for row in death.sending:
+            if _key(row) in texts:
+                arrived += 1
+            elif free[row["chat_id"]] > 0:
+                free[row["chat_id"]] -= 1
+            else:
+                without += 1
+    left = {_sent(call) for call in run.api.calls("sendMessage")}
+    given_up = run.rows("SELECT * FROM outbox WHERE status = 'dead' AND reason LIKE '%cut off while sending'")
+    copies, rows = _received(run), run.rows("SELECT * FROM outbox WHERE kind <> 'summary'")
+    marked = sum(sum(copies[_key(row)]) for row in rows)
+    explained = arrived + unseen + _unknown(run).total()
+    return [
+        Count("requests at the kills that had come in and were not recorded", arrived),
+        Count("requests at the kills that had a slot and had not come in", unseen),
+        _must("messages at the kills that were marked without a slot", without),
+        Count("summaries given up in a kill", len(given_up)),
+        Count("    of which had never left", sum(_key(row) not in left for row in given_up)),
+        Count("copies that are marked", marked),
+        _must("given up or marked beyond those requests", max(len(given_up) + marked - explained, 0)),
+    ]
+
+
 def _commands(run: Chaos) -> list[Count]:
     """An update that was noted had its effect once: numbers used up, and the last setting stands."""
     alerts = [run.commands[update] for update in run.noted if run.commands[update].startswith("/alert ratio")]
@@ -149,9 +183,14 @@ def _received(run: Chaos) -> dict[tuple[int, str], list[bool]]:
 
 def _unknown(run: Chaos) -> Counter[tuple[int, str]]:
     """Sends that the server left without a proper answer, by chat and text without its mark."""
-    calls = [call for call in run.api.calls("sendMessage") if call.status == 0 or call.status >= 500]
-    texts = [(call.chat_id or 0, parse_html(call.fields["text"])[0].strip()) for call in calls]
-    return Counter((chat, text.removeprefix(f"{REPEAT_MARK}\n")) for chat, text in texts)
+    calls = [call for call in run.api.calls("sendMessage") if call.description != SHOT]
+    return Counter(_sent(call) for call in calls if call.status == 0 or call.status >= 500)
+
+
+def _sent(call: RecordedRequest) -> tuple[int, str]:
+    """The chat and the text of a sendMessage, without its mark."""
+    text, *_ = parse_html(call.fields["text"])
+    return call.chat_id or 0, text.strip().removeprefix(f"{REPEAT_MARK}\n")
 
 
 def _key(row: dict[str, object]) -> tuple[int, str]:

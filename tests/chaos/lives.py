@@ -5,6 +5,8 @@
 It answers with two lines a life: its process id, and what waitpid said when it had ended. What a life is
 made of is the product's own: the lock, the database, the Application, the poller, the scheduler. Changed are
 the clock (SPEED times as fast, from the instant of the order), the ticks (as short) and the source of prices.
+All messages share one slot in PACE seconds, so that most of them wait for theirs; a file names the chat of
+each slot that was granted.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ from bot import app
 from bot.analytics.sessions import Sessions
 from bot.cli.console import open_locked
 from bot.config import Config
-from bot.delivery.rate_limiter import SendBudget
+from bot.delivery.rate_limiter import Budget, ChatId, SendBudget, SlidingWindow
 from bot.jobs import scheduler
 from storage import db
 from storage.db import hold_lock
@@ -34,8 +36,23 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would not survive 
 
 SPEED = 60.0
 TICK = 0.1
+PACE = 2.0
 DIED_AT = ".died"  # the suffix of the file that names the statement
+SLOTS = ".slots"  # the suffix of the file that names the chats
 READING = ("SELECT", "PRAGMA", "--", "EXPLAIN")  # a kill before one is a kill after the write before it
+
+
+class NotedBudget(Budget):
+    """A budget that writes each slot down before anybody knows of it."""
+
+    def __init__(self, note: Path) -> None:
+        super().__init__(SlidingWindow(1, PACE))
+        self._note = note.open("ab", buffering=0)
+
+    def record(self, chat: ChatId, now: float) -> None:
+        """Count a message and write its chat down."""
+        super().record(chat, now)
+        self._note.write(f"{chat}\n".encode())
 
 
 def live(order: dict[str, Any]) -> None:
@@ -62,6 +79,7 @@ def live(order: dict[str, Any]) -> None:
     )
     with hold_lock(config.storage.database), open_locked(config.storage.database, config.pair) as database:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
+        limiter.budget = NotedBudget(config.storage.database.with_suffix(SLOTS))
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
         if fault := app.run_bot(app.telegram_bot(config, database, clock, limiter)):
             raise RuntimeError(fault)

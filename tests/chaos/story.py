@@ -22,14 +22,15 @@ from storage.backup import integrity_check
 from storage.db import StorageError, broken_references, open_database
 from storage.rows import select
 from tests.chaos import script
-from tests.chaos.lives import SPEED
-from tests.fakes.botapi import FakeBotApi
+from tests.chaos.lives import SLOTS, SPEED
+from tests.fakes.botapi import FakeBotApi, RecordedRequest
 from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, server_error
 from tests.jobs.desk import Desk
 
 ROOT = Path(__file__).parents[2]
 TOO_MANY = 5  # problems, after which there is no use in going on
 PATIENCE = 120.0  # seconds for a life that takes one; a message sent in vain again and again rests for long
+SHOT = "the client was killed"  # why a request has no answer
 REDELIVERED = 6  # updates, the newest ones, of which some are delivered again
 DRAINED = """
     SELECT (SELECT count(*) FROM outbox WHERE status NOT IN ('sent', 'dead')) AS waiting,
@@ -62,6 +63,7 @@ class Api(FakeBotApi):
             return await super()._call(call)
         moment, self.moment = self.moment, ""
         if moment == "request":
+            self.requests.append(RecordedRequest(call, self.clock(), description=SHOT))
             self._shoot()
             return None
         await super()._call(call)
@@ -72,6 +74,20 @@ class Api(FakeBotApi):
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.victim, signal.SIGKILL)
             self.shots += 1
+
+
+@dataclass(frozen=True)
+class Death:
+    """What stood between mark and answer when the bot was killed.
+
+    sending   the rows that were marked
+    slots     the chats of the slots that this life was granted
+    requests  those of this life that had come in
+    """
+
+    sending: list[dict[str, Any]]
+    slots: Counter[int]
+    requests: list[RecordedRequest]
 
 
 @dataclass
@@ -87,6 +103,7 @@ class Chaos:
     kills: Counter[str] = field(default_factory=Counter)
     lives: int = 0
     hits: Counter[int] = field(default_factory=Counter)  # kills while a row was being sent, by row
+    deaths: list[Death] = field(default_factory=list)
     statements: int = 0  # of one undisturbed life, as far as seen
     swept: int = 0  # times that every statement was died at
     problems: list[str] = field(default_factory=list)
@@ -97,6 +114,7 @@ class Chaos:
     _said: dict[int, Json] = field(default_factory=dict)
     _asked: int = 0  # the update whose setting must stand
     _next: int = 1
+    _first_request: int = 0  # of this life
     _usual: float = 0.5
 
     async def run(self, kills: int) -> None:
@@ -148,7 +166,10 @@ class Chaos:
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if killed:
             self.kills[kind] += 1
-            self.hits.update(row["id"] for row in self.rows("SELECT id FROM outbox WHERE status = 'sending'"))
+            sending = self.rows("SELECT * FROM outbox WHERE status = 'sending'")
+            self.hits.update(row["id"] for row in sending)
+            slots = Counter(map(int, self._slots.read_text().split())) if self._slots.exists() else Counter()
+            self.deaths.append(Death(sending, slots, self.api.requests[self._first_request :]))
         elif status:
             self.problems.append(f"life {self.lives} ({kind}) ended with {status}")
         else:
@@ -169,8 +190,17 @@ class Chaos:
             "kill_at": kill_at,
         }
         assert self.process.stdin
+        self._slots.unlink(missing_ok=True)
         self.process.stdin.write(f"{json.dumps(order)}\n".encode())
-        return await self._line()
+        pid = await self._line()
+        self._first_request = len(
+            self.api.requests
+        )  # what came in meanwhile was on its way from the last life
+        return pid
+
+    @property
+    def _slots(self) -> Path:
+        return self.path.with_suffix(SLOTS)
 
     async def _line(self) -> int:
         assert self.process.stdout
