@@ -248,11 +248,6 @@ class StoredFile:
         width, height = _png_size(self.content)
         return {**common, "width": width, "height": height}
 
-    @property
-    def path(self) -> str:
-        """The path by which the file is downloaded."""
-        return f"{self.kind}s/{self.file_id}"
-
 
 def _png_size(content: bytes) -> tuple[int, int]:
     return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
@@ -434,12 +429,11 @@ class BotApi:
         text: str,
         *,
         user_id: int | None = None,
-        chat_type: str = "private",
         thread_id: int | None = None,
         anonymous: bool = False,
     ) -> Message:
         """Send a message as a person, or as an anonymous administrator of the group."""
-        chat = self.chat(chat_id, chat_type)
+        chat = self.chat(chat_id)
         author = user_id or (chat_id if chat.kind == "private" else 1001)
         chat.members.setdefault(author, "member")
         if thread_id:
@@ -502,13 +496,6 @@ class BotApi:
         file = self.files.setdefault(file_id, StoredFile(file_id, kind, upload.name, upload.content))
         _forget_oldest(self.files, self.file_limit)
         return file
-
-    def download(self, path: str) -> bytes:
-        """Return the content of a file, by the path that getFile names."""
-        file = self.files.get(path.rpartition("/")[2])
-        if file is None or file.path != path:
-            raise BotApiError(404, "Not Found")
-        return file.content
 
     def publish(self, event: ApiEvent) -> None:
         """Notify the listeners of what the bot did."""

@@ -2,8 +2,8 @@
 
 Refusals are worded as the real server's. Some are stricter, because what they refuse is a mistake of the bot
 or something that it does not need: a parameter that the method does not have; HTML with an unescaped "&" or
-a tag inside <pre> or <code>; a photo that is no PNG; an edit of a document's caption; a photo replaced by one
-of the same bytes; a text or caption that only its trailing space makes too long.
+a tag inside <pre> or <code>; a photo that is no PNG; a text or caption that only its trailing space makes too
+long.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bot.local.botapi import (
 )
 
 if TYPE_CHECKING:
-    from bot.local.botapi import ApiChat, Message, StoredFile
+    from bot.local.botapi import ApiChat, StoredFile
 
 
 T = TypeVar("T")
@@ -41,7 +41,6 @@ TEXTS = {"text": (4096, "message"), "message_text": (4096, "message"), "caption"
 TOAST_LIMIT = 200
 CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
-DELETE_SECONDS = 48 * 3600
 ACTIONS = frozenset({
     "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice",
     "upload_document", "choose_sticker", "find_location", "record_video_note", "upload_video_note",
@@ -53,9 +52,6 @@ _NOT_MODIFIED = (
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _QUERY_TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
 _WRONG_FILE = "wrong file identifier/HTTP URL specified"
-_GIFT_TYPES = (
-    "unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -224,9 +220,10 @@ def _check_reply(api: BotApi, chat: ApiChat, reply: Json) -> None:
         raise bad_request("message to be replied not found")
 
 
-def _file(api: BotApi, call: Call, kind: str, value: str, part: str) -> StoredFile:
-    """Return the file of a call: an upload, attached or in the part `part`, or a file sent before."""
-    upload = call.files.get(value.removeprefix("attach://") or part, call.files.get(part))
+def _file(api: BotApi, call: Call, kind: str) -> StoredFile:
+    """Return the file of a call: an upload, attached or in the part `kind`, or a file sent before."""
+    value = call.fields.get(kind, "")
+    upload = call.files.get(value.removeprefix("attach://") or kind, call.files.get(kind))
     if upload is not None:
         return api.store_file(kind, upload)
     if not value:
@@ -251,7 +248,7 @@ def _send(api: BotApi, call: Call, kind: str = "") -> Json:
         text=text.plain,
         html=text.html,
         entities=text.entities,
-        file=_file(api, call, kind, call.fields.get(kind, ""), kind) if kind else None,
+        file=_file(api, call, kind) if kind else None,
         markup=markup,
         thread_id=thread_id,
         silent=call.flag("disable_notification"),
@@ -260,79 +257,23 @@ def _send(api: BotApi, call: Call, kind: str = "") -> Json:
     return message.json()
 
 
-def _message(api: BotApi, call: Call, purpose: str) -> Message:
-    """Return the message of its chat that a call names."""
+def _edit_message_text(api: BotApi, call: Call) -> Json:
+    """Replace text and keyboard of a message. Raises BotApiError if that changes nothing."""
     chat = _open_chat(api, call)
     message = api.history.get(call.integer("message_id"))
     if message is None or message.chat is not chat:
-        raise bad_request(f"message to {purpose} not found")
-    return message
-
-
-def _editable(api: BotApi, call: Call) -> Message:
-    message = _message(api, call, "edit")
+        raise bad_request("message to edit not found")
     if message.sender["id"] != BOT_ID:
         raise bad_request("message can't be edited")
-    return message
-
-
-def _edit(
-    api: BotApi,
-    call: Call,
-    message: Message,
-    text: FormattedText | None = None,
-    file: StoredFile | None = None,
-) -> Json:
-    """Replace text, file and keyboard of a message. Raises BotApiError if that changes nothing."""
-    values: Json = {"markup": call.inline_keyboard()}
-    if text is not None:
-        values |= {"text": text.plain, "entities": text.entities}
-    if file is not None:
-        values["file"] = file
-    if all(getattr(message, name) == value for name, value in values.items()):
-        raise bad_request(_NOT_MODIFIED)
-    for name, value in values.items():
-        setattr(message, name, value)
-    if text is not None:
-        message.html = text.html
-    message.edits, message.edited_at = message.edits + 1, api.clock()
-    api.publish(ApiEvent(call.method, message.chat_id, message))
-    return message.json()
-
-
-def _edit_message_text(api: BotApi, call: Call) -> Json:
-    message = _editable(api, call)
     if message.file:
         raise bad_request("there is no text in the message to edit")
-    return _edit(api, call, message, _formatted(call.fields, "text"))
-
-
-def _edit_message_caption(api: BotApi, call: Call) -> Json:
-    message = _editable(api, call)
-    if not message.photo:
-        raise bad_request("there is no caption in the message to edit")
-    return _edit(api, call, message, _formatted(call.fields, "caption"))
-
-
-def _edit_message_media(api: BotApi, call: Call) -> Json:
-    message = _editable(api, call)
-    media = call.mapping("media")
-    if media.get("type") != "photo":
-        raise bad_request("only photos are taken as media here")
-    if not all(isinstance(media.get(key, ""), str) for key in ("media", "caption", "parse_mode")):
-        raise bad_request("can't parse media: Field must be of type String")
-    caption = _formatted(media, "caption")
-    photo = _file(api, call, "photo", media.get("media", ""), "media")
-    return _edit(api, call, message, caption, photo)
-
-
-def _delete_message(api: BotApi, call: Call) -> bool:
-    message = _message(api, call, "delete")
-    if api.clock() - message.at > DELETE_SECONDS:
-        raise bad_request("message can't be deleted for everyone")
-    del api.history[message.message_id]
+    text, markup = _formatted(call.fields, "text"), call.inline_keyboard()
+    if (message.text, message.entities, message.markup) == (text.plain, text.entities, markup):
+        raise bad_request(_NOT_MODIFIED)
+    message.text, message.html, message.entities = text.plain, text.html, text.entities
+    message.markup, message.edits, message.edited_at = markup, message.edits + 1, api.clock()
     api.publish(ApiEvent(call.method, message.chat_id, message))
-    return True
+    return message.json()
 
 
 def _answer_callback_query(api: BotApi, call: Call) -> bool:
@@ -382,14 +323,10 @@ def _set_my_commands(api: BotApi, call: Call) -> bool:
             raise bad_request("BOT_COMMAND_INVALID")
         if not 1 <= len(str(command.get("description", ""))) <= 256:
             raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
-    api.commands[_scope(call)] = commands
+    scope = call.mapping("scope") or {"type": "default"}
+    language = call.fields.get("language_code", "")
+    api.commands[f"{scope.get('type')}/{scope.get('chat_id', '')}/{language}"] = commands
     return True
-
-
-def _get_chat(api: BotApi, call: Call) -> Json:
-    chat = _open_chat(api, call)
-    gifts = dict.fromkeys(_GIFT_TYPES, False)
-    return {**chat.json(), "accent_color_id": 0, "max_reaction_count": 1, "accepted_gift_types": gifts}
 
 
 def _get_chat_member(api: BotApi, call: Call) -> Json:
@@ -402,25 +339,6 @@ def _get_chat_member(api: BotApi, call: Call) -> Json:
     return api.member(user_id, chat.members[user_id])
 
 
-def _get_chat_administrators(api: BotApi, call: Call) -> list[Json]:
-    chat = _open_chat(api, call)
-    if chat.kind == "private":
-        raise bad_request("there are no administrators in the private chat")
-    return [
-        api.member(user_id, status)
-        for user_id, status in chat.members.items()
-        if status in ("creator", "administrator")
-    ]
-
-
-def _get_file(api: BotApi, call: Call) -> Json:
-    file = api.files.get(call.fields.get("file_id", ""))
-    if file is None:
-        raise bad_request("invalid file_id")
-    facts = file.json()
-    return {key: facts[key] for key in ("file_id", "file_unique_id", "file_size")} | {"file_path": file.path}
-
-
 def _get_updates(api: BotApi, call: Call) -> list[Json]:
     """Forget the updates before the offset, counted from the end if it is negative. Returns the others."""
     offset = call.integer("offset", 0)
@@ -429,11 +347,6 @@ def _get_updates(api: BotApi, call: Call) -> list[Json]:
     elif offset < 0:
         api.updates = api.updates[offset:]
     return pending_updates(api, call)
-
-
-def _scope(call: Call) -> str:
-    scope = call.mapping("scope") or {"type": "default"}
-    return f"{scope.get('type')}/{scope.get('chat_id', '')}/{call.fields.get('language_code', '')}"
 
 
 @dataclass(frozen=True)
@@ -449,8 +362,6 @@ _SENDING = (
     " protect_content allow_paid_broadcast message_effect_id suggested_post_parameters reply_parameters"
     " reply_markup parse_mode"
 )
-_EDITING = "business_connection_id chat_id message_id inline_message_id reply_markup"
-_SCOPE = "scope language_code"
 METHODS: dict[str, Method] = {
     "getMe": Method(lambda _api, _call: BOT),
     "deleteWebhook": Method(lambda _api, _call: True, "drop_pending_updates"),
@@ -465,23 +376,15 @@ METHODS: dict[str, Method] = {
         f"{_SENDING} document thumbnail caption caption_entities disable_content_type_detection",
     ),
     "editMessageText": Method(
-        _edit_message_text, f"{_EDITING} text parse_mode entities link_preview_options"
+        _edit_message_text,
+        "business_connection_id chat_id message_id inline_message_id reply_markup text parse_mode entities"
+        " link_preview_options",
     ),
-    "editMessageCaption": Method(
-        _edit_message_caption, f"{_EDITING} caption parse_mode caption_entities show_caption_above_media"
-    ),
-    "editMessageMedia": Method(_edit_message_media, f"{_EDITING} media"),
-    "editMessageReplyMarkup": Method(lambda api, call: _edit(api, call, _editable(api, call)), _EDITING),
-    "deleteMessage": Method(_delete_message, "chat_id message_id"),
     "answerCallbackQuery": Method(_answer_callback_query, "callback_query_id text show_alert url cache_time"),
     "answerInlineQuery": Method(
         _answer_inline_query, "inline_query_id results cache_time is_personal next_offset button"
     ),
     "sendChatAction": Method(_send_chat_action, "business_connection_id chat_id message_thread_id action"),
-    "setMyCommands": Method(_set_my_commands, f"{_SCOPE} commands"),
-    "getMyCommands": Method(lambda api, call: api.commands.get(_scope(call), []), _SCOPE),
-    "getChat": Method(_get_chat, "chat_id"),
+    "setMyCommands": Method(_set_my_commands, "scope language_code commands"),
     "getChatMember": Method(_get_chat_member, "chat_id user_id"),
-    "getChatAdministrators": Method(_get_chat_administrators, "chat_id return_bots"),
-    "getFile": Method(_get_file, "file_id"),
 }

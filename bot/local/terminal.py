@@ -21,7 +21,7 @@ from telegram.ext import BaseRateLimiter
 from telegram.request import BaseRequest
 
 from bot.concurrency import run_in_daemon_thread
-from bot.local.botapi import BotApi, BotApiError, Upload
+from bot.local.botapi import BotApi, Upload
 from bot.local.methods import Call, answer
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id
 PROMPT = "› "
 _PRESS = re.compile(r"\[([0-9]{1,4})\]|([0-9]{1,4})")
-_SHOWS_FILE = frozenset({"sendPhoto", "sendDocument", "editMessageMedia"})
+_SHOWS_FILE = ("sendPhoto", "sendDocument")
 _UNNAMED = "application"  # python-telegram-bot calls bytes without a name application.octet-stream
 _STYLES = {  # of whole lines, on a terminal
     r"(?m)^\[(?:picture|file)\] .*$": "dim",
@@ -101,7 +101,7 @@ class Terminal:
         message = event.message
         if event.method == "answerCallbackQuery":
             lines = [event.text] if event.text else []
-        elif message is None or event.method == "deleteMessage":
+        elif message is None:
             lines = []
         else:
             if message.markup:
@@ -116,7 +116,7 @@ class Terminal:
         if message.file and method in _SHOWS_FILE:
             label = "picture" if message.photo else "file"
             lines.append(f"[{label}] {self._folder.path_of(message.file, message.text)}")
-        if message.text and method != "editMessageReplyMarkup":
+        if message.text:
             lines.append(message.text)
         numbers = itertools.count(1)
         rows = _rows(message.markup)
@@ -302,11 +302,6 @@ class LocalRequest(BaseRequest):
         **_timeouts: object,
     ) -> tuple[int, bytes]:
         """Return the HTTP status and the body of the answer."""
-        if "/file/bot" in url:
-            try:
-                return 200, self._api.download(url.partition("/file/bot")[2].partition("/")[2])
-            except BotApiError as error:
-                return error.status, error.body()
         call = _read_call(url.rpartition("/")[2], request_data)
         if call.chat_id is not None and call.chat_id not in self._api.chats:
             cause = httpx.ConnectError(f"chat {call.chat_id} is not open here")

@@ -142,11 +142,6 @@ class FakeBotApi(BotApi):
         """What python-telegram-bot calls base_url."""
         return f"{self.root}/bot"
 
-    @property
-    def base_file_url(self) -> str:
-        """What python-telegram-bot calls base_file_url."""
-        return f"{self.root}/file/bot"
-
     def client(
         self,
         base_url: str = "",
@@ -158,7 +153,6 @@ class FakeBotApi(BotApi):
         return ExtBot(
             self.token,
             base_url=base_url or self.base_url,
-            base_file_url=self.base_file_url,
             request=request,
             get_updates_request=request,
             rate_limiter=limiter,
@@ -311,16 +305,14 @@ class FakeBotApi(BotApi):
             return response(error.status, error.body())
 
     async def _respond(self, request: HttpRequest) -> bytes | Fault | None:
-        path = re.fullmatch(r"(/file)?/bot([^/]*)/(.*)", request.path)
+        path = re.fullmatch(r"/bot([^/]*)/(.*)", request.path)
         if request.too_large:
             raise BotApiError(413, "Request Entity Too Large")
-        if not path or not re.fullmatch(r"\d+:[\w-]{30,}", path[2]):
+        if not path or not re.fullmatch(r"\d+:[\w-]{30,}", path[1]):
             raise BotApiError(404, "Not Found")
-        if path[2] != self.token:
+        if path[1] != self.token:
             raise BotApiError(401, "Unauthorized")
-        if path[1]:
-            return response(200, self.download(path[3]), "application/octet-stream")
-        return await self._call(Call(path[3], request.fields, request.files))
+        return await self._call(Call(path[2], request.fields, request.files))
 
     async def _call(self, call: Call) -> bytes | Fault | None:
         request = RecordedRequest(call, self.clock())
