@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING
 from bot.alerts.engine import first_state
 from bot.alerts.grammar import parse_rule
 from bot.analytics import flows
+from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
 from bot.config import Config
 from bot.data.load import Markets
-from bot.data.sample import SOURCE, sample_observations
+from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.jobs.commit import Evaluation, Fire
 from bot.services import Services, context_of
@@ -79,7 +80,7 @@ async def measure(count: int = ALERTS) -> list[Timing]:
     with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "bot.db") as database:
         services = Services(Config(), database, Markets(database, lambda: now[0]), lambda: now[0], live=False)
         await database.run(
-            partial(store, rows=sample_observations(), source=SOURCE, observed_at="2020-01-01T00:00:00Z")
+            partial(store, rows=sample_observations(), source=SAMPLE, observed_at="2020-01-01T00:00:00Z")
         )
         made = await asyncio.to_thread(
             _made, rules(count), await services.markets.current(), services.markets

@@ -6,7 +6,6 @@ A bot starts, serves until a signal or a fault, and finishes what is under way.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import itertools
 import logging
 import os
@@ -25,9 +24,9 @@ from telegram.ext import Application
 
 from bot.chart_process import ChartRenderer
 from bot.chat.dispatch import Dispatcher, Quota, menu
-from bot.chat.updates import RETRIES, PerChatProcessor, Poller, UpdatesRequest
-from bot.data.load import Markets
-from bot.data.sources import build_providers
+from bot.chat.updates import POLL_RETRIES, PerChatProcessor, Poller, UpdatesRequest
+from bot.data.load import Clock, Markets
+from bot.data.refresh import build_providers
 from bot.delivery.drain import Delivery
 from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import SendBudget
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _sleep = asyncio.sleep
 App: TypeAlias = Application[Any, Any, Any, Any, Any, Any]
-Clock: TypeAlias = Callable[[], dt.datetime]
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - no secret; python-telegram-bot demands one
 _TOKEN_REFUSED = "Telegram refuses this token; ask @BotFather for a valid one."  # noqa: S105 - a sentence
 # Together less than the 10 s that a service manager gives after SIGTERM.
@@ -213,7 +211,7 @@ async def _connect(bot: Bot) -> str:
         except InvalidToken:
             return _TOKEN_REFUSED
         except TelegramError as error:
-            url, wait = bot.services.config.telegram.base_url, RETRIES.seconds(failures)
+            url, wait = bot.services.config.telegram.base_url, POLL_RETRIES.seconds(failures)
             _log.warning("%s cannot be reached (%s); next try in %.0f s", url, error_text(error), wait)
             with suppress(StorageError):
                 await bot.services.database.run(partial(sources.record_heartbeat, now=bot.services.clock()))
@@ -233,7 +231,7 @@ async def _recover_state(bot: Bot) -> None:
             await bot.delivery.recover()
             deactivated = await deactivate_denied_chats(bot.services, except_chat=LOCAL_CHAT)
         except (DiskFault, DiskFull) as error:
-            wait = RETRIES.seconds(failures)
+            wait = POLL_RETRIES.seconds(failures)
             _log.error("%s Next try in %.0f s", error, wait)
             await bot.delivery.outage_notifier.notify(error)
             await _sleep(wait)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ASK_AGAIN = "The picture could not be drawn; please ask again."
-LIMITS = Limits(job_seconds=60.0, idle_seconds=300.0, niceness=5)
+CHART_LIMITS = Limits(job_seconds=60.0, idle_seconds=300.0, niceness=5)
 
 
 class ChartRenderer:
@@ -32,7 +32,7 @@ class ChartRenderer:
     apart: whether they are drawn in a child process, else in a thread.
     """
 
-    def __init__(self, *, apart: bool = False, limits: Limits = LIMITS) -> None:
+    def __init__(self, *, apart: bool = False, limits: Limits = CHART_LIMITS) -> None:
         self._process = ChildProcess("charts", limits) if apart else None
         self._executor = ThreadPoolExecutor(1, "charts")  # one, so that charts are drawn in order
 
@@ -45,7 +45,7 @@ class ChartRenderer:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, job)
         except JobFailed as error:
-            logger.warning("a chart was not drawn: %s", error)
+            _log.warning("a chart was not drawn: %s", error)
             raise ChartFailed(ASK_AGAIN) from error
 
     def close(self) -> None:

@@ -202,7 +202,7 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
                 self._end()
                 pipe, child_pipe = _PROCESSES.Pipe()
                 process = _PROCESSES.Process(
-                    target=serve, args=(child_pipe, self._limits), name=self._name, daemon=True
+                    target=serve_jobs, args=(child_pipe, self._limits), name=self._name, daemon=True
                 )
                 try:
                     process.start()
@@ -227,7 +227,7 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
             pipe.close()
 
 
-def serve(pipe: Connection, limits: Limits) -> None:
+def serve_jobs(pipe: Connection, limits: Limits) -> None:
     """Run in the child: receive jobs and send their results or errors, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     _apply(limits)

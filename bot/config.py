@@ -155,7 +155,7 @@ UrlWithTicker = Annotated[
 ]
 PingUrl = Annotated[SecretStr, AfterValidator(_ping_url)]
 Ticker = Annotated[str, BeforeValidator(_ticker)]
-Id = Annotated[
+TelegramId = Annotated[
     int,
     _require(
         lambda value: type(value) is int and 0 < abs(value) < 2**63,
@@ -163,7 +163,7 @@ Id = Annotated[
     ),
 ]
 PersonId = Annotated[
-    Id,
+    TelegramId,
     _require(
         lambda value: type(value) is not int or value >= 0,
         "must be a person's id, which is positive; groups belong in chats",
@@ -218,7 +218,7 @@ class AccessSection(Section):
     """Your own Telegram user id. You are notified when something needs attention. No default."""
     users: frozenset[PersonId] = frozenset()
     """Ids of the people who may use the bot. The owner always may."""
-    chats: frozenset[Id] = frozenset()
+    chats: frozenset[TelegramId] = frozenset()
     """Ids of the chats in which everybody may use the bot. A group's id is negative."""
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from bot import app
 from bot.cli.demo import DEMO_NOW, QUESTIONS_NOW, play
 from bot.config import Config
-from bot.local.terminal import Clock, Terminal
+from bot.local.terminal import LocalClock, Terminal
 from docs.phone import Bubble, Chat, draw
 from storage.db import open_database
 
@@ -60,7 +60,7 @@ class Recorder(Terminal):
 
 async def story(folder: Path) -> list[Bubble]:
     """Everything said in the demo, on a database in `folder`."""
-    clock = Clock(QUESTIONS_NOW, running=False)
+    clock = LocalClock(QUESTIONS_NOW, running=False)
     recorder = Recorder(clock)
     with open_database(folder / "demo.db") as database:
         config = Config().with_keys(storage={"database": database.path}, access={"mode": "open"})

@@ -28,7 +28,7 @@ from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
 from bot.chat.commands import COMMANDS
 from bot.chat.settings import SETTINGS
-from bot.cli import COMMANDS as CLI_COMMANDS
+from bot.cli import CLI_COMMANDS
 from bot.config import Config, Section, section_model
 from bot.data.csv_layouts import COMMA, DIALECTS
 from bot.data.provider import LABELS, STANDS_FOR

@@ -453,21 +453,18 @@ def _without_bytes(value: str | float | bytes | None) -> str | float | None:
     return f"{len(value):,} bytes" if isinstance(value, bytes) else value
 
 
-def forget_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
-    """Delete all rows about the chat, messages to it and notices that name it. Returns how many by table.
+def forget_chat(db: sqlite_utils.Database, chat_id: int) -> None:
+    """Delete all rows about the chat, messages to it and notices that name it.
 
     Alerts that the person created in groups belong to the groups; there the person's id is removed.
     """
-    removed = {
-        table: change(db, f"DELETE FROM {table} WHERE {condition}", {"chat": chat_id})  # noqa: S608 - names of the schema
-        for table, condition in chat_row_conditions(db).items()
-    }
-    removed["outbox"] += _forget_mentions(db, chat_id)
-    change(db, "UPDATE alerts SET owner_id = 0 WHERE owner_id = ?", (chat_id,))
-    return {table: count for table, count in removed.items() if count}
+    for table, condition in chat_row_conditions(db).items():
+        db.execute(f"DELETE FROM {table} WHERE {condition}", {"chat": chat_id})  # noqa: S608 - names of the schema
+    _forget_mentions(db, chat_id)
+    db.execute("UPDATE alerts SET owner_id = 0 WHERE owner_id = ?", (chat_id,))
 
 
-def _forget_mentions(db: sqlite_utils.Database, chat_id: int) -> int:
+def _forget_mentions(db: sqlite_utils.Database, chat_id: int) -> None:
     """Delete the notices to the owner whose payload names the chat or the person under "names".
 
     A group's request that the owner was not asked about yet is deleted too, so that it may ask again.
@@ -481,4 +478,4 @@ def _forget_mentions(db: sqlite_utils.Database, chat_id: int) -> int:
         """,  # noqa: S608 - fixed text
         {"chat": chat_id},
     )
-    return change(db, f"DELETE FROM outbox WHERE {named}", {"chat": chat_id})  # noqa: S608 - fixed text
+    db.execute(f"DELETE FROM outbox WHERE {named}", {"chat": chat_id})  # noqa: S608 - fixed text

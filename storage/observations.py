@@ -15,7 +15,7 @@ and a provisional one only where there is no final one. pending() lists the keys
 provisional.
 
 Restatements. A figure that a source has replaced by another, or withdrawn, is restated if it changed by more
-than RESTATED. Not restatements are a figure given where there was none, a provisional bar made final, and
+than RESTATED_FROM. Not restatements are a figure given where there was none, a provisional bar made final and
 whatever changes when a source rewrites its history at a split.
 """
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 # Sources recompute prices in single precision: the last digits of the same figure differ between
 # two downloads. A relative difference up to this is no revision.
 JITTER = 1e-5
-RESTATED = 1e-4  # relative: 1 basis point
+RESTATED_FROM = 1e-4  # relative: 1 basis point
 # Days after a split by which sources have rewritten their history in new shares.
 REBASING_DAYS = 7
 
@@ -399,7 +399,7 @@ def restatements(
     for row in _revised_rows(db, kind, None if since is None else instant(since)):
         source, observed_at = row[len(key) : len(key) + 2]
         for column, old, new in zip(kind.figures, row[-figures:], row[-2 * figures : -figures], strict=True):
-            if old is not None and (new is None or abs(new - old) > RESTATED * abs(old)):
+            if old is not None and (new is None or abs(new - old) > RESTATED_FROM * abs(old)):
                 names = dict(zip(key, row, strict=False))
                 changes.append(Restatement(kind.table, names, column, old, new, source, observed_at))
         if len(changes) >= limit:
@@ -431,7 +431,7 @@ def _revised_rows(db: sqlite_utils.Database, kind: type[K], since: str | None) -
     same_key = " AND ".join(f"before.{name} = new.{name}" for name in key)
     differs = " OR ".join(
         f"(old.{name} IS NOT NULL AND (new.{name} IS NULL"
-        f" OR abs(new.{name} - old.{name}) > {RESTATED} * abs(old.{name})))"
+        f" OR abs(new.{name} - old.{name}) > {RESTATED_FROM} * abs(old.{name})))"
         for name in kind.figures
     )
     final = "AND old.provisional = 0 AND new.provisional = 0" if has_provisional(kind) else ""

@@ -26,7 +26,7 @@ import pytest
 
 from bot.chat.commands import COMMANDS
 from bot.chat.reply import FAILED, UNUSABLE
-from bot.local.botapi import Json, Message
+from bot.local.botapi import ApiMessage, Json
 from storage import chat_store
 from tests.chat.people import (
     ADMIN,
@@ -182,7 +182,7 @@ async def _send(talk: Talk, source: Payloads, payloads: int, report: Report) -> 
             before = await _look(talk, before, pages.values(), report, number)
 
 
-def _update(talk: Talk, source: Payloads, who: Person, page: Message, report: Report) -> Json:
+def _update(talk: Talk, source: Payloads, who: Person, page: ApiMessage, report: Report) -> Json:
     """A deep link in one of four, in private; else a button."""
     if who.chat_id == who.user_id and source._random.random() < 0.25:
         report.payloads["deep links"] += 1
@@ -206,7 +206,7 @@ def _listen(talk: Talk, who: Person, report: Report) -> None:
 
 
 async def _look(
-    talk: Talk, before: dict[str, Any], pages: Collection[Message], report: Report, number: int
+    talk: Talk, before: dict[str, Any], pages: Collection[ApiMessage], report: Report, number: int
 ) -> dict[str, Any]:
     """Compare what is others' with what it was, and forget the messages."""
     after = await talk.database.run(_others)

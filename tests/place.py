@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bot import app
 from bot.config import Config
-from bot.local.botapi import Message
+from bot.local.botapi import ApiMessage
 from storage.db import open_database
 from tests.fakes.botapi import FakeBotApi
 
@@ -86,7 +86,7 @@ class Place:
                 process.kill()
             await running.ended()
 
-    async def answer(self, text: str, beginning: str) -> Message:
+    async def answer(self, text: str, beginning: str) -> ApiMessage:
         """The bot's message that begins so, after a line was typed."""
         before = self.api.last_message_id
         self.api.say(ME, text)

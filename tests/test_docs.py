@@ -9,13 +9,14 @@ import pytest
 
 from bot import app
 from bot.alerts.grammar import parse_rule
+from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
 from bot.analytics.valuation import CONVENTIONS
 from bot.chat.commands import BY_NAME, COMMANDS
 from bot.cli import commands
 from bot.cli.demo import QUESTIONS_NOW
 from bot.config import Config
-from bot.data.sample import SOURCE, sample_observations
+from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.local.terminal import Terminal, converse
 from docs import pictures, tables
@@ -142,7 +143,7 @@ async def replies(folder: Path, lines: list[str]) -> list[str]:
     with open_database(folder / "bot.db") as database:
         observed = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
         rows = sample_observations()
-        database.run_sync(lambda db: store(db, rows, source=SOURCE, observed_at=observed))
+        database.run_sync(lambda db: store(db, rows, source=SAMPLE, observed_at=observed))
         config = Config().with_keys(storage={"database": database.path}, access={"mode": "open"})
         bot = app.local_bot(app.build_services(config, database, now, live=False), terminal.api)
         async with bot.application:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bot.pair import Pair
 
 # Share of the larger of value, threshold and band; storage takes figures this close for the same.
-JITTER = 1e-5
+LEAST_REVISION = 1e-5
 
 ConditionValues = tuple[ConditionValue, ...]
 
@@ -135,7 +135,7 @@ def _merged_figure(old: ConditionValue, new: ConditionValue, band: float) -> Con
         return old
     if old.both is None:
         return new
-    allowed = JITTER * max(band, *map(abs, old.both))
+    allowed = LEAST_REVISION * max(band, *map(abs, old.both))
     difference = max(abs(before - now) for before, now in zip(old.both, new.both, strict=True))
     return new if difference > allowed else old
 

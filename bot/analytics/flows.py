@@ -62,20 +62,6 @@ Z_MINIMUM = 20
 Z_CLIP = 5.0
 MAD_TO_SIGMA = 1.4826
 
-COLUMNS = (
-    "shares",
-    "nav",
-    "flow",
-    "flag",
-    "note",
-    "position",
-    "doubtful",
-    "held",
-    "known",
-    "stand_in",
-    "by_close",
-)
-
 
 @lru_cache(maxsize=8)
 def daily_flows(market: Market, ticker: str) -> pd.DataFrame:
@@ -86,7 +72,7 @@ def daily_flows(market: Market, ticker: str) -> pd.DataFrame:
 def prepare_counts(
     facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | None = None
 ) -> pd.DataFrame:
-    """Daily counts and flows: rows x COLUMNS, on sessions that have a share count and a NAV or a close.
+    """Daily counts and flows, on sessions that have a share count and a NAV or a close.
 
     `facts` is sessions x (nav, shares, assets) of one source; it may have the columns `was` (counts that the
     source has replaced) and `seconded` (whether another source has the same count). `sessions` are the
@@ -155,7 +141,7 @@ def prepare_counts(
         flag[days] = name
     frame["flag"], frame["note"] = flag, flag.map({"": "", **FLAGS})
     _add_details(frame, replaced, jumps)
-    return frame[list(COLUMNS)]
+    return frame
 
 
 def is_derived(facts: pd.DataFrame) -> pd.Series:

@@ -59,20 +59,6 @@ TOLERANCE_DAYS = 31
 INDEX_BASE = 100.0  # of an index, at its base
 
 SECTOR, GROUP, REVENUE = "sector", "industry group", "revenue"
-# Yahoo's keys in words (Morningstar's eleven sectors).
-MORNINGSTAR = {
-    "realestate": "Real estate",
-    "consumer_cyclical": "Consumer cyclical",
-    "basic_materials": "Basic materials",
-    "consumer_defensive": "Consumer defensive",
-    "technology": "Technology",
-    "communication_services": "Communication services",
-    "financial_services": "Financial services",
-    "utilities": "Utilities",
-    "industrials": "Industrials",
-    "energy": "Energy",
-    "healthcare": "Healthcare",
-}
 
 
 def multiple_history(
@@ -185,30 +171,37 @@ def percentile_rank(values: pd.Series) -> float | None:
     return float(100 * np.mean(known.to_numpy() <= known.iloc[-1]))
 
 
+class FundMultiple(NamedTuple):
+    """One fund's newest figure of a multiple; `priced` is the date of its price, None where not stated."""
+
+    value: float | None = None
+    session: pd.Timestamp | None = None
+    priced: pd.Timestamp | None = None
+
+
 @dataclass(frozen=True)
 class MultipleFigure:
     """One multiple of both funds under one convention and basis, at each fund's own last session.
 
-    small_priced, large_priced  the date of the price behind it, None where it is not stated
-    premium                     percent, only where both are of one session
-    percentile                  of the premium's last value within its history
-    observations, first         length and first session of the premium's history
+    premium              percent, only where both are of one session
+    percentile           of the premium's last value within its history
+    observations, first  length and first session of the premium's history
     """
 
     metric: str
     convention: str
     basis: str
-    small: float | None
-    large: float | None
-    small_session: pd.Timestamp | None
-    large_session: pd.Timestamp | None
-    small_priced: pd.Timestamp | None
-    large_priced: pd.Timestamp | None
-    sources: tuple[str, ...]
+    small: FundMultiple
+    large: FundMultiple
     premium: float | None
     percentile: float | None
     observations: int
     first: pd.Timestamp | None
+
+    @property
+    def sessions(self) -> list[pd.Timestamp]:
+        """The sessions of the funds that have a figure."""
+        return [fund.session for fund in (self.small, self.large) if fund.session is not None]
 
 
 def multiple_figures(market: Market, metric: str | None = None) -> list[MultipleFigure]:
@@ -227,29 +220,28 @@ def multiple_figures(market: Market, metric: str | None = None) -> list[Multiple
 def _figure(market: Market, metric: str, convention: str, basis: str) -> MultipleFigure:
     rows = _rows(market, metric, convention)
     rows = rows[rows["basis"] == basis]
-    last = {ticker: rows[rows["ticker"] == ticker].tail(1) for ticker in market.pair.tickers}
-    value = [float(row["value"].iloc[0]) if len(row) else None for row in last.values()]
-    session = [row["session"].iloc[0] if len(row) else None for row in last.values()]
-    dates = [_price_dates(row).dropna() for row in last.values()]
-    priced = [days.iloc[0] if len(days) else None for days in dates]
+    small, large = (_newest(rows[rows["ticker"] == ticker]) for ticker in market.pair.tickers)
     premium = premium_history(market, metric, convention, basis)
-    same = session[0] is not None and session[0] == session[1]
+    same = small.session is not None and small.session == large.session
     return MultipleFigure(
         metric,
         convention,
         basis,
-        value[0],
-        value[1],
-        session[0],
-        session[1],
-        priced[0],
-        priced[1],
-        sources=tuple(sorted({str(row["source"].iloc[0]) for row in last.values() if len(row)})),
+        small,
+        large,
         premium=float(premium.iloc[-1]) if same and len(premium) else None,
         percentile=percentile_rank(premium),
         observations=len(premium),
         first=premium.index[0] if len(premium) else None,
     )
+
+
+def _newest(rows: pd.DataFrame) -> FundMultiple:
+    if rows.empty:
+        return FundMultiple()
+    priced = _price_dates(rows).iloc[-1]
+    last = rows.iloc[-1]
+    return FundMultiple(float(last["value"]), last["session"], None if pd.isna(priced) else priced)
 
 
 def convention_for(market: Market) -> str | None:

@@ -16,7 +16,7 @@ from bot.errors import BotError
 from bot.messages.canvas import LIGHT, THEMES
 from bot.messages.common import EDIT, Answer, payload_of
 from bot.messages.html import bold, code, lines
-from bot.services import Caller, Chat, chats
+from bot.services import Caller, CallerChat, chats
 from bot.services.chats import ANONYMOUS_ADMIN, SHARED
 from storage import chat_store
 from storage.outbox import NewMessage
@@ -82,7 +82,7 @@ class Ask:
     def caller(self) -> Caller:
         """The chat and person, as the services take them."""
         zone = ZoneInfo(self.settings.zone)
-        chat = Chat(self.chat_id, self.chat_kind, self.chat_title, zone, self.thread_id)
+        chat = CallerChat(self.chat_id, self.chat_kind, self.chat_title, zone, self.thread_id)
         return Caller(self.services, chat, self.user_id, self.now, self.change)
 
     async def change(self, write: Callable[[sqlite_utils.Database], T]) -> T:

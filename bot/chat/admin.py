@@ -48,9 +48,9 @@ def changes(text: str) -> bool:
 async def on_admin(ask: Ask) -> Answer:
     """/admin: the choices; people, approve ID, reject ID, stats, backup, broadcast TEXT."""
     word, _, rest = ask.text.partition(" ")
-    action = ACTIONS.get(word.lower())
+    action = ADMIN_ACTIONS.get(word.lower())
     if action is None:
-        hint = did_you_mean(word, ACTIONS)
+        hint = did_you_mean(word, ADMIN_ACTIONS)
         raise BadInput(f"“{ask.text[:40]}” is not understood. {hint}".strip(), "/admin people")
     return await action(ask, rest.strip())
 
@@ -141,7 +141,7 @@ async def _accept(ask: Ask, words: str) -> Answer:
     if not words:
         return _list_provisional(await ask.services.markets.current())
     ticker, session = _parse_figures(ask, words)
-    acceptance = await provisional.preview(ask.caller, ticker, session)
+    acceptance = await provisional.preview_acceptance(ask.caller, ticker, session)
     fires = "No alert would fire."
     if acceptance.fires:
         alerts, groups = counted(acceptance.fires, "alert"), counted(acceptance.chats, "chat")
@@ -249,7 +249,7 @@ async def _send_broadcast(ask: Ask, words: str) -> Answer:
     return Answer(bold(f"On its way to {counted(count, 'chat')}."))
 
 
-ACTIONS: dict[str, Callable[[Ask, str], Awaitable[Answer]]] = {
+ADMIN_ACTIONS: dict[str, Callable[[Ask, str], Awaitable[Answer]]] = {
     "": _show_choices,
     "people": _show_people,
     "approve": _approve,

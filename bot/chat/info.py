@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from bot import __version__
 from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import SETTLE
-from bot.data.sources import switched_on
+from bot.data.refresh import switched_on
 from bot.errors import BadInput
 from bot.messages.common import Answer
 from bot.messages.html import bold, lines, zone_label

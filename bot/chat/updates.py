@@ -34,7 +34,7 @@ ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, U
 MAX_CONCURRENT_UPDATES = 4096  # including those that wait for their chat
 POLL_SECONDS = 10  # how long Telegram keeps a poll open while there are no updates
 CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes nothing
-RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # while Telegram does not answer
+POLL_RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # while Telegram does not answer
 MAX_FAULT = 80  # characters of why an update cannot be read
 MAX_WAIT = 900.0  # seconds, whatever Telegram names
 SHORTEST_POLL = 0.5  # seconds; a poll without updates that is shorter is no long poll
@@ -185,7 +185,7 @@ class Poller:
         """Poll until another process uses the token. Returns the message for the operator."""
         failures, self._started_at = 0, self._monotonic()
         while True:
-            wait = RETRIES.seconds(failures)
+            wait = POLL_RETRIES.seconds(failures)
             try:
                 problem = await self._poll(POLL_SECONDS)
             except Conflict as error:

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 REFUSED, MISUSED, INTERRUPTED = 1, 2, 130
 SCRIPT = "small-versus-large-bot"
 COMPLETION_VARIABLE = "_SMALL_VERSUS_LARGE_BOT_COMPLETE"  # as click derives it from the script's name
-KINDS = {
+FILE_KINDS = {
     "prices": "daily prices with distributions and splits",
     "fund-facts": "net asset value, shares outstanding, assets",
     "multiples": "valuation multiples by convention",
     "weights": "weights of sectors and industry groups",
 }
-ISSUER = "issuer"
+ISSUER_FILE = "issuer"
 # The exchange's calendar begins in January 1993 and ends about a year from today.
 _FIRST, _AHEAD = dt.datetime(1993, 2, 1, tzinfo=dt.UTC), dt.timedelta(days=180)
 
@@ -245,7 +245,7 @@ _NOW = click.Option(
     ["--now"], type=Instant(), metavar="ISO-TIME", help="Where the clock starts, e.g. 2020-10-06T22:00Z."
 )
 _OFFLINE = _flag("--offline", "Never use the network.")
-COMMANDS = (
+CLI_COMMANDS = (
     LazyCommand(
         "run",
         "run.run",
@@ -283,7 +283,7 @@ COMMANDS = (
         "import a file, all of it or nothing",
         click.Option(["--ticker"], metavar="FUND", help="The fund. An issuer's file names it itself."),
         _flag("--accept", "Use implausible figures too, instead of keeping them as provisional."),
-        _kind(KINDS | {ISSUER: "a fund's file as its issuer publishes it"}),
+        _kind(FILE_KINDS | {ISSUER_FILE: "a fund's file as its issuer publishes it"}),
         _file("The file."),
         example="prices iwm.csv --ticker IWM",
     ),
@@ -292,7 +292,7 @@ COMMANDS = (
         "data.export_file",
         "write a CSV file that import reads",
         click.Option(["--ticker"], required=True, metavar="FUND", help="The fund."),
-        _kind(KINDS),
+        _kind(FILE_KINDS),
         _file("The CSV file to write, or - for standard output."),
         example="prices iwm.csv --ticker IWM",
     ),
@@ -333,7 +333,7 @@ class CommandGroup(click.Group):
 
 commands = CommandGroup(
     "bot",
-    commands=COMMANDS,
+    commands=CLI_COMMANDS,
     help="Small caps against large caps on Telegram: answers, alerts, a daily summary.",
     epilog=f"To begin: {command_line('demo')}. Each command has its own --help.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},

@@ -77,7 +77,7 @@ class _BriefFormatter(logging.Formatter):
 
 
 _PAIR = "pair"  # the key under which the database stores its pair
-RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # between two tries on a full disk
+DISK_RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # between two tries on a full disk
 
 
 @contextlib.contextmanager
@@ -109,7 +109,7 @@ def open_when_there_is_room(path: Path, pair: Pair) -> Iterator[Database]:
             try:
                 database = stack.enter_context(open_locked(path, pair))
             except DiskFull as error:
-                wait = RETRIES.seconds(failures)
+                wait = DISK_RETRIES.seconds(failures)
                 _log.error("%s Next try in %.0f s", error, wait)
                 _sleep(wait)
             else:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from bot import app
 from bot.analytics.sessions import Sessions
-from bot.cli import ISSUER
+from bot.cli import ISSUER_FILE
 from bot.cli.console import beside_the_bot, log_briefly, open_beside_the_bot, refuse_other_pair, say, spinner
 from bot.data.csv_cells import read_bytes
 from bot.data.csv_formats import export
@@ -22,8 +22,8 @@ from bot.data.issuers.formats import LARGEST
 from bot.data.issuers.import_file import read_issuer
 from bot.data.load import pending_frame, provisional_figures
 from bot.data.provider import known_fund
+from bot.data.refresh import switched_on
 from bot.data.schedule import next_try
-from bot.data.sources import switched_on
 from bot.data.store import store_file
 from bot.errors import BotError
 from bot.jobs.backups import backup_file, dated_backups
@@ -62,7 +62,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
     with spinner(f"Reading {file.name}"):
         sessions = Sessions(config.calendar.closed)
         last = sessions.last_completed(now)
-        if kind == ISSUER:
+        if kind == ISSUER_FILE:
             contents = read_issuer(
                 read_bytes(file, "an issuer's file", LARGEST),
                 name=file.name,
@@ -80,7 +80,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
     observed_at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
 
     def write(db: sqlite_utils.Database) -> tuple[FileContents, Mapping[str, Written], pd.DataFrame]:
-        if kind == ISSUER:
+        if kind == ISSUER_FILE:
             return *store_issuer(db, contents, name=file.name, observed_at=observed_at), pending_frame(db)
         written = store_file(db, contents, observed_at=observed_at, accept=accept)
         return contents, written, pending_frame(db)

@@ -22,15 +22,16 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from bot import app
+from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import date_phrase, short_date
 from bot.chat.commands import COMMANDS
 from bot.cli import print_error
 from bot.cli.console import log_briefly, open_exclusively, say, spinner
-from bot.data.sample import SOURCE, sample_observations
+from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.errors import BotError
 from bot.jobs.scheduler import TICK_SECONDS
-from bot.local.terminal import PROMPT, Clock, Terminal, converse, printer, typed_lines
+from bot.local.terminal import PROMPT, LocalClock, Terminal, converse, printer, typed_lines
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.backup import row_counts
@@ -121,7 +122,7 @@ def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -
     """`chat`: talk to the bot in the terminal. Piped lines are answered one after the other."""
     log_briefly()
     interactive = sys.stdin.isatty()
-    clock = Clock(now, running=interactive)
+    clock = LocalClock(now, running=interactive)
     with open_exclusively(config.storage.database, config.pair) as database:
         screen = Screen(config.storage.database)
         terminal = Terminal(screen.show, out, clock)
@@ -130,7 +131,7 @@ def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -
     return 0
 
 
-def _local(config: Config, database: Database, terminal: Terminal, clock: Clock, *, live: bool) -> Bot:
+def _local(config: Config, database: Database, terminal: Terminal, clock: LocalClock, *, live: bool) -> Bot:
     """Return the bot on a terminal in place of Telegram, where everybody may use it."""
     services = app.build_services(config.with_keys(access={"mode": "open"}), database, clock, live=live)
     return app.local_bot(services, terminal.api)
@@ -172,7 +173,7 @@ def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out:
             path = Path(folder) / "demo.db"
         refuse_real_data(path)
         opened = stack.enter_context(open_exclusively(path, DEFAULT_PAIR))
-        clock = Clock(QUESTIONS_NOW, running=False)
+        clock = LocalClock(QUESTIONS_NOW, running=False)
         pair = {"small": DEFAULT_PAIR.small, "large": DEFAULT_PAIR.large}  # the sample market's
         screen, config = Screen(path), config.with_keys(storage={"database": path}, pair=pair)
         terminal = Terminal(screen.show, out, clock)
@@ -181,7 +182,7 @@ def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out:
     return 0
 
 
-async def _demo(bot: Bot, terminal: Terminal, screen: Screen, clock: Clock, start: dt.datetime) -> None:
+async def _demo(bot: Bot, terminal: Terminal, screen: Screen, clock: LocalClock, start: dt.datetime) -> None:
     async with bot.application:
         await play(bot, terminal, screen.show, clock.set, start)
         if sys.stdin.isatty():
@@ -208,7 +209,7 @@ async def play(
     """Play the story, its autumn from `start` on. `echo` shows the questions, `set_clock` moves the clock."""
     database = bot.services.database
     now = f"{QUESTIONS_NOW:%Y-%m-%dT%H:%M:%SZ}"
-    await database.run(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=now))
+    await database.run(lambda db: store(db, sample_observations(), source=SAMPLE, observed_at=now))
     say("A sample market: published month-ends, simulated days between. Today is Sun 13 Dec 2020.\n")
     await converse(bot.application, terminal, _QUESTIONS, echo=echo)
     set_clock(start)

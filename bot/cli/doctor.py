@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 LEAST_DISK = 100 * 2**20  # bytes: room for a year of growth and the write-ahead log
-LONGEST_PAUSE = 300  # seconds: ten ticks
+LONGEST_SILENCE = 300  # seconds: ten ticks
 OLDEST_BACKUP = dt.timedelta(days=2)  # one night may fail
 LEAST_CALENDAR = 30  # days for which sessions are known ahead
 REQUEST_SECONDS = 10.0
@@ -276,7 +276,7 @@ def check_database(
 ) -> Iterator[Finding]:
     """Check the file, the age of the prices and the last answers of the sources."""
     from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: as for the sessions
-    from bot.data.sources import switched_on  # noqa: PLC0415 - as above
+    from bot.data.refresh import switched_on  # noqa: PLC0415 - as above
     from bot.messages.pages import status  # noqa: PLC0415 - as above
     from storage.migrations import NAMES  # noqa: PLC0415 - as above
     from storage.observations import recent  # noqa: PLC0415 - as above
@@ -318,7 +318,7 @@ def check_running(database: Database, now: dt.datetime) -> Finding:
         return Finding(OK, "bot", "starting, no tick yet")
     age = (now - last_tick).total_seconds()
     words = f"running, last tick {age:.0f} s ago"
-    return _measured(age < LONGEST_PAUSE, "bot", words, "look at its log and start it again")
+    return _measured(age < LONGEST_SILENCE, "bot", words, "look at its log and start it again")
 
 
 def check_queue(database: Database) -> Finding:

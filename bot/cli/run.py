@@ -13,7 +13,7 @@ from bot import app
 from bot.cli.console import log_briefly, log_fully, open_exclusively, open_when_there_is_room, say, spinner
 from bot.errors import BotError
 from bot.jobs.backups import dated_backups
-from bot.local.terminal import Clock, Terminal, printer
+from bot.local.terminal import LocalClock, Terminal, printer
 from bot.text import counted
 from storage import outbox
 from storage.db import refuse_missing
@@ -56,7 +56,7 @@ def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
     """
     log_briefly()
     refuse_missing(config.storage.database)
-    clock = Clock(now, running=False)
+    clock = LocalClock(now, running=False)
     with open_exclusively(config.storage.database, config.pair) as database:
         services = app.build_services(config, database, clock, live=not offline)
         bot = app.local_bot(services, Terminal(printer(sys.stdout), None, clock).api)

@@ -18,7 +18,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from bot.data.csv_layouts import NUMBER, Dialect, delimiter_of, describe, notation_of, one_header, recognise
+from bot.data.csv_layouts import (
+    NUMBER_PATTERN,
+    Dialect,
+    delimiter_of,
+    describe,
+    notation_of,
+    one_header,
+    recognise_dialect,
+)
 from bot.errors import ImportRejected
 
 if TYPE_CHECKING:
@@ -120,7 +128,7 @@ def read_table(file: Path | str, form: Format, forms: Collection[Format], ticker
     if form.dialects:
         lines = one_header(lines, ticker, name)
     header = lines[0][1]
-    dialect = recognise(
+    dialect = recognise_dialect(
         form.dialects, [_normalised(title) for title in header], lines[1][1] if lines[1:] else []
     )
     if missing := form.missing(header, dialect):
@@ -241,7 +249,7 @@ def number(text: str) -> float | None:
     text = text.strip()
     if text.casefold() in _MISSING:
         return None
-    if NUMBER.fullmatch(text) is None:
+    if NUMBER_PATTERN.fullmatch(text) is None:
         raise BadCell(f"“{shorten(text)}” is not a number")
     value = float(text.replace(",", ""))
     if not math.isfinite(value):

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from bot.data.csv_cells import Cells
     from storage.rows import Observation
 
-LARGEST = {
+BOUNDS = {
     "nav": 1e5,  # dollars a unit: funds keep theirs tradable, in the hundreds
     "shares": 1e11,  # units: a hundred times those of SPY, about one billion
     "assets": 1e13,  # dollars: what all ETFs of the US held together at the end of 2024 (ICI)
@@ -54,13 +54,13 @@ MOST_VOLUME = 1e12  # units a day: a thousand times those of SPY
 
 def check_facts(row: FundFacts) -> None:
     """Raise BadCell if NAV, share count or assets, or NAV times shares, cannot be a fund's."""
-    for name, largest in LARGEST.items():
+    for name, largest in BOUNDS.items():
         value = getattr(row, name)
         if value is not None and value > largest:
             raise BadCell(f"{name} {value:,.15g} is above {largest:,.0f}, more than any fund has")
-    if row.nav and row.shares and row.nav * row.shares > LARGEST["assets"]:
+    if row.nav and row.shares and row.nav * row.shares > BOUNDS["assets"]:
         raise BadCell(
-            f"nav {row.nav:,.15g} times shares {row.shares:,.15g} is above {LARGEST['assets']:,.0f} dollars, "
+            f"nav {row.nav:,.15g} times shares {row.shares:,.15g} is above {BOUNDS['assets']:,.0f} dollars, "
             "more than any fund has"
         )
 
@@ -69,7 +69,7 @@ WHOLE = 100.0
 LEVELS = ("sector", "industry_group", "revenue")
 BASES = ("trailing", "forward", "unstated")
 # Columns of an export: source and instant of a row. They are read only if a file has both.
-SOURCE, OBSERVED = "source", "observed at"
+SOURCE_COLUMN, OBSERVED_COLUMN = "source", "observed at"
 
 
 # What a row of each format becomes. A figure of None is left out later; in an export it was withdrawn.
@@ -125,7 +125,7 @@ def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]
     holdings, price = _date_text(cells, "holdings date"), _date_text(cells, "price date")
     for name, day in (("holdings date", holdings), ("price date", price)):
         # In an export the date may have been moved back to the session it counts for.
-        if day is not None and day > date(cells["date"]).isoformat() and not cells.get(OBSERVED):
+        if day is not None and day > date(cells["date"]).isoformat() and not cells.get(OBSERVED_COLUMN):
             raise BadCell(f"{name} {day} is after the date {date(cells['date'])}")
     convention = _word(cells, "convention", tuple(CONVENTIONS))
     basis = _word(cells, "basis", BASES) if cells.get("basis") else "unstated"
@@ -164,7 +164,7 @@ _DATE = ("session", "day", "as of")
 
 def _columns(*names: str, **aliases: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Columns and the other names of each; those of an export, source and instant, are in every format."""
-    return {"date": _DATE, **dict.fromkeys((*names, SOURCE, OBSERVED), ()), **aliases}
+    return {"date": _DATE, **dict.fromkeys((*names, SOURCE_COLUMN, OBSERVED_COLUMN), ()), **aliases}
 
 
 FORMATS = {
@@ -232,8 +232,8 @@ class Export:
     sources: tuple[str, ...]
 
 
-def export(db: sqlite_utils.Database, form: str, ticker: str, *, source: str | None = None) -> Export:
-    """All figures of one fund from the sources (or one of them) as CSV. `form` is a key of FORMATS.
+def export(db: sqlite_utils.Database, form: str, ticker: str) -> Export:
+    """All figures of one fund as CSV. `form` is a key of FORMATS.
 
     Replaced figures are included beside their replacements, each with its instant; the
     newest counts. Raises NoData if there is nothing to write. Sample data is never written.
@@ -242,11 +242,10 @@ def export(db: sqlite_utils.Database, form: str, ticker: str, *, source: str | N
         row
         for kind in FORMATS[form].fills
         for row in observations.vintages(db, KINDS[kind], ticker)
-        if row.source != SAMPLE and source in {None, row.source}
+        if row.source != SAMPLE
     ]
     if not rows:
-        title = FORMATS[form].title
-        raise NoData(f"There are no {title} of {ticker}{f' from {source}' if source else ''} to export.")
+        raise NoData(f"There are no {FORMATS[form].title} of {ticker} to export.")
     columns = {**EXPORTED_COLUMNS[form], "source": "source", "observed_at": "observed_at"}
     lines = (_price_lines if form == "prices" else _plain_lines)(rows, tuple(columns.values()))
     out = io.StringIO()  # None becomes an empty cell, a float its shortest exact form (csv writes repr)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 MONTH_FIRST, DAY_FIRST = "month/day/year", "day/month/year"
 POINT, COMMA = "decimal points", "decimal commas"
 DELIMITERS = {",": "", ";": "semicolons", "\t": "tabs"}
-NUMBERS = ("open", "high", "low", "close", "volume", "dividends", "stock splits")
+NUMERIC_COLUMNS = ("open", "high", "low", "close", "volume", "dividends", "stock splits")
 
 _EXCHANGE = ZoneInfo("America/New_York")
 _DAY_SECONDS = 86_400
-NUMBER = re.compile(
+NUMBER_PATTERN = re.compile(
     r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
 )
 _THREE_NUMBERS = re.compile(
@@ -118,7 +118,7 @@ DIALECTS = (
 )
 
 
-def recognise(dialects: Iterable[Dialect], titles: list[str], first: list[str]) -> Dialect | None:
+def recognise_dialect(dialects: Iterable[Dialect], titles: list[str], first: list[str]) -> Dialect | None:
     """The dialect of a header in lower case and its first row, None for a file with our own titles."""
     for dialect in dialects:
         if not set(dialect.titles) <= set(titles) or (dialect.whole and len(titles) != len(dialect.titles)):
@@ -182,7 +182,7 @@ def _number(cell: str, *, comma: bool) -> str | None:
         return None
     sign, amount, suffix = match.groups()
     amount = amount.translate(_SWAPPED) if comma else amount
-    if not NUMBER.fullmatch(amount):
+    if not NUMBER_PATTERN.fullmatch(amount):
         return None
     plain = amount.replace(",", "")
     return sign + (repr(float(plain) * _SUFFIXES[suffix]) if suffix else plain)
@@ -215,7 +215,7 @@ class Notation:
             meanings = [read(cell) for order, read in _DATES.items() if self.order in {"", order}]
         elif self.decimals == POINT and _PLAIN.fullmatch(cell):
             return cell
-        elif column == "volume" or (column in NUMBERS and cell[-1:] not in _SUFFIXES):
+        elif column == "volume" or (column in NUMERIC_COLUMNS and cell[-1:] not in _SUFFIXES):
             meanings = [read(cell) for mark, read in _DECIMALS.items() if self.decimals in {"", mark}]
         else:
             return cell
@@ -235,7 +235,7 @@ def notation_of(rows: Iterable[Mapping[str, str]], dialect: Dialect | None, deli
     dates, numbers = set[str](), set[str]()
     for row in rows:
         dates.add(row["date"])
-        numbers.update(row[column] for column in NUMBERS if column in row)
+        numbers.update(row[column] for column in NUMERIC_COLUMNS if column in row)
     order = dialect.order if dialect else ""
     commas = delimiter != "," or (dialect is not None and dialect.decimal_comma)
     return Notation(order or _decide(dates, _DATES), _decide(numbers, _DECIMALS) if commas else POINT)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 USER_AGENT = f"small-versus-large-bot/{__version__}"
-TEXT, ANY = "text/csv, text/plain, */*;q=0.5", "*/*"
+_TEXT, ANY_FILE = "text/csv, text/plain, */*;q=0.5", "*/*"
 _REDIRECTS = 5
 # One layer of compression at most, whose pieces unpack to a thousand times their size.
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
@@ -69,7 +69,7 @@ class _Insecure(Exception):
     """A redirect led from https to http."""
 
 
-def download(url: str, *, timeout: float, largest: int, accept: str = TEXT) -> DownloadedFile | FetchOutcome:
+def download(url: str, *, timeout: float, largest: int, accept: str = _TEXT) -> DownloadedFile | FetchOutcome:
     """Download a file. `timeout` in seconds is for each step, `largest` in bytes, unpacked."""
     import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
 
@@ -134,8 +134,8 @@ def _body(response: httpx.Response, deadline: float, largest: int) -> Downloaded
     return DownloadedFile(bytes(content), bounded)
 
 
-LARGEST = 2_000_000  # bytes: thirty years of daily rows are half a million
-FIRST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
+_LARGEST = 2_000_000  # bytes: thirty years of daily rows are half a million
+EARLIEST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
 _JSON = "JSON instead of a CSV file"
 _SHORT = 300  # characters: a sentence that stands where the file should be
 _CHECK = "check the address and the key in the config's [sources] daily_csv"
@@ -176,8 +176,8 @@ class DailyCsv(Provider):
 
     def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         url = self._template.replace("{ticker}", ticker)
-        url = url.replace("{start}", (start or FIRST).isoformat())
-        body = download(url, timeout=self._timeout, largest=LARGEST)
+        url = url.replace("{start}", (start or EARLIEST).isoformat())
+        body = download(url, timeout=self._timeout, largest=_LARGEST)
         if isinstance(body, AccessRefused):
             return replace(body, instead=_CHECK)
         if isinstance(body, FetchOutcome):

@@ -18,7 +18,7 @@ import numpy as np
 
 from bot.analytics.market import SAMPLE
 from bot.data.csv_cells import BadCell, date, read_table, shorten
-from bot.data.csv_formats import FORMATS, OBSERVED, SOURCE
+from bot.data.csv_formats import FORMATS, OBSERVED_COLUMN, SOURCE_COLUMN
 from bot.data.provider import LABELS, observations_of
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 _EXPORTED_SOURCES = tuple(name for name in LABELS if name != SAMPLE)
-_ORIGIN = {SOURCE, OBSERVED}
+_ORIGIN = {SOURCE_COLUMN, OBSERVED_COLUMN}
 _EVENTS = {"dividends": "distributions", "stock splits": "splits"}  # columns of daily prices, kinds
 
 
@@ -94,7 +94,7 @@ class RowReader:
         """Instant and source of a row, empty strings if the file does not name them."""
         if not self.exported:
             return "", ""
-        source, at = cells[SOURCE], cells[OBSERVED]
+        source, at = cells[SOURCE_COLUMN], cells[OBSERVED_COLUMN]
         if source not in _EXPORTED_SOURCES:
             raise BadCell(f"source “{shorten(source)}” is none of {', '.join(_EXPORTED_SOURCES)}")
         if not _is_instant(at) or at[:10] > f"{self.today + dt.timedelta(days=1)}":
@@ -145,8 +145,8 @@ def _is_instant(text: str) -> bool:
         return False
 
 
-DAILY = 2  # the median of sessions from row to row above which bars are not daily ones
-ENOUGH = 20  # rows before that is judged, and whether closes are adjusted
+LARGEST_STEP = 2  # the median of sessions from row to row above which bars are not daily ones
+ENOUGH_ROWS = 20  # rows before that is judged, and whether closes are adjusted
 # Prices have been in cents since the exchanges left fractions; a split leaves earlier ones between cents.
 _CENTS_SINCE = "2001-04-09"
 RECENT_ROWS = 250  # the last rows, of which
@@ -249,7 +249,7 @@ def _refuse_adjusted(name: str, contents: FileContents) -> tuple[str, ...]:
     rows = contents.observations
     after = max([_CENTS_SINCE, *(split.session for split in rows["splits"])])
     closes = [bar.close for bar in rows["bars"] if bar.session > after][-RECENT_ROWS:]
-    if len(closes) < ENOUGH:
+    if len(closes) < ENOUGH_ROWS:
         return (_TOO_FEW,) if rows["bars"] else ()
     on_cent = sum(abs(close - round(close, 2)) <= CENT_WITHIN for close in closes)
     if on_cent >= ON_CENT * len(closes):
@@ -266,8 +266,8 @@ def _refuse_adjusted(name: str, contents: FileContents) -> tuple[str, ...]:
 def _refuse_weekly(name: str, bars: Sequence[Bar], sessions: Sessions) -> None:
     """Raise ImportRejected for weekly or monthly bars, which sources adjust differently from daily ones."""
     places = sessions.index.get_indexer([bar.session for bar in bars])
-    apart = float(np.median(np.diff(places))) if len(places) >= ENOUGH else 0.0
-    if apart > DAILY:
+    apart = float(np.median(np.diff(places))) if len(places) >= ENOUGH_ROWS else 0.0
+    if apart > LARGEST_STEP:
         raise ImportRejected(
             f"{name} was not imported: its rows are {apart:g} sessions apart; only daily prices are read."
         )

@@ -1,4 +1,6 @@
-"""Fetches from the providers what is due and stores it. No failure of a source stops anything else.
+"""The sources: which are switched on, and fetching and storing what is due.
+
+No failure of a source stops anything else.
 
 Each figure of each ticker (its prices, multiples, fund facts) is requested until it is stored for the last
 completed session, and not again before the next one. The status of each is kept in storage.sources, so it
@@ -18,6 +20,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bot.analytics.sessions import Sessions
+from bot.data.csv_source import DailyCsv
+from bot.data.issuers.fetch import IssuerFiles
 from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, RateLimited, rows_by_kind
 from bot.data.provisional import confirm_pending, mark_answer, pending_sessions
 from bot.data.schedule import (
@@ -31,6 +36,7 @@ from bot.data.schedule import (
     rest_until,
 )
 from bot.data.store import store, with_withdrawals
+from bot.data.yahoo import Yahoo
 from bot.text import listed
 from storage import sources
 
@@ -40,10 +46,32 @@ if TYPE_CHECKING:
     import pandas as pd
     import sqlite_utils
 
-    from bot.analytics.sessions import Sessions
+    from bot.config import Config
     from bot.data.provider import Provider
     from storage.db import Database
     from storage.observations import Written
+
+
+def build_providers(config: Config) -> list[Provider]:
+    """The sources that the configuration switches on. To add one, write its Provider and add it here."""
+    providers: list[Provider] = []
+    tickers = config.pair.tickers
+    if config.sources.yahoo:
+        cache = config.storage.database.parent / "cache"
+        providers.append(Yahoo(cache, config.sources.yahoo_timeout, tickers))
+    if config.sources.daily_csv:
+        providers.append(
+            DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
+        )
+    urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
+    if config.issuer.fetch and urls:
+        providers.append(IssuerFiles(urls, pair=config.pair, options=config.command_options))
+    return providers
+
+
+def switched_on(config: Config) -> set[str]:
+    """The names of the sources that the configuration switches on."""
+    return {provider.name for provider in build_providers(config)}
 
 
 # Figures in the order of their use: alerts wait for prices.

@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import SAMPLE
+from bot.analytics.flows import LOT
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import REVENUE, SECTOR
-from bot.data.provider import observations_of, rows_by_kind
 from bot.pair import DEFAULT_PAIR
 from storage.rows import Bar, Distribution, FundFacts, Multiple, SectorWeight
 
@@ -38,11 +37,10 @@ if TYPE_CHECKING:
 
     from bot.data.provider import Observations
 
-    Values = NDArray[np.float64]
-    Closes = dict[str, Values]
+    _Floats = NDArray[np.float64]
+    Closes = dict[str, _Floats]
 
 
-SOURCE = SAMPLE
 SMALL, LARGE = PAIR = DEFAULT_PAIR.tickers
 # Found by search: with it the ratio crosses above its 200-day average once in 2020, on the day on
 # which it really did (2020-10-06), and ends where it really ended above it.
@@ -61,7 +59,6 @@ WILD = (
 )
 VOLUME = {SMALL: 25e6, LARGE: 90e6}  # shares traded on a usual day
 PREMIUM = 0.0003  # spread of NAV around the close
-LOT = 50_000  # shares are created and redeemed in whole lots
 LOTS_A_DAY = {SMALL: 35.0, LARGE: 80.0}  # spread of a day's change
 PER_SHARE = 0.002  # spread of a day's change in earnings, sales, ... per share
 CONVENTION, BASIS = "losses_in", "forward"
@@ -71,7 +68,7 @@ CONVENTION, BASIS = "losses_in", "forward"
 _PRICES, _BARS, _UNITS, _MULTIPLES = 0, 1, 1_622, 3
 
 
-MULTIPLES = ("pe", "pcf", "ps", "pb", "yield")
+SAMPLE_MULTIPLES = ("pe", "pcf", "ps", "pb", "yield")
 
 
 @dataclass(frozen=True)
@@ -123,30 +120,20 @@ def sample_observations(seed: int = SEED, sessions: Sessions | None = None) -> O
     }
 
 
-def between(observations: Observations, after: str, until: str) -> Observations:
-    """The rows dated later than `after` up to `until` (ISO dates), of every kind."""
-    return observations_of(
-        {
-            kind: [row for row in rows if after < row.session <= until]
-            for kind, rows in rows_by_kind(observations).items()
-        }
-    )
-
-
 def _random(seed: int, topic: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, topic]))
 
 
-def _bridge(days: pd.DatetimeIndex, known: Mapping[str, float], steps: Values) -> Values:
+def _bridge(days: pd.DatetimeIndex, known: Mapping[str, float], steps: _Floats) -> _Floats:
     """Random walk of `steps` through the values known on some sessions, free after the last."""
     at = days.get_indexer(pd.DatetimeIndex(list(known)))
     everywhere = np.arange(len(days))
     walk = np.cumsum(steps)
-    line: Values = np.interp(everywhere, at, list(known.values())) - np.interp(everywhere, at, walk[at])
+    line: _Floats = np.interp(everywhere, at, list(known.values())) - np.interp(everywhere, at, walk[at])
     return line + walk
 
 
-def _wildness(days: pd.DatetimeIndex) -> Values:
+def _wildness(days: pd.DatetimeIndex) -> _Floats:
     factor = np.ones(len(days))
     for first, last, times in WILD:
         factor[days.slice_indexer(pd.Timestamp(first), pd.Timestamp(last))] = times
@@ -207,7 +194,7 @@ def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generat
     close, so that price, multiple and earnings always agree.
     """
     rows: list[Multiple] = []
-    for metric, ticker in itertools.product(MULTIPLES, PAIR):
+    for metric, ticker in itertools.product(SAMPLE_MULTIPLES, PAIR):
         known = _known(metric, ticker)
         at = days.get_indexer(pd.DatetimeIndex(list(known)))
         shown = _period_ends(days) & (np.arange(len(days)) >= at[0])

@@ -62,7 +62,7 @@ BREAKER = dt.timedelta(minutes=15)
 # have changed sooner.
 REST = dt.timedelta(hours=6)
 # Pause after a failure; doubled per failure, up to the second.
-RETRIES = Backoff(dt.timedelta(minutes=5), dt.timedelta(minutes=30))
+FETCH_RETRIES = Backoff(dt.timedelta(minutes=5), dt.timedelta(minutes=30))
 # After an answer without a session that is wanted the pause is this share of the session's age, at most
 # REST: a close that is late comes within the hour, a session that was dropped within days or never.
 _SHARE = 4
@@ -136,13 +136,13 @@ def _paused_until(
     tried = status.last_attempt
     if tried > now:  # under a clock set by hand; it holds nothing up
         return now
-    pause = RETRIES.wait(status.failures - 1)
+    pause = FETCH_RETRIES.wait(status.failures - 1)
     dropped = status.last_session is not None and session.date() <= status.last_session
     if dropped or not status.failures:
         late = dropped and status.subject.endswith(_BEHIND)
         expected = sessions.next_after(session) if late else session
         age = tried - sessions.close(expected) - SETTLE
-        pause = max(pause, RETRIES.longest) if late else pause
+        pause = max(pause, FETCH_RETRIES.longest) if late else pause
         if age < dt.timedelta(0):  # it was not completed then
             return tried
         pause = max(pause, min(age / _SHARE, REST))

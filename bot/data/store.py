@@ -1,6 +1,6 @@
 """Writes observations of any source, and whole files, to the database.
 
-Every figure takes one way: an answer is reviewed by its provider (a file by `accept` of its issuer), then
+Every figure takes one way: an answer is reviewed by its provider (an issuer's file by `accepted_rows`), then
 `with_withdrawals` adds what it takes back, and `store` writes it.
 
 It also withdraws distributions and splits that a source no longer lists, or has given another date. A
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from storage.rows import Moment, Observation
 
 
-SOURCE = TYPED_IN
 EVENTS: tuple[type[Distribution | Split], ...] = (Distribution, Split)
 
 
@@ -114,18 +113,18 @@ def store_file(
                 counts = observations.add(db, KINDS[table], part, source=source, observed_at=at)
                 written[table] = written.get(table, Written()) + counts
         return written
-    rows = rows if accept else mark_answer(db, rows, source=SOURCE, ticker=ticker)
+    rows = rows if accept else mark_answer(db, rows, source=TYPED_IN, ticker=ticker)
     sessions = {bar.session for bar in rows.get("bars", ())}
     withdrawn: dict[str, list[Observation]] = {}
     for kind in EVENTS:
         if kind.table in contents.complete:
             absent = sessions - {row.session for row in rows_by_kind(rows)[kind.table]}
-            stored = observations.newest(db, kind, ticker=ticker, source=SOURCE)
+            stored = observations.newest(db, kind, ticker=ticker, source=TYPED_IN)
             withdrawn[kind.table] = [
                 kind(ticker, row.session, None) for row in stored if row.session in absent
             ]
     rows = with_rows(rows, withdrawn)
-    return store_import(db, rows, source=SOURCE, subject=contents.subject, observed_at=observed_at)
+    return store_import(db, rows, source=TYPED_IN, subject=contents.subject, observed_at=observed_at)
 
 
 def _origin(row: Observation) -> tuple[str, str]:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 # together they may take this many times the time-out of one.
 _CALL_TIMEOUTS = 3
 
-LARGEST = 10_000_000  # bytes of an answer, unpacked: thirty years of daily prices are a tenth of it
+_LARGEST = 10_000_000  # bytes of an answer, unpacked: thirty years of daily prices are a tenth of it
 _ABORT = 0xFFFFFFFF  # CURL_WRITEFUNC_ERROR, for an answer that is larger
 
 # What Yahoo says in the `description` of its errors, by how it begins.
@@ -116,7 +116,7 @@ class RecordingSession:
 
         def collect(chunk: bytes) -> int:
             body.extend(chunk)
-            return len(chunk) if len(body) <= LARGEST else _ABORT
+            return len(chunk) if len(body) <= _LARGEST else _ABORT
 
         try:
             left = self._deadline - time.monotonic()
@@ -125,7 +125,7 @@ class RecordingSession:
             options["timeout"] = min(self._timeout, left)
             response = self._send(method=method, url=url, content_callback=collect, **options)
         except OSError as error:
-            large = f"its answer is larger than {LARGEST / 1e6:.0f} MB" if len(body) > LARGEST else ""
+            large = f"its answer is larger than {_LARGEST / 1e6:.0f} MB" if len(body) > _LARGEST else ""
             self.attempts.append(RecordedRequest(path, fault=large or transport_fault(error)))
             raise
         response.content = bytes(body)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.valuation import SECTOR
-from bot.data.csv_formats import LARGEST
+from bot.data.csv_formats import BOUNDS
 from bot.data.plausibility import QUOTE_APART, contradicts_adjusted
 from storage.rows import Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
 
@@ -32,7 +32,7 @@ _MULTIPLES = (
     ("Price/Cashflow", "pcf", 1.0, 500.0),
 )
 _PE, _YIELD = (2.0, 2_000.0), (0.0, 0.25)
-_NAV, _ASSETS = (1.0, LARGEST["nav"]), (1e6, LARGEST["assets"])
+_NAV, _ASSETS = (1.0, BOUNDS["nav"]), (1e6, BOUNDS["assets"])
 # A fund's market price stays this close to its net asset value; more means another day's figure.
 _NAV_NEAR = 0.05
 _NEW_YORK = ZoneInfo("America/New_York")

@@ -22,6 +22,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from telegram.constants import ChatID
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -182,7 +184,7 @@ class _Parser:
 
 
 Json: TypeAlias = dict[str, Any]
-BOT_ID, ANONYMOUS_ADMIN = 700_000_001, 1087968824
+BOT_ID = 700_000_001
 BOT_USER: Json = {
     "id": BOT_ID,
     "is_bot": True,
@@ -195,6 +197,7 @@ BOT: Json = {
     "can_read_all_group_messages": False,
     "supports_inline_queries": False,
 }
+_GROUP_ADMIN: Json = {"id": int(ChatID.ANONYMOUS_ADMIN), "is_bot": True, "first_name": "Group"}
 PHOTO_LIMIT = 10 * 1024 * 1024  # bytes
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ADMIN_RIGHTS = (
@@ -287,7 +290,7 @@ class ApiChat:
 
 
 @dataclass
-class Message:
+class ApiMessage:
     """A message. `text` is the plain text or caption, `html` what the bot sent, times are epoch seconds."""
 
     message_id: int
@@ -351,7 +354,7 @@ class Message:
 class CallbackQuery:
     """A pressed button. `answer` holds the fields of the bot's answer and is None until there is one."""
 
-    message: Message
+    message: ApiMessage
     answer: Mapping[str, str] | None = None
 
 
@@ -369,7 +372,7 @@ class ApiEvent:
 
     method: str
     chat_id: int
-    message: Message | None = None
+    message: ApiMessage | None = None
     text: str = ""
 
 
@@ -385,7 +388,7 @@ class BotApi:
     def __init__(self, clock: Callable[[], float] = time.time, first_update_id: int = 500_001) -> None:
         self.clock = clock
         self.chats: dict[int, ApiChat] = {}
-        self.history: dict[int, Message] = {}
+        self.history: dict[int, ApiMessage] = {}
         self.files: dict[str, StoredFile] = {}
         self.updates: list[Json] = []
         self.callback_queries: dict[str, CallbackQuery] = {}
@@ -431,16 +434,14 @@ class BotApi:
         user_id: int | None = None,
         thread_id: int | None = None,
         anonymous: bool = False,
-    ) -> Message:
+    ) -> ApiMessage:
         """Send a message as a person, or as an anonymous administrator of the group."""
         chat = self.chat(chat_id)
         author = user_id or (chat_id if chat.kind == "private" else 1001)
         chat.members.setdefault(author, "member")
         if thread_id:
             chat.threads.add(thread_id)
-        sender = (
-            {"id": ANONYMOUS_ADMIN, "is_bot": True, "first_name": "Group"} if anonymous else self.user(author)
-        )
+        sender = _GROUP_ADMIN if anonymous else self.user(author)
         message = self.add_message(
             chat, sender=sender, text=text, entities=command_entities(text), thread_id=thread_id
         )
@@ -454,7 +455,7 @@ class BotApi:
             raise LookupError(f"message {message_id} has no button {data!r}, only {message.buttons}")
         return self.send_callback_data(message, data, user_id or message.chat_id)
 
-    def send_callback_data(self, message: Message, data: str, user_id: int) -> str:
+    def send_callback_data(self, message: ApiMessage, data: str, user_id: int) -> str:
         """Send callback data, which need not be that of a button. Returns the id of the callback query."""
         query_id = str(4_000_000_000 + self.last_update_id + 1)
         self.callback_queries[query_id] = CallbackQuery(message)
@@ -471,10 +472,10 @@ class BotApi:
 
     # Messages, updates and files
 
-    def add_message(self, chat: ApiChat, **values: Any) -> Message:  # noqa: ANN401 - fields of Message
+    def add_message(self, chat: ApiChat, **values: Any) -> ApiMessage:  # noqa: ANN401 - fields of Message
         """Store a message. It is the bot's unless a `sender` is given."""
         self.last_message_id += 1
-        message = Message(self.last_message_id, chat, at=self.clock(), **{"sender": BOT_USER, **values})
+        message = ApiMessage(self.last_message_id, chat, at=self.clock(), **{"sender": BOT_USER, **values})
         self.history[message.message_id] = message
         _forget_oldest(self.history, self.message_limit)
         return message

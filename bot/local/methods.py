@@ -41,7 +41,7 @@ TEXTS = {"text": (4096, "message"), "message_text": (4096, "message"), "caption"
 TOAST_LIMIT = 200
 CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
-ACTIONS = frozenset({
+CHAT_ACTIONS = frozenset({
     "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice",
     "upload_document", "choose_sticker", "find_location", "record_video_note", "upload_video_note",
 })  # fmt: skip
@@ -308,7 +308,7 @@ def _send_chat_action(api: BotApi, call: Call) -> bool:
     chat = _open_chat(api, call)
     _thread(chat, call)
     action = call.fields.get("action", "")
-    if action not in ACTIONS:
+    if action not in CHAT_ACTIONS:
         raise bad_request("wrong parameter action in request")
     api.publish(ApiEvent(call.method, chat.chat_id))
     return True

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from telegram.ext import Application
     from telegram.request import RequestData
 
-    from bot.local.botapi import ApiEvent, Json, Message, StoredFile
+    from bot.local.botapi import ApiEvent, ApiMessage, Json, StoredFile
 
 
 LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id
@@ -110,7 +110,7 @@ class Terminal:
         if lines:
             self._out("\n".join(lines))
 
-    def _lines(self, method: str, message: Message) -> list[str]:
+    def _lines(self, method: str, message: ApiMessage) -> list[str]:
         """Return what a method showed of a message: its file, its text or caption, its numbered buttons."""
         lines = []
         if message.file and method in _SHOWS_FILE:
@@ -343,7 +343,7 @@ class NoRateLimiter(BaseRateLimiter[int]):
         return await callback(*args, **kwargs)
 
 
-class Clock:
+class LocalClock:
     """A clock that starts at `start`, or now. It runs, or stands still where it was set."""
 
     def __init__(self, start: dt.datetime | None, *, running: bool) -> None:

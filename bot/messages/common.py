@@ -19,7 +19,7 @@ from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sour
 from bot.analytics.performance import TOO_SHORT, performance
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
-from bot.analytics.valuation import MultipleFigure, percentile_rank
+from bot.analytics.valuation import percentile_rank
 from bot.analytics.windows import AsOf, Window
 from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
@@ -50,7 +50,7 @@ _PAGES = {
     "What moved it": "/why ytd",
     "Fundamentals": "/fundamentals ytd",
 }
-SAMPLE = "Sample data: simulated between published points, not the market."
+SAMPLE_NOTICE = "Sample data: simulated between published points, not the market."
 DISCLAIMER = "Not investment advice."
 AVERAGE = 200
 _FLOW_WINDOW = Window("d", 20)
@@ -131,7 +131,7 @@ def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> 
         *(_disputes(market) if priced else ()),
         *(provisional_notes(market.provisional) if priced else ()),
         _missing_sessions(market),
-        bold(SAMPLE) if market.is_sample else None,
+        bold(SAMPLE_NOTICE) if market.is_sample else None,
     )
 
 
@@ -514,24 +514,19 @@ def multiple_line(market: Market) -> str:
     figures = valuation.multiple_figures(market, "pe")
     if not figures:
         return f"Multiples: {NOT_AVAILABLE}, none stored."
-    figure = max(figures, key=lambda f: (max(_sessions(f)), f.observations))
-    small, large = market.pair.tickers
-    by_fund = ((small, figure.small, figure.small_session), (large, figure.large, figure.large_session))
-    same = figure.small_session == figure.large_session
+    figure = max(figures, key=lambda f: (max(f.sessions), f.observations))
+    small, large = figure.small, figure.large
+    same = small.session == large.session
     parts = []
-    for ticker, value, session in by_fund:
-        part = f"{ticker} {MULTIPLE.show(value)}"
-        if session is not None and not same:
-            part += f" ({with_age(short_date(session), market, session)})"
+    for ticker, fund in zip(market.pair.tickers, (small, large), strict=True):
+        part = f"{ticker} {MULTIPLE.show(fund.value)}"
+        if fund.session is not None and not same:
+            part += f" ({with_age(short_date(fund.session), market, fund.session)})"
         parts.append(part)
     if same:
-        session = min(filter(None, (*_sessions(figure), figure.small_priced, figure.large_priced)))
+        session = min(filter(None, (*figure.sessions, small.priced, large.priced)))
         parts.append(with_age(session_phrase(session), market, session))
     return f"P/E ({convention_phrase(figure.convention, figure.basis)}): {', '.join(parts)}."
-
-
-def _sessions(figure: MultipleFigure) -> list[pd.Timestamp]:
-    return [session for session in (figure.small_session, figure.large_session) if session is not None]
 
 
 def convention_phrase(name: str, basis: str) -> str:

@@ -226,10 +226,10 @@ def localized(html: Html, numbers: str | None) -> Html:
 
 TABLE_WIDTH = 34  # characters of a fixed-width line on a narrow phone at the default text size
 
-Cells = Sequence[str | None]
+TableRow = Sequence[str | None]
 
 
-def table(header: Cells, rows: Sequence[Cells]) -> str:
+def table(header: TableRow, rows: Sequence[TableRow]) -> str:
     """Return the lines of a table for a `pre` block. None in a cell is shown as "n/a".
 
     The first column is left-aligned, all others are right-aligned, two apart where that fits, else one.

@@ -67,7 +67,7 @@ class Transaction(Protocol):
 
 
 @dataclass(frozen=True)
-class Chat:
+class CallerChat:
     """A chat, and the forum topic in which something is asked."""
 
     id: int
@@ -82,7 +82,7 @@ class Caller:
     """Who calls a service, from which chat and when. Their changes are written with `change`."""
 
     services: Services
-    chat: Chat
+    chat: CallerChat
     user_id: int
     now: dt.datetime
     change: Transaction

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -135,7 +135,8 @@ async def edit(caller: Caller, number: int, change: RuleChange) -> StartedAlert:
     if rule.until != previous.until:
         edited = structs.replace(edited, expires_on=_last_day(rule, caller))
     check = partial(_check_others, caller=caller, rule=rule, number=number)
-    return await _restart(caller, context, (before, edited), rule, check, typed=True, previous=previous)
+    started = await _restart(caller, context, (before, edited), rule, check, typed=True)
+    return replace(started, previous=previous)
 
 
 async def rescale(caller: Caller, number: int) -> StartedAlert:
@@ -159,7 +160,7 @@ async def rescale(caller: Caller, number: int) -> StartedAlert:
             raise BadInput("Another split became known just now.", f"/alert {number} rescale")
 
     rescaled = _with_rule(before, rule, **_ACTIVE)
-    return await _restart(caller, context, (before, rescaled), rule, check, previous=previous)
+    return replace(await _restart(caller, context, (before, rescaled), rule, check), previous=previous)
 
 
 async def resume(caller: Caller, number: int) -> StartedAlert:
@@ -191,12 +192,11 @@ async def renew(caller: Caller, number: int) -> ShownAlert:
     context = await alert_views.evaluation_context(caller)
     active = structs.replace(renewed, **_ACTIVE, snoozed_until=None)
     check = partial(_check_others, caller=caller, rule=rule, number=number, adds=True)
-    return await _restart(
-        caller, context, (before, active), rule, check, ended=alert_views.end_reason(before)
-    )
+    started = await _restart(caller, context, (before, active), rule, check)
+    return replace(started, ended=alert_views.end_reason(before))
 
 
-async def _restart(  # noqa: PLR0913 - as `_start`
+async def _restart(
     caller: Caller,
     context: EvaluationContext,
     versions: tuple[StoredAlert, StoredAlert],
@@ -204,8 +204,6 @@ async def _restart(  # noqa: PLR0913 - as `_start`
     check: Callable[[sqlite_utils.Database], None] = lambda _: None,
     *,
     typed: bool = False,
-    previous: Rule | None = None,
-    ended: str = "",
 ) -> StartedAlert:
     """Store the second version of an alert, which starts afresh.
 
@@ -221,7 +219,7 @@ async def _restart(  # noqa: PLR0913 - as `_start`
             db, caller, before, structs.replace(after, level_session=session, last_split_id=splits)
         )
 
-    return await _start(caller, context, rule, store, previous=previous, ended=ended)
+    return await _start(caller, context, rule, store)
 
 
 async def _start(
@@ -229,9 +227,6 @@ async def _start(
     context: EvaluationContext,
     rule: Rule,
     store: Callable[[sqlite_utils.Database, State], StoredAlert],
-    *,
-    previous: Rule | None = None,
-    ended: str = "",
 ) -> StartedAlert:
     """Store an alert with the initial state of its rule, in place of all earlier states."""
     state, past = await asyncio.to_thread(_start_figures, rule, context)
@@ -250,7 +245,7 @@ async def _start(
 
     alert, overdue = await caller.change(write)
     view = alert_views.make_view(alert, rule, state, caller.now)
-    return StartedAlert(view, context, overdue, past=past, previous=previous, ended=ended)
+    return StartedAlert(view, context, overdue, past=past)
 
 
 def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequency]:

@@ -49,7 +49,7 @@ class _RolledBack(Exception):
         self.count, self.frames = count, frames
 
 
-async def preview(caller: Caller, ticker: str, session: dt.date | None) -> Acceptance:
+async def preview_acceptance(caller: Caller, ticker: str, session: dt.date | None) -> Acceptance:
     """Evaluate the active alerts as if the figures were accepted. Raises BadInput if there are none."""
     services = caller.services
 

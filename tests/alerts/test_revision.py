@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bot.alerts.engine import ConditionValue, Event, Sample, State, Status, evaluate
 from bot.alerts.revision import (
-    JITTER,
+    LEAST_REVISION,
     Replay,
     Revision,
     is_set_on_level,
@@ -190,7 +190,7 @@ def test_a_session_that_was_not_there_and_came_late_is_evaluated() -> None:
         ("ratio > 5", 0.0, 5.00001, 4.99997, False),  # of the larger figure: 5e-5
         ("ratio > 5", 0.0, 5.00001, 4.99995, True),
         ("ratio > 0", 1.0, 0.000009, 0.0, False),  # near zero: of the band
-        ("ratio > 0", 1.0, JITTER, 0.0, False),
+        ("ratio > 0", 1.0, LEAST_REVISION, 0.0, False),
         ("ratio > 0", 1.0, 0.000011, 0.0, True),
         ("ratio > 0", 0.0, 0.000001, 0.0, True),
     ],
@@ -282,7 +282,7 @@ def _catch_up(a_rule: Rule, states: list[State], known: list[Sample], standing: 
     standing.sort(key=lambda event: event.session)
 
 
-@given(RULES, st.lists(FIGURES, max_size=24), st.floats(-JITTER, JITTER))
+@given(RULES, st.lists(FIGURES, max_size=24), st.floats(-LEAST_REVISION, LEAST_REVISION))
 def test_jitter_alone_never_changes_anything(text: str, values: list[float | None], jitter: float) -> None:
     a_rule, states, stored = run(text, values)
     moved = [None if value is None else value * (1 + 0.99 * jitter) for value in values]

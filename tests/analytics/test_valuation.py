@@ -15,6 +15,7 @@ from bot.analytics.metrics import METRICS, close_behind, metric_value
 from bot.analytics.valuation import (
     GROUP,
     SECTOR,
+    FundMultiple,
     ReturnSplit,
     basis_for,
     convention_for,
@@ -164,14 +165,13 @@ def test_every_figure_has_its_convention_basis_sessions_and_place() -> None:
     )
     pe, pb, dividends = multiple_figures(stored)
     assert (pe.metric, pe.convention, pe.basis) == ("pe", "losses_in", "forward")
-    assert (pe.small, pe.large, round(pe.premium or 0, 9)) == (40.0, 25.0, 60.0)
-    assert (pe.small_session, pe.large_session) == (DAYS[1], DAYS[1])
-    assert pe.sources == ("csv", "yahoo")
+    assert (pe.small.value, pe.large.value, round(pe.premium or 0, 9)) == (40.0, 25.0, 60.0)
+    assert (pe.small.session, pe.large.session) == (DAYS[1], DAYS[1])
     assert (pe.percentile, pe.observations, pe.first) == (50.0, 2, DAYS[0])
     # of different sessions: no premium
-    assert (pb.small, pb.large, pb.premium, pb.percentile) == (2.0, 4.0, None, None)
-    assert (pb.small_session, pb.large_session) == (DAYS[1], DAYS[2])
-    assert (dividends.small, dividends.small_session, dividends.large) == (None, None, 1.5)
+    assert (pb.small.value, pb.large.value, pb.premium, pb.percentile) == (2.0, 4.0, None, None)
+    assert (pb.small.session, pb.large.session) == (DAYS[1], DAYS[2])
+    assert (dividends.small, dividends.large.value) == (FundMultiple(), 1.5)
     assert (dividends.observations, dividends.first, dividends.premium) == (0, None, None)
 
 
@@ -186,14 +186,16 @@ def test_a_figure_is_of_its_own_metric_convention_and_basis() -> None:
         *(row(number, SMALL, 10.0 + number, *kind) for number, kind in enumerate(kinds)),
         *(row(number, SMALL, 20.0 + number, *kind) for number, kind in reversed(list(enumerate(kinds)))),
     )
-    found = {(f.metric, f.convention, f.basis): (f.small, f.small_session) for f in multiple_figures(stored)}
+    found = {
+        (f.metric, f.convention, f.basis): (f.small.value, f.small.session) for f in multiple_figures(stored)
+    }
     assert found == {kind: (20.0 + number, DAYS[number]) for number, kind in enumerate(kinds)}
 
 
 def test_across_sessions_there_is_no_premium_but_its_history_stays() -> None:
     stored = market(*both(0, 50.0, 25.0), row(1, SMALL, 40.0), *both(1, 30.0, 20.0, basis="trailing"))
     forward, trailing = multiple_figures(stored)
-    assert (forward.small, forward.large, forward.premium) == (40.0, 25.0, None)
+    assert (forward.small.value, forward.large.value, forward.premium) == (40.0, 25.0, None)
     assert (forward.observations, forward.first) == (1, DAYS[0])
     assert trailing.premium == pytest.approx(50.0)  # of its own basis
 

@@ -11,12 +11,12 @@ import pytest
 
 from bot.analytics.metrics import METRICS
 from bot.chat import reply
-from bot.chat.admin import ACTIONS
+from bot.chat.admin import ADMIN_ACTIONS
 from bot.chat.alert_commands import CHANGES, LOOKS
 from bot.chat.commands import COMMANDS
 from bot.chat.reply import FAILED, UNUSABLE
 from bot.chat.settings import SETTINGS
-from bot.local.botapi import Json, Message
+from bot.local.botapi import ApiMessage, Json
 from storage import chat_store
 from tests.chat.talk import GROUP, ME, OWNER, STEP, YOU, Talk, talking
 
@@ -30,7 +30,7 @@ WORDS = (
     "summary now", "summary on 18:30", "summary off", "summary weekdays", "summary daily",
     *(f"settings {name}" for name in SETTINGS),
     *(f"settings {name} {setting.choices[-1]}" for name, setting in SETTINGS.items()),
-    "forgetme yes", *(f"admin {act}".strip() for act in ACTIONS), "admin approve 23", "admin reject 22",
+    "forgetme yes", *(f"admin {act}".strip() for act in ADMIN_ACTIONS), "admin approve 23", "admin reject 22",
     "admin revoke 22", "admin broadcast Hello", "admin send 1", "help alert", "start payload",
 )  # fmt: skip
 
@@ -101,7 +101,7 @@ def typed(talk: Talk, who: Person, text: str) -> Json:
     return talk.api.updates.pop()
 
 
-def pressed(talk: Talk, who: Person, message: Message, data: str) -> Json:
+def pressed(talk: Talk, who: Person, message: ApiMessage, data: str) -> Json:
     """The update of a button, which need not be on the message; Telegram names who really pressed it."""
     talk.api.send_callback_data(message, data, who.user_id)
     return talk.api.updates.pop()

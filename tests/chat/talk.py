@@ -11,12 +11,12 @@ from typing import Any
 from telegram import Update
 
 from bot import app
-from bot.analytics.market import Market
+from bot.analytics.market import SAMPLE, Market
 from bot.config import Config
-from bot.data.sample import SOURCE, sample_observations
+from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
-from bot.local.botapi import Json, Message
+from bot.local.botapi import ApiMessage, Json
 from storage.db import Database, open_database
 from tests.fakes.botapi import FakeBotApi
 
@@ -40,7 +40,7 @@ class Talk:
     async def _leap(self, seconds: float) -> None:
         self._seconds += seconds
 
-    async def ask(self, text: str, chat_id: int = ME, **how: Any) -> list[Message]:  # noqa: ANN401 - of say
+    async def ask(self, text: str, chat_id: int = ME, **how: Any) -> list[ApiMessage]:  # noqa: ANN401 - of say
         """What the bot sends or edits in answer to a line."""
         self.api.say(chat_id, text, **how)
         return await self.answers()
@@ -54,23 +54,25 @@ class Talk:
             texts[line] = answer.text
         return texts
 
-    async def press(self, message: Message, label: str, user_id: int | None = None) -> list[Message]:
+    async def press(self, message: ApiMessage, label: str, user_id: int | None = None) -> list[ApiMessage]:
         """What the bot sends or edits once a message's button of that label is pressed."""
         labelled = dict(button for row in message.buttons for button in row)
         return await self.press_data(message, labelled[label], user_id)
 
-    async def forget(self, chat_id: int = ME) -> list[Message]:
+    async def forget(self, chat_id: int = ME) -> list[ApiMessage]:
         """What the bot answers to the button that confirms /forgetme."""
         question = self.api.add_message(self.api.chat(chat_id), text="Delete everything?")
         question.markup = {"inline_keyboard": [[{"text": "Delete", "callback_data": "e/forgetme yes"}]]}
         return await self.press_data(question, "e/forgetme yes", chat_id)
 
-    async def press_data(self, message: Message, data: str, user_id: int | None = None) -> list[Message]:
+    async def press_data(
+        self, message: ApiMessage, data: str, user_id: int | None = None
+    ) -> list[ApiMessage]:
         """The same, by the button's data."""
         self.api.press(message.message_id, data, user_id)
         return await self.answers()
 
-    async def answers(self) -> list[Message]:
+    async def answers(self) -> list[ApiMessage]:
         """Deliver what Telegram holds and wait until it is dealt with; messages sent or edited, in order."""
         before = {key: message.edits for key, message in self.api.history.items()}
         updates, self.api.updates = self.api.updates, []
@@ -88,7 +90,7 @@ class Talk:
             await queue.put(Update.de_json(update, self.bot.application.bot))
         await queue.join()
 
-    async def pass_to(self, moment: dt.datetime) -> list[Message]:
+    async def pass_to(self, moment: dt.datetime) -> list[ApiMessage]:
         """The clock goes to a moment and the scheduler does its work; what is pushed."""
         self.now = moment
         before = len(self.api.messages(ME))
@@ -96,7 +98,7 @@ class Talk:
         await self.bot.scheduler.drain()
         return self.api.messages(ME)[before:]
 
-    async def pushed(self, chat_id: int) -> list[Message]:
+    async def pushed(self, chat_id: int) -> list[ApiMessage]:
         """What the bot sends to a chat by itself."""
         before = len(self.api.messages(chat_id))
         await self.bot.delivery.drain()
@@ -112,7 +114,7 @@ class Talk:
         return await self.database.run(lambda db: list(db[table].rows))
 
 
-def labels(message: Message) -> list[str]:
+def labels(message: ApiMessage) -> list[str]:
     """What stands on a message's buttons."""
     return [label for row in message.buttons for label, _ in row]
 
@@ -129,7 +131,7 @@ def make_sample(path: Path) -> Path:
     """A database of the sample market."""
     with open_database(path) as database:
         observed = f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
-        database.run_sync(lambda db: store(db, sample_observations(), source=SOURCE, observed_at=observed))
+        database.run_sync(lambda db: store(db, sample_observations(), source=SAMPLE, observed_at=observed))
     return path
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.chat.reply import OWNER_ONLY
-from bot.local.botapi import Message
+from bot.local.botapi import ApiMessage
 from bot.services.chats import MAX_OPEN_REQUESTS, deactivate_denied_chats
 from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, talking
 
@@ -16,7 +16,7 @@ ASKED = "This bot is private. Its owner has been asked; if they agree, a message
 ALONE = "This bot is private. Its owner can let you in with your id: 3"
 
 
-async def wish(talk: Talk, chat_id: int = STRANGER, user_id: int | None = None) -> Message:
+async def wish(talk: Talk, chat_id: int = STRANGER, user_id: int | None = None) -> ApiMessage:
     """A stranger writes; what the owner is asked."""
     await talk.ask("/start", chat_id, user_id=user_id)
     (question,) = await talk.pushed(OWNER)

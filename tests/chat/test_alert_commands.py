@@ -16,7 +16,7 @@ from bot.chat.alert_commands import ACTIONS, guide_page
 from bot.messages.alerts.guide import TOPICS, topic_of
 from bot.messages.common import MAX_BUTTON_DATA
 from bot.pair import DEFAULT_PAIR
-from bot.services import Caller, Chat
+from bot.services import Caller, CallerChat
 from bot.services.alert_views import evaluation_context, parse_alert_rule
 from bot.services.alerts import MOST_ALERTS
 from storage import alert_store, observations
@@ -389,7 +389,7 @@ async def test_what_no_button_says_is_refused(talk: Talk) -> None:
 
 async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(talk: Talk) -> None:
     services = talk.bot.services
-    chat = Chat(ME, "private", "Me", ZoneInfo("America/New_York"))
+    chat = CallerChat(ME, "private", "Me", ZoneInfo("America/New_York"))
     context = await evaluation_context(Caller(services, chat, ME, services.clock(), talk.database.run))
     ended = set()
     chance = random.Random(7)

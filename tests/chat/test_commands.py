@@ -10,8 +10,8 @@ import sqlite_utils
 from bot.analytics.metrics import METRICS
 from bot.chat import market_commands
 from bot.chat.commands import BY_NAME, COMMANDS, Command
-from bot.local.botapi import Message
-from bot.messages.common import SAMPLE
+from bot.local.botapi import ApiMessage
+from bot.messages.common import SAMPLE_NOTICE
 from bot.messages.html import TABLE_WIDTH
 from storage import alert_store
 from tests.chat.talk import NOW, OCTOBER, STEP, Talk, talking
@@ -32,7 +32,7 @@ TIMES = "times are written from 00:00 to 23:59.\nExample: /summary on 18:30"
 HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
 
 
-def widest(message: Message) -> int:
+def widest(message: ApiMessage) -> int:
     """Characters of the longest line in a fixed-width block."""
     blocks = [
         message.text.encode("utf-16-le")[2 * e["offset"] : 2 * (e["offset"] + e["length"])].decode(
@@ -57,7 +57,7 @@ async def test_every_command_answers_its_example_with_date_source_and_sample_lab
         if command.name in ON_MARKET:
             assert "ample data" in text.text
             assert re.search(r"\d{1,2} (Oct|Dec) 2020", text.text), command.name
-            assert re.search("[Ss]ource|sample data", text.text.replace(SAMPLE, "")), command.name
+            assert re.search("[Ss]ource|sample data", text.text.replace(SAMPLE_NOTICE, "")), command.name
             assert all("Source: sample data" in picture.text for picture in pictures), command.name
 
 

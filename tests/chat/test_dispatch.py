@@ -10,8 +10,8 @@ import pytest
 
 from bot.chart_process import ChartRenderer
 from bot.chat.dispatch import COMMANDS_PER_MINUTE, Quota
-from bot.local.botapi import Json, Message
-from bot.messages.common import SAMPLE
+from bot.local.botapi import ApiMessage, Json
+from bot.messages.common import SAMPLE_NOTICE
 from tests.chat.talk import GROUP, ME, NOW, OWNER, YOU, Talk, talking
 from tests.fakes.botapi_faults import refusal
 
@@ -23,7 +23,7 @@ PICTURES = (
 OLD = "Bad Request: query is too old and response timeout expired or query ID is invalid"
 
 
-def pressed(talk: Talk, message: Message, data: str, user_id: int = ME) -> Json:
+def pressed(talk: Talk, message: ApiMessage, data: str, user_id: int = ME) -> Json:
     """The update of a button that nobody was given."""
     talk.api.send_callback_data(message, data, user_id)
     return talk.api.updates.pop()
@@ -145,7 +145,7 @@ async def test_a_window_is_one_card_with_date_source_and_both_returns(talk: Talk
     (card,) = await offered(talk, "6m")
     assert card["title"] == "IWM and SPY, 6m"
     lines = card["plain"].splitlines()
-    assert lines[:2] == ["IWM and SPY · close of Fri 11 Dec 2020", SAMPLE]
+    assert lines[:2] == ["IWM and SPY · close of Fri 11 Dec 2020", SAMPLE_NOTICE]
     assert lines[2] == "6m, 11 Jun 2020 to 11 Dec 2020:"
     assert [line.split(" IWM ")[0] for line in lines[3:5]] == ["Price return", "Total return"]
     assert lines[5] == "Source: sample data."

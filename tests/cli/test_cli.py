@@ -63,7 +63,7 @@ def test_every_command_takes_a_database_and_a_configuration() -> None:
 
 
 def test_import_and_export_offer_every_kind_of_file() -> None:
-    assert set(cli.KINDS) == set(FORMATS)
+    assert set(cli.FILE_KINDS) == set(FORMATS)
 
 
 def test_help_and_mistakes_load_nothing_heavy() -> None:

@@ -15,7 +15,7 @@ import pytest
 from bot.cli import demo, main
 from bot.cli.demo import PrivateHistory
 from bot.jobs.scheduler import Scheduler
-from bot.local.terminal import Clock
+from bot.local.terminal import LocalClock
 from tests.cli.conftest import OFFLINE, ROOT, Call, Files, Result, process
 
 MONDAY = "2020-12-14T22:00Z"
@@ -69,13 +69,13 @@ def test_command_lines_in_answers_repeat_the_options_of_the_process(bot: Call, f
 
 def test_the_clock_stands_for_piped_input_and_runs_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     before = dt.datetime.now(dt.UTC)
-    assert before <= Clock(None, running=False)() <= dt.datetime.now(dt.UTC)
+    assert before <= LocalClock(None, running=False)() <= dt.datetime.now(dt.UTC)
     seconds = iter((100.0, 107.0, 200.0, 300.0, 350.0, 357.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
     start = dt.datetime(2020, 12, 14, 22, tzinfo=dt.UTC)
-    running = Clock(start, running=True)  # at 100
+    running = LocalClock(start, running=True)  # at 100
     assert running() == start + dt.timedelta(seconds=7)
-    still = Clock(start, running=False)  # at 200
+    still = LocalClock(start, running=False)  # at 200
     assert still() == start
     still.set(start + dt.timedelta(days=1))  # at 300
     assert still() == start + dt.timedelta(days=1)
@@ -91,12 +91,12 @@ def test_a_terminal_is_greeted_prompted_and_has_a_running_clock(
 ) -> None:
     running_clocks: list[bool] = []
 
-    class RecordedClock(Clock):
+    class RecordedClock(LocalClock):
         def __init__(self, start: dt.datetime | None, *, running: bool) -> None:
             super().__init__(start, running=running)
             running_clocks.append(running)
 
-    monkeypatch.setattr(demo, "Clock", RecordedClock)
+    monkeypatch.setattr(demo, "LocalClock", RecordedClock)
     terminal(b"/compare\n\x04")  # end of input
     assert main(["chat", "--offline", "--db", "bot.db", "--now", MONDAY]) == 0
     greeting, *more = capsys.readouterr().out.splitlines()

@@ -13,7 +13,7 @@ from bot.cli import doctor
 from bot.cli.console import open_exclusively
 from bot.cli.doctor import (
     FAIL,
-    LONGEST_PAUSE,
+    LONGEST_SILENCE,
     NOTE,
     OK,
     Finding,
@@ -249,7 +249,7 @@ def test_a_folder_of_unreadable_backups_fails(config: Config, monkeypatch: pytes
 
 
 def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
-    assert LONGEST_PAUSE == 10 * TICK_SECONDS
+    assert LONGEST_SILENCE == 10 * TICK_SECONDS
     (*_, missing, copies) = quick_checks(config, NOW)
     assert missing == Finding(
         FAIL,
@@ -261,7 +261,7 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
         database.run_sync(lambda db: sources.record_heartbeat(db, NOW))
     os.utime("bot.db", (0, NOW.timestamp()))
     with hold_lock("bot.db"):
-        late = NOW + dt.timedelta(seconds=LONGEST_PAUSE)
+        late = NOW + dt.timedelta(seconds=LONGEST_SILENCE)
         assert [f"{each.mark} {each.subject}" for each in quick_checks(config, late)] == [
             "ok disk",
             "ok clock",

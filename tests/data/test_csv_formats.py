@@ -11,7 +11,7 @@ from bot.data import sample
 from bot.data.csv_cells import BadCell
 from bot.data.csv_formats import FORMATS, check_facts, export
 from bot.data.load import read_frames
-from bot.data.provider import LABELS, rows_by_kind
+from bot.data.provider import LABELS, observations_of, rows_by_kind
 from bot.data.store import store, store_file
 from bot.errors import NoData
 from storage import observations
@@ -39,8 +39,8 @@ def fill(database: Database, rows: Observations, source: str = "csv", at: str = 
     database.run_sync(lambda db: store(db, rows, source=source, observed_at=at))
 
 
-def exported(database: Database, what: str, ticker: str, source: str | None = None) -> str:
-    return database.run_sync(lambda db: export(db, what, ticker, source=source)).text
+def exported(database: Database, what: str, ticker: str) -> str:
+    return database.run_sync(lambda db: export(db, what, ticker)).text
 
 
 def taken(what: str, text: str | Path, ticker: str) -> Observations:
@@ -48,7 +48,12 @@ def taken(what: str, text: str | Path, ticker: str) -> Observations:
 
 
 def simulated(after: str) -> Observations:
-    return sample.between(sample.sample_observations(sessions=SESSIONS), after, "2020-12-31")
+    return observations_of(
+        {
+            kind: [row for row in rows if after < row.session <= "2020-12-31"]
+            for kind, rows in rows_by_kind(sample.sample_observations(sessions=SESSIONS)).items()
+        }
+    )
 
 
 def test_prices_are_written_in_the_form_that_is_read(database: Database) -> None:
@@ -228,7 +233,7 @@ def test_what_is_withdrawn_is_a_zero_and_reads_back_as_withdrawn(
         assert len(all_rows(copy)[row.table]) == 2
 
 
-def test_every_source_is_written_unless_one_is_named(database: Database) -> None:
+def test_every_source_is_written(database: Database) -> None:
     fact = FundFacts("IWM", "2020-12-11", shares=None, assets=None)
     fill(database, {"fund_facts": [replace(fact, nav=1.0)]}, source="yahoo")
     fill(database, {"fund_facts": [replace(fact, nav=2.0)]})
@@ -236,7 +241,6 @@ def test_every_source_is_written_unless_one_is_named(database: Database) -> None
     header = "date,nav,shares,assets,source,observed_at\n"
     csv, yahoo = f"2020-12-11,2.0,,,csv,{AT}\n", f"2020-12-11,1.0,,,yahoo,{AT}\n"
     assert exported(database, "fund-facts", "IWM") == header + csv + yahoo
-    assert exported(database, "fund-facts", "IWM", "yahoo") == header + yahoo
     exported_file = database.run_sync(lambda db: export(db, "fund-facts", "IWM"))
     assert (exported_file.rows, exported_file.sources) == (2, ("Yahoo", "CSV import"))
 
@@ -245,8 +249,8 @@ def test_sample_data_never_leaves_as_a_file(database: Database) -> None:
     fill(database, simulated("2020-12-01"), "sample")
     with pytest.raises(NoData, match=r"^There are no daily prices of IWM to export\.$"):
         exported(database, "prices", "IWM")
-    with pytest.raises(NoData, match=r"^There are no multiples of SPY from sample to export\.$"):
-        exported(database, "multiples", "SPY", "sample")
+    with pytest.raises(NoData, match=r"^There are no multiples of SPY to export\.$"):
+        exported(database, "multiples", "SPY")
 
 
 def test_what_a_fund_may_have_passes_and_so_does_what_is_missing() -> None:

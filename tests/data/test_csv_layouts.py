@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.data import import_csv
-from bot.data.csv_layouts import DIALECTS, NUMBERS, notation_of
+from bot.data.csv_layouts import DIALECTS, NUMERIC_COLUMNS, notation_of
 from storage.rows import Distribution, Split
 from tests.data.imports import SESSIONS, TODAY, read, refusal
 from tests.shared_data import FOLDER, shared
@@ -253,7 +253,7 @@ LAST = SESSIONS.index[-1].date()
 )
 @example(cells=["1e999K", "+-5", "0" * 1_000], delimiter=";")
 def test_any_cell_keeps_one_meaning_or_is_refused(cells: list[str], delimiter: str) -> None:
-    rows = [dict.fromkeys(("date", *NUMBERS), cell) for cell in cells]
+    rows = [dict.fromkeys(("date", *NUMERIC_COLUMNS), cell) for cell in cells]
     notation = notation_of(rows, None, delimiter)
     for row in rows:
         try:

@@ -250,7 +250,7 @@ def test_a_redirect_is_followed(site: Website, source: DailyCsv) -> None:
 
 
 def test_too_large_a_file_is_left(site: Website, source: DailyCsv, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_source, "LARGEST", 1_000_000)
+    monkeypatch.setattr(csv_source, "_LARGEST", 1_000_000)
     packed = gzip.compress(b"0" * 2_000_000)
     outcome = answer(site, source, page(packed, Content_Encoding="gzip"))
     assert outcome == SchemaChanged("larger than 1 MB")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bot.analytics import flows, trend, valuation
+from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import Sessions
 from bot.analytics.windows import parse_window
 from bot.data import sample
@@ -37,7 +38,7 @@ def rows() -> Observations:
 
 @pytest.fixture(scope="module")
 def market(rows: Observations) -> Market:
-    stored = frames(rows, source=sample.SOURCE, observed_at="2021-01-01T00:00:00Z")
+    stored = frames(rows, source=SAMPLE, observed_at="2021-01-01T00:00:00Z")
     return build_market(stored, SESSIONS, dt.datetime(2021, 1, 2, tzinfo=dt.UTC))
 
 
@@ -172,7 +173,7 @@ def test_multiples_agree_with_the_article(market: Market) -> None:
     assert figure[SMALL, "pe"] == 75.0
     assert figure[SMALL, "pcf"] == 14.4
     assert {(row.convention, row.basis) for row in last.itertuples()} == {("losses_in", "forward")}
-    assert figure.keys() == {(ticker, metric) for ticker in PAIR for metric in sample.MULTIPLES}
+    assert figure.keys() == {(ticker, metric) for ticker in PAIR for metric in sample.SAMPLE_MULTIPLES}
 
 
 @pytest.mark.parametrize(("ticker", "earnings", "multiple"), [(SMALL, -49.0, 125.2), (LARGE, -14.0, 32.3)])
@@ -193,18 +194,8 @@ def test_sales_and_cash_flow_fell_in_2020(market: Market, ticker: str, metric: s
 
 
 def test_multiples_have_a_history_and_never_jump_without_the_price(market: Market) -> None:
-    for ticker, metric in itertools.product(PAIR, sample.MULTIPLES[:-1]):
+    for ticker, metric in itertools.product(PAIR, sample.SAMPLE_MULTIPLES[:-1]):
         implied = valuation.implied_per_share(market, ticker, metric, "losses_in")
         assert implied.index[0] == pd.Timestamp("2014-12-31")
         assert len(implied) > 300
         assert implied.pct_change().abs().max() < 0.08
-
-
-def test_rows_between_two_dates(rows: Observations) -> None:
-    day = sample.between(rows, "2020-10-05", "2020-10-06")
-    assert [(row.ticker, row.close) for row in day["bars"]] == [(SMALL, 156.62), (LARGE, 334.93)]
-    assert len(day["fund_facts"]) == 2
-    assert day["distributions"] == []
-    halves = [sample.between(rows, "", "2015-06-30"), sample.between(rows, "2015-06-30", "2020-12-31")]
-    for kind, group in rows_by_kind(rows).items():
-        assert sum(len(rows_by_kind(half)[kind]) for half in halves) == len(group)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
-from bot.local.botapi import BOT, BOT_ID, BOT_USER, BotApi, BotApiError, InlineQuery, Json, Message, Upload
+from bot.local.botapi import BOT, BOT_ID, BOT_USER, ApiMessage, BotApi, BotApiError, InlineQuery, Json, Upload
 from bot.local.methods import Call, pending_updates, perform
 from tests.fakes.botapi_faults import Fault
 from tests.fakes.botapi_http import HttpRequest, read_request, response
@@ -170,11 +170,11 @@ class FakeBotApi(BotApi):
         """Forget all scripted faults."""
         self._faults.clear()
 
-    def messages(self, chat_id: int) -> list[Message]:
+    def messages(self, chat_id: int) -> list[ApiMessage]:
         """The bot's messages in a chat, oldest first, as they are after edits and deletions."""
         return [message for message in self._bot_messages() if message.chat_id == chat_id]
 
-    def _bot_messages(self) -> list[Message]:
+    def _bot_messages(self) -> list[ApiMessage]:
         return [message for message in self.history.values() if message.sender is BOT_USER]
 
     def calls(self, method: str, chat_id: int | None = None) -> list[RecordedRequest]:
@@ -196,7 +196,7 @@ class FakeBotApi(BotApi):
             raise AssertionError(f"not seen in {seconds} s; the last messages are {last}") from None
         return result
 
-    async def wait_for_message(self, wanted: Callable[[Message], Any], seconds: float = 5.0) -> Message:
+    async def wait_for_message(self, wanted: Callable[[ApiMessage], Any], seconds: float = 5.0) -> ApiMessage:
         """First message of the bot, sent or edited, that `wanted` accepts; earlier messages count too."""
         return await self.until(
             lambda: next((message for message in self._bot_messages() if wanted(message)), None), seconds

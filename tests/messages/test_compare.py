@@ -13,7 +13,7 @@ from bot.errors import NoData
 from bot.messages.canvas import LIGHT
 from bot.messages.common import flow_line, multiple_line, ratio_line
 from bot.messages.pages.chart import metric_answer
-from bot.messages.pages.compare import WINDOWS, compare_answer
+from bot.messages.pages.compare import RETURN_WINDOWS, compare_answer
 from bot.pair import DEFAULT_PAIR
 from tests.analytics.facts import facts_at
 from tests.messages.pages import context, days, drawing, market, page, shown
@@ -90,7 +90,7 @@ def test_every_figure_is_that_of_the_analytics(total: bool) -> None:
     of = sample_market()
     extra = [parse_window(text) for text in ("2d", "4w", "18m", "3y", "10y", "mtd", "since 2015-06-30")]
     lines = shown(compare_answer(of, AsOf(), LIGHT, extra, total))
-    for window in (*WINDOWS, *extra):
+    for window in (*RETURN_WINDOWS, *extra):
         figures = performance(of, window, total)
         cells = [PERCENT.show(figures.small), PERCENT.show(figures.large), POINTS.show(figures.gap)]
         assert row(lines, str(window)) == cells

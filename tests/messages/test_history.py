@@ -9,7 +9,7 @@ from bot.alerts.engine import ConditionValue, Event, Status, evaluate, first_sta
 from bot.alerts.grammar import parse_rule, preset_of
 from bot.alerts.view import EvaluationContext, Life, RecordedFire
 from bot.analytics.metrics import METRICS
-from bot.messages.alerts.history import MOST_ROWS, alert_list, explanation, history_answer
+from bot.messages.alerts.history import ALERTS_A_PAGE, alert_list, explanation, history_answer
 from bot.messages.common import Answer
 from storage.alert_store import ChatEvent, EventDetail
 from tests.messages.pages import FLAT, LONG, RISEN, alert_view, button_labels, context, market, page, shown
@@ -160,9 +160,9 @@ def many(count: int, number: int = 0, note: str = "") -> Answer:
 
 
 def test_eight_alerts_are_one_page_with_a_row_of_buttons_each() -> None:
-    answer = many(MOST_ROWS)
+    answer = many(ALERTS_A_PAGE)
     assert shown(answer)[0] == "Alerts · close of Wed 8 Jan 2020"
-    assert [row[0] for row in button_labels(answer)] == [f"#{2 * at + 1}" for at in range(MOST_ROWS)]
+    assert [row[0] for row in button_labels(answer)] == [f"#{2 * at + 1}" for at in range(ALERTS_A_PAGE)]
 
 
 def test_more_are_turned_by_buttons_that_name_an_alert() -> None:

@@ -12,8 +12,8 @@ from bot.messages.html import (
     MESSAGE_LIMIT,
     NUMBERS,
     TABLE_WIDTH,
-    Cells,
     Html,
+    TableRow,
     bold,
     code,
     escape,
@@ -193,7 +193,9 @@ def row(label: str, small: float, large: float) -> list[str]:
         (("fund", "units"), [], ["fund  units"]),
     ],
 )
-def test_labels_stand_left_or_above_figures_right(header: Cells, rows: list[Cells], text: list[str]) -> None:
+def test_labels_stand_left_or_above_figures_right(
+    header: TableRow, rows: list[TableRow], text: list[str]
+) -> None:
     assert table(header, rows).split("\n") == text
 
 
@@ -205,7 +207,7 @@ def test_labels_stand_left_or_above_figures_right(header: Cells, rows: list[Cell
         (("", "a"), ("x", "1", "2"), "every row needs 2 cells, as the header ['', 'a'] has"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(header: Cells, cells: Cells, message: str) -> None:
+def test_a_table_that_does_not_fit_is_refused(header: TableRow, cells: TableRow, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         table(header, [cells])
 

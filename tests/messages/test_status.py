@@ -9,7 +9,7 @@ import pytest
 
 from bot.analytics.market import Market
 from bot.config import Config
-from bot.data.sources import switched_on
+from bot.data.refresh import switched_on
 from bot.messages.pages.status import (
     COUNTS_CHECKED,
     StatusReport,

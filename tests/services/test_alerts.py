@@ -11,7 +11,7 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
-from bot.services import Caller, Chat, Transaction, alert_views, alerts, context_of
+from bot.services import Caller, CallerChat, Transaction, alert_views, alerts, context_of
 from bot.services.alert_views import Unreadable, view_alert
 from bot.services.alerts import mirrored
 from storage import alert_store
@@ -66,7 +66,7 @@ async def test_a_snooze_counts_until_it_is_over(desk: Desk) -> None:
 
 
 def caller(desk: Desk, chat_id: int = 1, change: Transaction | None = None) -> Caller:
-    chat = Chat(chat_id, "private", "Me", ZoneInfo("America/New_York"))
+    chat = CallerChat(chat_id, "private", "Me", ZoneInfo("America/New_York"))
     return Caller(desk.services, chat, user_id=5, now=desk.now, change=change or desk.database.run)
 
 

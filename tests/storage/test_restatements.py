@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from storage.observations import RESTATED, Restatement, add, recent, restatements
+from storage.observations import RESTATED_FROM, Restatement, add, recent, restatements
 from storage.rows import Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
 
 if TYPE_CHECKING:
@@ -326,5 +326,5 @@ def test_neighbouring_vintages_more_than_a_basis_point_apart_are_all_that_is_tol
         put(scratch, at("2020-12-11", hour), close)
     vintages = scratch.table("bars").rows_where("vintage > 0", order_by="observed_at DESC")
     steps = pairwise(row["close"] for row in vintages)
-    expected = [("close", old, new) for new, old in steps if abs(new - old) > RESTATED * old]
+    expected = [("close", old, new) for new, old in steps if abs(new - old) > RESTATED_FROM * old]
     assert listed(scratch) == expected

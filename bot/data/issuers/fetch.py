@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 import msgspec
 import pandas as pd
 
-from bot.data.csv_source import ANY, DownloadedFile, download, short_reason
+from bot.data.csv_source import ANY_FILE, DownloadedFile, download, short_reason
 from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.import_file import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Provider, Rejected, digest
+from bot.data.source_selection import ISSUER
 from bot.data.store import store_import, with_withdrawals
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
@@ -39,14 +40,13 @@ if TYPE_CHECKING:
     from storage.observations import Written
 
 
-SOURCE = "issuer"
 # A fund's price stays this close to its NAV: IWM's own file is 13% above it in July 2001, 7% in January 2002.
 NEAR = 0.05
 # Sessions before it is judged whether the file is of the fund at all.
-ENOUGH = 5
+ENOUGH_SESSIONS = 5
 
 
-def accept(
+def accepted_rows(
     db: sqlite_utils.Database, ticker: str, rows: Observations, name: str
 ) -> tuple[Observations, tuple[str, ...]]:
     """The rows to store for a file, and the NAVs that are far from the market price, each with how far.
@@ -59,7 +59,7 @@ def accept(
     if not facts:
         return rows, ()
     far = off_market(facts, ticker, stored_closes(db, ticker), name)
-    stored = observations.newest(db, FundFacts, ticker=ticker, source=SOURCE)
+    stored = observations.newest(db, FundFacts, ticker=ticker, source=ISSUER)
     known = {row.session: row for row in stored}
     return {**rows, "fund_facts": [_completed(row, known.get(row.session, row)) for row in facts]}, far
 
@@ -75,7 +75,7 @@ def off_market(facts: Sequence[FundFacts], ticker: str, market: pd.Series, name:
         (row.session, row.nav / closed[row.session] - 1) for row in facts if row.nav and row.session in closed
     ]
     far = tuple(f"{session} ({100 * off:+.1f}%)" for session, off in apart if abs(off) > NEAR)
-    if len(apart) >= ENOUGH and len(far) > len(apart) / 2:
+    if len(apart) >= ENOUGH_SESSIONS and len(far) > len(apart) / 2:
         raise ImportRejected(
             f"{name} was not imported: {len(far):,} of {len(apart):,} NAVs are more than 5% off "
             f"{ticker}'s price, so it is another fund's."
@@ -91,9 +91,9 @@ def store_issuer(
     Raises ImportRejected as `accept` does.
     """
     ticker = contents.preview.ticker
-    rows, far = accept(db, ticker, contents.observations, name)
-    rows = with_withdrawals(db, SOURCE, ticker, Ok(rows), pd.DatetimeIndex([]))
-    written = store_import(db, rows, source=SOURCE, subject=contents.subject, observed_at=observed_at)
+    rows, far = accepted_rows(db, ticker, contents.observations, name)
+    rows = with_withdrawals(db, ISSUER, ticker, Ok(rows), pd.DatetimeIndex([]))
+    written = store_import(db, rows, source=ISSUER, subject=contents.subject, observed_at=observed_at)
     if not far:
         return contents, written
     notes = (off_market_sentence(far), *contents.preview.notes)
@@ -115,7 +115,7 @@ Fetch: TypeAlias = "Callable[[str], bytes | FetchOutcome]"
 
 def fetch(url: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
     """Download a file. Returns the outcome instead if that fails."""
-    answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY)
+    answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY_FILE)
     return answer.content if isinstance(answer, DownloadedFile) else answer
 
 
@@ -126,7 +126,7 @@ def _today() -> dt.date:
 class IssuerFiles(Provider):
     """The issuers' files as a provider; `urls` has one address a ticker."""
 
-    name = SOURCE
+    name = ISSUER
     label = "issuer file"
     serves: tuple[str, ...] = ("fund",)
 
@@ -171,10 +171,10 @@ class IssuerFiles(Provider):
 
     def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
         """Accept or reject the file as its import would; the note names new NAVs far from the price."""
-        stored = observations.newest(db, FundFacts, ticker=ticker, source=SOURCE)
+        stored = observations.newest(db, FundFacts, ticker=ticker, source=ISSUER)
         known = {row.session for row in stored}
         try:
-            rows, far = accept(db, ticker, outcome.payload, self._file_name(ticker))
+            rows, far = accepted_rows(db, ticker, outcome.payload, self._file_name(ticker))
         except ImportRejected as error:
             return Rejected(str(error).rstrip(".")), ""
         new = [nav for nav in far if nav.split()[0] not in known]

@@ -93,7 +93,7 @@ def decode(data: bytes) -> str:
 Grid = list[list[str]]
 
 
-class Budget:
+class SheetBudget:
     """What the sheets of one file may still hold. `spend` raises ImportRejected when it is exceeded."""
 
     def __init__(self, name: str) -> None:
@@ -132,7 +132,7 @@ def read_spreadsheetml(text: str, name: str) -> dict[str, Grid]:
     if not _END.search(text):
         raise ImportRejected(f"{name} breaks off before its end; download it again.")
     sheets: dict[str, Grid] = {}
-    budget = Budget(name)
+    budget = SheetBudget(name)
     for attributes, body in _parts(_SHEET, text):
         grid: Grid = []
         budget.spend(A_SHEET)
@@ -187,7 +187,7 @@ def read_workbook(data: bytes, name: str) -> dict[str, Grid]:
     if data.startswith(b"PK"):
         _check_unpacked_size(data, name)
     sheets: dict[str, Grid] = {}
-    budget = Budget(name)
+    budget = SheetBudget(name)
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
         for listed in book.sheets_metadata:
@@ -221,8 +221,8 @@ def _cell_text(cell: object) -> str:
 
 
 # Twenty-six years of a fund take one second.
-LIMITS = Limits(job_seconds=20.0, idle_seconds=60.0, memory=2_000_000_000, quiet=True)
-_CHILD = ChildProcess("files", LIMITS)
+PARSER_LIMITS = Limits(job_seconds=20.0, idle_seconds=60.0, memory=2_000_000_000, quiet=True)
+_CHILD = ChildProcess("files", PARSER_LIMITS)
 
 
 def read_sheets(data: bytes, name: str, child: ChildProcess = _CHILD) -> dict[str, Grid]:
@@ -253,7 +253,7 @@ def _read(form: str, data: bytes, name: str) -> dict[str, Grid]:
 def _read_csv(text: str, name: str) -> Grid:
     """Records of a CSV file. Blank lines are empty records, so that the count is the line number."""
     lines = io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd"))
-    budget, grid = Budget(name), list[list[str]]()
+    budget, grid = SheetBudget(name), list[list[str]]()
     try:
         for cells in csv.reader(lines, strict=True):
             budget.spend(1 + len(cells))

@@ -77,7 +77,7 @@ def read_issuer(
     """
     expected = known_fund(ticker, pair) if ticker is not None else None
     sheets = read_sheets(data, name)
-    file = layouts.recognise(sheets, pair)
+    file = layouts.recognise_file(sheets, pair)
     if file is None:
         raise ImportRejected(_unknown_layout(sheets, name))
     fund = _fund(file, expected, name, pair)

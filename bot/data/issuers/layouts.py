@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.valuation import SECTOR
 from bot.data.csv_cells import BadCell, date, number, number_in, shorten
-from bot.data.csv_formats import check_facts
+from bot.data.csv_formats import WHOLE, check_facts
 from bot.data.provider import observations_of
 from bot.errors import ImportRejected
 from storage.rows import Distribution, FundFacts, SectorWeight
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HEADER_WITHIN = 40  # rows: the longest preamble has ten
 MISSING = frozenset({"", "-", "--"})
-WHOLE, WHOLE_WITHIN = 100.0, 2.0  # percent that the weights of a whole portfolio add up to
+WHOLE_WITHIN = 2.0  # percent that the weights of a whole portfolio add up to
 ROUNDED = 0.005  # percent by which each of them is rounded
 UNSORTED = 0.05  # share of the market value that may be in no sector
 
@@ -302,7 +302,7 @@ class IssuerFile:
         return weights if session else []
 
 
-def recognise(sheets: Mapping[str, Grid], pair: Pair) -> IssuerFile | None:
+def recognise_file(sheets: Mapping[str, Grid], pair: Pair) -> IssuerFile | None:
     """The tables of a file of either issuer, None for any other file."""
     history, holdings = find_table(sheets, HISTORICAL), find_table(sheets, ISHARES_HOLDINGS)
     if history or holdings:

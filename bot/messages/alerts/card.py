@@ -71,7 +71,7 @@ def new_alert_page(
     html = lines(
         title(alert),
         remark,
-        bold(common.SAMPLE) if context.market.is_sample else None,
+        bold(common.SAMPLE_NOTICE) if context.market.is_sample else None,
         *figure_lines(alert, context),
         waits,
         waiting_phrase(alert, context),
@@ -89,7 +89,7 @@ def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | No
     has_ended = alert.life.has_ended or alert.state.done
     html = lines(
         title(alert),
-        bold(common.SAMPLE) if context.market.is_sample else None,
+        bold(common.SAMPLE_NOTICE) if context.market.is_sample else None,
         bold(remark) if remark else None,
         state_sentence(alert, context.zone),
         waiting_phrase(alert, context),
@@ -117,7 +117,7 @@ def rule_chart_answer(
     note = f"Not drawn, because there are no figures for the last year: {'; '.join(missing)}."
     html = lines(
         title(alert),
-        bold(common.SAMPLE) if market.is_sample else None,
+        bold(common.SAMPLE_NOTICE) if market.is_sample else None,
         *figure_lines(alert, context),
         note if missing else None,
     )
@@ -157,12 +157,13 @@ def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
 
 def suggestions(context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
     """Rules to start with that can be evaluated, one button each, and the way to one's own."""
-    ready = (
-        ((preset.name, f"/alert new {preset.name.lower()}"),)
-        for preset in PRESETS
-        if not lacking(preset_rule(preset, context), context)
-    )
-    return (*ready, (("Make my own", "/alert new"),))
+    return (*preset_buttons("/alert new", context), (("Make my own", "/alert new"),))
+
+
+def preset_buttons(command: str, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
+    """A button a preset that can be evaluated, which gives it to a command."""
+    rules = ((preset.name, preset_rule(preset, context)) for preset in PRESETS)
+    return tuple(((name, f"{command} {name.lower()}"),) for name, rule in rules if not lacking(rule, context))
 
 
 def preset_rule(preset: Preset, context: EvaluationContext) -> Rule:

@@ -19,7 +19,7 @@ from bot.analytics.metrics import METRICS, close_behind, metric_value, metrics_o
 from bot.analytics.sessions import EXCHANGE, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, SHARE
 from bot.messages.alerts import card
-from bot.messages.common import SAMPLE, Answer, Button, in_rows, subject_title
+from bot.messages.common import SAMPLE_NOTICE, Answer, Button, in_rows, subject_title
 from bot.messages.html import Html, bold, code, lines, pre, table
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def comparison_page(
     """The question whether above, below, or either way."""
     html = lines(
         bold(subject_title(metric, arguments)),
-        bold(SAMPLE) if context.market.is_sample else None,
+        bold(SAMPLE_NOTICE) if context.market.is_sample else None,
         metric.meaning,
         _current_value(metric, arguments, context.market),
         "Message you when it ...",
@@ -174,7 +174,7 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
     way = {CROSSES: "crosses", ">": "above"}.get(condition.op, "below")
     html = lines(
         bold(f"{condition.subject} {way} what?"),
-        bold(SAMPLE) if context.market.is_sample else None,
+        bold(SAMPLE_NOTICE) if context.market.is_sample else None,
         _current_value(METRICS[condition.metric], dict(condition.arguments), context.market),
         pre(table((way, "which is", "fires*"), rows)),
         "* in the last 5 years, or since its history begins",
@@ -193,7 +193,7 @@ def confirmation(
         bold(preset.name if preset else "Your rule"),
         code(str(rule)),
         context.market.pair.fill(preset.meaning) if preset else None,
-        bold(SAMPLE) if context.market.is_sample else None,
+        bold(SAMPLE_NOTICE) if context.market.is_sample else None,
         *card.figure_lines(alert, context),
         card.waiting_phrase(alert, context),
         card.rearm_phrase(alert, context),
@@ -301,7 +301,7 @@ def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
     number, rule = alert.number, alert.rule
     html = lines(
         card.title(alert),
-        bold(SAMPLE) if context.market.is_sample else None,
+        bold(SAMPLE_NOTICE) if context.market.is_sample else None,
         *card.figure_lines(alert, context),
         "",
         "Choose a change, or copy this line, edit it and send it:",

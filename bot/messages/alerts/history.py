@@ -103,7 +103,7 @@ def _same(value: float | None, other: float | None) -> bool:
     return math.isclose(value, other, rel_tol=_SAME, abs_tol=_SAME)
 
 
-MOST_ROWS = 8  # alerts on a page, a row of buttons each
+ALERTS_A_PAGE = 8  # alerts on a page, a row of buttons each
 ROOM = 3200  # visible UTF-16 units of a page's alerts; heading and sources take the rest of a message
 Page = list[tuple["AlertView", Html]]
 EVENTS_A_PAGE = 20
@@ -157,7 +157,7 @@ def _pages(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Page
         head = bold(f"#{alert.number}") + " " + code(str(alert.rule))
         entry = lines(head, " ".join(filter(None, sentences)))
         length = visible_length(entry) + 1
-        if pages[-1] and (len(pages[-1]) == MOST_ROWS or used + length > ROOM):
+        if pages[-1] and (len(pages[-1]) == ALERTS_A_PAGE or used + length > ROOM):
             pages.append([])
             used = 0
         pages[-1].append((alert, entry))

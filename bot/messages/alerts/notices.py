@@ -82,7 +82,7 @@ def fired_message(
         bold(f"Alert #{alert.number} {happened}") + f" · {session_phrase(close)}",
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
-        bold(common.SAMPLE) if market.is_sample else None,
+        bold(common.SAMPLE_NOTICE) if market.is_sample else None,
         deferred or None,
         *_move_sentences(rule, event, context),
         rearmed(rule, event),
@@ -158,7 +158,7 @@ def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) ->
     )
     html = lines(
         bold(title) + (", newest first" if count > 1 else ""),
-        bold(common.SAMPLE) if sample else None,
+        bold(common.SAMPLE_NOTICE) if sample else None,
         *common.shortened(event_lines, MOST_LISTED, ": /history"),
     )
     return Answer(html, buttons=((("Alerts", "/alerts"), ("History", "/history")),))
@@ -197,7 +197,7 @@ def correction_notice(
     html = lines(
         bold(f"Correction to alert #{alert.number}") + f" · {session_phrase(close)}",
         code(str(rule)),
-        bold(common.SAMPLE) if context.market.is_sample else None,
+        bold(common.SAMPLE_NOTICE) if context.market.is_sample else None,
         f"It {happened} on figures that have been revised since. On the current figures it {now} not.",
         *_changes(rule, revision.since, revision.before, revision.after),
         *(
@@ -356,7 +356,7 @@ def _data_notice(title: str, *sentences: Html | str) -> Answer:
 
 
 def _source(gap: DataGap, market: Market) -> str:
-    return f"{market.source(gap.part).label}{f' ({common.SAMPLE})' if market.is_sample else ''}"
+    return f"{market.source(gap.part).label}{f' ({common.SAMPLE_NOTICE})' if market.is_sample else ''}"
 
 
 def split_text(splits: Sequence[SplitChange]) -> str:

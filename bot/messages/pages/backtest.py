@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.grammar import PRESETS
 from bot.analytics.metrics import metrics_of, sources_of
 from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import AsOf
-from bot.messages.alerts.card import lacking, preset_rule, times
+from bot.messages.alerts.card import preset_buttons, times
 from bot.messages.common import (
     Answer,
     heading,
@@ -41,12 +40,8 @@ _FEW = 10  # fires below this are too few to mean anything
 
 def backtest_choices(context: EvaluationContext, example: str) -> Answer:
     """Return the question which rule, with the presets that have a history."""
-    rows = tuple(
-        ((preset.name, f"/backtest {preset.name.lower()}"),)
-        for preset in PRESETS
-        if not lacking(preset_rule(preset, context), context)
-    )
-    return Answer(lines(bold("Test which rule?"), "Type one, e.g. " + code(example)), buttons=rows)
+    html = lines(bold("Test which rule?"), "Type one, e.g. " + code(example))
+    return Answer(html, buttons=preset_buttons("/backtest", context))
 
 
 def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bot.messages.canvas import Theme
     from bot.pair import Pair
 
-WINDOWS = (Window("w", 1), Window("m", 1), Window("m", 3), Window("m", 6), YTD, Window("y", 1))
+RETURN_WINDOWS = (Window("w", 1), Window("m", 1), Window("m", 3), Window("m", 6), YTD, Window("y", 1))
 _CARD_WINDOWS = (Window("m", 1), Window("m", 6), YTD, Window("y", 1))
 _YEAR = 372  # days: a year that begins before a weekend and ends after one
 
@@ -33,7 +33,7 @@ def compare_answer(
 ) -> Answer:
     """Return price and total return of both funds (or the one asked for) over WINDOWS and `extra`."""
     market.require_end()
-    windows = list(dict.fromkeys((*WINDOWS, *extra)))
+    windows = list(dict.fromkeys((*RETURN_WINDOWS, *extra)))
     kinds = (False, True) if total is None else (total,)
     rows = [performance(market, window, kinds[0]) for window in windows]
     blocks: list[Html | str] = []

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from bot.messages.canvas import Theme
 
 _MONTH = Window("d", 20)
-WINDOWS = (Window("d", 1), Window("d", 5), _MONTH, YTD)
+FLOW_WINDOWS = (Window("d", 1), Window("d", 5), _MONTH, YTD)
 _FLAGS_SHOWN = 4
 
 
 def flows_answer(market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
     """Return the flow in dollars, in percent of assets and in units over WINDOWS and `extra`."""
     market.require_end()
-    windows = list(dict.fromkeys((*WINDOWS, *extra)))
+    windows = list(dict.fromkeys((*FLOW_WINDOWS, *extra)))
     missing = [t for t in market.pair.tickers if flows.daily_flows(market, t).empty]
     next_step: tuple[str, ...] = ()
     if missing:

@@ -11,7 +11,7 @@ from bot.analytics import valuation
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
-from bot.analytics.valuation import MultipleFigure, convention_for
+from bot.analytics.valuation import FundMultiple, MultipleFigure, convention_for
 from bot.data.provider import LABELS
 from bot.messages import common
 from bot.messages.charts import ConditionPanel, rule_chart
@@ -20,8 +20,6 @@ from bot.messages.html import Html, bold, capital, lines, pre, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pandas as pd
 
     from bot.analytics.market import Market
     from bot.analytics.windows import AsOf
@@ -71,7 +69,7 @@ def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | No
     if not priced:
         return None
     figure = max(priced, key=lambda f: f.observations)
-    premium, session = figure.premium or 0.0, figure.small_session
+    premium, session = figure.premium or 0.0, figure.small.session
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
     small, large = market.pair.tickers
     costs = f"{size} {more} than" if round(abs(premium)) else "about as much as"
@@ -83,7 +81,7 @@ def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | No
 def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure]) -> Html:
     rows = []
     for figure in figures:
-        small, large = (METRICS[figure.metric].unit.show(value) for value in (figure.small, figure.large))
+        small, large = (METRICS[figure.metric].unit.show(fund.value) for fund in (figure.small, figure.large))
         rows.append((valuation.MULTIPLES[figure.metric], small, large, PERCENT.show(figure.premium, 1)))
     return lines(
         bold(capital(common.convention_phrase(name, basis))),
@@ -98,10 +96,9 @@ def _dates(market: Market, figures: list[MultipleFigure]) -> list[str]:
     """Return the sessions of the figures with their age, per fund if they differ, grouped by session."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
-        small = _session(market, figure.small_session, figure.small_priced)
-        large = _session(market, figure.large_session, figure.large_priced)
+        small, large = (_session(market, fund) for fund in (figure.small, figure.large))
         dated = f"{market.pair.small.ticker} {small}; {market.pair.large.ticker} {large}"
-        if figure.small_session != figure.large_session:
+        if figure.small.session != figure.large.session:
             dated += " (no premium across dates)"
         elif small == large:
             dated = small
@@ -111,14 +108,14 @@ def _dates(market: Market, figures: list[MultipleFigure]) -> list[str]:
     return [f"{', '.join(names)}: {dated}." for dated, names in groups.items()]
 
 
-def _session(market: Market, session: pd.Timestamp | None, priced: pd.Timestamp | None) -> str:
+def _session(market: Market, fund: FundMultiple) -> str:
     """Return the date of the prices behind a figure with its age, and the figure's own date if it differs."""
-    if session is None:
+    if fund.session is None:
         return NOT_AVAILABLE
-    if priced is None:
-        return f"of {common.date_with_age(market, session)}"
-    of = "" if priced == session else f"of {short_date(session)}, "
-    return f"{of}prices of {common.date_with_age(market, priced)}"
+    if fund.priced is None:
+        return f"of {common.date_with_age(market, fund.session)}"
+    of = "" if fund.priced == fund.session else f"of {short_date(fund.session)}, "
+    return f"{of}prices of {common.date_with_age(market, fund.priced)}"
 
 
 def _ranks(figures: list[MultipleFigure]) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
-from bot.analytics.valuation import GROUP, MORNINGSTAR, REVENUE, SECTOR, Weights, newest_weights
+from bot.analytics.valuation import GROUP, REVENUE, SECTOR, Weights, newest_weights
 from bot.data.provider import LABELS
 from bot.messages.common import Answer, date_with_age, heading, page_buttons, sources
 from bot.messages.html import Html, bold, lines, pre, table
@@ -89,7 +89,7 @@ def _dates(market: Market, entry: Weights) -> tuple[dict[str, str], str]:
 
 
 def _short(name: str) -> str:
-    name = _LATER_WORD.sub(lambda word: word[0].lower(), MORNINGSTAR.get(name, name))
+    name = _LATER_WORD.sub(lambda word: word[0].lower(), name)
     name = _SHORTENED.get(name, name)
     return name if len(name) <= _NAME_COLUMNS else name[: _NAME_COLUMNS - 1].rstrip() + "…"
 

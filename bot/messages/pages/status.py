@@ -17,7 +17,7 @@ from bot.data.provider import LABELS
 from bot.data.schedule import closed_until, next_try
 from bot.messages.common import (
     DISCLAIMER,
-    SAMPLE,
+    SAMPLE_NOTICE,
     Answer,
     age,
     left_out_notes,
@@ -157,7 +157,7 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
     queue = [f"{report.queue[name]} {words}" for name, words in _QUEUE.items() if report.queue.get(name)]
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
-        bold(SAMPLE) if market.is_sample else None,
+        bold(SAMPLE_NOTICE) if market.is_sample else None,
         _prices(market),
         missing if len(market.missing) else None,
         *market.notes.get("prices", ()),

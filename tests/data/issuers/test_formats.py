@@ -121,7 +121,7 @@ def test_a_workbook_with_a_password_cannot_be_read() -> None:
 
 
 def test_a_workbook_that_takes_too_long_is_given_up() -> None:
-    limits = replace(formats.LIMITS, job_seconds=0.0)
+    limits = replace(formats.PARSER_LIMITS, job_seconds=0.0)
     with (
         ChildProcess("late", limits) as child,
         pytest.raises(ImportRejected, match=r"^file cannot be read: it takes too long\.$"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.config import load_config
-from bot.data.sources import build_providers
+from bot.data.refresh import build_providers
 
 if TYPE_CHECKING:
     from pathlib import Path
