@@ -6,10 +6,10 @@ and listeners are notified of what it did.
 
 Telegram's formatted text: HTML to entities with the real parser's errors, and commands in plain text.
 
-The rules and the wording follow core.telegram.org/bots/api#html-style and TDLib's parser. Two rules are
-stricter than Telegram's, because both reveal a mistake of the sender. A bare "&" or an unknown named entity,
-which Telegram shows as typed, is refused as a value that was not escaped. A tag inside <code> or <pre>, which
-Telegram drops, is refused too.
+The rules and the wording follow core.telegram.org/bots/api#html-style and TDLib's parser. Three rules are
+stricter than Telegram's, because what they refuse is a mistake of the sender: a bare "&" or an unknown named
+entity, which Telegram shows as typed; a tag inside <code> or <pre>, which Telegram drops; and every tag and
+attribute that the bot's messages do not use.
 """
 
 from __future__ import annotations
@@ -28,20 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-TAGS = {
-    "b": "bold", "strong": "bold", "i": "italic", "em": "italic", "u": "underline", "ins": "underline",
-    "s": "strikethrough", "strike": "strikethrough", "del": "strikethrough", "code": "code", "pre": "pre",
-    "a": "text_link", "blockquote": "blockquote", "tg-spoiler": "spoiler", "span": "spoiler",
-    "tg-emoji": "custom_emoji",
-}  # fmt: skip
-_FIXED_WIDTH = frozenset({"code", "pre"})
-_ESCAPE = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});")
-_TEXT = re.compile(r"[^<&]+")
-_START_TAG = re.compile(r"<([^\s>]*)")
-_END_TAG = re.compile(r"</([^\s>]*)\s*")
-_ATTRIBUTE = re.compile(r"\s*(?P<name>[^\s=>]*)\s*(?P<equals>=?)\s*(?P<quote>[\"']?)")
-_TAG_CLOSE = re.compile(r"\s*>")
-_NAME_TOKEN = re.compile(r"[A-Za-z0-9.-]*")
+TAGS = {"b": "bold", "i": "italic", "code": "code", "pre": "pre"}
+_FIXED_WIDTH = ("code", "pre")
+_TEXT = re.compile(r"[^<&]+|&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});")
+_TAG = re.compile(r"<(?P<slash>/?)(?P<name>[^\s>]*)(?P<attributes>[^>]*)(?P<close>>?)")
 _COMMAND = re.compile(r"(?<![\w/])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?(?![\w/@])")
 
 
@@ -79,108 +69,48 @@ class _Parser:
         self.source = source
         self.text: list[str] = []
         self.length = 0  # UTF-16 units of the text
-        self.open_tags: list[tuple[str, dict[str, str], int]] = []  # name, attributes, offset of the text
+        self.open_tags: list[tuple[str, int]] = []  # name, offset of the text
         self.entities: list[dict[str, Any]] = []
 
     def run(self) -> None:
         position = 0
         while position < len(self.source):
-            if match := _TEXT.match(self.source, position):
-                self._append(match[0])
-                position = match.end()
-            elif self.source.startswith("</", position):
-                position = self._end_tag(position)
-            elif self.source[position] == "<":
-                position = self._start_tag(position)
+            if match := _TAG.match(self.source, position):
+                (self._end_tag if match["slash"] else self._start_tag)(match, match["name"].lower())
+            elif match := _TEXT.match(self.source, position):
+                self.text.append(html.unescape(match[0]))
+                self.length += utf16_length(self.text[-1])
             else:
-                position = self._escape(position)
+                raise self._error('Unescaped "&"', position)
+            position = match.end()
         if self.open_tags:
             raise EntityError(f'Can\'t find end tag corresponding to start tag "{self.open_tags[-1][0]}"')
-
-    def _append(self, text: str) -> None:
-        self.text.append(text)
-        self.length += utf16_length(text)
 
     def _error(self, reason: str, position: int) -> EntityError:
         return EntityError(f"{reason} at byte offset {len(self.source[:position].encode())}")
 
-    def _read(self, pattern: re.Pattern[str], position: int) -> re.Match[str]:
-        """Return the match of a pattern that always matches at the position."""
-        match = pattern.match(self.source, position)
-        if match is None:
-            raise AssertionError(f"{pattern.pattern} does not match at {position}")
-        return match
-
-    def _escape(self, position: int) -> int:
-        match = _ESCAPE.match(self.source, position)
-        if not match:
-            raise self._error('Unescaped "&"', position)
-        self._append(html.unescape(match[0]))
-        return match.end()
-
-    def _start_tag(self, position: int) -> int:
-        match = self._read(_START_TAG, position)
-        name, end = match[1].lower(), match.end()
-        if end == len(self.source):
-            raise self._error("Unclosed start tag", position)
+    def _start_tag(self, tag: re.Match[str], name: str) -> None:
+        if tag.end("name") == len(self.source):
+            raise self._error("Unclosed start tag", tag.start())
         if name not in TAGS:
-            raise self._error(f'Unsupported start tag "{name}"', position)
-        attributes, end = self._attributes(name, position, end)
-        if name == "span" and attributes.get("class") != "tg-spoiler":
-            raise self._error('Tag "span" must have class "tg-spoiler"', position)
-        if name != "code" and any(TAGS[outer] in _FIXED_WIDTH for outer, _, _ in self.open_tags):
-            raise self._error(f'Tag "{name}" inside "{self.open_tags[-1][0]}"', position)
-        self.open_tags.append((name, attributes, self.length))
-        return end
+            raise self._error(f'Unsupported start tag "{name}"', tag.start())
+        if tag["attributes"].strip() or not tag["close"]:
+            raise self._error(f'Unclosed start tag "{name}", or one with attributes,', tag.start())
+        if name != "code" and any(outer in _FIXED_WIDTH for outer, _ in self.open_tags):
+            raise self._error(f'Tag "{name}" inside "{self.open_tags[-1][0]}"', tag.start())
+        self.open_tags.append((name, self.length))
 
-    def _attributes(self, tag: str, start: int, position: int) -> tuple[dict[str, str], int]:
-        """Read the attributes of the tag that begins at `start`. Returns them and the position behind ">"."""
-        attributes: dict[str, str] = {}
-        while not (closing := _TAG_CLOSE.match(self.source, position)):
-            match = self._read(_ATTRIBUTE, position)
-            name, position = match["name"].lower(), match.end()
-            if not name and (match["equals"] or position < len(self.source)):
-                raise self._error(f'Empty attribute name in the tag "{tag}"', start)
-            if position == len(self.source):
-                raise self._error(f'Unclosed start tag "{tag}"', start)
-            if match["equals"]:
-                attributes[name], position = self._value(match["quote"], start, position)
-            elif (tag, name) == ("blockquote", "expandable"):
-                attributes[name] = ""
-            else:
-                reason = f'Expected equal sign in declaration of an attribute of the tag "{tag}"'
-                raise self._error(reason, start)
-        return attributes, closing.end()
-
-    def _value(self, quote: str, start: int, position: int) -> tuple[str, int]:
-        if quote:
-            end = self.source.find(quote, position)
-            if end < 0 or end + 1 == len(self.source):
-                raise self._error("Unclosed start tag", start)
-            return html.unescape(self.source[position:end]), end + 1
-        match = self._read(_NAME_TOKEN, position)
-        end = match.end()
-        if end < len(self.source) and not (self.source[end].isspace() or self.source[end] == ">"):
-            raise self._error("Unexpected end of name token", position)
-        return match[0].lower(), end
-
-    def _end_tag(self, position: int) -> int:
-        """Close the innermost open tag. Returns the position behind the ">"."""
+    def _end_tag(self, tag: re.Match[str], name: str) -> None:
         if not self.open_tags:
-            raise self._error("Unexpected end tag", position)
-        match = self._read(_END_TAG, position)
-        if not self.source.startswith(">", match.end()):
-            raise self._error("Unclosed end tag", position)
-        name = match[1].lower()
-        expected, attributes, start = self.open_tags.pop()
+            raise self._error("Unexpected end tag", tag.start())
+        if tag["attributes"].strip() or not tag["close"]:
+            raise self._error("Unclosed end tag", tag.start())
+        expected, start = self.open_tags.pop()
         if name not in ("", expected):
-            error = self._error("Unmatched end tag", position)
+            error = self._error("Unmatched end tag", tag.start())
             raise EntityError(f'{error}, expected "</{expected}>", found "</{name}>"')
-        entity: dict[str, Any] = {"type": TAGS[expected], "offset": start, "length": self.length - start}
-        if expected == "a":
-            entity["url"] = attributes.get("href", "")
+        entity = {"type": TAGS[expected], "offset": start, "length": self.length - start}
         self.entities.insert(0, entity)  # the outer one stands first where both span the same text
-        return match.end() + 1
 
 
 Json: TypeAlias = dict[str, Any]

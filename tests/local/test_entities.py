@@ -10,17 +10,9 @@ from bot.messages.html import escape
     ("html", "plain", "entities"),
     [
         ("<b>a<i>b</i></b>", "ab", [("bold", 0, 2), ("italic", 1, 1)]),
-        (
-            "<u>a</u><s>b</s><code>c</code>",
-            "abc",
-            [("underline", 0, 1), ("strikethrough", 1, 1), ("code", 2, 1)],
-        ),
-        ('<a href="https://x.y/?a=1&amp;b=2">go</a>', "go", [("text_link", 0, 2)]),
-        ('<a href="https://x.test/?a>b">link</a>', "link", [("text_link", 0, 4)]),
-        ("<a href=x.y >go</a >", "go", [("text_link", 0, 2)]),
-        ('<pre><code class="language-text">t</code></pre>', "t", [("pre", 0, 1), ("code", 0, 1)]),
-        ("<blockquote expandable>q</blockquote>", "q", [("blockquote", 0, 1)]),
-        ("<tg-spoiler>\U0001f600</tg-spoiler>!", "\U0001f600!", [("spoiler", 0, 2)]),
+        ("<code>c</code >!", "c!", [("code", 0, 1)]),
+        ("<pre><code>t</code></pre>", "t", [("pre", 0, 1), ("code", 0, 1)]),
+        ("\U0001f600<i>\U0001f600</i>!", "\U0001f600\U0001f600!", [("italic", 2, 2)]),
         ("&#8722;1 &quot;&gt;", '−1 ">', []),
         ("<B>x</b>", "x", [("bold", 0, 1)]),
         ("<b>x</>", "x", [("bold", 0, 1)]),
@@ -31,10 +23,6 @@ def test_html_becomes_text_and_entities(html: str, plain: str, entities: list[tu
     text, parsed = parse_html(html)
     assert text == plain
     assert [(entity["type"], entity["offset"], entity["length"]) for entity in parsed] == entities
-
-
-def test_a_link_keeps_its_unescaped_address() -> None:
-    assert parse_html('<a href="https://x.y/?a=1&amp;b=2">go</a>')[1][0]["url"] == "https://x.y/?a=1&b=2"
 
 
 @pytest.mark.parametrize(
@@ -51,16 +39,11 @@ def test_a_link_keeps_its_unescaped_address() -> None:
         ("a < b > c", 'Unsupported start tag "" at byte offset 2'),
         ("1 <2", "Unclosed start tag at byte offset 2"),
         ("x<b", "Unclosed start tag at byte offset 1"),
-        ("<a href", 'Unclosed start tag "a" at byte offset 0'),
-        ("<a href = ", 'Unclosed start tag "a" at byte offset 0'),
-        ('<a href="x', "Unclosed start tag at byte offset 0"),
-        ('<a href="x"', "Unclosed start tag at byte offset 0"),
-        ("x<i =y>z</i>", 'Empty attribute name in the tag "i" at byte offset 1'),
-        ("x<i y>z</i>", 'Expected equal sign in declaration of an attribute of the tag "i" at byte offset 1'),
-        ("<a href=x/>y</a>", "Unexpected end of name token at byte offset 8"),
+        ("x<b ", 'Unclosed start tag "b", or one with attributes, at byte offset 1'),
+        ("x<i y>z</i>", 'Unclosed start tag "i", or one with attributes, at byte offset 1'),
+        ('<a href="x">y</a>', 'Unsupported start tag "a" at byte offset 0'),
         ("S&P", 'Unescaped "&" at byte offset 1'),
         ("a&nbsp;b", 'Unescaped "&" at byte offset 1'),
-        ('<span class="x">y</span>', 'Tag "span" must have class "tg-spoiler" at byte offset 0'),
         ("<pre><b>y</b></pre>", 'Tag "b" inside "pre" at byte offset 5'),
         ("<code><b>y</b></code>", 'Tag "b" inside "code" at byte offset 6'),
     ],
