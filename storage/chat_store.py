@@ -445,12 +445,11 @@ def export_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[Expor
     for table, condition in sorted(chat_row_conditions(db).items()):
         rows = select(db, f"SELECT * FROM {table} WHERE {condition}", {"chat": chat_id})  # noqa: S608 - names of the schema
         if rows:
-            tables[table] = [{name: _without_bytes(value) for name, value in row.items()} for row in rows]
+            tables[table] = [
+                {name: f"{len(v):,} bytes" if isinstance(v, bytes) else v for name, v in row.items()}
+                for row in rows
+            ]
     return tables
-
-
-def _without_bytes(value: str | float | bytes | None) -> str | float | None:
-    return f"{len(value):,} bytes" if isinstance(value, bytes) else value
 
 
 def forget_chat(db: sqlite_utils.Database, chat_id: int) -> None:

@@ -39,7 +39,7 @@ from bot.alerts.lexer import (
     read_count,
     tokenize,
 )
-from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, MIRROR, OPS, Condition, Rule, Target
 from bot.analytics.windows import DATE, Window, parse_date, parse_window
 from bot.analytics.windows import WORDS as WINDOW_WORDS
 from bot.errors import BadInput
@@ -67,7 +67,6 @@ _OPTIONS = {
 }
 _COMPARISON = f"a comparison ({', '.join(OPS)})"
 _COMPARING = ("above", "below", "over", "under", "crosses")
-_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
 _DATED = re.compile(rf"(?:since )?({DATE})")
 _WINDOW_START = re.compile(r"[0-9]|since$")
 _PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
@@ -155,7 +154,7 @@ class _RuleParser:
             return self._possible(metric, replace(draft, target=target))
         if target.kind != AMOUNT:
             raise BadInput(f"Outflows compare with an amount, not with {target.kind}.", metric.example)
-        return replace(draft, op=_MIRROR[draft.op], target=replace(target, value=-target.value or 0.0))
+        return replace(draft, op=MIRROR[draft.op], target=replace(target, value=-target.value or 0.0))
 
     def _possible(self, metric: Metric, condition: Condition) -> Condition:
         """The condition, unless its amount is outside what the metric can be."""

@@ -26,6 +26,7 @@ AMOUNT = "amount"
 CROSSES = "crosses"
 OPS = (">", "<", ">=", "<=", CROSSES)
 ABOVE = frozenset({">", ">="})
+MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
 # One unit per sign writes amounts; units that share a sign write alike.
 _WRITERS = {unit.symbol: unit for unit in reversed(UNITS)}
 

@@ -167,8 +167,7 @@ def levels_by_source(frames: Frames, ticker: str, kind: str, column: str) -> dic
         if "provisional" in rows:
             rows = rows[rows["provisional"] == 0]
         if len(rows):
-            factors = unit_factors(rows["observed_at"], splits, _split_units(rows, column, splits))
-            levels[name] = rows[column].astype("float64") / factors
+            levels[name] = rows[column].astype("float64") / _factors(rows, column, splits)
     return levels
 
 
@@ -219,6 +218,10 @@ def _split_units(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitUn
     return classify_splits(levels[levels > 0], frame["observed_at"], splits)
 
 
+def _factors(frame: pd.DataFrame, column: str, splits: pd.Series) -> pd.Series:
+    return unit_factors(frame["observed_at"], splits, _split_units(frame, column, splits))
+
+
 def distributions(frames: Frames, ticker: str, priced: SelectedSeries) -> pd.Series:
     """Distributions by ex-date from the source of the prices, withdrawn and provisional ones left out.
 
@@ -258,7 +261,7 @@ def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     lead = _count_source(counts)
     frame = by_source[lead]
     splits = split_ratios(frames, ticker)
-    factor = unit_factors(frame["observed_at"], splits, _split_units(frame, "nav", splits))
+    factor = _factors(frame, "nav", splits)
     values = frame[["nav", "shares", "assets"]].astype("float64")
     values = values.assign(nav=values["nav"] / factor, shares=values["shares"] * factor)
     replaced = frames.get(REPLACED, pd.DataFrame(columns=REPLACED_COLUMNS))
@@ -269,8 +272,7 @@ def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     if len(by_source) > 1:
         values["seconded"] = False
     for other in (by_source[name] for name in by_source if name != lead):
-        units = unit_factors(other["observed_at"], splits, _split_units(other, "nav", splits))
-        count = (other["shares"].astype("float64") * units).reindex(values.index)
+        count = (other["shares"].astype("float64") * _factors(other, "nav", splits)).reindex(values.index)
         values["seconded"] |= (count / values["shares"] - 1).abs() < TOLERANCE
     source = Source(lead, _label(lead), str(frame["observed_at"].max()))
     return SelectedSeries(values, source, notes=tuple(_source_switches(ticker, counts, lead)))

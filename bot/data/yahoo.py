@@ -36,7 +36,6 @@ from bot.data.yahoo_rows import (
     event_rows,
     fund_rows,
     multiple_rows,
-    on_dates,
     sector_rows,
     unknown_form,
 )
@@ -307,7 +306,7 @@ def _prices(
     """Rows of one price answer; sessions without a close are named as missing."""
     if reason := unknown_form(answer["meta"], answer.get("timestamp") or ()):
         return SchemaChanged(reason)
-    frame = on_dates(frame)
+    frame = frame.set_axis(pd.DatetimeIndex(frame.index).tz_localize(None).normalize())  # by New York dates
     bars = bar_rows(ticker, frame, answer["meta"], completed)
     if not bars:
         return Empty("it has no completed session")

@@ -56,11 +56,6 @@ def unknown_form(meta: Mapping[str, Any], stamps: Iterable[float]) -> str:
     return ""
 
 
-def on_dates(frame: pd.DataFrame) -> pd.DataFrame:
-    """A history frame by the dates of its rows in the exchange's time."""
-    return frame.set_axis(pd.DatetimeIndex(frame.index).tz_localize(None).normalize())
-
-
 def bar_rows(
     ticker: str, frame: pd.DataFrame, meta: Mapping[str, Any], completed: pd.DatetimeIndex
 ) -> list[Bar]:
@@ -177,8 +172,11 @@ def sector_rows(
     known = {name: share for name, share in shares.items() if share is not None and 0 <= share <= 1}
     if not 0.9 <= sum(known.values()) <= 1.05:
         return [], ["sector weights"]
+    names = {
+        name: "Real Estate" if name == "realestate" else name.replace("_", " ").title() for name in known
+    }
     return [
-        SectorWeight(ticker, session, SECTOR, _sector(name), round(100 * share, 4))
+        SectorWeight(ticker, session, SECTOR, names[name], round(100 * share, 4))
         for name, share in known.items()
     ], []
 
@@ -248,8 +246,3 @@ def _date_of(timestamp: float, meta: Mapping[str, Any]) -> str:
 
 def _day(session: pd.Timestamp) -> str:
     return f"{session:%Y-%m-%d}"
-
-
-def _sector(name: str) -> str:
-    """Yahoo's key as people write the sector: consumer_cyclical -> Consumer Cyclical."""
-    return "Real Estate" if name == "realestate" else name.replace("_", " ").title()

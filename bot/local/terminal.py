@@ -39,7 +39,6 @@ LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id
 PROMPT = "› "
 _PRESS = re.compile(r"\[([0-9]{1,4})\]|([0-9]{1,4})")
 _SHOWS_FILE = ("sendPhoto", "sendDocument")
-_UNNAMED = "application"  # python-telegram-bot calls bytes without a name application.octet-stream
 _STYLES = {  # of whole lines, on a terminal
     r"(?m)^\[(?:picture|file)\] .*$": "dim",
     r"(?m)^  \[\d+\] .*$": "cyan",
@@ -115,7 +114,7 @@ class Terminal:
         lines = []
         if message.file and method in _SHOWS_FILE:
             label = "picture" if message.photo else "file"
-            lines.append(f"[{label}] {self._folder.path_of(message.file, message.text)}")
+            lines.append(f"[{label}] {self._folder.path_of(message.file)}")
         if message.text:
             lines.append(message.text)
         numbers = itertools.count(1)
@@ -145,10 +144,10 @@ class FileFolder:
         self._numbers = itertools.count(1)
         self._paths: dict[str, str] = {}
 
-    def path_of(self, file: StoredFile, caption: str = "") -> str:
+    def path_of(self, file: StoredFile) -> str:
         """Save a file, unless that was done, and return its path, or why it could not be saved."""
         if file.file_id not in self._paths:
-            self._paths[file.file_id] = self._save(file.content, _file_name(file, caption))
+            self._paths[file.file_id] = self._save(file.content, _plain(file.name))
         return self._paths[file.file_id]
 
     def _save(self, content: bytes, name: str) -> str:
@@ -168,17 +167,11 @@ class FileFolder:
             return str(path)
 
 
-def _file_name(file: StoredFile, caption: str) -> str:
-    """Return the name in plain letters. A picture without a name is named after its caption."""
-    stem, dot, suffix = file.name.rpartition(".")
-    if file.kind == "photo":
-        words = caption.split("\n", 1)[0] if stem == _UNNAMED else stem or file.name
-        return f"{_slug(words) or 'picture'}.png"
-    return f"{_slug(stem) or 'file'}.{_slug(suffix)}" if dot else _slug(file.name) or "file"
-
-
-def _slug(words: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:40].strip("-")
+def _plain(name: str) -> str:
+    """Return a file's name in plain letters."""
+    stem, _, suffix = name.rpartition(".")
+    words = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40].strip("-")
+    return f"{words or 'file'}.{suffix.lower()}"
 
 
 async def converse(

@@ -76,22 +76,20 @@ class ConditionPanel:
         return self.unit.in_one_scale(largest, typed)
 
 
-def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel | None = None) -> Chart:
+def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel) -> Chart:
     """Draw returns since the first session, in percent: sessions x funds, 0 at the base."""
-    above, below = _fund_lines(returns, style), []
-    theme, sentences = style.theme, describe_comparison(returns)
-    if panel is not None:
-        start, end = returns.index[0], returns.index[-1]
-        ratio = Line(panel.ratio.loc[start:end], theme.ink, "ratio", 1.6)
-        average = Line(panel.average.loc[start:end], theme.muted, "average", 1.4, "--")
-        below = [line for line in (ratio, average) if line.drawable]
-        sentences.append(describe_average(panel.ratio.loc[:end], panel.average.loc[:end]))
+    above, theme = _fund_lines(returns, style), style.theme
+    start, end = returns.index[0], returns.index[-1]
+    ratio = Line(panel.ratio.loc[start:end], theme.ink, "ratio", 1.6)
+    average = Line(panel.average.loc[start:end], theme.muted, "average", 1.4, "--")
+    below = [line for line in (ratio, average) if line.drawable]
     figure, axes = canvas.new_figure(style, ratios=(2.3, 1.0) if below else (1.0,))
     canvas.draw_lines(axes[0], above, PERCENT, theme)
-    if panel is not None and below:
+    if below:
         canvas.draw_lines(axes[1], below, LEVEL, theme, title=panel.title, most=3)
     canvas.finish_layout(figure, axes, pd.DatetimeIndex(returns.index))
-    return Chart(canvas.png(figure), caption(style, sentences))
+    against = describe_average(panel.ratio.loc[:end], panel.average.loc[:end])
+    return Chart(canvas.png(figure), caption(style, [*describe_comparison(returns), against]))
 
 
 def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Chart:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pandas as pd
 from msgspec import structs
 
 from bot.alerts.backtest import frequency
 from bot.alerts.engine import State, first_state
 from bot.alerts.revision import level_factor, rescaled_rule
-from bot.alerts.rule import CROSSES, Rule
+from bot.alerts.rule import CROSSES, MIRROR, Rule
 from bot.alerts.series import parts_read
 from bot.alerts.view import AlertView, Life
 from bot.analytics.metrics import METRICS
@@ -42,7 +43,6 @@ RuleChange = Callable[[Rule, Mapping[str, "Metric"]], Rule]
 
 MOST_ALERTS = 50  # a chat; more are no help to anybody who has to read them
 _ACTIVE = {"life": Life.ACTIVE, "reason": ""}
-_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def mirrored(rule: Rule) -> list[Rule]:
     """
     bare = structs.replace(rule, rearm=None)
     return [
-        structs.replace(bare, conditions=(structs.replace(condition, op=_MIRROR[condition.op]),))
+        structs.replace(bare, conditions=(structs.replace(condition, op=MIRROR[condition.op]),))
         for condition in rule.conditions
         if condition.op != CROSSES
     ]
@@ -351,7 +351,5 @@ def _last_day(rule: Rule, caller: Caller) -> dt.date:
 
 def a_year_after(day: dt.date) -> dt.date:
     """Return the same day next year, 28 February for 29 February."""
-    try:
-        return day.replace(year=day.year + 1)
-    except ValueError:
-        return day.replace(year=day.year + 1, day=28)
+    later: dt.date = (pd.Timestamp(day) + pd.DateOffset(years=1)).date()
+    return later

@@ -187,8 +187,8 @@ def test_nothing_to_draw_is_said_in_one_sentence(value: float) -> None:
     draws: tuple[Callable[[], object], ...] = (
         lambda: metric_figure(missing, PERCENT, look),
         lambda: metric_figure(missing.iloc[:0], PERCENT, look),
-        lambda: compare_chart(funds, look),
-        lambda: compare_chart(funds.iloc[:0], look),
+        lambda: compare_chart(funds, look, ratio_panel(5)),
+        lambda: compare_chart(funds.iloc[:0], look, ratio_panel(5)),
         lambda: flows_chart(funds, look),
         lambda: indexed_chart([IndexPanel("IWM", {"Book": missing})], INDEX, look, 100),
     )
