@@ -172,11 +172,9 @@ def sector_rows(
     known = {name: share for name, share in shares.items() if share is not None and 0 <= share <= 1}
     if not 0.9 <= sum(known.values()) <= 1.05:
         return [], ["sector weights"]
-    names = {
-        name: "Real Estate" if name == "realestate" else name.replace("_", " ").title() for name in known
-    }
+    words = {name: name.replace("_", " ").title() for name in known} | {"realestate": "Real Estate"}
     return [
-        SectorWeight(ticker, session, SECTOR, names[name], round(100 * share, 4))
+        SectorWeight(ticker, session, SECTOR, words[name], round(100 * share, 4))
         for name, share in known.items()
     ], []
 

@@ -223,10 +223,12 @@ def test_lines_carry_the_data_and_ends_are_labelled_with_ticker_and_value() -> N
 
 
 def test_sample_data_is_stamped_and_named() -> None:
-    figure, caption = drawn(compare_chart, pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True))
+    figure, caption = drawn(
+        compare_chart, pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True), ratio_panel(20)
+    )
     assert caption.endswith(f"\nSample data · {FOOTER}")
     assert {"sample data", f"Sample data · {FOOTER}"} <= words(figure)
-    assert "sample data" not in words(drawn(compare_chart, pair(20, 1, 2), LOOK)[0])
+    assert "sample data" not in words(drawn(compare_chart, pair(20, 1, 2), LOOK, ratio_panel(20))[0])
 
 
 def test_the_panel_shows_the_window_of_the_comparison_only() -> None:
@@ -245,7 +247,7 @@ def test_a_panel_without_values_is_left_out() -> None:
 
 
 def test_the_other_fund_keeps_its_colour_when_the_first_has_no_data() -> None:
-    figure, _ = drawn(compare_chart, pair(20, 1, 2).assign(IWM=np.nan), LOOK)
+    figure, _ = drawn(compare_chart, pair(20, 1, 2).assign(IWM=np.nan), LOOK, ratio_panel(20))
     assert end_labels(figure.axes[0])[0].get_color() == LIGHT.lines[1]
 
 

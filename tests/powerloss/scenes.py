@@ -18,7 +18,7 @@ import sqlite_utils
 from bot.cli.data import write_whole
 from bot.config import Config
 from bot.jobs.backups import dated_backups, make_backup
-from bot.local.botapi import ApiChat, Message
+from bot.local.botapi import ApiChat, ApiMessage
 from storage.backup import backup, integrity_check, restore
 from storage.db import broken_references, open_database
 from storage.rows import get_meta, select, set_meta
@@ -41,7 +41,7 @@ class Api(FakeBotApi):
 
     told: list[tuple[int, str, int]]
 
-    def add_message(self, chat: ApiChat, **values: Any) -> Message:  # noqa: ANN401 - as the base class
+    def add_message(self, chat: ApiChat, **values: Any) -> ApiMessage:  # noqa: ANN401 - as the base class
         """As the base class."""
         message = super().add_message(chat, **values)
         self.told.append((chat.chat_id, message.text, Path(os.environ["POWERLOSS_LOG"]).stat().st_size))
