@@ -106,7 +106,7 @@ def record_payload(db: sqlite_utils.Database, source: str, subject: str, payload
         db.table("sources").update((source, subject), {"payload": payload, "payload_since": after})
 
 
-def record_failure(
+def record_failure(  # noqa: PLR0913 - as above
     db: sqlite_utils.Database,
     source: str,
     subject: str,
@@ -115,24 +115,22 @@ def record_failure(
     outcome: str,
     detail: str = "",
     breaker_until: Moment | None = None,
+    rests_until: Moment | None = None,
 ) -> int:
     """Record a failure, and until when the source is not asked. Returns the number of failures in a row."""
     sql = """
-        INSERT INTO sources (source, subject, last_attempt, outcome, detail, breaker_until, failures)
-        VALUES (?, ?, ?, ?, ?, ?, 1)
+        INSERT INTO sources
+            (source, subject, last_attempt, outcome, detail, breaker_until, rests_until, failures)
+        VALUES (?, ?, ?, ?, ?, ?, ?, 1)
         ON CONFLICT (source, subject) DO UPDATE SET
             last_attempt = excluded.last_attempt,
             outcome = excluded.outcome, detail = excluded.detail,
-            breaker_until = excluded.breaker_until, rests_until = NULL, failures = failures + 1
+            breaker_until = excluded.breaker_until, rests_until = excluded.rests_until,
+            failures = failures + 1
         RETURNING failures
     """
-    until = None if breaker_until is None else instant(breaker_until)
-    return int(select_value(db, sql, (source, subject, instant(now), outcome, detail, until)))
-
-
-def record_rest(db: sqlite_utils.Database, source: str, subject: str, until: Moment) -> None:
-    """Record the instant before which the source is not asked for this subject, after a recorded failure."""
-    db.table("sources").update((source, subject), {"rests_until": instant(until)})
+    until = [moment and instant(moment) for moment in (breaker_until, rests_until)]
+    return int(select_value(db, sql, (source, subject, instant(now), outcome, detail, *until)))
 
 
 def source_status(db: sqlite_utils.Database, source: str, subject: str) -> SourceStatus | None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot import __version__
-from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import SETTLE
 from bot.data.refresh import switched_on
 from bot.errors import BadInput
@@ -52,10 +51,7 @@ async def on_status(ask: Ask) -> Answer:
         now=now,
         zone=ZoneInfo(ask.settings.zone),
         sources=source_healths(stored.statuses, sessions, now, names),
-        stored=stored.sources - {SAMPLE},
-        restated=stored.restated,
-        queue=stored.queue,
-        refusing=stored.refusing,
+        stored=stored,
         next_check=sessions.close(sessions.next_after(market.last_completed)) + SETTLE,
         version=__version__,
     )

@@ -19,7 +19,7 @@ from bot.data.csv_formats import export
 from bot.data.import_csv import read_csv
 from bot.data.issuers.fetch import store_issuer
 from bot.data.issuers.formats import LARGEST
-from bot.data.issuers.import_file import read_issuer
+from bot.data.issuers.layouts import read_issuer
 from bot.data.load import pending_frame, provisional_figures
 from bot.data.provider import known_fund
 from bot.data.refresh import switched_on

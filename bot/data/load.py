@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -208,37 +208,30 @@ def _weights(frame: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
 Clock = Callable[[], dt.datetime]
 
 
+@dataclass(eq=False)
 class Markets:
     """Gives the Market of the moment, of a date, or as it was known on a date."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        closed: tuple[dt.date, ...] = (),
-        pair: Pair = DEFAULT_PAIR,
-        options: str = "",
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._closed = closed
-        self._pair = pair
-        self._options = options
-        self._lock = asyncio.Lock()
-        self._cached: tuple[object, Market] | None = None
+    database: Database
+    clock: Clock
+    closed: tuple[dt.date, ...] = ()
+    pair: Pair = DEFAULT_PAIR
+    options: str = ""
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _cached: tuple[object, Market] | None = field(default=None, init=False)
 
     def sessions(self) -> Sessions:
         """The exchange's sessions, made anew each day because the calendar ends a year ahead."""
-        return Sessions(self._closed)
+        return Sessions(self.closed)
 
     async def current(self) -> Market:
         """Everything known now, up to the last completed session."""
-        now = self._clock()
+        now = self.clock()
         sessions = await asyncio.to_thread(self.sessions)
-        key = (await self._database.run(fingerprint, plain=True), sessions.last_completed(now))
+        key = (await self.database.run(fingerprint, plain=True), sessions.last_completed(now))
         async with self._lock:
             if self._cached is None or self._cached[0] != key:
-                frames = await self._database.run(read_frames)
+                frames = await self.database.run(read_frames)
                 self._cached = (key, await self._build(frames, now))
             return self._cached[1]
 
@@ -260,9 +253,9 @@ class Markets:
 
     async def _known(self, day: pd.Timestamp) -> Market:
         """The Market as known at the end of a day, its age measured then. Raises NoData before the first."""
-        frames = await self._database.run(lambda db: read_frames(db, day.date()))
+        frames = await self.database.run(lambda db: read_frames(db, day.date()))
         if all(frame.empty for frame in frames.values()):
-            observed_at = await self._database.run(first_observed)
+            observed_at = await self.database.run(first_observed)
             if observed_at is not None:
                 first = dt.datetime.fromisoformat(observed_at)
                 raise NoData(
@@ -271,13 +264,13 @@ class Markets:
                     f"known {first:%Y-%m-%d}",
                 )
         end = dt.datetime.combine(day.date(), dt.time(23, 59, 59), dt.UTC)
-        return await self._build(frames, min(self._clock(), end))
+        return await self._build(frames, min(self.clock(), end))
 
     async def _build(self, frames: Frames, now: dt.datetime) -> Market:
         sessions = await asyncio.to_thread(self.sessions)
-        return await asyncio.to_thread(build_market, frames, sessions, now, self._pair, self._options)
+        return await asyncio.to_thread(build_market, frames, sessions, now, self.pair, self.options)
 
     def _refuse_future(self, day: pd.Timestamp | None, word: str) -> None:
-        today = self._clock().date()
+        today = self.clock().date()
         if day is not None and day.date() > today:
             raise BadInput(f"“{word} {day:%Y-%m-%d}” is in the future.", f"{word} {today}")

@@ -192,10 +192,8 @@ def store_outcome(
         outcome=type(outcome).__name__,
         detail=sentence,
         breaker_until=breaker_until(outcome, now),
+        rests_until=rest_until(outcome, now),
     )
-    until = rest_until(outcome, now)
-    if until:
-        sources.record_rest(db, name, request.subject, until)
     return FetchReport(name, request.provider.label, request.subject, sentence, ok=False)
 
 

@@ -1,4 +1,3 @@
-import dataclasses
 import datetime as dt
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from bot.messages.pages.status import (
     status_answer,
 )
 from bot.pair import DEFAULT_PAIR, Fund
+from bot.services.questions import StoredStatus
 from storage.observations import Restatement
 from storage.sources import SourceStatus
 from tests.data.statuses import source_status
@@ -37,9 +37,11 @@ def report(
     zone: ZoneInfo = NEW_YORK,
     now: dt.datetime = NOW,
     stored: tuple[str, ...] = (),
+    refusing: int = 0,
 ) -> StatusReport:
     healths = source_healths(rows or [], XNYS, now)
-    return StatusReport(now, zone, healths, stored, restated or [], queue or {}, CHECK, "0.2.0")
+    of_database = StoredStatus([], set(stored), restated or [], queue or {}, refusing)
+    return StatusReport(now, zone, healths, of_database, CHECK, "0.2.0")
 
 
 def lines(of: Market, rows: list[SourceStatus] | None = None, **named: Any) -> list[str]:  # noqa: ANN401 - of `report`
@@ -246,7 +248,7 @@ def test_the_queue_is_counted_in_words() -> None:
     words = "5 to be sent, 4 on its way, 3 waiting for a new try, 2 of unknown outcome, 1 given up"
     assert f"Queue: {words}." in lines(empty(), queue=queue)
     assert "Queue: empty." in lines(empty(), queue={"sent": 5, "queued": 0})
-    refusing = shown(status_answer(empty(), dataclasses.replace(report(), refusing=1)))
+    refusing = lines(empty(), refusing=1)
     assert "1 chat refused the last message; what alerts report there waits." in refusing
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from bot.data.csv_source import ANY_FILE, DownloadedFile, download, short_reason
 from bot.data.issuers.formats import LARGEST, WebPageInstead
-from bot.data.issuers.import_file import off_market_sentence, read_issuer
+from bot.data.issuers.layouts import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Provider, Rejected, digest
 from bot.data.source_selection import ISSUER

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics import flows
+from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import MONTHS, Sessions, date_phrase, short_date
 from bot.analytics.units import MINUS
 from bot.data.provider import LABELS
@@ -28,11 +29,12 @@ from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label,
 from bot.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from zoneinfo import ZoneInfo
 
     from bot.analytics.market import Market
     from bot.pair import Pair
+    from bot.services.questions import StoredStatus
     from storage.observations import Restatement
     from storage.sources import SourceStatus
 
@@ -140,21 +142,18 @@ class StatusReport:
     now: dt.datetime
     zone: ZoneInfo  # of the displayed times
     sources: Sequence[Health]
-    stored: Collection[str]  # names of the sources of stored figures, without sample data
-    restated: Sequence[Restatement]
-    queue: Mapping[str, int]
+    stored: StoredStatus
     next_check: dt.datetime
     version: str
-    refusing: int = 0  # number of chats that refuse messages
 
 
 def status_answer(market: Market, report: StatusReport) -> Answer:
     """Return what is stored and its age, the state of each source, restatements, and the queue."""
-    gaps, multiples = market.missing, pd.Index(market.multiples["session"])
+    gaps, multiples, stored = market.missing, pd.Index(market.multiples["session"]), report.stored
     last = ", ".join(short_date(day) for day in gaps[-_SESSIONS_SHOWN:])
     more = "the last ones " if len(gaps) > _SESSIONS_SHOWN else ""
     missing = f"Sessions without a close of both funds: {len(gaps):,}, {more}{last}."
-    queue = [f"{report.queue[name]} {words}" for name, words in _QUEUE.items() if report.queue.get(name)]
+    queue = [f"{stored.queue[name]} {words}" for name, words in _QUEUE.items() if stored.queue.get(name)]
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
         bold(SAMPLE_NOTICE) if market.is_sample else None,
@@ -166,11 +165,11 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
         *_flag_lines(market),
         f"Multiples: {_span(market, multiples, 'multiples') if len(multiples) else 'none stored.'}",
         *_sources(report),
-        *_restated(report.restated),
+        *_restated(stored.restated),
         f"Next check: {moment(report.next_check, report.zone)}.",
         f"Queue: {', '.join(queue) or 'empty'}.",
-        f"{counted(report.refusing, 'chat')} refused the last message; what alerts report there waits."
-        if report.refusing
+        f"{counted(stored.refusing, 'chat')} refused the last message; what alerts report there waits."
+        if stored.refusing
         else None,
         f"Version {report.version}. Times: {zone_label(report.zone.key)}.",
     )
@@ -230,7 +229,7 @@ def _flag_lines(market: Market) -> list[str]:
 def _sources(report: StatusReport) -> list[Html | str]:
     """Return a table a source, and below it when it is tried next and what is wrong with it."""
     known = {health.status.source for health in report.sources}
-    unasked = [label for name, label in LABELS.items() if name in report.stored and name not in known]
+    unasked = [label for name, label in LABELS.items() if name in report.stored.sources - {SAMPLE, *known}]
     imported = [f"Figures of {', '.join(unasked)} are stored from an import."] if unasked else []
     if not report.sources:
         return ["Sources: none has been asked yet.", *imported]

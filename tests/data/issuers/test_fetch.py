@@ -10,7 +10,7 @@ from bot.analytics.flows import daily_flows
 from bot.analytics.sessions import Sessions
 from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles, fetch, off_market, store_issuer
-from bot.data.issuers.import_file import read_issuer
+from bot.data.issuers.layouts import read_issuer
 from bot.data.load import build_market, read_frames
 from bot.data.provider import (
     AccessRefused,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.analytics.sessions import Sessions
-from bot.data.issuers.import_file import read_issuer
+from bot.data.issuers.layouts import read_issuer
 from bot.errors import ImportRejected
 from storage.rows import Distribution, FundFacts
 from tests.data.issuers import samples
