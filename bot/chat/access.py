@@ -14,7 +14,7 @@ from telegram.error import TelegramError
 
 from bot.errors import BotError
 from bot.messages.canvas import LIGHT, THEMES
-from bot.messages.common import EDIT, Answer, payload_of
+from bot.messages.common import AS_EDIT, Answer, payload_of
 from bot.messages.html import bold, code, lines
 from bot.services import Caller, CallerChat, chats
 from bot.services.chats import ANONYMOUS_ADMIN, SHARED
@@ -204,6 +204,6 @@ def _access_request(caller: Caller, owner: int, name: str, update_id: int) -> tu
         "If you approve, everybody in the group may use the bot." if is_group else None,
     )
     choice = (("Approve", f"/admin approve {chat.id}"), ("Reject", f"/admin reject {chat.id}"))
-    body = structs.replace(payload_of(Answer(html, buttons=(choice,)), EDIT), names=[chat.id, user_id])
+    body = structs.replace(payload_of(Answer(html, buttons=(choice,)), AS_EDIT), names=[chat.id, user_id])
     notice = NewMessage(owner, None, "notice", f"access:{chat.id}:{update_id}", body)
     return chat.title if is_group else name, notice

@@ -11,7 +11,7 @@ from bot import __version__
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput, BotError
-from bot.messages.common import REPLY, Answer, payload_of, provisional_notes
+from bot.messages.common import AS_NEW, Answer, payload_of, provisional_notes
 from bot.messages.html import Html, bold, code, lines
 from bot.services import chats, provisional
 from bot.text import counted, did_you_mean
@@ -109,7 +109,7 @@ def _button(label: str, row: AccessRequest, action: str = "") -> Button:
 async def _approve(ask: Ask, words: str) -> Answer:
     subject = _parse_id(words, "approve")
     html = lines(bold("The owner of this bot has let you in."), "What it can do: /start")
-    welcome = payload_of(Answer(html, buttons=((("Begin", "/start"),),)), REPLY)
+    welcome = payload_of(Answer(html, buttons=((("Begin", "/start"),),)), AS_NEW)
     notice = NewMessage(subject, None, "notice", f"welcome:{subject}:{ask.update_id}", welcome)
     request = await chats.approve(ask.caller, subject, notice)
     buttons = (("Take it back", f"/admin reject {subject}"), ("People", "/admin people"))
@@ -242,7 +242,7 @@ async def _send_broadcast(ask: Ask, words: str) -> Answer:
     """Queue the message for every chat, once. `words` is the id of the update that brought it."""
     draft_id = _parse_id(words, "send")
     count = await chats.send_broadcast(
-        ask.caller, draft_id, lambda text: payload_of(Answer(_announcement(text)), REPLY)
+        ask.caller, draft_id, lambda text: payload_of(Answer(_announcement(text)), AS_NEW)
     )
     if count is None:
         raise BadInput("That message was sent already, or a newer one has replaced it.")

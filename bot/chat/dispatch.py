@@ -41,7 +41,7 @@ from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, pers
 from bot.chat.commands import BY_NAME, COMMANDS, FORGET, first_step
 from bot.delivery.outcome import REFUSED_BY_CHAT, ErrorClass, classify, error_text, put_to_sleep
 from bot.errors import BadInput, BotError
-from bot.messages.common import EDIT, REPLY
+from bot.messages.common import AS_EDIT, AS_NEW
 from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
 from bot.services import chats
@@ -103,9 +103,9 @@ def parse_update(update: Update) -> CommandRequest | None:
 def _parse_button(query: CallbackQuery) -> CommandRequest | None:
     data = query.data or ""
     match = _LINE.fullmatch(data[1:])
-    if match is None or data[0] not in (EDIT, REPLY) or match["name"] not in BY_NAME or match["bot"]:
+    if match is None or data[0] not in (AS_EDIT, AS_NEW) or match["name"] not in BY_NAME or match["bot"]:
         return None
-    return CommandRequest(match["name"], match["words"].strip(), edit=data[0] == EDIT)
+    return CommandRequest(match["name"], match["words"].strip(), edit=data[0] == AS_EDIT)
 
 
 def _parse_message(message: Message, text: str) -> CommandRequest | None:

@@ -19,7 +19,7 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import metrics_of
 from bot.delivery.outcome import ErrorClass, classify
 from bot.errors import BadInput, BotError
-from bot.messages.common import EDIT, Answer, Button, button_rows
+from bot.messages.common import AS_EDIT, Answer, Button, button_rows
 from bot.messages.html import (
     CAPTION_LIMIT,
     Html,
@@ -60,7 +60,7 @@ _LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
 def _keyboard(answer: Answer) -> InlineKeyboardMarkup | None:
     """Return the rows of buttons, up to the number that Telegram accepts."""
     rows: list[list[InlineKeyboardButton]] = []
-    for row in button_rows(answer.buttons, EDIT):
+    for row in button_rows(answer.buttons, AS_EDIT):
         if sum(map(len, rows)) + len(row) > MAX_BUTTONS:
             break
         rows.append([InlineKeyboardButton(label, callback_data=data) for label, data in row])

@@ -165,19 +165,10 @@ def read_csv(
 ) -> FileContents:
     """The contents of a file (Path) or of CSV text. `form` is a key of FORMATS.
 
-    prices: bars, distributions and splits; closes are split-adjusted, as Yahoo gives them. Adj Close is not
-    read: it is derived, and rewritten at each distribution. Weekly or monthly rows, a row on a day without a
-    session, and closes adjusted for distributions are refused.
-
-    fund-facts: NAV, shares outstanding and assets, each of which may be missing in a row. Rows on days
-    without a session are left out and listed in the preview. A column of ex-dividends is not read:
-    distributions come with the prices, and from two files they would be counted twice.
-
-    multiples: one figure a row under its convention; the basis is "unstated" if none is given.
-
-    weights: percent of sectors, of industry groups, or the share of revenue from the home market.
-
-    A multiple or weight of a day without a session (a month's end on a Sunday) counts for the session before.
+    Adj Close is not read: it is derived, and rewritten at each distribution. Weekly or monthly rows, a row on
+    a day without a session, and closes adjusted for distributions are refused. Of fund facts, rows on days
+    without a session are left out, and so is a column of ex-dividends: distributions come with the prices,
+    and from two files they would be counted twice. Other figures of such a day count for the session before.
     Raises ImportRejected naming every bad row by its line, or NoFigures.
     """
     table = read_table(file, FORMATS[form], FORMATS.values(), ticker)

@@ -49,13 +49,6 @@ def fallback_session(
     return pd.Timestamp(max(lacked)) if lacked else None
 
 
-def fallback_due(lead: SourceStatus, sessions: Sessions, now: dt.datetime) -> dt.datetime:
-    """When the next session that the first source does not have yet would be stale."""
-    stale = sessions.last_completed(now, STALE_AFTER)
-    last = pd.Timestamp(lead.last_session) if lead.last_session else stale
-    return sessions.close(sessions.next_after(max(last, stale))) + STALE_AFTER
-
-
 # A source that asked to slow down is probed no sooner than this.
 BREAKER = dt.timedelta(minutes=15)
 # A site that refuses programs is left alone this long, and so is a file that was rejected: neither will
@@ -82,14 +75,15 @@ def next_fetch(
     `lead` is the status of the source that this one is a fallback for: only what that source lacks counts.
     """
     if lead is not None:
-        session = fallback_session(status, lead, sessions, now)
-        if session is None:
-            return fallback_due(lead, sessions, now)
-    elif status is not None:
-        session = _newest_lacking(status, sessions, now)
-        if session is None:
-            return sessions.close(sessions.next_after(sessions.last_completed(now))) + SETTLE
-    if status is None or session is None:
+        session, late = fallback_session(status, lead, sessions, now), STALE_AFTER
+    else:
+        session, late = _newest_lacking(status, sessions, now), SETTLE
+    if session is None:
+        last = sessions.last_completed(now, late)
+        if lead is not None and lead.last_session is not None:
+            last = max(last, pd.Timestamp(lead.last_session))
+        return sessions.close(sessions.next_after(last)) + late
+    if status is None:
         return _EPOCH
     rest = status.rests_until or _EPOCH  # never longer than REST, whatever clock set it
     return max(_paused_until(status, session, sessions, now), rest if rest <= now + REST else _EPOCH)
@@ -121,10 +115,10 @@ def next_try(
     return max(next_fetch(status, sessions, now, lead=lead), now, closed or now)
 
 
-def _newest_lacking(status: SourceStatus, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
+def _newest_lacking(status: SourceStatus | None, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
     """The newest completed session that a source is still asked for, None if it has given all."""
     last = sessions.last_completed(now)
-    if status.last_session is None or status.last_session < last.date():
+    if status is None or status.last_session is None or status.last_session < last.date():
         return last
     return pd.Timestamp(max(status.dropped)) if status.dropped else None
 

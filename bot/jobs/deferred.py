@@ -17,18 +17,9 @@ from bot.alerts.engine import Event
 from bot.alerts.revision import Revision
 from bot.alerts.rule import Rule
 from bot.jobs.evaluate import WITHDRAWN
-from bot.jobs.notify import (
-    ASLEEP,
-    QUARTER,
-    QUIET,
-    SNOOZE,
-    DeliveryWindow,
-    Notifier,
-    OutboxWriter,
-    Place,
-    state_since,
-)
+from bot.jobs.notify import QUARTER, DeliveryWindow, Notifier, OutboxWriter, Place, state_since
 from bot.messages.alerts import notices
+from bot.messages.alerts.notices import ASLEEP, QUIET, SNOOZE
 from bot.services import context_of
 from bot.services.alert_views import view_alerts
 from storage import alert_store, chat_store
@@ -184,9 +175,9 @@ def _store(db: sqlite_utils.Database, now: dt.datetime, default_zone: str, batch
         ]
         if lines:
             reasons = {event.deferred for event in events}
-            why = notices.SNOOZED if reasons == {SNOOZE} else notices.QUIET
+            why = SNOOZE if reasons == {SNOOZE} else QUIET
             if ASLEEP in reasons:
-                why = notices.ASLEEP
+                why = ASLEEP
             writer.event_list(place, lines, why, sample=sample, silent=silent)
     elif all(waiting):
         (event,) = events

@@ -21,7 +21,8 @@ from bot.analytics.sessions import short_date
 from bot.jobs.evaluate import RESTATED, WITHDRAWN, EvaluationResult, broken_reason
 from bot.jobs.summaries import quiet_until
 from bot.messages.alerts import notices
-from bot.messages.common import REPLY, payload_of
+from bot.messages.alerts.notices import ASLEEP, QUIET, SNOOZE
+from bot.messages.common import AS_NEW, payload_of
 from bot.messages.html import Html
 from bot.services.chats import zone_of
 from storage import alert_store, chat_store, outbox
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 QUARTER = dt.timedelta(days=notices.FIRES_SINCE_DAYS)
-SNOOZE, QUIET, ASLEEP = "snooze", "quiet", "asleep"
 
 FireCounts = Mapping[tuple[int, dt.date], int]  # by alert and session
 Place = tuple[int, int | None]  # a chat and its topic
@@ -277,4 +277,4 @@ class OutboxWriter:
     def body(self, place: Place, answer: Answer, *, silent: bool = False) -> MessageBody:
         """The content of an answer's message, with numbers in the format of the chat."""
         chat = chat_store.get_chat(self.db, place[0])
-        return payload_of(answer, REPLY, silent=silent, numbers=chat.numbers if chat else None)
+        return payload_of(answer, AS_NEW, silent=silent, numbers=chat.numbers if chat else None)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
-from bot.messages.common import REPLY, Answer, payload_of
+from bot.messages.common import AS_NEW, Answer, payload_of
 from bot.messages.html import bold, lines, localized
 from bot.messages.pages.summary import summary_answer
 from bot.services import DAILY, context_of
@@ -198,7 +198,7 @@ def _queue(
     for row in claimed[:-1]:
         chat_store.finish_summary(db, row.id, "skipped")
     chat_id = rows[0].chat_id
-    message = NewMessage(chat_id, None, "summary", f"summary:{chat_id}:{session}", payload_of(answer, REPLY))
+    message = NewMessage(chat_id, None, "summary", f"summary:{chat_id}:{session}", payload_of(answer, AS_NEW))
     queued = outbox.enqueue(db, message, now)
     chat_store.finish_summary(db, claimed[-1].id, "sent" if queued is not None else "skipped")
     if queued is None:

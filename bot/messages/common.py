@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 Button = tuple[str, str]  # label, and the command line it stands for
 # A button carries the command line it stands for, so what it may touch is checked as if it were typed.
-# EDIT in front: the answer takes the message's place; REPLY: it is a message of its own, because what
+# AS_EDIT in front: the answer takes the message's place; AS_NEW: it is a message of its own, because what
 # was pushed (an alert) must not vanish.
-EDIT, REPLY = "e", "r"
+AS_EDIT, AS_NEW = "e", "r"
 _REPLY_COMMANDS = re.compile(r"/alert \d+ (?:chart|test)")  # sent below an alert's card
 MAX_BUTTON_DATA = 64  # bytes
 _PAGES = {
@@ -92,7 +92,7 @@ def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tupl
     """Return label and data of each button. A command too long for a button is left out."""
     short = [
         [
-            (label, (REPLY if _REPLY_COMMANDS.fullmatch(line) else prefix) + line)
+            (label, (AS_NEW if _REPLY_COMMANDS.fullmatch(line) else prefix) + line)
             for label, line in row
             if len((prefix + line).encode()) <= MAX_BUTTON_DATA
         ]

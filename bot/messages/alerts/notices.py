@@ -42,10 +42,10 @@ _RENEWALS_IN_A_ROW = 4
 _ALERTS_HINT = ": /alerts"
 TRIAL_MARK = "TEST - nothing has fired"
 # Why several events are sent in one message.
-AWAY, QUIET, SNOOZED, ASLEEP = "away", "quiet", "snoozed", "asleep"
+AWAY, QUIET, SNOOZE, ASLEEP = "away", "quiet", "snooze", "asleep"
 _LIST_TITLES = {
     QUIET: "held back by quiet hours",
-    SNOOZED: "while alerts were snoozed",
+    SNOOZE: "while alerts were snoozed",
     ASLEEP: "while this chat refused messages",
 }
 
