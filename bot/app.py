@@ -36,12 +36,11 @@ from bot.local.terminal import LOCAL_CHAT, LocalRequest, NoRateLimiter
 from bot.services import Services, wall_clock
 from bot.services.chats import deactivate_denied_chats
 from storage import sources
-from storage.db import DiskFault, DiskFull, StorageError
+from storage.db import Database, DiskFault, DiskFull, StorageError
 
 if TYPE_CHECKING:
     from bot.config import Config
     from bot.local.botapi import BotApi
-    from storage.db import Database
 
 
 _log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from msgspec import structs
 from telegram.error import TelegramError
 
 from bot.errors import BotError
-from bot.messages.canvas import LIGHT, THEMES
+from bot.messages.canvas import LIGHT, THEMES, Theme
 from bot.messages.common import AS_EDIT, Answer, payload_of
 from bot.messages.html import bold, code, lines
-from bot.services import Caller, CallerChat, chats
+from bot.services import Caller, CallerChat, Services, chats
 from bot.services.chats import ANONYMOUS_ADMIN, SHARED
 from storage import chat_store
 from storage.outbox import NewMessage
@@ -24,9 +24,6 @@ from storage.outbox import NewMessage
 if TYPE_CHECKING:
     import sqlite_utils
     from telegram import Bot, Update
-
-    from bot.messages.canvas import Theme
-    from bot.services import Services
 
 
 T = TypeVar("T")

@@ -11,12 +11,12 @@ from bot import __version__
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput, BotError
-from bot.messages.common import AS_NEW, Answer, payload_of, provisional_notes
+from bot.messages.common import AS_NEW, Answer, Button, payload_of, provisional_notes
 from bot.messages.html import Html, bold, code, lines
 from bot.services import chats, provisional
 from bot.text import counted, did_you_mean
 from storage.backup import backup
-from storage.chat_store import APPROVED, REJECTED
+from storage.chat_store import APPROVED, REJECTED, AccessRequest
 from storage.db import StorageError
 from storage.outbox import NewMessage
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from bot.analytics.market import Market
     from bot.chat.access import Ask
-    from bot.messages.common import Button
-    from storage.chat_store import AccessRequest
 
 
 _ID = re.compile(r"-?[1-9][0-9]{0,15}")

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.alerts.grammar import parse_rule, preset_of
-from bot.alerts.rule import CROSSES
+from bot.alerts.grammar import Preset, parse_rule, preset_of
+from bot.alerts.rule import CROSSES, Rule
 from bot.chat import alert_edit
 from bot.errors import BadInput
 from bot.messages.alerts import guide
@@ -27,10 +27,7 @@ from bot.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
 
-    from bot.alerts.grammar import Preset
-    from bot.alerts.rule import Rule
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.analytics.metrics import Metric, Parameter

@@ -19,7 +19,7 @@ from msgspec.structs import fields, replace
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.lexer import tokenize
-from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Rule, Target
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
 from bot.analytics.sessions import short_date
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
@@ -29,17 +29,15 @@ from bot.messages.alerts.notices import waiting_note
 from bot.messages.common import Answer
 from bot.messages.html import bold, capital, code, lines
 from bot.services import alert_views, alerts
-from bot.services.alert_views import refuse_ended, refuse_paused
+from bot.services.alert_views import ShownAlert, refuse_ended, refuse_paused
 from bot.services.alerts import StartedAlert, mirrored
 from bot.text import counted
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from bot.alerts.rule import Condition
     from bot.analytics.metrics import Metric
     from bot.chat.access import Ask
-    from bot.services.alert_views import ShownAlert
 
 
 _NTH_CONDITION = re.compile(r"condition\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)

@@ -38,13 +38,13 @@ from telegram.ext import (
 
 from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, person_of
-from bot.chat.commands import BY_NAME, COMMANDS, FORGET, first_step
+from bot.chat.commands import BY_NAME, COMMANDS, FORGET, Command, first_step
 from bot.delivery.outcome import REFUSED_BY_CHAT, ErrorClass, classify, error_text, put_to_sleep
 from bot.errors import BadInput, BotError
-from bot.messages.common import AS_EDIT, AS_NEW
+from bot.messages.common import AS_EDIT, AS_NEW, Answer
 from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
-from bot.services import chats
+from bot.services import Services, chats
 from bot.services.questions import parse_question
 from bot.text import counted
 from storage import chat_store
@@ -53,9 +53,6 @@ from storage.db import StorageError
 if TYPE_CHECKING:
     from telegram.ext import CallbackContext
 
-    from bot.chat.commands import Command
-    from bot.messages.common import Answer
-    from bot.services import Services
     from bot.services.chats import ChatSettings
 
 

@@ -23,13 +23,12 @@ from bot.messages.pages.sectors import sectors_answer
 from bot.messages.pages.trend import trend_answer
 from bot.services import metrics_for
 from bot.services.alert_views import evaluation_context
-from bot.services.questions import MOST_WINDOWS, backtest, load_market, parse_question
+from bot.services.questions import MOST_WINDOWS, MarketQuestion, backtest, load_market, parse_question
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.chat.access import Ask
     from bot.messages.common import Answer
-    from bot.services.questions import MarketQuestion
 
 
 _COMPARISON = re.compile(r"(\S[^<>]*+)[<>]")

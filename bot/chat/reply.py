@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup, InputFile, Message
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, InputFile, Message, Update
 from telegram.constants import ChatAction, InlineKeyboardMarkupLimit, ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
@@ -34,10 +34,6 @@ from bot.messages.html import (
 from bot.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from telegram import Bot, Update
-
     from bot.messages.charts import ChartSpec
     from bot.pair import Pair
     from bot.services import Services

@@ -11,17 +11,14 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from bot.errors import BadInput
 from bot.messages.canvas import THEMES
-from bot.messages.common import Answer, in_rows
+from bot.messages.common import Answer, Button, in_rows
 from bot.messages.html import DEFAULT_NUMBERS, NUMBERS, Html, bold, code, lines, zone_label, zone_name
-from bot.services import chats
-from bot.services.chats import RETURNS, settings_of
+from bot.services import Caller, chats
+from bot.services.chats import RETURNS, ChatSettings, settings_of
 from bot.text import nearest
 
 if TYPE_CHECKING:
     from bot.chat.access import Ask
-    from bot.messages.common import Button
-    from bot.services import Caller
-    from bot.services.chats import ChatSettings
     from storage.chat_store import StoredChat
 
 

@@ -9,13 +9,13 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 from weakref import WeakValueDictionary
 
 import msgspec
 from telegram import Update
 from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
-from telegram.ext import BaseUpdateProcessor
+from telegram.ext import BaseUpdateProcessor, ExtBot
 
 from bot.chat.dispatch import Quota, quota_key
 from bot.concurrency import Backoff, RunningWork
@@ -24,10 +24,6 @@ from bot.delivery.rate_limiter import seconds_of
 from bot.delivery.request import Chat, Member, Message, TelegramRequest, User
 from bot.secrets import redact
 from bot.text import counted
-
-if TYPE_CHECKING:
-    from telegram.ext import ExtBot
-
 
 _log = logging.getLogger(__name__)
 ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.MY_CHAT_MEMBER]

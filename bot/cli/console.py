@@ -17,9 +17,9 @@ from rich.console import Console
 
 from bot.concurrency import Backoff
 from bot.errors import BotError
-from bot.pair import DEFAULT_PAIR
+from bot.pair import DEFAULT_PAIR, Pair
 from storage import sources
-from storage.db import TWO_WRITERS_SAFE, DiskFault, DiskFull, hold_lock, open_database
+from storage.db import TWO_WRITERS_SAFE, Database, DiskFault, DiskFull, hold_lock, open_database
 from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import sqlite_utils
-
-    from bot.pair import Pair
-    from storage.db import Database
 
 
 _log = logging.getLogger(__name__)

@@ -22,9 +22,9 @@ from bot.data.issuers.formats import LARGEST
 from bot.data.issuers.layouts import read_issuer
 from bot.data.load import pending_frame, provisional_figures
 from bot.data.provider import known_fund
-from bot.data.refresh import switched_on
+from bot.data.refresh import FetchReport, switched_on
 from bot.data.schedule import next_try
-from bot.data.store import store_file
+from bot.data.store import FileContents, store_file
 from bot.errors import BotError
 from bot.jobs.backups import backup_file, dated_backups
 from bot.local.terminal import Terminal, printer
@@ -34,8 +34,8 @@ from bot.services import wall_clock
 from bot.text import counted
 from storage import sources
 from storage.backup import backup, restore, row_counts
-from storage.db import hold_lock, open_database, replace_durably
-from storage.outbox import settle_restore
+from storage.db import Database, hold_lock, open_database, replace_durably
+from storage.outbox import RestoreReport, settle_restore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -45,11 +45,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.config import Config
-    from bot.data.refresh import FetchReport
-    from bot.data.store import FileContents
-    from storage.db import Database
     from storage.observations import Written
-    from storage.outbox import RestoreReport
     from storage.sources import SourceStatus
 
 

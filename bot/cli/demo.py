@@ -35,14 +35,13 @@ from bot.local.terminal import PROMPT, LocalClock, Terminal, converse, printer, 
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.backup import row_counts
-from storage.db import open_database
+from storage.db import Database, open_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from bot.app import Bot
     from bot.config import Config
-    from storage.db import Database
 
     SetClock = Callable[[dt.datetime], None]
 

@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 
 from bot.analytics.market import SAMPLE
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES, SECTOR
-from bot.data.csv_cells import BadCell, Format, date, number_in, shorten
+from bot.data.csv_cells import BadCell, Cells, Format, date, number_in, shorten
 from bot.data.csv_layouts import DIALECTS
 from bot.data.provider import LABELS
 from bot.errors import NoData
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.data.csv_cells import Cells
     from storage.rows import Observation
 
 BOUNDS = {

@@ -17,21 +17,19 @@ import msgspec
 import numpy as np
 
 from bot.analytics.market import SAMPLE
-from bot.data.csv_cells import BadCell, date, read_table, shorten
+from bot.data.csv_cells import BadCell, Cells, CsvTable, Format, date, read_table, shorten
 from bot.data.csv_formats import FORMATS, OBSERVED_COLUMN, SOURCE_COLUMN
 from bot.data.provider import LABELS, observations_of
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
 from bot.text import counted, listed
-from storage.rows import K, instant
+from storage.rows import Bar, K, Observation, instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from bot.analytics.sessions import Sessions
-    from bot.data.csv_cells import Cells, CsvTable, Format
-    from storage.rows import Bar, Observation
 
 
 _EXPORTED_SOURCES = tuple(name for name in LABELS if name != SAMPLE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,22 +28,17 @@ from bot.analytics.sessions import Sessions, date_phrase
 from bot.data import source_selection
 from bot.data.provider import LABELS
 from bot.data.provisional import NOUNS, REASONS
-from bot.data.source_selection import REPLACED, REPLACED_COLUMNS
+from bot.data.source_selection import REPLACED, REPLACED_COLUMNS, Frames
 from bot.errors import BadInput, NoData
-from bot.pair import DEFAULT_PAIR
+from bot.pair import DEFAULT_PAIR, Pair
 from storage import observations
 from storage.observations import fingerprint, first_observed
-from storage.rows import KINDS, Bar, FundFacts, Provisional, Split
+from storage.rows import KINDS, Bar, FundFacts, Moment, Observation, Provisional, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import sqlite_utils
 
-    from bot.data.source_selection import Frames
-    from bot.pair import Pair
     from storage.db import Database
-    from storage.rows import Moment, Observation
 
 
 _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from

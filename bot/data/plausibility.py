@@ -17,14 +17,12 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from storage.rows import Provisional
+from storage.rows import Bar, Distribution, Provisional
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from storage.rows import Bar, Distribution
 
     Floats = NDArray[np.float64]
     Reasons = NDArray[np.int64]

@@ -14,7 +14,7 @@ from bot.analytics.market import SAMPLE
 from bot.data.csv_cells import shorten
 from bot.errors import ImportRejected
 from bot.text import counted
-from storage.rows import KINDS
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.pair import Pair
-    from storage.rows import Bar, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
 
 
 class Observations(TypedDict, total=False):

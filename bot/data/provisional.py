@@ -15,9 +15,9 @@ import pandas as pd
 
 from bot.data import source_selection
 from bot.data.plausibility import CONTRADICTIONS, Evidence, check_bars, check_distributions
-from bot.data.provider import observations_of, rows_by_kind
+from bot.data.provider import Observations, observations_of, rows_by_kind
 from storage import observations
-from storage.rows import Bar, Distribution, FundFacts, Provisional, Split
+from storage.rows import Bar, Distribution, FundFacts, Moment, Observation, Provisional, Split
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.data.provider import Observations
     from bot.data.source_selection import Frames
-    from storage.rows import Moment, Observation
 
 R = TypeVar("R", Bar, Distribution)
 # Sessions are at least this long, in New York: what was given before is of an earlier session.

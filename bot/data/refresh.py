@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from bot.analytics.sessions import Sessions
 from bot.data.csv_source import DailyCsv
 from bot.data.issuers.fetch import IssuerFiles
-from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, RateLimited, rows_by_kind
+from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, Provider, RateLimited, rows_by_kind
 from bot.data.provisional import confirm_pending, mark_answer, pending_sessions
 from bot.data.schedule import (
     breaker_until,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.config import Config
-    from bot.data.provider import Provider
     from storage.db import Database
     from storage.observations import Written
 

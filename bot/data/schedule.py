@@ -15,22 +15,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.analytics.sessions import SETTLE, STALE_AFTER
+from bot.analytics.sessions import SETTLE, STALE_AFTER, Sessions
 from bot.concurrency import Backoff
-from bot.data.provider import STANDS_FOR, AccessRefused, FetchOutcome, RateLimited, Rejected
+from bot.data.provider import STANDS_FOR, AccessRefused, FetchOutcome, Observations, RateLimited, Rejected
 from bot.data.provisional import pending_sessions
 from storage import observations
 from storage.rows import Bar, Split
-from storage.sources import IMPORTED
+from storage.sources import IMPORTED, SourceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     import sqlite_utils
-
-    from bot.analytics.sessions import Sessions
-    from bot.data.provider import Observations
-    from storage.sources import SourceStatus
 
 
 def fallback_session(

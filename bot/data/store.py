@@ -19,20 +19,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics.market import TYPED_IN
-from bot.data.provider import observations_of, rows_by_kind
+from bot.data.provider import Observations, Ok, observations_of, rows_by_kind
 from bot.data.provisional import confirm_pending, mark_answer
 from bot.text import counted, listed
 from storage import observations, sources
 from storage.observations import Written
-from storage.rows import KINDS, Distribution, Split
+from storage.rows import KINDS, Distribution, Moment, Observation, Split
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     import sqlite_utils
-
-    from bot.data.provider import Observations, Ok
-    from storage.rows import Moment, Observation
 
 
 EVENTS: tuple[type[Distribution | Split], ...] = (Distribution, Split)

@@ -11,28 +11,21 @@ import itertools
 import os
 import re
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 import httpx
-from telegram import Update
+from telegram import Bot, Update
 from telegram.error import NetworkError
-from telegram.ext import BaseRateLimiter
-from telegram.request import BaseRequest
+from telegram.ext import Application, BaseRateLimiter
+from telegram.request import BaseRequest, RequestData
 
 from bot.concurrency import run_in_daemon_thread
-from bot.local.botapi import BotApi, Upload
+from bot.local.botapi import ApiEvent, ApiMessage, BotApi, Json, StoredFile, Upload
 from bot.local.methods import Call, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
     from pathlib import Path
-
-    from telegram import Bot
-    from telegram.ext import Application
-    from telegram.request import RequestData
-
-    from bot.local.botapi import ApiEvent, ApiMessage, Json, StoredFile
 
 
 LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id

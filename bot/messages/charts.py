@@ -7,9 +7,9 @@ gap and never bridged. A chart without any value raises NoData. Captions are pla
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -19,9 +19,6 @@ from bot.errors import NoData
 from bot.messages import canvas
 from bot.messages.canvas import ChartStyle, Line, finite_values
 from bot.messages.html import capital
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 FIXED = "threshold"  # name of a level that is an amount; one that moves has a name of its own
 FIRED = "fired"  # what marked sessions are called

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import pandas as pd
 
 from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics import flows, trend, units, valuation
-from bot.analytics.market import NO_SOURCE
+from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures
 from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
 from bot.analytics.performance import TOO_SHORT, performance
 from bot.analytics.sessions import date_phrase, short_date
@@ -28,11 +28,8 @@ from bot.text import counted
 from storage.outbox import MessageBody
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from bot.alerts.series import Histories
     from bot.alerts.view import EvaluationContext
-    from bot.analytics.market import Market, ProvisionalFigures
 
 
 Button = tuple[str, str]  # label, and the command line it stands for

@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime as dt
 import html as entities
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -20,10 +20,6 @@ from markupsafe import Markup
 from bot.analytics.sessions import date_phrase
 from bot.analytics.units import NOT_AVAILABLE
 from bot.text import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Self
 
 MESSAGE_LIMIT = 4096  # visible UTF-16 units of one message, after entity parsing
 CAPTION_LIMIT = 1024  # the same, of a photo's caption

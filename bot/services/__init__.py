@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bot.alerts.series import Histories
 from bot.alerts.view import EvaluationContext
-from bot.analytics.metrics import METRICS, metrics_of
+from bot.analytics.metrics import METRICS, Metric, metrics_of
 from bot.analytics.valuation import convention_for
 from bot.chart_process import ChartRenderer
 from storage import chat_store
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.analytics.market import Market
-    from bot.analytics.metrics import Metric
     from bot.config import Config
     from bot.data.load import Markets
     from bot.pair import Pair

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,20 +16,16 @@ import msgspec
 from bot.alerts.engine import Event, State
 from bot.alerts.grammar import parse_rule, preset_of
 from bot.alerts.rule import Rule
-from bot.alerts.view import AlertView, Life, RecordedFire
+from bot.alerts.view import AlertView, EvaluationContext, Life, RecordedFire
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
-from bot.services import context_of, metrics_for
+from bot.services import Caller, context_of, metrics_for
 from storage import alert_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import sqlite_utils
 
-    from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
-    from bot.services import Caller
     from storage.alert_store import ChatEvent, StoredAlert
 
 

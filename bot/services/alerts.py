@@ -15,26 +15,22 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from msgspec import structs
 
-from bot.alerts.backtest import frequency
+from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.engine import State, first_state
 from bot.alerts.revision import level_factor, rescaled_rule
 from bot.alerts.rule import CROSSES, MIRROR, Rule
 from bot.alerts.series import parts_read
-from bot.alerts.view import AlertView, Life
-from bot.analytics.metrics import METRICS
+from bot.alerts.view import AlertView, EvaluationContext, Life
+from bot.analytics.metrics import METRICS, Metric
 from bot.errors import BadInput
-from bot.services import alert_views, ensure_chat, metrics_for
+from bot.services import Caller, alert_views, ensure_chat, metrics_for
 from bot.services.alert_views import ShownAlert, find_alert, read_alert, refuse_ended, refuse_paused
 from storage import alert_store, sources
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from bot.alerts.backtest import Frequency
-    from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
-    from bot.analytics.metrics import Metric
-    from bot.services import Caller
     from storage.alert_store import SplitChange, StoredAlert
 
 

@@ -14,20 +14,17 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.errors import BadInput
-from bot.services import DAILY, ensure_chat
+from bot.services import DAILY, Caller, Services, ensure_chat
 from storage import chat_store, outbox
-from storage.chat_store import APPROVED, REJECTED
+from storage.chat_store import APPROVED, REJECTED, AccessRequest, ExportedRow, StoredChat
 from storage.db import file_size
-from storage.outbox import NewMessage
+from storage.outbox import MessageBody, NewMessage
 from storage.rows import get_meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.config import Config
-    from bot.services import Caller, Services
-    from storage.chat_store import AccessRequest, ExportedRow, StoredChat
-    from storage.outbox import MessageBody
 
 
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}

@@ -9,33 +9,28 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from bot.alerts.backtest import fires_without_band, frequency, outcomes
-from bot.alerts.grammar import grammar_words, is_plain, preset_of
+from bot.alerts.backtest import Frequency, Outcome, fires_without_band, frequency, outcomes
+from bot.alerts.grammar import Preset, grammar_words, is_plain, preset_of
 from bot.alerts.series import known_sessions, rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import date_phrase
 from bot.analytics.windows import DATE, EXAMPLES, AsOf, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError, NoData
-from bot.services import context_of
+from bot.services import Services, context_of
 from bot.services.alert_views import parse_alert_rule
 from bot.text import did_you_mean
 from storage import chat_store, outbox
-from storage.observations import recent, stored_sources
-from storage.sources import source_statuses
+from storage.observations import Restatement, recent, stored_sources
+from storage.sources import SourceStatus, source_statuses
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from bot.alerts.backtest import Frequency, Outcome
-    from bot.alerts.grammar import Preset
     from bot.alerts.rule import Rule
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.pair import Pair
-    from bot.services import Services
-    from storage.observations import Restatement
-    from storage.sources import SourceStatus
 
 
 _KINDS = {"tr": True, "total": True, "price": False, "both": None}

@@ -8,7 +8,7 @@ the same checks, among them that the NAVs can be this fund's.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -20,23 +20,18 @@ from bot.data.csv_source import ANY_FILE, DownloadedFile, download, short_reason
 from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.layouts import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
-from bot.data.provider import AccessRefused, Empty, FetchOutcome, Ok, Provider, Rejected, digest
+from bot.data.provider import AccessRefused, Empty, FetchOutcome, Observations, Ok, Provider, Rejected, digest
 from bot.data.source_selection import ISSUER
-from bot.data.store import store_import, with_withdrawals
+from bot.data.store import FileContents, store_import, with_withdrawals
 from bot.errors import ImportRejected
-from bot.pair import DEFAULT_PAIR
+from bot.pair import DEFAULT_PAIR, Pair
 from bot.text import command_line
 from storage import observations
 from storage.rows import FundFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import sqlite_utils
 
-    from bot.data.provider import Observations
-    from bot.data.store import FileContents
-    from bot.pair import Pair
     from storage.observations import Written
 
 

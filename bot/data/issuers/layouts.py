@@ -14,31 +14,23 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.analytics.valuation import SECTOR
-from bot.data.csv_cells import BadCell, date, number, number_in, shorten
+from bot.data.csv_cells import BadCell, Cells, date, number, number_in, shorten
 from bot.data.csv_formats import FORMATS, WHOLE, check_facts
-from bot.data.issuers.formats import ADVICE, read_sheets
-from bot.data.provider import compared, known_fund, observations_of, rows_by_kind
+from bot.data.issuers.formats import ADVICE, Grid, read_sheets
+from bot.data.provider import Observations, compared, known_fund, observations_of, rows_by_kind
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
-from bot.pair import DEFAULT_PAIR
+from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.text import counted, listed
-from storage.rows import Distribution, FundFacts, SectorWeight
+from storage.rows import Distribution, FundFacts, Observation, SectorWeight
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
-
-    from bot.data.csv_cells import Cells
-    from bot.data.issuers.formats import Grid
-    from bot.data.provider import Observations
-    from bot.pair import Fund, Pair
-    from storage.rows import Observation
 
 
 HEADER_WITHIN = 40  # rows: the longest preamble has ten

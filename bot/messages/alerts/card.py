@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from bot.alerts.engine import Status
-from bot.alerts.grammar import PRESETS, parse_rule
-from bot.alerts.rule import ABOVE, AMOUNT, CROSSES
+from bot.alerts.engine import Event, State, Status
+from bot.alerts.grammar import PRESETS, Preset, parse_rule
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule
 from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag
-from bot.alerts.view import Life
+from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.metrics import METRICS, funds_of, metric_value, metrics_of
 from bot.analytics.performance import TOO_SHORT
 from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.alerts.backtest import Frequency
-    from bot.alerts.engine import Event, State
-    from bot.alerts.grammar import Preset
-    from bot.alerts.rule import Condition, Rule
-    from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
     from bot.messages.canvas import Theme
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from bot.alerts.backtest import frequency
+from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.grammar import PRESETS, Preset
-from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Rule, Target
-from bot.analytics.metrics import METRICS, close_behind, metric_value, metrics_of
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule, Target
+from bot.analytics.metrics import METRICS, Argument, Metric, Parameter, close_behind, metric_value, metrics_of
 from bot.analytics.sessions import EXCHANGE, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, SHARE
 from bot.messages.alerts import card
@@ -28,11 +28,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bot.alerts.backtest import Frequency
-    from bot.alerts.rule import Condition
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
-    from bot.analytics.metrics import Argument, Metric, Parameter
     from bot.pair import Pair
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pandas as pd
 
 from bot.alerts.engine import ALREADY, ConditionValue, Event, Sample, step, truth
-from bot.alerts.rule import AMOUNT, Rule
+from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import short_date
@@ -27,7 +27,6 @@ from bot.messages.html import Html, bold, capital, code, lines, session_phrase, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.alerts.rule import Condition
     from bot.alerts.view import AlertView, EvaluationContext, RecordedFire
     from storage.alert_store import ChatEvent
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bot.alerts.engine import ALREADY, ConditionValue, Event, rearm_levels, side_ops, truth
 from bot.alerts.series import PATIENCE, rule_lag
-from bot.alerts.view import Life
+from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.metrics import METRICS, newest_session
 from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import NOT_AVAILABLE
@@ -30,7 +30,6 @@ from bot.text import counted
 if TYPE_CHECKING:
     from bot.alerts.revision import ConditionValues, Revision
     from bot.alerts.rule import Rule
-    from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
     from storage.alert_store import SplitChange, StoredAlert
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics import flows
-from bot.analytics.market import SAMPLE
+from bot.analytics.market import SAMPLE, Market
 from bot.analytics.sessions import MONTHS, Sessions, date_phrase, short_date
 from bot.analytics.units import MINUS
 from bot.data.provider import LABELS
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from zoneinfo import ZoneInfo
 
-    from bot.analytics.market import Market
     from bot.pair import Pair
     from bot.services.questions import StoredStatus
     from storage.observations import Restatement
