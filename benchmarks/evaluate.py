@@ -14,14 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.alerts.engine import first_state
 from bot.alerts.grammar import parse_rule
-from bot.analytics import flows
 from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
 from bot.config import Config
@@ -108,7 +107,7 @@ async def _timed(run: Callable[[], Awaitable[list[Fire]]]) -> tuple[float, int]:
 
 def _metrics_once(found: list[Rule], market: Market) -> float:
     """Seconds for the history of each metric and arguments, made once, nothing remembered."""
-    flows.daily_flows.cache_clear()
+    market = replace(market)
     watched = {(c.metric, c.arguments) for rule in found for c in rule.conditions}
     begun = time.perf_counter()
     for name, arguments in watched:

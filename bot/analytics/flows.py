@@ -12,12 +12,12 @@ unresolved jump on the flows are held: no alert is evaluated on them until they 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bot.analytics.market import per_market
 from bot.analytics.sessions import short_date
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ Z_CLIP = 5.0
 MAD_TO_SIGMA = 1.4826
 
 
-@lru_cache(maxsize=8)
+@per_market
 def daily_flows(market: Market, ticker: str) -> pd.DataFrame:
-    """`prepare_counts` of one fund of a Market, cached because many alerts ask for the same."""
+    """`prepare_counts` of one fund of a Market, computed once because many alerts ask for the same."""
     return prepare_counts(market.fund(ticker), market.sessions, market.prices.get(ticker))
 
 

@@ -7,9 +7,10 @@ when the Market was loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -85,6 +86,7 @@ class Market:
     first_close    the first stored close of both funds, also where it is later than last_completed
     whole          the Market of which this is the part up to `anchor`
     options        --config and --db of the process, for the command lines in messages
+    results        what functions with `per_market` have computed of it
     """
 
     prices: pd.DataFrame
@@ -103,6 +105,7 @@ class Market:
     first_close: pd.Timestamp | None = None
     whole: Market | None = None
     options: str = ""
+    results: dict[tuple[object, ...], Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def closes(self) -> pd.DataFrame:
@@ -168,13 +171,16 @@ class Market:
 
     def fund(self, ticker: str) -> pd.DataFrame:
         """Fund facts of one ticker: sessions x (nav, shares, assets); empty when there are none."""
+        if ticker in self.facts:
+            return self.facts[ticker]
         columns = ["nav", "shares", "assets"]
-        empty = pd.DataFrame(columns=columns, index=pd.DatetimeIndex([]), dtype="float64")
-        return self.facts.get(ticker, empty)
+        return pd.DataFrame(columns=columns, index=pd.DatetimeIndex([]), dtype="float64")
 
     def distributions_of(self, ticker: str) -> pd.Series:
         """Distributions of one ticker by ex-date, dollars per share; empty when there are none."""
-        return self.distributions.get(ticker, pd.Series(dtype="float64", index=pd.DatetimeIndex([])))
+        if ticker in self.distributions:
+            return self.distributions[ticker]
+        return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
 
     def source(self, part: str) -> Source:
         """Source of one of the parts."""
@@ -208,3 +214,24 @@ class Market:
             anchor=anchor,
             whole=self.whole or self,
         )
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def per_market(function: Callable[Concatenate[Market, P], T]) -> Callable[Concatenate[Market, P], T]:
+    """Compute a function of a Market once for the same arguments; the result lives as long as the Market.
+
+    A Market never changes, so the result cannot go stale. Callers must not change it in place.
+    """
+
+    @wraps(function)
+    def computed_once(market: Market, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = (function, args, tuple(kwargs.items()))
+        if key not in market.results:
+            market.results[key] = function(market, *args, **kwargs)
+        result: T = market.results[key]
+        return result
+
+    return computed_once

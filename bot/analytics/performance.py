@@ -12,12 +12,12 @@ sessions; where the close of the base is missing there is no return.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bot.analytics.market import per_market
 from bot.analytics.sessions import date_phrase, short_date
 
 if TYPE_CHECKING:
@@ -71,16 +71,20 @@ def total_return_index(price: pd.Series, paid: pd.Series) -> pd.Series:
     dividend = np.zeros(len(price))
     inside = paid[(paid.index > price.index[0]) & (paid.index <= price.index[-1])]
     np.add.at(dividend, price.index.searchsorted(inside.index), inside.to_numpy())
-    factor = (price + dividend) / price.shift(1)
-    return factor.fillna(1.0).cumprod()
+    closes, factor = price.to_numpy(dtype="float64"), np.ones(len(price))
+    factor[1:] = (closes[1:] + dividend[1:]) / closes[:-1]
+    factor[np.isnan(factor)] = 1.0
+    return pd.Series(factor.cumprod(), price.index, name=price.name)
 
 
+@per_market
 def fund_levels(market: Market, total: bool = False) -> pd.DataFrame:
     """Sessions x (small, large): closes, or with `total` the growth of one dollar with distributions."""
     if not total:
         return market.closes
-    closes = market.closes.items()
-    return pd.DataFrame({t: total_return_index(close, market.distributions_of(t)) for t, close in closes})
+    closes = market.closes
+    levels = [total_return_index(closes[t], market.distributions_of(t)) for t in closes]
+    return pd.DataFrame(np.column_stack(levels), closes.index, closes.columns)
 
 
 def performance(market: Market, window: Window, total: bool = False) -> Performance:
@@ -88,15 +92,18 @@ def performance(market: Market, window: Window, total: bool = False) -> Performa
     frame = fund_levels(market, total)
     if frame.empty or market.end is None:
         return Performance(window, total, None, None)
-    position = int(_bases(market, window)[-1])
+    end = market.anchor or market.end
+    anchors = np.array([end.to_datetime64()])
+    position = int(window.bases(pd.DatetimeIndex(frame.index), anchors, market.sessions)[0])
     if position < 0:
         reason = missing_base(market, window.count) if window.kind == "d" else ""
         return Performance(window, total, None, market.end, reason=reason or TOO_SHORT)
     base = frame.index[position]
     if total and (reason := undistributed_reason(market, base)):
         return Performance(window, total, base, market.end, reason=reason)
-    small, large = 100 * (frame.iloc[-1] / frame.iloc[position] - 1)
-    return Performance(window, total, base, market.end, float(small), float(large), "")
+    levels = frame.to_numpy()
+    small, large = (100 * (levels[-1] / levels[position] - 1)).tolist()
+    return Performance(window, total, base, market.end, small, large, "")
 
 
 def _bases(market: Market, window: Window) -> NDArray[np.intp]:
@@ -116,14 +123,14 @@ def missing_base(market: Market, sessions: int) -> str:
     return f"the close of {date_phrase(base)} is missing" if is_missing else ""
 
 
-@lru_cache(maxsize=8)
+@per_market
 def _undistributed(market: Market) -> pd.DataFrame:
     """Exchange's sessions from the first to the last common close x tickers: no total return includes these.
 
     Stretches of at least STRETCH sessions without a distribution, and sessions of provisional ones.
     """
     first, end = market.closes.index[0], market.closes.index[-1]
-    sessions = market.sessions[(market.sessions >= first) & (market.sessions <= end)]
+    sessions = market.sessions[slice(*market.sessions.slice_locs(first, end))]
     columns = {}
     for fund in market.pair:
         paid = np.zeros(len(sessions) + 1, dtype=bool)
@@ -153,11 +160,12 @@ def _held_distributions(market: Market, ticker: str) -> list[pd.Timestamp]:
 
 def undistributed_reason(market: Market, base: pd.Timestamp) -> str:
     """Why there is no total return from a base to the Market's end, "" where there is one."""
+    counts = undistributed_sessions(market)
+    if counts.iloc[-1] == counts.loc[base]:
+        return ""
     lacking = _lacking(market)
     lacking = lacking[lacking.index > base]
     tickers = [str(ticker) for ticker in lacking.columns[lacking.any()]]
-    if not tickers:
-        return ""
     for ticker in tickers:
         for session in _held_distributions(market, ticker):
             if session > base:
@@ -165,6 +173,7 @@ def undistributed_reason(market: Market, base: pd.Timestamp) -> str:
     return f"no distributions of {' and '.join(tickers)} stored"
 
 
+@per_market
 def undistributed_sessions(market: Market) -> pd.Series:
     """Per common session how many sessions up to it no total return may include."""
     if market.closes.empty:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bot.analytics.market import per_market
 from bot.analytics.performance import fund_levels, missing_base, undistributed_reason, undistributed_sessions
 from bot.text import counted
 
@@ -29,6 +30,7 @@ CHANNEL_MINIMUM = 3 * SESSIONS_A_YEAR
 MOST_MISSING = 0.02
 
 
+@per_market
 def ratio(market: Market) -> pd.Series:
     """R = P_small / P_large from closes, without distributions."""
     small, large = market.pair.tickers

@@ -19,12 +19,13 @@ the issuer's are GICS, and "Technology" is not the same list of companies in bot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from bot.analytics.market import per_market
 from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 
@@ -61,6 +62,7 @@ INDEX_BASE = 100.0  # of an index, at its base
 SECTOR, GROUP, REVENUE = "sector", "industry group", "revenue"
 
 
+@per_market
 def multiple_history(
     market: Market, ticker: str, metric: str, convention: str, basis: str | None = None
 ) -> pd.Series:
@@ -91,7 +93,7 @@ def _price_dates(rows: pd.DataFrame) -> pd.Series:
     return pd.to_datetime(rows["price_date"]).astype("datetime64[ns]")
 
 
-@lru_cache(maxsize=8)
+@per_market
 def dated_multiples(market: Market) -> pd.DataFrame:
     """The stored multiples without undated ones that only repeat: they are as of their last change."""
     rows = market.multiples
@@ -113,13 +115,20 @@ def dated_multiples(market: Market) -> pd.DataFrame:
     return rows[~repeated]
 
 
+@per_market
+def _rows_by_kind(market: Market) -> dict[tuple[str, str], pd.DataFrame]:
+    """Metric and convention -> the stored rows of it, by session."""
+    rows = dated_multiples(market).sort_values("session", kind="stable")
+    groups = rows.groupby(["metric", "convention"], observed=True, sort=False)
+    return {(str(metric), str(convention)): group for (metric, convention), group in groups}
+
+
 def _rows(market: Market, metric: str, convention: str) -> pd.DataFrame:
     """Stored rows of one multiple under one convention, by session."""
-    rows = dated_multiples(market)
-    rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
-    return rows.sort_values("session", kind="stable")
+    return _rows_by_kind(market).get((metric, convention), market.multiples.iloc[:0])
 
 
+@per_market
 def _history_rows(
     market: Market, ticker: str, metric: str, convention: str, basis: str | None
 ) -> pd.DataFrame:
@@ -132,6 +141,7 @@ def _history_rows(
     return rows[rows["basis"] == basis].drop_duplicates("session", keep="last")
 
 
+@per_market
 def premium_history(market: Market, metric: str, convention: str, basis: str | None = None) -> pd.Series:
     """100 (small / large - 1), percent, on sessions for which both figures are stored under one basis.
 
@@ -206,12 +216,14 @@ class MultipleFigure:
 
 def multiple_figures(market: Market, metric: str | None = None) -> list[MultipleFigure]:
     """Every stored multiple, or one under its conventions, ordered as MULTIPLES, by convention and basis."""
-    rows = dated_multiples(market)
-    if metric is not None:
-        rows = rows[rows["metric"] == metric]
     order = list(MULTIPLES)
     keys = sorted(
-        set(zip(rows["metric"], rows["convention"], rows["basis"], strict=True)),
+        (
+            (kind, convention, str(basis))
+            for (kind, convention), rows in _rows_by_kind(market).items()
+            if metric in {None, kind}
+            for basis in rows["basis"].unique()
+        ),
         key=lambda key: (order.index(key[0]) if key[0] in order else len(order), *key),
     )
     return [_figure(market, *key) for key in keys]

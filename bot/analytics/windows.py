@@ -12,18 +12,19 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from bot.analytics.sessions import MONTHS
 from bot.errors import BadInput
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
+Days: TypeAlias = "pd.DatetimeIndex | NDArray[np.datetime64]"
 WORDS = ("ytd", "mtd", "since")  # windows, or beginnings of one, that are words
 EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
@@ -31,7 +32,6 @@ DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"  # a patte
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _DATE = "2020-12-11"  # an example
 _LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
-_OFFSETS = {"w": "weeks", "m": "months", "y": "years"}
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,34 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
             return f"since {self.since}"
         return f"{self.count}{self.kind}" if self.counted else self.kind
 
-    def targets(self, anchors: pd.DatetimeIndex) -> pd.DatetimeIndex:
-        """Target date of each anchor: the base is the last session on or before it."""
+    def targets(self, anchors: Days) -> NDArray[np.datetime64]:
+        """Target date of each anchor: the base is the last session on or before it.
+
+        Months before a day that they do not have end on their last: a month before 31 March is 28 February.
+        """
+        days: NDArray[np.datetime64] = np.asarray(anchors).astype("datetime64[D]")
+        target: NDArray[np.datetime64]
         match self.kind:
-            case "w" | "m" | "y":
-                return anchors - pd.DateOffset(**{_OFFSETS[self.kind]: self.count})
+            case "w":
+                target = days - np.timedelta64(7 * self.count, "D")
+            case "m" | "y":
+                months = days.astype("datetime64[M]")
+                before = months - self.count * (12 if self.kind == "y" else 1)
+                last = (before + 1).astype("datetime64[D]") - 1
+                target = np.minimum(before.astype("datetime64[D]") + (days - months), last)
             case "ytd" | "mtd":
-                period = anchors.to_period(self.kind[0].upper())
-                return pd.DatetimeIndex(period.start_time - pd.Timedelta(days=1))
+                begin = days.astype(f"datetime64[{self.kind[0].upper()}]")
+                target = begin.astype("datetime64[D]") - 1
             case "since":
-                return pd.DatetimeIndex([pd.Timestamp(self.since)] * len(anchors))
-        raise ValueError(f"a window of kind {self.kind} has no target date")
+                target = np.full(len(days), np.datetime64(self.since, "D"))
+            case _:
+                raise ValueError(f"a window of kind {self.kind} has no target date")
+        return target
 
     def bases(
         self,
         sessions: pd.DatetimeIndex,
-        anchors: pd.DatetimeIndex | None = None,
+        anchors: Days | None = None,
         calendar: pd.DatetimeIndex | None = None,
     ) -> NDArray[np.intp]:
         """Position in `sessions` of each anchor's base, -1 where history is too short.
@@ -99,20 +111,24 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
         exchange's sessions, by default in `sessions`; a base that `sessions` lack is -1, never another one.
         """
         anchors = sessions if anchors is None else anchors
-        ends = sessions.searchsorted(anchors, side="right") - 1
+        ends = _last_until(sessions, anchors)
         if self.kind == "d" and calendar is not None and len(sessions):
-            days = calendar.searchsorted(sessions[ends.clip(min=0)], side="right") - 1 - self.count
-            positions = np.where(
-                (days < 0) | (ends < 0), -1, sessions.get_indexer(calendar[days.clip(min=0)])
-            )
+            counted = _last_until(calendar, sessions[ends.clip(min=0)]) - self.count
+            based = sessions.get_indexer(calendar[counted.clip(min=0)])
+            positions = np.where((counted < 0) | (ends < 0), -1, based)
         elif self.kind == "d":
             positions = ends - self.count
         else:
-            positions = sessions.searchsorted(self.targets(anchors), side="right") - 1
+            positions = _last_until(sessions, self.targets(anchors))
         late = positions > ends
         if self.kind == "since":
-            late |= np.asarray(anchors < pd.Timestamp(self.since))
+            late |= np.asarray(anchors) < np.datetime64(self.since, "D")
         return np.where(late | (positions < 0), -1, positions)
+
+
+def _last_until(sessions: pd.DatetimeIndex, days: Days) -> NDArray[np.intp]:
+    """Position of the last session on or before each day, -1 before the first."""
+    return np.searchsorted(np.asarray(sessions), np.asarray(days), side="right") - 1
 
 
 YTD = Window("ytd")
