@@ -433,12 +433,13 @@ def assign_message(db: sqlite_utils.Database, event_ids: Iterable[int], message:
 def defer_queued(db: sqlite_utils.Database, chat_id: int) -> int:
     """Defer the events of a sleeping chat whose messages are queued, in place of these. Returns how many.
 
-    A message of which something may have been sent stays, so that the rest of it or its repeat is marked.
+    Notices are held. A message of which something may have been sent stays, so that its repeat is marked.
     """
     sql = """
         UPDATE alert_events SET deferred = 'asleep', message = NULL
         WHERE message = ? AND alert_id IN (SELECT alert_id FROM alerts WHERE chat_id = ?)
     """
+    outbox.hold_notices(db, chat_id)
     deferred = 0
     for message in outbox.unsent_alerts(db, chat_id):
         if count := change(db, sql, (message, chat_id)):

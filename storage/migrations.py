@@ -120,6 +120,8 @@ _CHATS = """
         theme TEXT,
         numbers TEXT
     ) STRICT;
+    -- chat_store.refusing_chats: every tick, over the few that do
+    CREATE INDEX chats_refusing ON chats (chat_id) WHERE refused_at IS NOT NULL;
 
     CREATE TABLE access (
         chat_id INTEGER PRIMARY KEY,  -- a person's private chat, so the person's id; or a group's
@@ -233,7 +235,7 @@ _OUTBOX = """
         payload TEXT NOT NULL,
         photo BLOB,
         status TEXT NOT NULL DEFAULT 'queued'
-            CHECK (status IN ('queued', 'sending', 'sent', 'waiting', 'ambiguous', 'dead')),
+            CHECK (status IN ('queued', 'held', 'sending', 'sent', 'waiting', 'ambiguous', 'dead')),
         not_before TEXT NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0,
         unknown INTEGER NOT NULL DEFAULT 0,

@@ -10,6 +10,9 @@ off by a crash, so its outcome is unknown. Each step is a compare-and-set on the
 changes a message returns the new status, or an empty text or False if the message has another status than the
 step requires.
 
+A notice to a chat that refuses messages is `held` until the chat is tried again; then it is joined to what
+else waits there.
+
 A halt is a chat, or all of them, to which nothing may be sent before an instant that Telegram named.
 """
 
@@ -60,6 +63,7 @@ class MessageBody(msgspec.Struct, frozen=True, omit_defaults=True):
 
     reply_to  Telegram's id of the message that it answers
     names     the chat and the person that a notice to the owner names, with whom it is deleted
+    joined    the notices that were joined to it: deduplication key, topic and payload
     """
 
     html: str = ""
@@ -69,6 +73,7 @@ class MessageBody(msgspec.Struct, frozen=True, omit_defaults=True):
     reply_to: int | None = None
     events: EventList | None = None
     names: list[int] = msgspec.field(default_factory=list)
+    joined: list[tuple[str, int | None, str]] = msgspec.field(default_factory=list)
 
 
 class OutboxMessage(msgspec.Struct, frozen=True):
@@ -415,6 +420,69 @@ def replace_summaries(db: sqlite_utils.Database, chat_id: int, by: int, now: Mom
         WHERE chat_id = ? AND kind = 'summary' AND id < ? AND {_UNSENT}
     """  # noqa: S608 - fixed text
     return change(db, sql, (instant(now), chat_id, by))
+
+
+# Notices to chats that refuse messages. One that names somebody is the owner's, and is not held.
+
+_MOST_BUTTONS = 100  # Telegram accepts no more
+
+
+def hold_notices(db: sqlite_utils.Database, chat_id: int) -> None:
+    """Hold a chat's notices, also those that were joined to a message that can still be changed."""
+    sql = f"""SELECT * FROM outbox WHERE chat_id = ? AND payload LIKE '%"joined":[%' AND {_UNSENT}"""  # noqa: S608 - fixed text
+    for message in select_as(db, OutboxMessage, sql, (chat_id,)):
+        for dedup, thread_id, payload in message.body.joined:
+            row = {"chat_id": chat_id, "thread_id": thread_id, "kind": "notice", "dedup": dedup}
+            at = dict.fromkeys(("not_before", "created_at", "updated_at"), instant(message.created_at))
+            insert(db, "outbox", {**row, **at, "payload": payload, "status": "held"}, unique=("dedup",))
+        if message.kind == "notice":
+            withdraw(db, message.id)
+    sql = f"""
+        UPDATE outbox SET status = 'held'
+        WHERE chat_id = ? AND kind = 'notice' AND payload NOT LIKE '%"names":[%' AND {_UNSENT}
+    """  # noqa: S608 - fixed text
+    db.execute(sql, (chat_id,))
+
+
+def held_notices(db: sqlite_utils.Database) -> list[OutboxMessage]:
+    """Returns the held notices, not of inactive chats, oldest first."""
+    sql = """
+        SELECT outbox.* FROM outbox JOIN chats USING (chat_id)
+        WHERE outbox.status = 'held' AND chats.status <> 'inactive' ORDER BY id
+    """
+    return select_as(db, OutboxMessage, sql)
+
+
+def join_held(db: sqlite_utils.Database, place: tuple[int, int | None], to: int | None, now: Moment) -> None:
+    """Join a chat's held notices to the message `to`, or queue them as one message in a topic."""
+    chat_id, thread_id = place
+    held = [message for message in held_notices(db) if message.chat_id == chat_id]
+    if not held:
+        return
+    if to is None and len(held) == 1:
+        change(db, "UPDATE outbox SET status = 'queued' WHERE status = 'held' AND chat_id = ?", (chat_id,))
+        return
+    target = find_amendable(db, to) if to is not None else None
+    bodies = [message.body for message in (*([target] if target else []), *held)]
+    rows, shown = list[list[tuple[str, str]]](), set[tuple[str, str]]()
+    for row in (row for body in bodies for row in body.buttons):
+        new = [button for button in row if button not in shown]
+        if new and len(shown) + len(new) <= _MOST_BUTTONS:
+            rows.append(new)
+            shown.update(new)
+    body = msgspec.structs.replace(
+        bodies[0],
+        html="\n\n".join(body.html for body in bodies),
+        plain="\n\n".join(body.plain for body in bodies),
+        buttons=rows,
+        silent=all(body.silent for body in bodies),
+        joined=[(message.dedup, message.thread_id, message.payload) for message in held],
+    )
+    db.execute("DELETE FROM outbox WHERE status = 'held' AND chat_id = ?", (chat_id,))
+    if target is not None:
+        amend(db, target.id, body)
+    else:
+        enqueue(db, NewMessage(chat_id, thread_id, "notice", f"joined:{held[0].id}", body), now)
 
 
 # Halts, and clocks that were ahead.

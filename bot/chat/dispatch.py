@@ -232,12 +232,14 @@ class Dispatcher:
         toast = strip_html(answer.html) if refused else None  # shown if it is short enough
         if toast is not None and len(toast) > reply.MAX_TOAST_LENGTH:
             toast = None
-        if not await _answer_query(update.callback_query, toast):
+        if await _answer_query(update.callback_query, toast):
+            await self.on_other(update, context)
+        else:
             edit = request.edit and not refused
             await self._send(update, context, answer, numbers=ask.settings.numbers, edit=edit)
 
     async def on_other(self, update: Update, context: Context) -> None:
-        """Take an update that asks nothing as a sign of life of its chat."""
+        """Take an update without an answer of its own as a sign of life of its chat."""
         del context
         if update.effective_chat is not None:
             await chats.note_sign_of_life(self._services, update.effective_chat.id)
@@ -268,14 +270,16 @@ class Dispatcher:
         send = partial(reply.send, context.bot, self._services, update, numbers=numbers)
         try:
             try:
-                await send(answer, edit=edit)
+                sent = await send(answer, edit=edit)
             except BotError as error:
-                await send(reply.error_answer(error, first_step), edit=False)
+                sent = await send(reply.error_answer(error, first_step), edit=False)
         except TelegramError as error:
             await self._handle_send_error(update, error)
         else:
-            if update.effective_chat is not None:
+            if sent and update.effective_chat is not None:
                 await chats.note_delivery(self._services, update.effective_chat.id)
+            else:
+                await self.on_other(update, context)
 
     async def _handle_send_error(self, update: Update, error: TelegramError) -> None:
         """Handle an answer that could not be sent. Errors that are the bot's own are raised.

@@ -113,20 +113,20 @@ class ReplyTarget:
 
 async def send(
     bot: Bot, services: Services, update: Update, answer: Answer, *, numbers: str | None, edit: bool
-) -> None:
+) -> bool:
     """Send the answer to the chat and topic of the update; with `edit`, replace the update's message.
 
     `numbers` is the chat's way of writing them. If the message shows the answer already, because a button was
-    pressed twice, nothing is sent.
+    pressed twice, nothing is sent. Returns whether there is a new message, which a chat may refuse.
     """
     message, chat = update.effective_message, update.effective_chat
     if chat is None:
-        return
+        return False
     parts = split_html(localized(answer.html, numbers))
     if edit and isinstance(message, Message) and message.text is not None:
         error_class = await _edit_message(message, answer, parts)
         if error_class is ErrorClass.NOTHING:
-            return
+            return False
         parts = parts[1:] if error_class is None else parts
     target = ReplyTarget(bot, chat.id, thread_of(message))
     for number, part in enumerate(parts, start=1):
@@ -143,6 +143,7 @@ async def send(
                 raise
             text = escape(f"Telegram did not accept the file: {error}.")
             await target.send(bot.send_message, text=text, parse_mode=ParseMode.HTML)
+    return bool(parts or answer.draw or answer.attachment)
 
 
 async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> ErrorClass | None:

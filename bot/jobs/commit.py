@@ -286,12 +286,16 @@ class _Commit:
         if revised.event.muted:
             return
         deferred, message = alert_store.deferral_and_message(self.db, revised.event_id)
-        event_id, notification, _ = stored
+        event_id, notification, place = stored
+        queued = outbox.find_amendable(self.db, message) if message is not None else None
+        if queued is not None and queued.body.joined:
+            alert_store.defer_queued(self.db, place[0])  # what was joined is separated
+            deferred, queued = alert_store.deferral_and_message(self.db, revised.event_id)[0], None
         withdrawn = notification.alert_event.transition == WITHDRAWN
         if deferred is not None:
             alert_store.set_deferral(self.db, revised.event_id, None)
             alert_store.set_deferral(self.db, event_id, None if withdrawn else deferred)
-        elif message is not None and (queued := outbox.find_amendable(self.db, message)) is not None:
+        elif queued is not None:
             self._amend(queued, revised, stored)
         elif withdrawn and (message is None or not outbox.is_dead(self.db, message)):
             if notification.deferred is not None:

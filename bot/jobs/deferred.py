@@ -22,7 +22,7 @@ from bot.messages.alerts import notices
 from bot.messages.alerts.notices import ASLEEP, QUIET, SNOOZE
 from bot.services import context_of
 from bot.services.alert_views import view_alerts
-from storage import alert_store, chat_store
+from storage import alert_store, chat_store, outbox
 from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
@@ -66,12 +66,13 @@ class Batch(NamedTuple):
     rows: Sequence[Deferred]
     message: Answer | list[Html]
     sample: bool
+    notices: bool  # whether the chat's held notices are joined
 
 
 async def send_deferred(services: Services) -> int:
     """Queue the deferred notifications that may be sent now. Returns the number of messages."""
     now, zone = services.clock(), services.config.time.timezone
-    waiting = await services.database.run(partial(_read, default_zone=zone, now=now))
+    waiting, noticed = await services.database.run(partial(_read, default_zone=zone, now=now))
     if not waiting:
         return 0
     market = await services.markets.current()
@@ -86,13 +87,15 @@ async def send_deferred(services: Services) -> int:
                 notices.plain_line(event.number, event.rule, event.session, event.transition)
                 for event in (row.event for row in rows)
             ]
-        batch = Batch(place, rows, message, sample=market.is_sample)
+        batch = Batch(place, rows, message, sample=market.is_sample, notices=place[0] in noticed)
         await services.database.run(partial(_store, now=now, default_zone=zone, batch=batch))
     return len(waiting)
 
 
-def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dict[Place, list[Deferred]]:
-    """The events that may be sent now by chat and topic, oldest first.
+def _read(
+    db: sqlite_utils.Database, default_zone: str, now: dt.datetime
+) -> tuple[dict[Place, list[Deferred]], set[int]]:
+    """The events that may be sent now by chat and topic, oldest first, and the chats whose notices may.
 
     What waited because a chat was asleep is sent together, in one of its topics: another one on another day,
     because a topic may be closed.
@@ -112,14 +115,19 @@ def _read(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) -> dic
         views, _ = view_alerts(db, [alert] if alert else [], now)  # empty for one that cannot be read
         row = Deferred(event, rule, fires, views[0] if views else None, window)
         deferred[event.chat_id, event.thread_id].append(row)
-    for chat_id in {
-        row.event.chat_id for rows in deferred.values() for row in rows if row.event.deferred == ASLEEP
-    }:
+    events = (row.event for rows in deferred.values() for row in rows)
+    together, noticed = {event.chat_id for event in events if event.deferred == ASLEEP}, set[int]()
+    for notice in outbox.held_notices(db):
+        addressee = chat_store.get_chat(db, notice.chat_id)
+        if DeliveryWindow.of(addressee, default_zone, now).is_open(now):
+            noticed.add(notice.chat_id)
+            deferred[notice.chat_id, notice.thread_id] += []
+    for chat_id in together | noticed:
         places = [place for place in deferred if place[0] == chat_id]
         rows = [row for place in places for row in deferred.pop(place)]
         rows.sort(key=lambda row: (row.event.session, row.event.event_id))
         deferred[places[now.toordinal() % len(places)]] = rows
-    return deferred
+    return deferred, noticed
 
 
 def _rule(event: DeferredEvent) -> Rule | None:
@@ -130,8 +138,8 @@ def _rule(event: DeferredEvent) -> Rule | None:
 
 
 def _message(context: EvaluationContext, rows: Sequence[Deferred]) -> Answer | list[Html]:
-    """A message for one event, or lines of a list for several."""
-    if len(rows) > 1:
+    """A message for one event, or lines of a list for several or none."""
+    if len(rows) != 1:
         return [_line(row.event, context) for row in rows]
     (row,) = rows
     stored, detail = row.event, row.event.detail
@@ -163,10 +171,11 @@ def _state_since(rule: Rule, event: Event, context: EvaluationContext) -> str:
 
 def _store(db: sqlite_utils.Database, now: dt.datetime, default_zone: str, batch: Batch) -> None:
     """Queue the message and mark its events as sent, except those that are no longer deferred."""
-    place, rows, message, sample = batch
+    place, rows, message, sample, with_notices = batch
     writer, events = OutboxWriter(db, now, default_zone), [row.event for row in rows]
     waiting = [alert_store.deferral_and_message(db, event.event_id)[0] is not None for event in events]
     silent = all(row.rule is not None and row.rule.silent for row in rows)
+    queued = None
     if isinstance(message, list):
         lines = [
             (event.event_id, event.session.isoformat(), str(line))
@@ -178,9 +187,11 @@ def _store(db: sqlite_utils.Database, now: dt.datetime, default_zone: str, batch
             why = SNOOZE if reasons == {SNOOZE} else QUIET
             if ASLEEP in reasons:
                 why = ASLEEP
-            writer.event_list(place, lines, why, sample=sample, silent=silent)
+            queued = writer.event_list(place, lines, why, sample=sample, silent=silent)
     elif all(waiting):
         (event,) = events
         body, about = writer.body(place, message, silent=silent), event.session.isoformat()
         deferred = NewMessage(*place, "alert", f"deferred:{event.event_id}", body, about)
-        writer.report([event.event_id], deferred)
+        queued = writer.report([event.event_id], deferred)
+    if with_notices:
+        outbox.join_held(db, place, queued, now)

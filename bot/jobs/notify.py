@@ -92,6 +92,10 @@ class DeliveryWindow:
         zone = zone_of(chat.timezone, default_zone)
         return cls(zone, quiet_until(now, chat.quiet_from, chat.quiet_to, zone), chat.next_try)
 
+    def is_open(self, now: dt.datetime) -> bool:
+        """Whether a notice may be sent now."""
+        return self.quiet_until is None and (self.next_try is None or self.next_try <= now)
+
     def deferral_reason(self, snoozed_until: dt.datetime | None, rule: Rule, now: dt.datetime) -> str | None:
         """SNOOZE for a snoozed alert, ASLEEP until a chat that refused a message is tried again, else None.
 
@@ -250,22 +254,30 @@ class OutboxWriter:
         """Queue a notice after the chat's quiet hours, unless it is inactive. The chat need not be stored."""
         chat = chat_store.get_chat(self.db, place[0])
         if chat is None or chat.status != "inactive":
-            until = DeliveryWindow.of(chat, self.default_zone, self.now).quiet_until
-            notice = NewMessage(*place, "notice", dedup, self.body(place, answer), about, until)
+            window = DeliveryWindow.of(chat, self.default_zone, self.now)
+            body = self.body(place, answer)
+            notice = NewMessage(*place, "notice", dedup, body, about, window.quiet_until)
             outbox.enqueue(self.db, notice, self.now)
+            if window.next_try is not None and window.next_try > self.now:
+                outbox.hold_notices(self.db, place[0])
 
     def event_list(
         self, place: Place, lines: Sequence[ListedEvent], why: str, *, sample: bool, silent: bool
-    ) -> None:
-        """Queue one list of lines (event_id, session, html), newest first, that reports these events."""
+    ) -> int | None:
+        """Queue one list of lines (event_id, session, html), newest first, that reports these events.
+
+        Returns its id.
+        """
         body = self.list_body(place, EventList(list(lines), why, sample), silent=silent)
         newest, oldest = max(lines, key=_SESSION_AND_ID), min(lines, key=_SESSION_AND_ID)
         message = NewMessage(*place, "alert", f"digest:{newest[0]}", body, oldest[1])
-        self.report([line[0] for line in lines], message)
+        return self.report([line[0] for line in lines], message)
 
-    def report(self, event_ids: Sequence[int], message: NewMessage) -> None:
-        """Queue the message that reports these events."""
-        alert_store.assign_message(self.db, event_ids, outbox.enqueue(self.db, message, self.now))
+    def report(self, event_ids: Sequence[int], message: NewMessage) -> int | None:
+        """Queue the message that reports these events and return its id."""
+        queued = outbox.enqueue(self.db, message, self.now)
+        alert_store.assign_message(self.db, event_ids, queued)
+        return queued
 
     def list_body(self, place: Place, events: EventList, *, silent: bool) -> MessageBody:
         """The content of a list with its lines, newest first, so that one can be removed while it waits."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,7 +18,7 @@ from bot.errors import BadInput
 from bot.services import DAILY, Caller, Services, ensure_chat
 from storage import chat_store, outbox
 from storage.chat_store import APPROVED, REJECTED, AccessRequest, ExportedRow, StoredChat
-from storage.db import file_size
+from storage.db import StorageError, file_size
 from storage.outbox import MessageBody, NewMessage
 from storage.rows import get_meta, set_meta
 
@@ -163,12 +164,25 @@ async def deactivate(services: Services, chat_id: int, reason: str) -> None:
 
 async def note_delivery(services: Services, chat_id: int) -> None:
     """Wake a chat up, because an answer was delivered."""
-    await services.database.run(lambda db: chat_store.note_delivery(db, chat_id))
+    await _wake(services, chat_id, chat_store.note_delivery)
 
 
 async def note_sign_of_life(services: Services, chat_id: int) -> None:
     """Let a sleeping chat be tried again, because something happened in it."""
-    await services.database.run(lambda db: chat_store.note_sign_of_life(db, chat_id, services.clock()))
+    await _wake(services, chat_id, partial(chat_store.note_sign_of_life, now=services.clock()))
+
+
+async def _wake(
+    services: Services, chat_id: int, write: Callable[[sqlite_utils.Database, int], object]
+) -> None:
+    """Change a chat that refused a message, which few have done: it is read before anything is written.
+
+    A database that cannot be used must not spoil what was answered; the chat is tried within a day.
+    """
+    with suppress(StorageError):
+        chat = await services.database.run(lambda db: chat_store.get_chat(db, chat_id), plain=True)
+        if chat is not None and chat.refused_at is not None:
+            await services.database.run(lambda db: write(db, chat_id))
 
 
 async def follow_membership(

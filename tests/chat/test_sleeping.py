@@ -70,6 +70,13 @@ async def new_title(talk: Talk) -> None:
     await talk.answers()
 
 
+async def pressed(talk: Talk) -> None:
+    question = talk.api.add_message(talk.api.chat(GROUP), text="Alerts")
+    talk.api.send_callback_data(question, "e/alerts", ADMIN)
+    (edited,) = await talk.answers()
+    assert edited.message_id == question.message_id
+
+
 async def refused_start(talk: Talk) -> None:
     talk.api.fail("sendMessage", refusal(NO_RIGHTS.status, NO_RIGHTS.description))
     await ask(talk, "/start@small_large_bot")
@@ -77,7 +84,14 @@ async def refused_start(talk: Talk) -> None:
 
 @pytest.mark.parametrize(
     ("sign", "soon"),
-    [(ask, True), (rights, True), (chatter, False), (new_title, False), (refused_start, False)],
+    [
+        (ask, True),
+        (rights, True),
+        (chatter, False),
+        (new_title, False),
+        (pressed, False),
+        (refused_start, False),
+    ],
 )
 async def test_a_sign_of_life_wakes(
     asleep: Talk, sign: Callable[[Talk], Awaitable[object]], *, soon: bool

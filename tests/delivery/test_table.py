@@ -177,6 +177,7 @@ async def settled(office: Office) -> None:
         assert (
             row["status"] == "sent"
             or (row["status"] == "dead" and row["reason"])
+            or row["status"] == "held"  # until a tick
             or (row["status"] in ("queued", "waiting") and (waits or row["chat_id"] in asleep))
         ), row
 

@@ -6,11 +6,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget
 from bot.jobs.deferred import send_deferred
+from bot.jobs.notify import OutboxWriter
 from bot.local.botapi import bad_request
+from bot.messages.common import Answer
+from bot.messages.html import Html
 from storage import chat_store, outbox
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import DAYS, QUIET, RULE, Desk
@@ -182,3 +186,73 @@ async def test_what_may_have_been_sent_before_is_marked_after_the_sleep(hall: Ha
     await hall.days([0.66], 2)
     (text,) = hall.texts(hall.chats[0])
     assert text.startswith("possible repeat\nAlert #1 fired · close of Thu 16 Jan 2020")
+
+
+@pytest.mark.parametrize(("fires", "told"), [(0, 1), (0, 2), (1, 1), (2, 2)])
+async def test_notices_come_in_the_same_message(hall: Hall, fires: int, told: int) -> None:
+    await hall.open("supergroup", ["CHAT_RESTRICTED"], RULE, "ratio > 0.62")
+    (chat_id,) = hall.chats
+
+    def write_notices(db: sqlite_utils.Database, *numbers: int) -> None:
+        for number in numbers:
+            answer = Answer(Html(f"<b>Notice {number}</b>"), buttons=((("Alerts", "/alerts"),),))
+            OutboxWriter(db, hall.now, "UTC").notice((chat_id, TOPIC), f"notice {number}", answer)
+
+    await hall.database.run(lambda db: write_notices(db, 1))
+    for number in (1, 2)[fires:]:
+        await hall.change("UPDATE alerts SET life = 'paused' WHERE number = ?", (number,))
+    await hall.days([0.65], 0)
+    await hall.database.run(lambda db: write_notices(db, *range(2, told + 1)))
+    await hall.days([0.66] * 2, 1)
+    assert (await hall.statuses(), hall.tried()) == ({"asleep"}, [3])  # one a day
+    hall.relent()
+    await hall.database.run(lambda db: chat_store.note_delivery(db, chat_id))
+    for _ in range(2):
+        await hall.tick()
+    (message,) = hall.api.messages(chat_id)
+    assert [f"Notice {number}" in message.text for number in (1, 2)] == [True, told > 1]
+    assert [f"ratio > 0.6{'2' * number}" in message.text for number in range(2)] == [fires > 0, fires > 1]
+    labels = [label for row in message.buttons for label, _ in row]
+    assert (message.thread_id, labels.count("Alerts")) == (TOPIC, 1)
+    assert {row["status"] for row in await hall.query("SELECT status FROM outbox")} == {"sent"}
+
+
+async def test_a_fire_withdrawn_before_the_next_try_is_not_told_and_the_notice_is(hall: Hall) -> None:
+    await hall.open("group", ["CHAT_RESTRICTED"], RULE)
+    (chat_id,) = hall.chats
+    await hall.days([0.65], 0)
+    answer = Answer(Html("<b>Notice</b>"))
+    write = partial(OutboxWriter.notice, place=(chat_id, None), dedup="notice", answer=answer)
+    await hall.database.run(lambda db: write(OutboxWriter(db, hall.now, "UTC")))
+    hall.relent()
+    hall.now += DAY
+    await send_deferred(hall.services)
+    joined = (await hall.messages())[-1]
+    assert "Alert #1 fired" in joined
+    assert joined.endswith("\n\nNotice")
+    await hall.days([0.5], 0)
+    hall.now += DAY
+    await hall.tick()
+    assert hall.texts(chat_id) == ["Notice"]
+
+
+async def test_a_sleeping_group_that_moves_is_tried_under_its_new_id(hall: Hall) -> None:
+    await hall.open("group", ["CHAT_RESTRICTED"], RULE)
+    (chat_id,) = hall.chats
+    await hall.days([0.65], 0)
+    hall.api.chat(-100500, "supergroup")
+    await hall.database.run(lambda db: chat_store.migrate_chat(db, chat_id, -100500))
+    await hall.tick()
+    assert [text.split(" · ")[0] for text in hall.texts(-100500)] == ["Alert #1 fired"]
+
+
+async def test_a_clock_that_was_ahead_prolongs_no_sleep(hall: Hall) -> None:
+    await hall.open("private", ["CHAT_RESTRICTED"], RULE)
+    await hall.days([0.65], 0)
+    await hall.change(
+        "UPDATE chats SET refused_at = '2030-01-01T00:00:00Z', next_try = '2030-01-02T00:00:00Z'"
+    )
+    hall.relent()
+    await hall.tick()
+    await hall.tick()
+    assert len(hall.texts(hall.chats[0])) == 1

@@ -366,3 +366,28 @@ def test_the_later_of_two_halts_counts(db: sqlite_utils.Database) -> None:
         outbox.Halt(1, parse_instant(TWO)),
     ]
     assert outbox.current_halts(db, ONE) == [outbox.Halt(1, parse_instant(TWO))]
+
+
+# Chats that refuse messages
+
+
+def test_notices_are_held_and_joined_and_separated_again(db: sqlite_utils.Database) -> None:
+    ensure_chat(db, 1, "group", "", NOON)
+    alert, *_ = put(db, "a"), put(db, "n1", "notice"), put(db, "n2", "notice")
+    body = outbox.MessageBody("Approve?", names=[5])
+    queue_message(db, chat_id=1, kind="notice", dedup="names", body=body, now=NOON)
+    for _ in range(2):
+        outbox.hold_notices(db, 1)
+        statuses = {row["dedup"]: row["status"] for row in db["outbox"].rows}
+        assert statuses == {"a": "queued", "names": "queued", "n1": "held", "n2": "held"}
+        outbox.join_held(db, (1, None), alert, NOON)
+        joined = outbox.find_amendable(db, alert)
+        assert joined is not None
+        assert joined.body.html.split("\n\n") == [BODY.html] * 3
+        assert joined.body.buttons == BODY.buttons
+        assert not outbox.held_notices(db)
+        outbox.hold_notices(db, 1)
+        outbox.amend(db, alert, BODY)
+    outbox.join_held(db, (1, None), None, NOON)
+    outbox.join_held(db, (1, None), None, NOON)
+    assert sorted(row["dedup"][:6] for row in db["outbox"].rows) == ["a", "joined", "names"]

@@ -45,6 +45,7 @@ _NOW = "now"
 # Statuses of the outbox in words; what was sent is no news.
 _QUEUE = {
     "queued": "to be sent",
+    "held": "held for a chat that refuses messages",
     "sending": "on its way",
     "waiting": "waiting for a new try",
     "ambiguous": "of unknown outcome",
