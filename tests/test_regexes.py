@@ -31,7 +31,7 @@ from bot.delivery.outcome import RULES
 METHODS = ("match", "fullmatch", "search", "split", "findall", "finditer", "sub", "subn")
 CALLS = {f"re.{name}" for name in (*METHODS, "compile")}
 # Calls with an expression that is put together when it is needed, and what it may be.
-VARIABLE: dict[str, list[str]] = {
+_VARIABLE: dict[str, list[str]] = {
     "re.compile(pattern, re.IGNORECASE)": [pattern.pattern for pattern, _ in PHRASES],
     "re.compile(_OPEN.format(tag))": [_OPEN.format("Row")],
     "re.fullmatch(dialect.dates, date)": [dialect.dates for dialect in DIALECTS],
@@ -45,6 +45,8 @@ VARIABLE: dict[str, list[str]] = {
     ],
     "re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)": ["token"],
 }
+# As this Python writes them: each version quotes f-strings in its own way.
+VARIABLE = {ast.unparse(ast.parse(call)): sources for call, sources in _VARIABLE.items()}
 UNKNOWN: list[str] = []  # such calls that VARIABLE lacks
 Uses = dict[re.Pattern[Any], set[str]]  # by expression, the methods called on it
 
