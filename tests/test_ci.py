@@ -118,6 +118,47 @@ def test_the_audit_is_part_of_the_check() -> None:
     assert "bash .ci/audit" in (ROOT / ".ci" / "check").read_text(encoding="utf-8")
 
 
+def newer_pythons(folder: Path) -> list[str]:
+    """Which Pythons `.ci/versions` finds where those of pyenv and uv are in a folder."""
+    environment = {
+        "PATH": f"{folder}:/usr/bin:/bin",
+        "PYENV_ROOT": f"{folder}",
+        "UV_PYTHON_INSTALL_DIR": f"{folder}",
+    }
+    done = subprocess.run(  # noqa: S603 - our own script
+        ["/usr/bin/env", "bash", str(ROOT / ".ci" / "versions"), "list"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    return [line.removeprefix(f"{folder}/") for line in done.stdout.splitlines()]
+
+
+def test_newer_pythons_that_work_are_found(tmp_path: Path) -> None:
+    at_hand = {
+        "python3": "echo 12",  # this one, by its minor version
+        "python3.14": "exit 127",  # pyenv's way to say that another version is set
+        "versions/3.14.2/bin/python3.14": "exit 0",
+        "cpython-3.13.1-linux/bin/python3.13": "exit 0",
+        "python3.12": "exit 0",
+    }
+    for name, code in at_hand.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o700)
+    assert newer_pythons(tmp_path) == [
+        "versions/3.14.2/bin/python3.14",
+        "cpython-3.13.1-linux/bin/python3.13",
+    ]
+
+
+def test_ci_runs_the_suite_on_the_newest_python_too() -> None:
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith("\nbash .ci/versions newest\n")
+
+
 def test_the_security_rules_hold_in_product_code() -> None:
     assert RUFF["select"] == ["ALL"]
     assert not [code for code in RUFF["ignore"] if code.startswith("S") and not code.startswith("SIM")]
