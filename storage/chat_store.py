@@ -310,7 +310,7 @@ def skip_asleep(db: sqlite_utils.Database, now: Moment) -> int:
     """Skip the summaries that have fallen due in chats that are asleep. Returns how many."""
     sql = """
         UPDATE summaries SET status = 'skipped' WHERE status = 'due' AND due_at <= ?
-        AND chat_id IN (SELECT chat_id FROM chats WHERE status = 'asleep')
+        AND chat_id IN (SELECT chat_id FROM chats WHERE status = 'asleep' AND refused_at IS NOT NULL)
     """
     return change(db, sql, (instant(now),))
 

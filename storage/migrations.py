@@ -120,7 +120,7 @@ _CHATS = """
         theme TEXT,
         numbers TEXT
     ) STRICT;
-    -- chat_store.refusing_chats: every tick, over the few that do
+    -- chat_store.refusing_chats and skip_asleep: every tick, over the few that do
     CREATE INDEX chats_refusing ON chats (chat_id) WHERE refused_at IS NOT NULL;
 
     CREATE TABLE access (

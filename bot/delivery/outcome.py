@@ -134,8 +134,9 @@ UNCONNECTED = (
 GONE = "group chat was (deactivated|deleted)|user is deactivated|USER_DEACTIVATED"
 # Refusals that an administrator, or the person, may end at any time.
 ASLEEP = (
-    "chat not found|not enough rights|(have|has) no (rights|(write )?access)|need administrator rights"
-    "|CHAT_(WRITE|SEND_[A-Z]{1,20}|GUEST_SEND)_FORBIDDEN|CHAT_RESTRICTED|CHAT_ADMIN_REQUIRED|CHAT_FORBIDDEN"
+    "chat not found|not enough rights|(have|has) no (rights|(write )?access)|can't access the chat"
+    "|need administrator rights|CHAT_(WRITE|SEND_[A-Z]{1,20}|GUEST_SEND)_FORBIDDEN|CHAT_RESTRICTED"
+    "|CHAT_ADMIN_REQUIRED|CHAT_FORBIDDEN"
     "|(USER|BOT)_(BANNED|RESTRICTED)|CHANNEL_(PRIVATE|INVALID)|(PEER|CHAT)_ID_INVALID|PREMIUM_REQUIRED"
     "|PAYMENT_REQUIRED|closed forum topic"
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.local.botapi import bad_request
+from storage.db import DiskFault
 from tests.chat.talk import GROUP, ME, OCTOBER, OWNER, RULE, Talk, prepared, talking
 from tests.fakes.botapi_faults import refusal
 
@@ -146,3 +147,25 @@ async def test_a_refused_answer_lets_a_chat_sleep(
     assert [message.text.partition(": ")[0] for message in await talk.pushed(OWNER)] == [
         f"Chat “{row['title']}” ({chat_id}) refuses messages"
     ]
+
+
+async def test_a_chat_that_takes_no_files_is_told_so_and_does_not_sleep(talk: Talk) -> None:
+    await talk.ask("/summary on 18:30")
+    reason = "Bad Request: not enough rights to send documents to the chat"
+    talk.api.fail("sendDocument", refusal(400, reason), times=2)
+    *_, answer = await talk.ask("/export")
+    words = "Telegram did not accept the file: Not enough rights to send documents to the chat."
+    assert answer.text == words
+    assert [row["status"] for row in await talk.rows("chats")] == ["active"]
+
+
+async def test_chatter_is_not_answered_when_the_database_cannot_be_used(
+    asleep: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise DiskFault("The disk cannot be read.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asleep.database, "run", fail)
+        asleep.api.chat(GROUP).refusal = None
+        await chatter(asleep)

@@ -24,6 +24,7 @@ REFUSALS = (
     "not enough rights to send text messages to the chat",
     "have no rights to send a message",
     "Have no write access to the chat",
+    "can't access the chat",
     "need administrator rights in the channel chat",
     "CHAT_WRITE_FORBIDDEN",
     "CHAT_SEND_PLAIN_FORBIDDEN",
