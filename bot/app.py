@@ -22,9 +22,9 @@ from telegram import BotCommandScopeChat
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
-from bot.chart_process import ChartRenderer
 from bot.chat.dispatch import Dispatcher, Quota, menu
 from bot.chat.updates import POLL_RETRIES, PerChatProcessor, Poller, UpdatesRequest
+from bot.concurrency import ChartRenderer
 from bot.data.load import Clock, Markets
 from bot.data.refresh import build_providers
 from bot.delivery.drain import Delivery

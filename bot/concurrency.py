@@ -10,23 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Lock, RLock, Thread, Timer, current_thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from bot.errors import ChartFailed
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _MOST_DOUBLINGS = 20  # more would exceed any longest wait, and finally what a timedelta can hold
 
 
@@ -266,3 +271,37 @@ def _attempt(job: Callable[[], T]) -> tuple[T | None, Exception | None]:
     except Exception as error:  # noqa: BLE001 - raised again in the parent
         error.add_note(traceback.format_exc())  # a traceback object cannot be sent
         return None, error
+
+
+# A chart takes 0.2 s of computing, much of it in native code during which no other thread runs. Drawn in the
+# bot's own process, it would delay everybody else's answers.
+ASK_AGAIN = "The picture could not be drawn; please ask again."
+CHART_LIMITS = Limits(job_seconds=60.0, idle_seconds=300.0, niceness=5)
+
+
+class ChartRenderer:
+    """Draws charts in the order of the requests.
+
+    apart: whether they are drawn in a child process, else in a thread.
+    """
+
+    def __init__(self, *, apart: bool = False, limits: Limits = CHART_LIMITS) -> None:
+        self._process = ChildProcess("charts", limits) if apart else None
+        self._executor = ThreadPoolExecutor(1, "charts")  # one, so that charts are drawn in order
+
+    async def draw(self, spec: Callable[[], T]) -> T:
+        """Return the chart that `spec` draws.
+
+        Raises what the spec raises, and ChartFailed if the process fails or is closed.
+        """
+        job = partial(self._process.run, spec) if self._process else spec
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+        except JobFailed as error:
+            _log.warning("a chart was not drawn: %s", error)
+            raise ChartFailed(ASK_AGAIN) from error
+
+    def close(self) -> None:
+        """Kill the process, even while it draws, and start no other."""
+        if self._process is not None:
+            self._process.close()

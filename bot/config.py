@@ -73,7 +73,6 @@ def _require(condition: Callable[[Any], bool], sentence: str) -> BeforeValidator
 
 
 def _between(first: int, last: int, unit: str) -> BeforeValidator:
-    """Return a validator of whole numbers of a unit from first to last."""
     sentence = f"must be a whole number of {unit} from {first} to {last}"
     return _require(lambda value: type(value) is int and first <= value <= last, sentence)
 
@@ -91,7 +90,6 @@ def _path(value: object) -> Path:
 
 
 def _checked_url(url: str, example: str) -> str:
-    """Return an http or https URL as it is."""
     with suppress(ValueError):  # from urlsplit: a port over 65,535, a bracket that is not closed
         parts = urlsplit(url)
         if re.fullmatch(r"https?://[^\s/]+(/\S*)?", url) and parts.hostname and parts.port != 0:
@@ -136,7 +134,6 @@ def _clock_time(value: object) -> str:
 
 
 def _ticker(value: object) -> str:
-    """Return a fund's ticker in capitals."""
     ticker = value.strip().upper() if isinstance(value, str) else ""
     if not _TICKER.fullmatch(ticker):
         raise ValueError('must be a ticker such as "IJR": letters and digits, with one dot or hyphen at most')

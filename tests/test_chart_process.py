@@ -12,8 +12,7 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import YTD, AsOf
-from bot.chart_process import ASK_AGAIN, ChartRenderer
-from bot.concurrency import Limits
+from bot.concurrency import ASK_AGAIN, ChartRenderer, Limits
 from bot.errors import ChartFailed, NoData
 from bot.messages.alerts.card import rule_chart_answer
 from bot.messages.canvas import DARK, LIGHT, ChartStyle

@@ -495,7 +495,6 @@ def _window_or_none(text: str) -> Window | None:
 
 
 def _describe(parameter: Parameter) -> str:
-    """What a parameter expects, for messages."""
     match parameter.kind:
         case "count":
             return f"a number of sessions from {parameter.low} to {parameter.high}"

@@ -23,7 +23,7 @@ import pandas as pd
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.flows import FROZEN_SESSIONS, STANDS
 from bot.analytics.market import NO_SOURCE, TYPED_IN, Market
-from bot.analytics.performance import TOO_SHORT, excess_history, performance
+from bot.analytics.performance import TOO_SHORT, excess_history, missing_base, performance
 from bot.analytics.sessions import short_date
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
@@ -179,8 +179,6 @@ def _channel(market: Market, arguments: Arguments) -> pd.Series:
 
 
 def _flow(column: str) -> History:
-    """One column of a fund's flow history."""
-
     def history(market: Market, arguments: Arguments) -> pd.Series:
         frame = flows.daily_flows(market, str(arguments["fund"]))
         return flows.flow_history(frame, _window(arguments), market.anchor)[column]
@@ -272,7 +270,9 @@ _TREND = (
         title="Relative momentum",
         unit=units.POINTS,
         history=lambda market, _: trend.momentum(market),
-        reason=lambda market, _: trend.momentum_reason(market),
+        reason=lambda market, _: (
+            missing_base(market, trend.SESSIONS_A_MONTH) or missing_base(market, trend.SESSIONS_A_YEAR)
+        ),
         meaning="Twelve-month momentum without the last month, {small} less {large}.",
         formula="100 (P[t−21] / P[t−252] − 1), {small} less {large}",
         example="momentum > 0",

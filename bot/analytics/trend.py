@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.market import per_market
-from bot.analytics.performance import fund_levels, missing_base, undistributed_reason, undistributed_sessions
+from bot.analytics.performance import fund_levels, undistributed_reason, undistributed_sessions
 from bot.text import counted
 
 if TYPE_CHECKING:
@@ -86,11 +86,6 @@ def momentum(market: Market) -> pd.Series:
     closes = market.closes.reindex(span)
     changes = 100 * (closes.shift(SESSIONS_A_MONTH) / closes.shift(SESSIONS_A_YEAR) - 1)
     return (changes[small] - changes[large]).reindex(index)
-
-
-def momentum_reason(market: Market) -> str:
-    """Which of the closes that momentum is made of is missing, "" for none."""
-    return missing_base(market, SESSIONS_A_MONTH) or missing_base(market, SESSIONS_A_YEAR)
 
 
 def breakout(r: pd.Series, n: int) -> pd.Series:

@@ -89,7 +89,6 @@ class Terminal:
         return False
 
     def _show(self, event: ApiEvent) -> None:
-        """Print what is new in the chat."""
         message = event.message
         if event.method == "answerCallbackQuery":
             lines = [event.text] if event.text else []

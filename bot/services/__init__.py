@@ -15,7 +15,7 @@ from bot.alerts.series import Histories
 from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import METRICS, Metric, metrics_of
 from bot.analytics.valuation import convention_for
-from bot.chart_process import ChartRenderer
+from bot.concurrency import ChartRenderer
 from storage import chat_store
 
 if TYPE_CHECKING:

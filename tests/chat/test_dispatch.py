@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bot.chart_process import ChartRenderer
 from bot.chat.dispatch import COMMANDS_PER_MINUTE, Quota
+from bot.concurrency import ChartRenderer
 from bot.local.botapi import ApiMessage, Json
 from bot.messages.common import SAMPLE_NOTICE
 from tests.chat.talk import GROUP, ME, NOW, OWNER, YOU, Talk, talking

@@ -141,7 +141,6 @@ class IssuerFiles(Provider):
         self._instead = f"download it in a browser and run: {command_line('import issuer FILE', options)}"
 
     def _file_name(self, ticker: str) -> str:
-        """What a fetched file is called in messages."""
         return f"what {urlsplit(self._urls[ticker]).hostname} gave for {ticker}"
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:

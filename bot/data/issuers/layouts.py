@@ -472,7 +472,6 @@ def _unequal_assets(facts: Sequence[FundFacts], name: str) -> list[str]:
 
 
 def _unknown_layout(sheets: Mapping[str, Grid], name: str) -> str:
-    """Describes a file of no known layout and says what to do."""
     header = next((row for row in sheets.get("", []) if any(cell.strip() for cell in row)), [])
     for form in FORMATS.values():
         if header and not form.missing(header):
