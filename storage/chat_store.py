@@ -58,11 +58,6 @@ def access_status(db: sqlite_utils.Database, chat_id: int) -> str | None:
     return status
 
 
-def count_access_requests(db: sqlite_utils.Database) -> int:
-    """Returns how many requests wait for the owner's decision."""
-    return int(select_value(db, "SELECT count(*) FROM access WHERE status = 'asked'"))
-
-
 def list_access_requests(db: sqlite_utils.Database, status: str, limit: int) -> list[AccessRequest]:
     """Returns requests of one status, the oldest first."""
     sql = "SELECT * FROM access WHERE status = ? ORDER BY asked_at, chat_id LIMIT ?"
@@ -373,14 +368,12 @@ def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
 
 
 def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
-    lacking = (*(name for name in PREFERENCES if name != "weekdays"), "summary_at")
+    lacking = (*(name for name in PREFERENCES if name != "weekdays"), "summary_at", "quiet_from", "quiet_to")
     db.execute(
         f"""
         UPDATE chats SET
             {", ".join(f"{name} = coalesce({name}, :{name})" for name in lacking)},
             weekdays = CASE WHEN summary_at IS NULL THEN :weekdays ELSE weekdays END,
-            quiet_from = coalesce(quiet_from, :quiet_from),
-            quiet_to = coalesce(quiet_to, :quiet_to),
             last_number = max(last_number, :last_number)
         WHERE chat_id = :new
         """,  # noqa: S608 - fixed names

@@ -130,7 +130,7 @@ _CHATS = """
         asked_at TEXT NOT NULL,
         decided_at TEXT
     ) STRICT;
-    -- count_access_requests and list_access_requests: those of one status, the longest waiting first
+    -- list_access_requests: those of one status, the longest waiting first
     CREATE INDEX access_status ON access (status, asked_at);
 
     CREATE TABLE summaries (

@@ -187,7 +187,8 @@ class Poller:
             except Conflict as error:
                 if "webhook" in str(error):
                     problem = "a webhook is set; it is removed, because this bot polls"
-                    await self._delete_webhook()
+                    with suppress(TelegramError):  # an earlier program's, which would receive the updates
+                        await self._bot.delete_webhook()
                 elif self._gives_way():
                     return CONFLICT
                 else:
@@ -236,8 +237,3 @@ class Poller:
         if self._offset != offset or self._monotonic() - asked_at >= SHORTEST_POLL:
             return ""
         return "an answer at once without a new update"
-
-    async def _delete_webhook(self) -> None:
-        """Remove the webhook of an earlier program, which would receive the updates instead."""
-        with suppress(TelegramError):
-            await self._bot.delete_webhook()

@@ -97,7 +97,8 @@ def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Chart:
     figure, axes = canvas.new_figure(style)
     canvas.draw_lines(axes[0], lines, unit, style.theme, shown=(0.0,))
     canvas.finish_layout(figure, axes, pd.DatetimeIndex(flows.index))
-    return Chart(canvas.png(figure), caption(style, [describe_flows(sums, unit)]))
+    totals = ", ".join(f"{name} {unit.show(_last_value(sums[name]))}" for name in sums.columns)
+    return Chart(canvas.png(figure), caption(style, [f"{totals}, {_span(sums)}."]))
 
 
 def _fund_lines(frame: pd.DataFrame, style: ChartStyle) -> list[Line]:
@@ -235,12 +236,6 @@ def describe_fires(sessions: Sequence[pd.Timestamp]) -> str:
     dates = ", ".join(short_date(session) for session in sessions[-_DATES:])
     before = f" and {len(sessions) - _DATES} before" if len(sessions) > _DATES else ""
     return f"{capital(FIRED)}: {dates}{before}."
-
-
-def describe_flows(sums: pd.DataFrame, unit: Unit) -> str:
-    """Return the sum of each fund's flows over the window, "n/a" if none of its facts are stored."""
-    funds = ", ".join(f"{name} {unit.show(_last_value(sums[name]))}" for name in sums.columns)
-    return f"{funds}, {_span(sums)}."
 
 
 def describe_indexed(panel: IndexPanel, unit: Unit) -> str:

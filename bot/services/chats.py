@@ -259,7 +259,7 @@ async def request_access(caller: Caller, title: str, question: NewMessage) -> bo
     """Store a request for access and queue the question to the owner. Return False if too many wait."""
 
     def write(db: sqlite_utils.Database) -> bool:
-        if chat_store.count_access_requests(db) >= MAX_OPEN_REQUESTS:
+        if len(chat_store.list_access_requests(db, "asked", MAX_OPEN_REQUESTS)) == MAX_OPEN_REQUESTS:
             return False
         if chat_store.request_access(db, caller.chat.id, title, caller.now):
             outbox.enqueue(db, question, caller.now)
