@@ -138,14 +138,7 @@ def with_rows(rows: Observations, more: Mapping[str, Sequence[Observation]]) -> 
 def with_withdrawals(
     db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok, completed: pd.DatetimeIndex
 ) -> Observations:
-    """The rows of an answer, and those that withdraw what it should list and does not."""
-    return with_rows(outcome.payload, withdrawals(db, source, ticker, outcome, completed))
-
-
-def withdrawals(
-    db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok, completed: pd.DatetimeIndex
-) -> dict[str, list[Observation]]:
-    """Rows by kind that withdraw stored events of a source which its answer should list and does not.
+    """The rows of an answer, and those that withdraw stored events of its source which it should list.
 
     Nothing is withdrawn if the answer has an event that cannot be dated: that may be it. No split is if
     many distributions are absent: then the answer came without its events.
@@ -154,7 +147,7 @@ def withdrawals(
     payload = rows_by_kind(outcome.payload)
     answered = {bar.session for bar in outcome.payload["bars"]} if "bars" in payload else None
     if answered is not None and not _are_dates(outcome.missing):
-        return withdrawn
+        return outcome.payload
     for kind in EVENTS:
         if kind.table not in payload:
             continue
@@ -173,7 +166,7 @@ def withdrawals(
         if len(absent) > max(len(stored & listed), 1):  # not so many at once: the list itself is not whole
             break
         withdrawn[kind.table] = [kind(ticker, session, None) for session in absent]
-    return {table: rows for table, rows in withdrawn.items() if rows}
+    return with_rows(outcome.payload, withdrawn)
 
 
 def _is_surrounded(session: str, answered: Collection[str], completed: pd.DatetimeIndex) -> bool:

@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from bot.analytics.sessions import Sessions
-from bot.data.provider import Observations, Ok
-from bot.data.store import store, store_file, withdrawals
+from bot.data.provider import Observations, Ok, rows_by_kind
+from bot.data.store import store, store_file, with_withdrawals
 from storage import observations, sources
-from storage.rows import Bar, Distribution, Split
+from storage.rows import Bar, Distribution, Observation, Split
 from tests.data.imports import PRICES, read
 
 if TYPE_CHECKING:
@@ -80,10 +80,21 @@ def bars(*days: str) -> list[Bar]:
     return [Bar("IWM", day, 100.0) for day in days]
 
 
+def withdrawals(
+    db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok
+) -> dict[str, list[Observation]]:
+    """The rows by kind that are added to an answer."""
+    given = rows_by_kind(outcome.payload)
+    rows = rows_by_kind(with_withdrawals(db, source, ticker, outcome, COMPLETED))
+    return {
+        kind: [*group][len(given[kind]) :] for kind, group in rows.items() if len(group) > len(given[kind])
+    }
+
+
 def gone(db: sqlite_utils.Database, outcome: Ok, stored: str = "2020-12-04") -> list[str]:
     """Ex-dates withdrawn by an answer of one source that told of a distribution before."""
     observations.add(db, Distribution, paid(stored), source="yahoo", observed_at="2020-12-04T22:00:00Z")
-    withdrawn = withdrawals(db, "yahoo", "IWM", outcome, COMPLETED)
+    withdrawn = withdrawals(db, "yahoo", "IWM", outcome)
     assert withdrawn.keys() <= {"distributions"}
     rows = withdrawn.get("distributions", [])
     assert all(row == Distribution("IWM", row.session, None) for row in rows)
@@ -146,7 +157,7 @@ def test_a_list_without_bars_has_its_span(
 ) -> None:
     outcome = Ok({"fund_facts": [], "distributions": paid("2020-12-03", "2020-12-09")})
     assert gone(db, outcome, stored) == expected
-    assert withdrawals(db, "yahoo", "IWM", Ok({"distributions": []}), COMPLETED) == {}
+    assert withdrawals(db, "yahoo", "IWM", Ok({"distributions": []})) == {}
 
 
 # Splits
@@ -165,12 +176,12 @@ def split(db: sqlite_utils.Database) -> sqlite_utils.Database:
 def test_a_split_that_is_no_longer_listed_is_withdrawn(split: sqlite_utils.Database) -> None:
     payload: Observations = {"bars": bars(*DAYS), "distributions": [], "splits": []}
     gone = {"splits": [replace(SPLIT, ratio=None)]}
-    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == gone
-    assert withdrawals(split, "csv", "IWM", Ok(payload), COMPLETED) == {}
-    assert withdrawals(split, "yahoo", "SPY", Ok(payload), COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload)) == gone
+    assert withdrawals(split, "csv", "IWM", Ok(payload)) == {}
+    assert withdrawals(split, "yahoo", "SPY", Ok(payload)) == {}
     rows = gone["splits"]
     observations.add(split, Split, rows, source="yahoo", observed_at="2020-12-05T22:00:00Z")
-    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload)) == {}
 
 
 @pytest.mark.parametrize(
@@ -184,11 +195,11 @@ def test_a_split_that_is_no_longer_listed_is_withdrawn(split: sqlite_utils.Datab
     ],
 )
 def test_a_split_is_withdrawn_with_the_same_caution(split: sqlite_utils.Database, outcome: Ok) -> None:
-    assert withdrawals(split, "yahoo", "IWM", outcome, COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "IWM", outcome) == {}
 
 
 def test_an_answer_that_came_without_its_events_withdraws_no_split(split: sqlite_utils.Database) -> None:
     rows = paid("2020-12-02", "2020-12-08")
     observations.add(split, Distribution, rows, source="yahoo", observed_at="2020-12-04T22:00:00Z")
     payload: Observations = {"bars": bars(*DAYS), "distributions": [], "splits": []}
-    assert withdrawals(split, "yahoo", "IWM", Ok(payload), COMPLETED) == {}
+    assert withdrawals(split, "yahoo", "IWM", Ok(payload)) == {}
