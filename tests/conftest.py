@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import signal
 import ssl
+import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +44,20 @@ if _SYSTEM and _SYSTEM.f_bavail * _SYSTEM.f_frsize > 2 * 2**30 and not _SYSTEM.f
 
 # Each HTTP client would read all certificate authorities again, though on loopback nothing is encrypted.
 vars(ssl)["create_default_context"] = cache(ssl.create_default_context)
+
+# Many processes start from this checkout: compiling it again in each would take a tenth of the time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# httpcore imports it at every request; where it lacks, every folder of modules would be searched again.
+if find_spec("sniffio") is None:
+    vars(sys)["modules"]["sniffio"] = None
+
+
+def pytest_collection_finish() -> None:
+    """Modules and collected tests stay to the end, so the garbage collector need not visit them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from bot.data.issuers.formats import _OPEN
 from bot.delivery.outcome import RULES
 
 METHODS = ("match", "fullmatch", "search", "split", "findall", "finditer", "sub", "subn")
-CALLS = {f"re.{name}" for name in (*METHODS, "compile")}
+CALLS = {*METHODS, "compile"}
 # Calls with an expression that is put together when it is needed, and what it may be.
 _VARIABLE: dict[str, list[str]] = {
     "re.compile(pattern, re.IGNORECASE)": [pattern.pattern for pattern, _ in PHRASES],
@@ -70,9 +70,12 @@ def collect(module: ModuleType, uses: Uses) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in METHODS:
             for pattern in compiled(space.get(node.value.id)):
                 uses[pattern].add(node.attr)
-        if not (isinstance(node, ast.Call) and (function := ast.unparse(node.func)) in CALLS):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
-        text, method = ast.unparse(node), function.removeprefix("re.")
+        method = node.func.attr
+        if method not in CALLS or ast.unparse(node.func) != f"re.{method}":
+            continue
+        text = ast.unparse(node)
         flags = sum(getattr(re, name) for name in re.findall(r"\bre\.([A-Z]+)\b", text))
         try:
             source = ast.unparse(node.args[0])

@@ -95,8 +95,8 @@ def _units(html: str) -> Iterator[_Unit]:
     for serial, match in enumerate(_TOKEN.finditer(html)):
         name = match["tag"]
         if name is None:
-            text = entities.unescape(match[0])
-            yield _Unit(match[0], sum(1 + (ord(letter) > 0xFFFF) for letter in text), tags)
+            text = entities.unescape(match[0]) if match[0][0] == "&" else match[0]
+            yield _Unit(match[0], len(text) + sum(map("\uffff".__lt__, text)), tags)
         elif not match["slash"]:
             tags = (*tags, (serial, name, match[0]))
         elif tags and tags[-1][1] == name:
@@ -145,13 +145,14 @@ def _markup(units: list[_Unit]) -> str:
     out: list[str] = []
     current: tuple[tuple[int, str, str], ...] = ()
     for raw, _, tags in (*units, _Unit("", 0, ())):
-        shared = 0
-        while shared < min(len(current), len(tags)) and current[shared] == tags[shared]:
-            shared += 1
-        out += [f"</{name}>" for _, name, _ in reversed(current[shared:])]
-        out += [opening for _, _, opening in tags[shared:]]
+        if tags is not current:
+            shared = 0
+            while shared < min(len(current), len(tags)) and current[shared] == tags[shared]:
+                shared += 1
+            out += [f"</{name}>" for _, name, _ in reversed(current[shared:])]
+            out += [opening for _, _, opening in tags[shared:]]
+            current = tags
         out.append(raw)
-        current = tags
     return "".join(out)
 
 
