@@ -9,26 +9,30 @@ old database or the new one in place, never none or half of one.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from storage.db import (
+    BESIDE,
     DatabaseBroken,
     DatabaseBusy,
     DatabaseMissing,
     DiskFault,
     StorageError,
-    broken_references,
+    add_name,
+    beside,
     connect,
     connect_unchecked,
     create_file,
+    integrity_check,
     is_current,
     reason_of,
+    refuse_link,
+    refuse_lost,
     refuse_missing,
+    refuse_unsound,
     replace_durably,
-    sync,
     sync_folder,
     transaction,
     translate_errors,
@@ -51,6 +55,7 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
     reads, neither writes nor checkpoints, which is what the WAL-reset bug needs. A database of an earlier
     version is copied as it is. An older file at `target` is replaced only by a sound copy.
     """
+    refuse_lost(path)
     refuse_missing(path)
     file = Path(target)
     part = file.with_name(f"{file.name}.part")
@@ -58,9 +63,13 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
         is_current(db, path)  # refuses another program's
         if file.resolve() == _file_of(db).resolve() or Path(f"{file}-wal").exists():
             raise StorageError(f"{file} is a database in use; name another file, e.g. bot-copy.db.")
+        for written in (file, part):
+            refuse_link(written)
         try:
             counts = _copy(db, part)
-            _verify_copy(part, counts)
+            if not _is_sound_copy(part, counts):
+                refuse_unsound(path)  # the copy shows what is wrong with the database
+                raise DatabaseBroken(f"{file} does not agree with the database, nothing was kept; try again.")
             replace_durably(part, file)
         except DiskFault as err:  # of the copy's own name, which nobody typed
             raise DiskFault(str(err).replace(str(part), str(file))) from err
@@ -93,27 +102,15 @@ def _copy(db: sqlite_utils.Database, file: Path) -> dict[str, int]:
 
 def remove(file: Path) -> None:
     """Delete a database with the files that SQLite keeps beside it."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in ("", *BESIDE):
         Path(f"{file}{suffix}").unlink(missing_ok=True)
 
 
-def _verify_copy(file: Path, counts: dict[str, int]) -> None:
-    """Raise DatabaseBroken unless the copy is sound and complete. Leaves it as one file."""
+def _is_sound_copy(file: Path, counts: dict[str, int]) -> bool:
+    """Whether the copy is sound and complete. Leaves it as one file."""
     with connect_unchecked(file) as copy:
         copy.execute("PRAGMA journal_mode=DELETE")
-        if integrity_check(copy) or row_counts(copy) != counts:
-            raise DatabaseBroken("The backup does not agree with the database; nothing was kept.")
-
-
-def integrity_check(db: sqlite_utils.Database) -> list[str]:
-    """Returns the problems of the file, or else of its foreign keys, as sentences; none when it is sound."""
-    try:
-        with translate_errors(_file_of(db)):
-            lines = "\n".join(row[0] for row in db.execute("PRAGMA integrity_check").fetchall()).splitlines()
-            problems = [line for line in lines if line != "ok" and not line.startswith("*** in database")]
-            return problems or broken_references(db)
-    except DatabaseBroken as err:  # damaged too badly even for the check
-        return [reason_of(err.__cause__ or err)]
+        return not integrity_check(copy) and row_counts(copy) == counts
 
 
 def row_counts(db: sqlite_utils.Database) -> dict[str, int]:
@@ -135,6 +132,7 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
     if path.exists() and file.samefile(path):
         raise StorageError(f"{file} is the database itself; name a backup.")
     part = path.with_name(f"{path.name}.restore")
+    refuse_link(part)
     try:
         with _naming_backup(file):
             _copy_backup(file, part)
@@ -192,11 +190,11 @@ def _swap(part: Path, path: Path, aside: Path) -> None:
     """Replace the database, which is complete under its second name before anything of it goes away."""
     if path.exists():
         _checkpoint(path)
-        for suffix in ("", "-wal"):
-            if (old := Path(f"{path}{suffix}")).exists():
-                _add_name(old, Path(f"{aside}{suffix}"))
-    for suffix in ("-wal", "-shm", "-journal"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)  # left behind, it would be read into the new file
+    for suffix in ("", "-wal", "-journal"):
+        if (old := Path(f"{path}{suffix}")).exists():
+            add_name(old, Path(f"{aside}{suffix}"))
+    for old in beside(path):
+        old.unlink(missing_ok=True)  # left behind, it would be read into the new file
     sync_folder(path.parent)  # else a power cut could keep the new name alone
     replace_durably(part, path)
 
@@ -207,21 +205,10 @@ def _checkpoint(path: Path) -> None:
     A damaged file keeps its log. Raises DatabaseBusy while another program has the file open.
     """
     try:
-        with connect_unchecked(path, read_only=True) as db:
-            db.table_names()
+        refuse_unsound(path)
         with connect_unchecked(path) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except DatabaseBroken:
         return
     if Path(f"{path}-wal").exists():
         raise DatabaseBusy(f"Another program has {path} open; end it first, e.g. an import or a replication.")
-
-
-def _add_name(old: Path, new: Path) -> None:
-    try:
-        os.link(old, new)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        shutil.copy2(old, new)
-        sync(new)

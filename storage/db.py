@@ -23,10 +23,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import secrets
 import shutil
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -68,6 +71,9 @@ class Refused(StorageError):
     """A row broke a constraint of its table; the transaction was rolled back."""
 
 
+RESTORE = "restore a backup in its place"  # the command line adds which
+_CHECK_FOLDER = "check that its folder is yours to write"
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite's own files beside a database end in
 _IO, _CORRUPT, _FULL = 10, 11, 13
 _OF_DAMAGE = ("Could not decode to UTF-8", "unsupported file format")  # errors without a code of their own
 _MOST_WORDS = 80  # characters of SQLite's own words
@@ -77,13 +83,13 @@ _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
     **dict.fromkeys((5, 6), (DatabaseBusy, "Another process is writing to {path}; try again in a moment.")),
     8: (DiskFault, "{path} cannot be written: the file or its disk is read-only."),
     _IO: (DiskFault, "The disk failed while reading or writing {path} ({error})."),
-    _CORRUPT: (DatabaseBroken, "{path} is damaged ({error}); restore a backup in its place."),
+    _CORRUPT: (DatabaseBroken, f"{{path}} is damaged ({{error}}); {RESTORE}."),
     _FULL: (DiskFull, "The disk is full: {path} could not be written; free some room and try again."),
     14: (DiskFault, "{path} cannot be opened; check that the file and its folder are yours to write."),
     19: (Refused, "{path} refused a row: {error}."),
     26: (
         DatabaseBroken,
-        "{path} is not a database of this program; name another file, e.g. --db bot.db.",
+        f"{{path}} is no database, or damaged at its start; name another, e.g. --db bot.db, or {RESTORE}.",
     ),
 }
 
@@ -123,8 +129,9 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
     None keeps the driver from its own BEGINs.
     """
     with translate_errors(path):
-        uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-        conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        conn = sqlite3.connect(
+            _uri(path, read_only=read_only), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None
+        )
         try:
             db = sqlite_utils.Database(conn, strict=True, execute_plugins=False)
             current = is_current(db, path)
@@ -148,12 +155,61 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
         return db
 
 
+def _uri(path: Path, *, read_only: bool) -> str:
+    return f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+
+
 @contextmanager
-def connect_unchecked(path: Path, *, read_only: bool = False) -> Iterator[sqlite_utils.Database]:
-    """Open any database file as it is, to copy it, and close it at the end of the block."""
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-    with translate_errors(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
+def connect_unchecked(
+    path: Path, *, read_only: bool = False, without_log: bool = False
+) -> Iterator[sqlite_utils.Database]:
+    """Open any database file as it is, to copy or check it, and close it at the end of the block.
+
+    `without_log`: as if there was no write-ahead log beside it.
+    """
+    uri = _uri(path, read_only=read_only) + ("&immutable=1" if without_log else "")
+    with (
+        leaving_nothing_beside(path, read_only=read_only),
+        translate_errors(path),
+        closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn,
+    ):
         yield sqlite_utils.Database(conn, execute_plugins=False)
+
+
+@contextmanager
+def leaving_nothing_beside(path: Path, *, read_only: bool) -> Iterator[None]:
+    """Remove the empty log that a connection creates which may only read, and therefore cannot remove it.
+
+    One that may write does so at its end, unless another process has the file open.
+    """
+    log = beside(path)[0]
+    was_there = log.exists()
+    try:
+        yield
+    finally:
+        if read_only and not was_there and log.exists() and not log.stat().st_size:
+            uri = _uri(path, read_only=False)
+            with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True, timeout=0)) as conn:
+                conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def real_file(path: Path) -> Path:
+    """Returns the file that a path leads to: links to a database are followed, those beside it are not."""
+    with suppress(OSError):
+        return path.resolve() if path.is_symlink() else path
+    return path
+
+
+def beside(path: Path) -> tuple[Path, ...]:
+    """Returns the paths of the files that SQLite keeps beside a database, first its write-ahead log."""
+    file = real_file(path)
+    return tuple(file.with_name(f"{file.name}{suffix}") for suffix in BESIDE)
+
+
+def refuse_link(file: Path) -> None:
+    """Raise DiskFault for a symbolic link in the place of a file that is written beside a database."""
+    if file.is_symlink():
+        raise DiskFault(f"{file} is a symbolic link, which is not followed; move it away and try again.")
 
 
 def refuse_missing(path: Path) -> None:
@@ -162,17 +218,168 @@ def refuse_missing(path: Path) -> None:
         raise DatabaseMissing(f"There is no database at {path}; name another file, e.g. --db bot.db.")
 
 
+def refuse_lost(path: Path) -> None:
+    """Raise StorageError where SQLite would begin a new database in the place of one that was lost.
+
+    Or would follow a link beside it, or write the journal of another database into it. Opens nothing.
+    """
+    try:
+        if path.is_symlink() and not path.exists():
+            raise DatabaseBroken(
+                f"{path} is a symbolic link to {path.readlink()}, which is not there; bring that file back, "
+                "or name another, e.g. --db bot.db."
+            )
+        for file in (*beside(path), _lock_file(path)):
+            refuse_link(file)
+        log, _, journal = (file.stat().st_size if file.exists() else 0 for file in beside(path))
+        if path.is_file() and not path.stat().st_size:
+            raise DatabaseBroken(
+                f"{path} is empty (0 bytes), what it held is lost; {RESTORE}, or delete it to begin anew."
+            )
+        if log and not path.exists():
+            raise DatabaseBroken(
+                f"{path} is missing, but its log is there, {beside(path)[0]}; {RESTORE}, or move the log "
+                "away to begin anew."
+            )
+        if journal:
+            raise DatabaseBroken(f"{beside(path)[2]} is no file of this program; move it away and try again.")
+    except OSError as err:
+        raise DiskFault(f"{path} cannot be looked at ({err.strerror}).") from err
+
+
+def refuse_unsound(path: Path) -> None:
+    """Raise StorageError unless the database is sound and its log, left by a kill, its own; or there is none.
+
+    Only reads: a connection that may write would write the log into the file.
+    """
+    refuse_lost(path)
+    if not path.exists():
+        return
+    number, problem = _problem(path)
+    log = beside(path)[0]
+    if log.exists() and log.stat().st_size:
+        number_alone, problem_alone = _problem(path, without_log=True)
+        if not problem_alone and (problem or number_alone not in (0, number)):
+            raise DatabaseBroken(
+                f"{log} is damaged, or the log of another database; move it away to go on without it, or "
+                f"{RESTORE}."
+            )
+    if problem:
+        raise DatabaseBroken(f"{path} is damaged ({problem}); {RESTORE}.")
+
+
+def _number(db: sqlite_utils.Database) -> int:
+    """Returns the number by which a database is told from others; 0 in one that has none yet."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _write_number(db: sqlite_utils.Database, number: int) -> None:
+    db.execute(f"PRAGMA user_version={number}")
+
+
+def _new_number() -> int:
+    return secrets.randbelow(2**31 - 1) + 1
+
+
+def _problem(path: Path, *, without_log: bool = False) -> tuple[int, str]:
+    """Returns the number of a database and its first problem, or ""."""
+    with connect_unchecked(path, read_only=True, without_log=without_log) as db:
+        is_current(db, path)
+        return _number(db), reason_of("".join(integrity_check(db)[:1]))
+
+
+def integrity_check(db: sqlite_utils.Database) -> list[str]:
+    """Returns the problems of the file, or else of its foreign keys or schema, as sentences."""
+    path = Path(db.execute("PRAGMA database_list").fetchone()[2])
+    try:
+        with translate_errors(path):
+            lines = "\n".join(row[0] for row in db.execute("PRAGMA integrity_check").fetchall()).splitlines()
+            problems = [line for line in lines if line != "ok" and not line.startswith("*** in database")]
+            return problems or broken_references(db) or _changed_schema(db)
+    except DatabaseBroken as err:  # damaged too badly even for the check
+        return [reason_of(err.__cause__ or err)]
+
+
+def _changed_schema(db: sqlite_utils.Database) -> list[str]:
+    """Returns a sentence for each table or index that is not as the applied migrations make it."""
+    applied = {migration.name for migration in MIGRATIONS.applied(db)}
+    changed = (_schema_of(NAMES) if applied == NAMES else set()) - _schema(db)
+    return [f"The definition of {name} has changed" for name, _ in sorted(changed)]
+
+
+def _schema(db: sqlite_utils.Database) -> set[tuple[str, str]]:
+    sql = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> ?"
+    return set(db.execute(sql, (MIGRATIONS.migrations_table,)).fetchall())
+
+
+@cache
+def _schema_of(_names: frozenset[str]) -> set[tuple[str, str]]:
+    with closing(sqlite_utils.Database(memory=True)) as db:
+        MIGRATIONS.apply(db)
+        return _schema(db)
+
+
 def create_file(path: Path) -> None:
     """Create an empty file that only its owner may read, and its folder, unless they exist."""
-    new = [path, *(folder for folder in path.parents if not folder.exists())]
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with suppress(FileExistsError):
             path.touch(mode=0o600, exist_ok=False)
-            for name in reversed(new):
-                sync_folder(name.parent)
+            sync_folder(path.parent)
     except OSError as err:
-        raise DiskFault(f"The database {path} cannot be created ({err.strerror}).") from err
+        raise _not_created(path, err) from err
+
+
+def _make_folder(folder: Path) -> None:
+    new = [name for name in (folder, *folder.parents) if not name.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in reversed(new):
+        sync_folder(name.parent)
+
+
+def _not_created(path: Path, err: OSError) -> StorageError:
+    if err.errno == errno.ENOSPC:
+        return DiskFull(_BY_CODE[_FULL][1].format(path=path))
+    return DiskFault(f"{path} cannot be created ({err.strerror}); {_CHECK_FOLDER}.")
+
+
+def _create_database(path: Path) -> None:
+    """Create a database under another name and give it its own when it is complete.
+
+    So an empty file at the path, or half of a database, is never what a kill or a power cut has left of this.
+    """
+    try:
+        _make_folder(path.parent)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            new = Path(folder) / path.name
+            create_file(new)
+            connection = sqlite3.connect(_uri(new, read_only=False), uri=True, isolation_level=None)
+            with translate_errors(path), closing(connection):
+                db = sqlite_utils.Database(connection, strict=True, execute_plugins=False)
+                db.execute("PRAGMA synchronous=OFF")
+                db.execute("PRAGMA journal_mode=WAL")
+                with transaction(db, "BEGIN"):
+                    MIGRATIONS.apply(db)
+                _write_number(db, _new_number())
+            sync(new)
+            with suppress(FileExistsError):  # another process was faster
+                add_name(new, path)
+        sync_folder(path.parent)
+    except OSError as err:
+        raise _not_created(path, err) from err
+
+
+def add_name(old: Path, new: Path) -> None:
+    """Give a file a second name. Raises FileExistsError."""
+    try:
+        os.link(old, new)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        with old.open("rb") as source, new.open("xb") as copy:
+            shutil.copyfileobj(source, copy)
+        shutil.copystat(old, new)
+        sync(new)
 
 
 def replace_durably(part: Path, file: Path) -> None:
@@ -208,7 +415,7 @@ def is_current(db: sqlite_utils.Database, path: Path) -> bool:
             tables = set(db.table_names()) - {MIGRATIONS.migrations_table}
     except LookupError:  # the library misses a column that it wrote
         fault = LookupError("the table of migrations has other columns")
-        raise DatabaseBroken(f"{path} is damaged ({fault}); restore a backup in its place.") from fault
+        raise DatabaseBroken(f"{path} is damaged ({fault}); {RESTORE}.") from fault
     if tables and not applied:
         raise DatabaseBroken(f"{path} is a database of another program; name another file, e.g. --db bot.db.")
     if UNRELEASED in applied:
@@ -262,6 +469,7 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
     of the file is refused, as DiskFault.
     """
     file = _lock_file(path)
+    refuse_link(file)
     lock = FileLock(
         file, mode=0o600, blocking=False, preserve_lock_file=True, on_acquired=_write_process_number
     )
@@ -273,7 +481,7 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"Another bot{_holder(file)} is using {path}; stop it first, or name another file with --db."
         ) from err
     except OSError as err:
-        raise DiskFault(f"The lock file {file} cannot be written ({err.strerror}).") from err
+        raise DiskFault(f"The lock file {file} cannot be written ({err.strerror}); {_CHECK_FOLDER}.") from err
     try:
         yield file
     finally:
@@ -296,9 +504,7 @@ def is_locked(path: str | os.PathLike[str]) -> bool:
 
 def _lock_file(path: str | os.PathLike[str]) -> Path:
     """Returns the lock file of a database: the same by whatever link the database is named."""
-    file = Path(path)
-    with suppress(OSError):
-        file = file.resolve() if file.is_symlink() else file
+    file = real_file(Path(path))
     return file.with_name(f"{file.name}.lock")
 
 
@@ -324,12 +530,13 @@ class Database:
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
+        self._read_only = read_only
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage")
         self._thread: int | None = None
         self._closed = False
         try:
-            self._db = self._worker.submit(self._open, read_only=read_only).result()
+            self._db = self._worker.submit(self._open).result()
         except BaseException:
             self._worker.shutdown()
             raise
@@ -347,15 +554,18 @@ class Database:
         return self._ready().submit(self._call, fn, plain).result()
 
     async def check_path(self) -> None:
-        """Raise DatabaseMissing unless the open file is still at its path; if not, writes to it are lost."""
-        if await self.run(lambda _: _identity(self.path), plain=True) != self._identity:
+        """Raise DatabaseMissing unless the open file is still at its path, and whole, or writes are lost."""
+        found = await self.run(lambda _: _identity(self.path), plain=True)
+        if found[:2] != self._identity[:2]:
             raise DatabaseMissing(f"{self.path} was deleted or replaced while the bot had it open.")
+        if found < self._identity:  # a database only grows
+            raise DatabaseBroken(f"{self.path} was cut short while the bot had it open.")
 
     def close(self) -> None:
         """Finish what is running and close the file. A second call does nothing."""
         if not self._closed:
             self._closed = True
-            self._worker.submit(self._db.close).result()
+            self._worker.submit(self._files.close).result()
             self._worker.shutdown()
 
     async def __aenter__(self) -> Self:
@@ -378,26 +588,35 @@ class Database:
             raise StorageError("A storage function must not start a transaction of its own.")
         return self._worker
 
-    def _open(self, *, read_only: bool) -> sqlite_utils.Database:
+    def _open(self) -> sqlite_utils.Database:
         self._thread = threading.get_ident()
-        opened = connect(self.path, read_only=read_only)
-        self._identity = _identity(self.path)
+        with ExitStack() as files:
+            files.enter_context(leaving_nothing_beside(self.path, read_only=self._read_only))
+            opened = connect(self.path, read_only=self._read_only)
+            files.callback(opened.close)
+            self._identity = _identity(self.path)
+            self._number = _number(opened) or _new_number()
+            self._files = files.pop_all()
         return opened
 
     def _call(self, fn: Callable[[sqlite_utils.Database], T], plain: bool) -> T:
         with translate_errors(self.path), nullcontext() if plain else transaction(self._db, self._begin):
-            return fn(self._db)
+            changes = self._db.conn.total_changes
+            result = fn(self._db)
+            if self._db.conn.total_changes > changes:
+                _write_number(self._db, self._number)  # so that every log names its database
+            return result
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Returns device and inode of the file at a path, or None without a file."""
+def _identity(path: Path) -> tuple[int, ...]:
+    """Returns device, inode and size of the file at a path, or nothing without a file."""
     try:
         status = path.stat()
     except FileNotFoundError:
-        return None
+        return ()
     except OSError as err:
         raise DiskFault(f"{path} cannot be looked at ({err.strerror}).") from err
-    return status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino, status.st_size
 
 
 def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:
@@ -409,10 +628,11 @@ def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> D
     file = Path(path)
     if not HAS_STRICT_TABLES:
         raise StorageError(f"SQLite {SQLITE_VERSION} is too old; 3.37 or later is needed.")
+    refuse_lost(file)
     if read_only:
         refuse_missing(file)
-    else:
-        create_file(file)
+    elif not file.exists():
+        _create_database(file)
     return Database(file, read_only=read_only)
 
 

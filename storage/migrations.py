@@ -2,6 +2,9 @@
 
 Instants are text 'YYYY-MM-DDTHH:MM:SSZ', sessions and dates 'YYYY-MM-DD'. All pending migrations run in
 one transaction with foreign keys off (storage/db.py), so none may be transactional=False.
+
+Every value is stored twice, in its table and in an index of it. SQLite's integrity check compares the two, so
+that it notices a flipped bit inside a number, a date or a rule too, with which the file stays well-formed.
 """
 
 from __future__ import annotations
@@ -23,16 +26,22 @@ def m001_schema(db: sqlite_utils.Database) -> None:
     for statements in (_OBSERVATIONS, _SOURCES, _CHATS, _ALERTS, _OUTBOX):
         for statement in filter(str.strip, statements.split(";\n")):
             db.execute(statement)
+    for table in filter(lambda table: not table.name.startswith(("_", "sqlite_")), db.tables):
+        # The last column first, so that no query takes it for an index of its key.
+        names = [column.name for column in table.columns][::-1]
+        for number, copied in enumerate(_COPIED.get(table.name, (", ".join(names),)), start=1):
+            db.execute(f"CREATE INDEX {table.name}_copy{number} ON {table.name} ({copied})")
 
 
 def _observations_table(name: str, key: tuple[str, ...], values: str) -> str:
     """Returns the statements for one kind of observation: append-only vintages of what the sources gave.
 
-    The index {name}_vintages serves observations.add (the newest vintage of one key) and
-    observations.newest (all keys in order), {name}_revisions the list of restatements, the newest first,
+    The index {name}_vintages, which has all columns, serves observations.add (the newest vintage of one key)
+    and observations.newest (all keys in order), {name}_revisions the list of restatements, the newest first,
     {name}_provisional the few figures that are not used. `vintage` is explained in storage/observations.py.
     """
     preferred, provisional = "", ""
+    names = ", ".join(value.split()[0] for value in values.split(", "))
     if "provisional" in values:
         preferred = "provisional > 0, "
         provisional = f"CREATE INDEX {name}_provisional ON {name} (ticker) WHERE provisional > 1;"
@@ -46,7 +55,7 @@ def _observations_table(name: str, key: tuple[str, ...], values: str) -> str:
             vintage INTEGER NOT NULL DEFAULT 1 CHECK (vintage IN (0, 1, 2))
         ) STRICT;
         CREATE INDEX {name}_vintages
-            ON {name} ({", ".join(key)}, source, {preferred}observed_at DESC, id DESC);
+            ON {name} ({", ".join(key)}, source, {preferred}observed_at DESC, id DESC, {names}, vintage);
         CREATE INDEX {name}_revisions ON {name} (observed_at DESC, id DESC) WHERE vintage = 2;
         {provisional}
     """
@@ -260,5 +269,13 @@ _OUTBOX = """
         until TEXT NOT NULL
     ) STRICT;
 """
+
+# What the copies hold of a table whose other indexes hold the rest. What never changes of the outbox is apart
+# from what each attempt changes; charts, which have checksums of their own, have no copy.
+_COPIED = {
+    **dict.fromkeys(("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights"), ()),
+    "updates": (),
+    "outbox": ("payload, thread_id, kind, created_at", "reason, message_id, unknown, attempts, not_before"),
+}
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

@@ -127,19 +127,3 @@ async def test_an_answer_of_telegram_is_waited_for_thirty_seconds(place: Place) 
         config = Config().with_keys(telegram={"token": f"1:{'A' * 35}"}, storage={"database": place.database})
         bot = app.telegram_bot(config, database)
     assert bot.application.bot.request.read_timeout == 30
-
-
-async def test_a_start_without_the_database_that_backups_are_of_names_the_newest(
-    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder = place.folder / "backups"
-    folder.mkdir()
-    for day in ("2026-11-19", "2026-11-20"):
-        (folder / f"bot-{day}.db").touch()
-    monkeypatch.setattr(app, "run_bot", lambda _: "")
-    assert main(["run", "--config", str(place.folder / "config.toml")]) == 0
-    assert place.database.exists()
-    assert caplog.messages[0] == (
-        f"there is no database at {place.database}; a new one is created, "
-        f"“restore {folder / 'bot-2026-11-20.db'}” brings back the newest backup"
-    )

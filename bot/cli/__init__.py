@@ -176,6 +176,7 @@ class LazyCommand(click.Command):
         shared: tuple[str, ...] = (),
         token_needed: bool = False,
         token_used: bool = False,
+        checked: bool = False,
         locked: bool = False,
     ) -> None:
         super().__init__(
@@ -187,22 +188,26 @@ class LazyCommand(click.Command):
         )
         self._module, self._function = function.split(".")
         self._names = (*(param.name for param in params), *shared)
-        self._token_needed, self._token_used, self._locked = token_needed, token_used, locked
+        self._token_needed, self._token_used = token_needed, token_used
+        self._checked, self._locked = checked, locked
 
     def invoke(self, ctx: click.Context) -> int:
         """Load the configuration, then import and call the function."""
         options = ctx.params
         config = self._load_config(options["config_file"], options["database"])
         redact_output({*config.secrets, *proxy_secrets(os.environ)})
-        from storage.db import StorageError, hold_lock  # noqa: PLC0415 - --help does without
+        from bot.jobs import backup_files  # noqa: PLC0415 - --help does without
+        from storage.db import StorageError, hold_lock  # noqa: PLC0415 - as above
 
         try:
+            if self._checked:
+                backup_files.refuse_lost_database(config)
             # The lock is taken before the imports, which take seconds: a second bot is refused at once.
             with hold_lock(config.storage.database) if self._locked else contextlib.nullcontext():
                 function = getattr(importlib.import_module(f"{__name__}.{self._module}"), self._function)
                 return int(function(config, **{name: options[name] for name in self._names}))
         except StorageError as error:
-            raise BotError(str(error)) from error
+            raise BotError(backup_files.with_restore_command(error, config)) from error
 
     def _load_config(self, file: Path | None, database: Path | None) -> Config:
         """Return the configuration of the file, or the defaults, with the database of --db."""
@@ -252,6 +257,7 @@ CLI_COMMANDS = (
         "run the bot on Telegram",
         example="--config config.toml",
         token_needed=True,
+        checked=True,
         locked=True,
     ),
     LazyCommand(
@@ -260,6 +266,7 @@ CLI_COMMANDS = (
         "talk to the bot in the terminal",
         *(_NOW, _OFFLINE, _out("charts")),
         example="--offline --db bot.db",
+        checked=True,
     ),
     LazyCommand(
         "demo",
@@ -275,8 +282,9 @@ CLI_COMMANDS = (
         *(_NOW, _OFFLINE),
         example="--offline",
         token_used=True,
+        checked=True,
     ),
-    LazyCommand("refresh", "data.refresh_sources", "fetch from the sources now"),
+    LazyCommand("refresh", "data.refresh_sources", "fetch from the sources now", checked=True),
     LazyCommand(
         "import",
         "data.import_file",
@@ -286,6 +294,7 @@ CLI_COMMANDS = (
         _kind(FILE_KINDS | {ISSUER_FILE: "a fund's file as its issuer publishes it"}),
         _file("The file."),
         example="prices iwm.csv --ticker IWM",
+        checked=True,
     ),
     LazyCommand(
         "export",
@@ -295,6 +304,7 @@ CLI_COMMANDS = (
         _kind(FILE_KINDS),
         _file("The CSV file to write, or - for standard output."),
         example="prices iwm.csv --ticker IWM",
+        checked=True,
     ),
     LazyCommand(
         "doctor",

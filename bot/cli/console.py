@@ -117,7 +117,10 @@ def open_when_there_is_room(path: Path, pair: Pair) -> Iterator[Database]:
 @contextlib.contextmanager
 def open_beside_the_bot(path: Path, pair: Pair) -> Iterator[Database]:
     """Open the pair's database for import and refresh. Raises BotError if it is another pair's."""
+    is_new = not path.exists()
     with beside_the_bot(path), open_database(path) as database:
+        if is_new:
+            say(f"{path} is a new database.")
         database.run_sync(partial(assign_pair, pair=pair))
         yield database
 

@@ -26,7 +26,7 @@ from bot.data.refresh import FetchReport, switched_on
 from bot.data.schedule import next_try
 from bot.data.store import FileContents, store_file
 from bot.errors import BotError
-from bot.jobs.backups import backup_file, dated_backups
+from bot.jobs.backup_files import backup_file, dated_backups, refuse_lost_database
 from bot.local.terminal import Terminal, printer
 from bot.messages.common import provisional_notes
 from bot.messages.html import moment, zone_name
@@ -34,7 +34,7 @@ from bot.services import wall_clock
 from bot.text import counted
 from storage import sources
 from storage.backup import backup, restore, row_counts
-from storage.db import Database, hold_lock, open_database, replace_durably
+from storage.db import Database, hold_lock, open_database, real_file, refuse_link, replace_durably
 from storage.outbox import RestoreReport, settle_restore
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def write_whole(file: Path, text: str) -> None:
             target.write_text(text, encoding="utf-8", newline="")  # a pipe or a device
             return
         part = target.with_name(f"{target.name}.part")
+        refuse_link(part)
         try:
             part.write_text(text, encoding="utf-8", newline="")
             replace_durably(part, target)
@@ -170,6 +171,7 @@ def back_up(config: Config, *, file: Path | None) -> int:
     """`backup [FILE]`: make a verified copy. Without FILE it is today's of the nightly backups."""
     today = dt.datetime.now(ZoneInfo(config.time.timezone)).date()
     target = file or backup_file(config, today)
+    refuse_lost_database(config, thorough=False)
     with beside_the_bot(config.storage.database), spinner("Copying"):
         rows = backup(config.storage.database, target)
     say(f"{target}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")
@@ -183,7 +185,7 @@ def restore_backup(config: Config, *, file: Path) -> int:
         with suppress(OSError):
             newest = "".join(f"; the newest is {copy}" for _, copy in dated_backups(config)[:1])
         raise BotError(f"There is no backup {file}{newest}.")
-    now, path = dt.datetime.now(dt.UTC), config.storage.database
+    now, path = dt.datetime.now(dt.UTC), real_file(config.storage.database)
     aside = path.with_name(f"{path.stem}-replaced-{now:%Y-%m-%dT%H%M%SZ}{path.suffix}")
 
     def settle(db: sqlite_utils.Database) -> RestoreReport:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import errno
 import os
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from bot.cli.console import log_briefly, open_exclusively, say, spinner
 from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.errors import BotError
+from bot.jobs.backup_files import refuse_lost_database
 from bot.jobs.scheduler import TICK_SECONDS
 from bot.local.terminal import PROMPT, LocalClock, Terminal, converse, printer, typed_lines
 from bot.pair import DEFAULT_PAIR
@@ -106,6 +108,7 @@ class PrivateHistory(FileHistory):
     def load_history_strings(self) -> Iterable[str]:
         """Return the lines, newest first."""
         try:
+            self._refuse_link()
             return list(super().load_history_strings())
         except OSError:
             return []
@@ -113,8 +116,14 @@ class PrivateHistory(FileHistory):
     def store_string(self, string: str) -> None:
         """Append a line."""
         with contextlib.suppress(OSError):
+            self._refuse_link()
             os.close(os.open(self.filename, os.O_CREAT | os.O_WRONLY, 0o600))
             super().store_string(string)
+
+    def _refuse_link(self) -> None:
+        """Raise OSError for a symbolic link in the place of the file."""
+        if Path(os.fsdecode(self.filename)).is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.filename)
 
 
 def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -> int:
@@ -170,6 +179,8 @@ def demo(config: Config, *, database: Path | None, now: dt.datetime | None, out:
         if path is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bot-demo-"))
             path = Path(folder) / "demo.db"
+        else:
+            refuse_lost_database(config)
         refuse_real_data(path)
         opened = stack.enter_context(open_exclusively(path, DEFAULT_PAIR))
         clock = LocalClock(QUESTIONS_NOW, running=False)

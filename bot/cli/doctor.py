@@ -17,11 +17,15 @@ from zoneinfo import ZoneInfo
 
 from bot.cli.console import refuse_other_pair, refuse_reserved, say
 from bot.errors import BotError, ConfigError
-from bot.jobs.backups import dated_backups, failing_since
+from bot.jobs.backup_files import (
+    dated_backups,
+    failing_since,
+    refuse_lost_database,
+    with_restore_command,
+)
 from bot.secrets import is_readable_by_others, token_secret
 from bot.text import counted
 from storage import chat_store, outbox, sources
-from storage.backup import integrity_check
 from storage.db import (
     SQLITE_VERSION,
     TWO_WRITERS_SAFE,
@@ -88,7 +92,9 @@ def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
     """Check disk, clock and backups, that the database can be read, and that the bot ticks."""
     yield check_disk(config.storage.database)
     yield check_clock(config, now)
-    yield from _database_and_backups(config, now, lambda database: [check_running(database, now)])
+    yield from _database_and_backups(
+        config, now, lambda database: [check_running(database, now)], thorough=False
+    )
 
 
 def all_checks(
@@ -113,15 +119,20 @@ def all_checks(
     yield check_sqlite()
     yield check_calendar(sessions, now)
     yield check_disk(config.storage.database)
-    yield from _database_and_backups(config, now, check_contents)
+    yield from _database_and_backups(config, now, check_contents, thorough=True)
 
 
 def _database_and_backups(
-    config: Config, now: dt.datetime, check_contents: Callable[[Database], Iterable[Finding]]
+    config: Config,
+    now: dt.datetime,
+    check_contents: Callable[[Database], Iterable[Finding]],
+    *,
+    thorough: bool,
 ) -> Iterator[Finding]:
     """Check the database and then its backups, for which it says since when they fail."""
     path, failing = config.storage.database, None
     try:
+        refuse_lost_database(config, thorough=thorough)
         with open_database(path, read_only=True) as database:
             failing = database.run_sync(failing_since)
             database.run_sync(partial(refuse_other_pair, pair=config.pair))
@@ -129,7 +140,9 @@ def _database_and_backups(
     except DatabaseMissing:
         words = f"there is none at {path}; “run”, “chat” or “import” creates it, “restore” restores a backup"
         yield Finding(FAIL, "database", words)
-    except (BotError, StorageError) as error:
+    except StorageError as error:
+        yield Finding(FAIL, "database", with_restore_command(error, config))
+    except BotError as error:
         yield Finding(FAIL, "database", str(error))
     yield check_backups(config, now, failing, runs=is_locked(path))
 
@@ -274,18 +287,14 @@ def check_calendar(sessions: Sessions, now: dt.datetime) -> Finding:
 def check_database(
     database: Database, config: Config, sessions: Sessions, now: dt.datetime
 ) -> Iterator[Finding]:
-    """Check the file, the age of the prices and the last answers of the sources."""
+    """Name the file, which was checked, the age of the prices and the last answers of the sources."""
     from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: as for the sessions
     from bot.data.refresh import switched_on  # noqa: PLC0415 - as above
     from bot.messages.pages import status  # noqa: PLC0415 - as above
     from storage.migrations import NAMES  # noqa: PLC0415 - as above
     from storage.observations import recent  # noqa: PLC0415 - as above
 
-    if problems := database.run_sync(integrity_check, plain=True):
-        words = f"{'; '.join(problems[:3])}; replace it by a backup with “restore”"
-        yield Finding(FAIL, "database", words)
-    else:
-        yield Finding(OK, "database", f"{database.path} is sound, its schema is {max(NAMES)}")
+    yield Finding(OK, "database", f"{database.path} is sound, its schema is {max(NAMES)}")
     market = build_market(database.run_sync(read_frames), sessions, now, config.pair)
     yield _check_prices(market, sessions, now)
     rows, sources_on = database.run_sync(sources.source_statuses), switched_on(config)

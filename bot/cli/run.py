@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import logging
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot import app
 from bot.cli.console import log_briefly, log_fully, open_exclusively, open_when_there_is_room, say, spinner
 from bot.errors import BotError
-from bot.jobs.backups import dated_backups
 from bot.local.terminal import LocalClock, Terminal, printer
 from bot.text import counted
 from storage import outbox
@@ -23,30 +20,15 @@ if TYPE_CHECKING:
     from bot.config import Config
 
 
-_log = logging.getLogger(__name__)
-
-
 def run(config: Config) -> int:
     """`run`: poll Telegram until SIGTERM or Ctrl-C. The command line holds the lock already."""
     log_fully(config.log.level)
-    _warn_of_lost_database(config)
     with open_when_there_is_room(config.storage.database, config.pair) as database:
         bot = app.telegram_bot(config, database, chart_process=True)
         fault = app.run_bot(bot)
     if fault:
         raise BotError(fault)
     return 0
-
-
-def _warn_of_lost_database(config: Config) -> None:
-    """Warn if there are backups but no database: it was lost, or is somewhere else."""
-    with suppress(OSError):
-        copies = dated_backups(config)
-        if copies and not config.storage.database.exists():
-            words = (
-                "there is no database at %s; a new one is created, “restore %s” brings back the newest backup"
-            )
-            _log.warning(words, config.storage.database, copies[0][1])
 
 
 def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:

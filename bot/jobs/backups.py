@@ -6,16 +6,14 @@ off at night makes up for it when it starts, and a copy that somebody deleted is
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
-import re
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot.concurrency import run_in_daemon_thread
+from bot.jobs.backup_files import FAILING, backup_file, dated_backups
 from bot.jobs.notify import OutboxWriter
 from bot.jobs.summaries import due_instant
 from bot.messages.common import Answer
@@ -25,6 +23,8 @@ from storage.db import StorageError
 from storage.rows import get_meta, remove_meta, set_meta
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import sqlite_utils
 
     from bot.config import Config
@@ -33,35 +33,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 RETRY = dt.timedelta(hours=1)
-FAILING = "backup_failing"  # meta key: since when, while the owner knows that backups fail
-
-
-def backup_file(config: Config, day: dt.date) -> Path:
-    """Return the backup of a local date, e.g. backups/bot-2020-12-11.db."""
-    return config.backups / f"{config.storage.database.stem}-{day}{config.storage.database.suffix}"
-
-
-def failing_since(db: sqlite_utils.Database) -> dt.datetime | None:
-    """Return when the nightly backups began to fail; None while they work."""
-    since = get_meta(db, FAILING)
-    return dt.datetime.fromisoformat(since) if since else None
-
-
-def dated_backups(config: Config, ending: str = "") -> list[tuple[dt.date, Path]]:
-    """Return the backups by date, the newest first; none without a folder. OSError if it is unreadable.
-
-    `ending` is a pattern of what follows the name, of incomplete backups for example.
-    """
-    stem, suffix = re.escape(config.storage.database.stem), re.escape(config.storage.database.suffix)
-    name = re.compile(rf"{stem}-(\d{{4}}-\d\d-\d\d){suffix}{ending}")
-    if not config.backups.is_dir():
-        return []
-    files = []
-    for file in config.backups.iterdir():
-        if match := name.fullmatch(file.name):
-            with contextlib.suppress(ValueError):  # not a date
-                files.append((dt.date.fromisoformat(match[1]), file))
-    return sorted(files, reverse=True)
 
 
 def backup_due(config: Config, now: dt.datetime) -> dt.date | None:

@@ -18,8 +18,7 @@ from typing import Any
 
 from bot.local.botapi import Json
 from bot.local.methods import Call
-from storage.backup import integrity_check
-from storage.db import StorageError, broken_references, open_database
+from storage.db import StorageError, broken_references, integrity_check, open_database
 from storage.rows import select
 from tests.chaos import script
 from tests.chaos.lives import SLOTS, SPEED

@@ -1,6 +1,9 @@
 import datetime as dt
+import os
 import re
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,15 +14,52 @@ from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands
 from bot.data.csv_formats import FORMATS
 from bot.errors import BotError
 from storage.db import open_database
+from storage.rows import set_meta
 from tests.cli.conftest import Call, Result, process
 
 COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doctor", "backup", "restore")
 # What cannot be a database, by what is there; {path} is its name.
+RESTORE = "restore a backup in its place (python -m bot restore {backup} --db {path})"
 UNUSABLE = {
     "folder": "{path} is a folder; name a file, e.g. --db {path}/bot.db",
-    "text": "{path} is not a database of this program; name another file, e.g. --db bot.db.",
-    "damaged": "{path} is damaged (database disk image is malformed); restore a backup",
+    "text": (
+        f"{{path}} is no database, or damaged at its start; name another, e.g. --db bot.db, or {RESTORE}."
+    ),
+    "damaged": f"{{path}} is damaged (database disk image is malformed); {RESTORE}.",
+    "truncated": f"{{path}} is damaged (database disk image is malformed); {RESTORE}.",
+    "flipped": f"{{path}} is damaged (row 1 missing from index meta_copy1); {RESTORE}.",
+    "empty": f"{{path}} is empty (0 bytes), what it held is lost; {RESTORE}, or delete it to begin anew.",
+    "gone": (
+        "There is no database at {path}, but there are backups of it in {backup.parent}; "
+        f"{RESTORE}, or move them away to begin anew."
+    ),
+    "only a log": (
+        f"{{path}} is missing, but its log is there, {{path}}-wal; {RESTORE}, "
+        "or move the log away to begin anew."
+    ),
+    "another log": (
+        "{path}-wal is damaged, or the log of another database; move it away to go on without it, or "
+        f"{RESTORE}."
+    ),
+    "a journal": "{path}-journal is no file of this program; move it away and try again.",
+    "linked log": "{path}-wal is a symbolic link, which is not followed; move it away and try again.",
+    "linked lock": "{path}.lock is a symbolic link, which is not followed; move it away and try again.",
+    "link to nothing": (
+        "{path} is a symbolic link to away.db, which is not there; bring that file back, or name another, "
+        "e.g. --db bot.db."
+    ),
 }
+
+
+READING = (
+    ("run",),
+    ("chat", "--offline"),
+    ("demo",),
+    ("refresh", "--config", "quiet.toml"),
+    ("import", "prices", "two.csv", "--ticker", "IWM"),
+    ("export", "prices", "out.csv", "--ticker", "IWM"),
+    ("backup", "copy.db"),
+)
 
 
 def instant(text: str) -> dt.datetime:
@@ -146,50 +186,79 @@ def test_an_instant_is_utc_unless_it_says_otherwise(text: str, hour: int) -> Non
     assert instant(text).tzinfo is dt.UTC
 
 
+def flip(content: bytes) -> bytes:
+    return content.replace(b"kept", b"leqt", 1)
+
+
+SPOILED: dict[str, Callable[[bytes], bytes]] = {
+    "text": lambda _: b"hello\n",
+    "damaged": lambda content: content[:4096] + b"\x55" * 4096 * 3 + content[4096 * 4 :],
+    "truncated": lambda content: content[:-4096],
+    "flipped": flip,
+    "empty": lambda _: b"",
+}
+LINKED = {"linked log": "bot.db-wal", "linked lock": "bot.db.lock", "link to nothing": "bot.db"}
+LEFT = {"only a log": "bot.db-wal", "a journal": "bot.db-journal", "gone": "backups/bot-2026-11-20.db"}
+
+
 def unusable(kind: str, folder: Path) -> Path:
     """A path that cannot be a database."""
-    path = folder / kind
+    path = folder / "bot.db"
     if kind == "folder":
         path.mkdir()
-    elif kind == "text":
-        path.write_text("hello\n")
-    else:
-        whole = folder / "whole.db"
-        open_database(whole).close()
-        content = bytearray(whole.read_bytes())
-        content[4096 : 4096 * 4] = b"\x55" * 4096 * 3
-        path.write_bytes(content)
+    elif kind not in ("gone", "only a log", "link to nothing"):
+        with open_database(path) as database:
+            database.run_sync(lambda db: set_meta(db, "word", "kept"))
+    if kind in SPOILED:
+        path.write_bytes(SPOILED[kind](path.read_bytes()))
+    elif kind in LINKED:
+        (folder / LINKED[kind]).symlink_to("away.db")
+    elif kind in LEFT:
+        (folder / "backups").mkdir()
+        (folder / LEFT[kind]).write_text("left")
+    elif kind == "another log":
+        with open_database(folder / "other.db") as other:
+            other.run_sync(lambda db: set_meta(db, "word", "theirs"))
+            shutil.copyfile(folder / "other.db-wal", folder / "bot.db-wal")
     return path
 
 
-@pytest.mark.parametrize("kind", UNUSABLE)
 @pytest.mark.parametrize(
-    "command",
+    ("command", "kind"),
     [
-        ("check", "--offline"),
-        ("chat", "--offline"),
-        ("demo",),
-        ("refresh", "--config", "quiet.toml"),
-        ("import", "prices", "two.csv", "--ticker", "IWM"),
-        ("export", "prices", "out.csv", "--ticker", "IWM"),
-        ("backup", "copy.db"),
+        *((("check", "--offline"), kind) for kind in UNUSABLE),
+        *((command, "empty") for command in READING),
+        *((command, "flipped") for command in READING if command[0] != "backup"),
     ],
-    ids=lambda command: command[0],
+    ids=lambda value: value if isinstance(value, str) else value[0],
 )
 def test_what_is_no_database_is_refused_and_left_as_it_is(
-    command: tuple[str, ...], kind: str, bot: Call, tmp_path: Path
+    command: tuple[str, ...], kind: str, bot: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "two.csv").write_text("date,close\n2020-10-05,1\n2020-10-06,2\n")
-    (tmp_path / "quiet.toml").write_text("[sources]\nyahoo = false\n")
-    path = unusable(kind, tmp_path)
-    before = path.read_bytes() if path.is_file() else b""
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", f"1:{'A' * 35}")
+    Path("two.csv").write_text("date,close\n2020-10-05,1\n2020-10-06,2\n")
+    Path("quiet.toml").write_text("[sources]\nyahoo = false\n")
+    path, copy = unusable(kind, tmp_path), tmp_path / "backups" / "bot-2026-11-20.db"
+    before = contents(tmp_path)
+    config = "".join(f"--config {word} " for word in command if word.endswith(".toml"))
+    options = {"path": path, "backup": copy if kind == "gone" else "FILE"}
+    sentence = UNUSABLE[kind].replace("--db {path})", f"{config}--db {{path}})").format(**options)
     refused = bot(*command, "--db", path)
-    assert refused.code == 1
-    assert refused.err.startswith(f"error: {UNUSABLE[kind].format(path=path)}")
-    assert refused.err.count("\n") == 1
-    assert (path.read_bytes() if path.is_file() else b"") == before
-    assert not (tmp_path / "out.csv").exists()
-    assert not (tmp_path / "copy.db").exists()
+    assert (refused.code, refused.err) == (1, f"error: {sentence}\n")
+    if kind != "folder":
+        checked = bot("doctor", "--offline", "--db", path)
+        assert (checked.code, checked.err) == (1, "")
+        assert f"FAIL database: {sentence.replace(config, '')}" in checked.out.splitlines()
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a folder but indexes of logs; of a link, what it leads to."""
+    return {
+        file.name: os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_symlink() or (file.is_file() and not file.name.endswith("-shm"))
+    }
 
 
 @pytest.mark.parametrize(
@@ -207,12 +276,9 @@ def test_a_mistyped_database_is_not_created(command: tuple[str, ...], bot: Call,
 def test_a_database_below_a_file_is_refused(bot: Call, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "bot.db"
-    assert (
-        bot("refresh", "--db", path).err == f"error: The database {path} cannot be created (File exists).\n"
-    )
-    assert bot("chat", "--db", path).err == (
-        f"error: The lock file {path}.lock cannot be written (File exists).\n"
-    )
+    check = "(File exists); check that its folder is yours to write."
+    assert bot("refresh", "--db", path).err == f"error: {path} cannot be created {check}\n"
+    assert bot("chat", "--db", path).err == f"error: The lock file {path}.lock cannot be written {check}\n"
 
 
 def test_the_database_is_of_db_else_the_config_else_the_data_folder(bot: Call, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_the_real_files_give_the_golden_figures_to_the_digit(bot: Call) -> None:
     ]
     assert [(done.code, done.err) for done in taken] == [(0, "")] * 3
     assert taken[0].out.splitlines() == [
+        "bot.db is a new database.",
         "IWM daily prices: 5,435 rows, 2000-05-26 to 2021-12-31.",
         "Columns not read: Adj Close.",
         "bars: 5,435 new, 0 revised, 0 unchanged",
@@ -107,7 +108,8 @@ def test_a_row_of_the_open_session_is_left_out_and_named(bot: Call, monkeypatch:
         Path("in.csv").write_text(text)
         return bot("import", "prices", "in.csv", "--ticker", "IWM", "--db", "bot.db")
 
-    assert take_in(NASDAQ, "2020-12-14T11:13-05:00").out.splitlines()[:5] == [
+    assert take_in(NASDAQ, "2020-12-14T11:13-05:00").out.splitlines()[:6] == [
+        "bot.db is a new database.",
         "IWM daily prices: 1 row, 2020-12-11 to 2020-12-11.",
         "Layout: Nasdaq, dates month/day/year.",
         "Left out, session not completed: 2020-12-14.",
@@ -313,8 +315,9 @@ def test_a_read_only_folder_is_named(bot: Call, monkeypatch: pytest.MonkeyPatch)
             checked = bot("chat", "--offline", "--db", "bot.db")
     finally:
         Path().chmod(0o755)
-    assert taken.err == "error: The database bot.db cannot be created (Permission denied).\n"
-    assert checked.err == "error: The lock file bot.db.lock cannot be written (Permission denied).\n"
+    check = "(Permission denied); check that its folder is yours to write."
+    assert taken.err == f"error: bot.db cannot be created {check}\n"
+    assert checked.err == f"error: The lock file bot.db.lock cannot be written {check}\n"
     assert [file.name for file in Path().iterdir()] == ["two.csv"]
 
 
@@ -443,7 +446,7 @@ def test_holdings_are_known_by_their_bytes_and_weigh_the_sectors(bot: Call) -> N
     Path("download.bin").write_bytes(samples.holdings_csv(as_of="Dec 11, 2020"))
     first = bot("import", "issuer", "download.bin", "--db", "bot.db")
     assert first.code == 0
-    assert first.out.splitlines()[0] == (
+    assert first.out.splitlines()[1] == (
         "IWM, iShares holdings: fund facts of 1 session, 2020-12-11; weights of 2 sectors as of 2020-12-11."
     )
     assert first.lines("sector weights: 2 new, 0 revised, 0 unchanged")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import sqlite_utils
 
+import storage.db
 from bot.analytics.sessions import Sessions
 from bot.cli import doctor
 from bot.cli.console import open_exclusively
@@ -27,7 +28,7 @@ from bot.cli.doctor import (
 from bot.config import Config
 from bot.data.provider import Observations
 from bot.data.store import store
-from bot.jobs.backups import FAILING, backup_file
+from bot.jobs.backup_files import FAILING, backup_file
 from bot.jobs.scheduler import TICK_SECONDS
 from bot.pair import DEFAULT_PAIR
 from storage import chat_store, outbox, sources
@@ -271,9 +272,8 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
     Path("bot.db").write_text("no database at all\n" * 100)
     (*_, broken, copies) = quick_checks(config, NOW)
     assert copies.subject == "backups"
-    assert broken == Finding(
-        FAIL, "database", "bot.db is not a database of this program; name another file, e.g. --db bot.db."
-    )
+    assert broken.mark == FAIL
+    assert broken.words.startswith("bot.db is no database, or damaged at its start; ")
 
 
 def test_doctor_draws_and_downloads_nothing_and_its_quick_form_loads_little() -> None:
@@ -506,9 +506,11 @@ def test_an_old_sqlite_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     write(lambda _: None)
     assert found("database") == Finding(OK, "database", f"bot.db is sound, its schema is {max(NAMES)}")
-    monkeypatch.setattr(doctor, "integrity_check", lambda _: ["one", "two", "three", "four"])
+    monkeypatch.setattr(storage.db, "integrity_check", lambda _: ["one", "two"])
     assert found("database") == Finding(
-        FAIL, "database", "one; two; three; replace it by a backup with “restore”"
+        FAIL,
+        "database",
+        "bot.db is damaged (one); restore a backup in its place (python -m bot restore FILE).",
     )
 
 
@@ -528,7 +530,9 @@ def test_a_damaged_database_fails(bot: Call) -> None:
     copy.touch()
     garbled = bot("doctor", "--db", "bot.db").out.splitlines()
     assert garbled[-2] == (
-        "FAIL database: bot.db is not a database of this program; name another file, e.g. --db bot.db."
+        "FAIL database: bot.db is no database, or damaged at its start; name another, e.g. "
+        "--db bot.db, or restore a backup in its place "
+        "(python -m bot restore backups/bot-2020-01-01.db --db bot.db)."
     )
     assert garbled[-1].startswith("note backups: backups/bot-2020-01-01.db, ")
 

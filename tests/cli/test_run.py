@@ -150,6 +150,7 @@ def test_refresh_stores_yahoos_figures(bot: Call, tmp_path: Path, monkeypatch: p
         limited = bot("refresh", "--db", "bot.db")
     assert (first.code, first.err) == (0, "")
     assert first.out.splitlines() == [
+        "bot.db is a new database.",
         "Yahoo, IWM prices: 300 prices, 4 distributions. Stored: 304 new, 0 revised.",
         "Yahoo, SPY prices: 300 prices, 4 distributions. Stored: 304 new, 0 revised.",
         "Yahoo, IWM multiples: 4 multiples, 3 sector weights. Stored: 7 new, 0 revised.",

@@ -1,11 +1,17 @@
-"""Let the disk fail at the n-th write of a cycle, for all n: python -m tests.faults."""
+"""A disk that fails and a file that is damaged.
 
+python -m tests.faults              the disk fails at the n-th write of a cycle, for all n
+python -m tests.faults --bits 1000  so many copies of a database with one flipped bit each
+"""
+
+import argparse
 import asyncio
 import logging
 import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults.bits import sweep
 from tests.faults.cycle import cycle, prepare
 from tests.faults.disk import KINDS
 
@@ -28,8 +34,17 @@ async def _sweep(folder: Path) -> int:
 
 def main() -> int:
     """Run the sweep; exit code 1 when something is lost, doubled, broken or not told."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bits", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        if options.bits:
+            named, problems = sweep(options.bits, Path(folder), options.seed)
+            lines = (*problems, f"{options.bits} copies: {named} named, the others right")
+            print("\n".join((*lines, f"problems: {len(problems)}")))  # noqa: T201 - the command's voice
+            return int(bool(problems))
         return asyncio.run(_sweep(Path(folder)))
 
 

@@ -1,4 +1,4 @@
-"""A disk that fails in the middle of a cycle; all writes of it are `python -m tests.faults`."""
+"""A disk that fails in the middle of a cycle; all its writes are `python -m tests.faults`. Flipped bits."""
 
 import asyncio
 import datetime as dt
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.bits import sweep
 from tests.faults.cycle import cycle, prepare
 from tests.faults.disk import KINDS
 
@@ -32,3 +33,10 @@ async def test_nothing_is_lost_and_the_owner_is_told_once(
     result = await cycle(*template, tmp_path / "bot.db", kind, number)
     assert result.struck
     assert result.problems == []
+
+
+def test_a_flipped_bit_is_named_or_changes_nothing(tmp_path: Path) -> None:
+    """20 copies; `python -m tests.faults --bits 1000` makes as many as wanted."""
+    named, problems = sweep(20, tmp_path, 0)
+    assert problems == []
+    assert named > 0

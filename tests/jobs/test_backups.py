@@ -10,7 +10,8 @@ import pytest
 import sqlite_utils
 
 from bot.jobs import backups
-from bot.jobs.backups import RETRY, Backups, backup_due, backup_file, dated_backups
+from bot.jobs.backup_files import backup_file, dated_backups
+from bot.jobs.backups import RETRY, Backups, backup_due
 from storage import backup, chat_store
 from storage.backup import row_counts
 from storage.db import DiskFull, open_database

@@ -17,10 +17,11 @@ import sqlite_utils
 
 from bot.cli.data import write_whole
 from bot.config import Config
-from bot.jobs.backups import dated_backups, make_backup
+from bot.jobs.backup_files import dated_backups
+from bot.jobs.backups import make_backup
 from bot.local.botapi import ApiChat, ApiMessage
-from storage.backup import backup, integrity_check, restore
-from storage.db import broken_references, open_database
+from storage.backup import backup, restore
+from storage.db import broken_references, integrity_check, open_database
 from storage.rows import get_meta, select, set_meta
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.cycle import CHATS, REPEAT, prepare, served, tick

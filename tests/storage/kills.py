@@ -26,8 +26,8 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from storage import db as database_module
-from storage.backup import integrity_check, remove, restore
-from storage.db import connect, create_file
+from storage.backup import remove, restore
+from storage.db import connect, create_file, integrity_check
 from storage.migrations import m001_schema
 from storage.rows import get_meta
 

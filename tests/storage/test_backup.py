@@ -14,7 +14,7 @@ import sqlite_utils
 
 from storage import backup as module
 from storage import db as db_module
-from storage.backup import backup, integrity_check, restore, row_counts
+from storage.backup import backup, restore, row_counts
 from storage.db import (
     Database,
     DatabaseBroken,
@@ -22,6 +22,7 @@ from storage.db import (
     DatabaseMissing,
     DiskFault,
     StorageError,
+    integrity_check,
     open_database,
 )
 from storage.migrations import MIGRATIONS
@@ -84,7 +85,7 @@ def test_a_differing_copy_is_dropped(
     target = tmp_path / "copy.sqlite3"
     target.write_text("old")
     monkeypatch.setattr(module, "integrity_check", lambda _: ["row 1 missing from index"])
-    with refused(DatabaseBroken, "The backup does not agree with the database; nothing was kept."):
+    with refused(DatabaseBroken, f"{target} does not agree with the database, nothing was kept; try again."):
         backup(filled.path, target)
     assert target.read_text() == "old"
     assert not (tmp_path / "copy.sqlite3.part").exists()

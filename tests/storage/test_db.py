@@ -16,7 +16,6 @@ import pytest
 import sqlite_utils
 
 from storage import db as database_module
-from storage.backup import integrity_check
 from storage.db import (
     Database,
     DatabaseBroken,
@@ -28,8 +27,10 @@ from storage.db import (
     StorageError,
     from_driver,
     hold_lock,
+    integrity_check,
     is_locked,
     open_database,
+    refuse_unsound,
 )
 from storage.migrations import NAMES
 from storage.rows import get_meta, set_meta
@@ -239,6 +240,13 @@ def test_reading_only_creates_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+CHECK = "check that its folder is yours to write"
+NO_DATABASE = (
+    "is no database, or damaged at its start; name another, e.g. --db bot.db, "
+    "or restore a backup in its place."
+)
+
+
 def write_text(path: Path) -> None:
     path.write_text("Date,Close\n" * 200)
 
@@ -260,7 +268,7 @@ def write_applied(path: Path, *names: str) -> None:
 @pytest.mark.parametrize(
     ("write_file", "message"),
     [
-        (write_text, "is not a database of this program; name another file, e.g. --db bot.db."),
+        (write_text, NO_DATABASE),
         (write_foreign, "is a database of another program; name another file, e.g. --db bot.db."),
         (
             lambda path: write_applied(path, *NAMES, "m999_later"),
@@ -294,7 +302,7 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "bot.sqlite3"
-    with refused(DiskFault, f"The database {path} cannot be created (File exists)."):
+    with refused(DiskFault, f"{path} cannot be created (File exists); {CHECK}."):
         open_database(path)
 
 
@@ -349,9 +357,15 @@ def test_a_damaged_file_is_found_out(path: Path) -> None:
     with open_database(path) as database:
         database.run_sync(partial(write, "x" * 50_000))
     content = bytearray(path.read_bytes())
-    page = content.index(b"x" * 4000) // 4096 * 4096
-    content[page : page + 4] = b"\xff" * 4  # where the long word's next page is noted
+    for page in range(0, len(content), 4096):
+        if content[page + 4 : page + 4000] == b"x" * 3996:
+            content[page : page + 4] = b"\xff" * 4  # where the long word's next page is noted
     path.write_bytes(content)
+    with refused(
+        DatabaseBroken,
+        f"{path} is damaged (database disk image is malformed); restore a backup in its place.",
+    ):
+        refuse_unsound(path)
     with open_database(path) as database:
         assert database.run_sync(integrity_check, plain=True) != []
         with pytest.raises(DatabaseBroken, match=rf"^{re.escape(str(path))} is damaged \(.+\); restore"):
@@ -452,7 +466,7 @@ def test_a_lock_and_its_folder_are_the_owners_alone_and_those_of_two_databases_a
 def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     lock = tmp_path / "file" / "a.sqlite3.lock"
-    message = f"The lock file {lock} cannot be written (File exists)."
+    message = f"The lock file {lock} cannot be written (File exists); {CHECK}."
     with refused(DiskFault, message), hold_lock(tmp_path / "file" / "a.sqlite3"):
         pass
 
@@ -462,7 +476,7 @@ def test_a_link_in_the_place_of_the_lock_is_refused_and_what_it_names_is_untouch
     target.write_text("kept")
     lock = path.with_name(f"{path.name}.lock")
     lock.symlink_to(target)
-    message = f"The lock file {lock} cannot be written (Too many levels of symbolic links)."
+    message = f"{lock} is a symbolic link, which is not followed; move it away and try again."
     with refused(DiskFault, message), hold_lock(path):
         pass
     assert not is_locked(path)

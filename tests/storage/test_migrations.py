@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlite_utils
 
-from storage.backup import integrity_check
-from storage.db import open_database
+from storage.db import integrity_check, open_database
 from storage.migrations import MIGRATIONS, NAMES
 from tests.storage.kills import LATER, LATER_NAMES
 

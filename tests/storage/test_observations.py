@@ -175,7 +175,8 @@ def vintages(db: sqlite_utils.Database) -> list[tuple[str, str, float]]:
 
 
 def readings(db: sqlite_utils.Database) -> list[tuple[Any, ...]]:
-    return [tuple(row.values())[1:] for row in db.table("readings").rows]
+    rows = db.table("readings").rows_where(order_by="source, observed_at, first_id")
+    return [tuple(row.values())[1:] for row in rows]
 
 
 def test_a_whole_file_given_again_is_one_reading(db: sqlite_utils.Database) -> None:

@@ -215,7 +215,7 @@ def test_neither_step_of_the_listing_reads_the_whole_table(db: sqlite_utils.Data
     plan = " / ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {listing}").fetchall())
     assert re.search(r"SEARCH new USING INDEX bars_revisions \(observed_at>\?\)", plan), plan
     assert re.search(
-        r"SEARCH before USING INDEX bars_vintages \(ticker=\? AND session=\? AND source=\?", plan
+        r"SEARCH before USING COVERING INDEX bars_vintages \(ticker=\? AND session=\? AND source=\?", plan
     ), plan
     assert "TEMP B-TREE" not in plan.partition("SEARCH before")[0]  # the vintages of one key are few
 
