@@ -444,19 +444,20 @@ def hold_notices(db: sqlite_utils.Database, chat_id: int) -> None:
     db.execute(sql, (chat_id,))
 
 
-def held_notices(db: sqlite_utils.Database) -> list[OutboxMessage]:
-    """Returns the held notices, not of inactive chats, oldest first."""
+def held_notices(db: sqlite_utils.Database, chat_id: int | None = None) -> list[OutboxMessage]:
+    """Returns the held notices of a chat, or of all that are not inactive, oldest first."""
     sql = """
         SELECT outbox.* FROM outbox JOIN chats USING (chat_id)
-        WHERE outbox.status = 'held' AND chats.status <> 'inactive' ORDER BY id
+        WHERE outbox.status = 'held' AND chats.status <> 'inactive' AND (:chat IS NULL OR chat_id = :chat)
+        ORDER BY id
     """
-    return select_as(db, OutboxMessage, sql)
+    return select_as(db, OutboxMessage, sql, {"chat": chat_id})
 
 
 def join_held(db: sqlite_utils.Database, place: tuple[int, int | None], to: int | None, now: Moment) -> None:
     """Join a chat's held notices to the message `to`, or queue them as one message in a topic."""
     chat_id, thread_id = place
-    held = [message for message in held_notices(db) if message.chat_id == chat_id]
+    held = held_notices(db, chat_id)
     if not held:
         return
     if to is None and len(held) == 1:

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -101,13 +103,13 @@ def _read(
     because a topic may be closed.
     """
     for chat in chat_store.refusing_chats(db):
-        if chat.next_try is not None and chat.next_try > now:
+        if DeliveryWindow.of(chat, default_zone, now).asleep:
             alert_store.defer_queued(db, chat.chat_id)  # queued before it was known that the chat sleeps
     deferred: dict[Place, list[Deferred]] = defaultdict(list)
     for event in alert_store.deferred_events(db):
         window = DeliveryWindow.of(chat_store.get_chat(db, event.chat_id), default_zone, now)
         rule = _rule(event)
-        if rule is not None and window.deferral_reason(event.snoozed_until, rule, now) is not None:
+        if window.asleep or (rule is not None and window.deferral_reason(event.snoozed_until, rule, now)):
             continue
         quarter = (event.session - QUARTER).isoformat()
         fires = alert_store.fires_since(db, event.alert_id, quarter, until=event.session.isoformat())
@@ -119,11 +121,13 @@ def _read(
     together, noticed = {event.chat_id for event in events if event.deferred == ASLEEP}, set[int]()
     for notice in outbox.held_notices(db):
         addressee = chat_store.get_chat(db, notice.chat_id)
-        if DeliveryWindow.of(addressee, default_zone, now).is_open(now):
+        if DeliveryWindow.of(addressee, default_zone, now).is_open:
             noticed.add(notice.chat_id)
             deferred[notice.chat_id, notice.thread_id] += []
-    for chat_id in together | noticed:
-        places = [place for place in deferred if place[0] == chat_id]
+    for chat_id, group in groupby(sorted(deferred, key=itemgetter(0)), key=itemgetter(0)):
+        if chat_id not in together | noticed:
+            continue
+        places = list(group)
         rows = [row for place in places for row in deferred.pop(place)]
         rows.sort(key=lambda row: (row.event.session, row.event.event_id))
         deferred[places[now.toordinal() % len(places)]] = rows

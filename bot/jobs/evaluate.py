@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pandas as pd
 
 from bot.alerts.backtest import has_answer
@@ -293,11 +294,16 @@ def read_snapshots(db: sqlite_utils.Database, market: Market) -> list[AlertSnaps
 
 
 def read_histories(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> dict[int, StateHistory]:
-    """The histories of alerts by their ids."""
-    return {
-        alert_id: StateHistory(alert_store.stored_states(db, alert_id), _events_in_force(db, alert_id))
-        for alert_id in alert_ids
-    }
+    """The histories of alerts by their ids. One with a damaged event gets none, so nothing is revised."""
+    histories = dict.fromkeys(alert_ids, StateHistory())
+    for alert_id in alert_ids:
+        try:
+            events = _events_in_force(db, alert_id)
+        except msgspec.DecodeError:
+            _log.warning("the events of alert %s cannot be read; none is revised", alert_id, exc_info=True)
+            continue
+        histories[alert_id] = StateHistory(alert_store.stored_states(db, alert_id), events)
+    return histories
 
 
 def _events_in_force(db: sqlite_utils.Database, alert_id: int) -> list[EventInForce]:

@@ -77,12 +77,12 @@ class DeliveryWindow:
     """When a chat may be sent something.
 
     quiet_until  the end of its quiet hours, if they last now
-    next_try     when it is tried again, if it refused a message
+    asleep       whether it refused a message and is not to be tried again yet
     """
 
     zone: ZoneInfo
     quiet_until: dt.datetime | None = None
-    next_try: dt.datetime | None = None
+    asleep: bool = False
 
     @classmethod
     def of(cls, chat: StoredChat | None, default_zone: str, now: dt.datetime) -> DeliveryWindow:
@@ -90,11 +90,13 @@ class DeliveryWindow:
         if chat is None:
             return cls(zone_of(None, default_zone))
         zone = zone_of(chat.timezone, default_zone)
-        return cls(zone, quiet_until(now, chat.quiet_from, chat.quiet_to, zone), chat.next_try)
+        asleep = chat.next_try is not None and chat.next_try > now
+        return cls(zone, quiet_until(now, chat.quiet_from, chat.quiet_to, zone), asleep)
 
-    def is_open(self, now: dt.datetime) -> bool:
-        """Whether a notice may be sent now."""
-        return self.quiet_until is None and (self.next_try is None or self.next_try <= now)
+    @property
+    def is_open(self) -> bool:
+        """Whether a notice may be sent."""
+        return self.quiet_until is None and not self.asleep
 
     def deferral_reason(self, snoozed_until: dt.datetime | None, rule: Rule, now: dt.datetime) -> str | None:
         """SNOOZE for a snoozed alert, ASLEEP until a chat that refused a message is tried again, else None.
@@ -103,7 +105,7 @@ class DeliveryWindow:
         """
         if snoozed_until is not None and snoozed_until > now:
             return SNOOZE
-        if self.next_try is not None and self.next_try > now:
+        if self.asleep:
             return ASLEEP
         return QUIET if self.quiet_until is not None and not rule.urgent else None
 
@@ -258,7 +260,7 @@ class OutboxWriter:
             body = self.body(place, answer)
             notice = NewMessage(*place, "notice", dedup, body, about, window.quiet_until)
             outbox.enqueue(self.db, notice, self.now)
-            if window.next_try is not None and window.next_try > self.now:
+            if window.asleep:
                 outbox.hold_notices(self.db, place[0])
 
     def event_list(

@@ -129,6 +129,16 @@ async def test_an_alert_changed_between_reading_and_committing_is_left_alone(
     assert len(await desk.messages()) == 1
 
 
+async def test_a_damaged_event_stops_no_evaluation(desk: Desk) -> None:
+    await armed(desk)
+    await desk.alert("ratio > 0.7")
+    await desk.evaluate([0.65])
+    await desk.change("UPDATE alert_events SET detail = '{}'")
+    desk.restart()
+    assert [fire.number for fire in await desk.evaluate([0.75], DAYS[1])] == [2]
+    assert [await desk.evaluated_up_to(alert) for alert in (1, 2)] == [DAYS[1]] * 2
+
+
 async def test_an_alert_left_alone_is_evaluated_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await armed(desk)
     await desk.closes([0.65], DAYS[0])

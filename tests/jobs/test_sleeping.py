@@ -246,6 +246,18 @@ async def test_a_sleeping_group_that_moves_is_tried_under_its_new_id(hall: Hall)
     assert [text.split(" · ")[0] for text in hall.texts(-100500)] == ["Alert #1 fired"]
 
 
+async def test_what_an_unreadable_alert_reports_waits_too(hall: Hall) -> None:
+    await hall.open("private", ["CHAT_RESTRICTED"], RULE)
+    await hall.days([0.65], 0)
+    await hall.change("UPDATE alert_events SET detail = json_set(detail, '$.rule', '{')")
+    await hall.tick()
+    assert await hall.query("SELECT deferred FROM alert_events") == [{"deferred": "asleep"}]
+    hall.relent()
+    hall.now += DAY
+    await hall.tick()
+    assert hall.texts(hall.chats[0])[0].startswith("1 event while this chat refused messages")
+
+
 async def test_a_clock_that_was_ahead_prolongs_no_sleep(hall: Hall) -> None:
     await hall.open("private", ["CHAT_RESTRICTED"], RULE)
     await hall.days([0.65], 0)
