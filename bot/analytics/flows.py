@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import per_market
+from bot.analytics.market import Market, per_market
 from bot.analytics.sessions import short_date
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bot.analytics.market import Market
     from bot.analytics.windows import Window
 
 

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import per_market
+from bot.analytics.market import Market, per_market
 from bot.analytics.sessions import date_phrase, short_date
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bot.analytics.market import Market
     from bot.analytics.windows import Window
 
 DAYS_A_YEAR = 365.25
@@ -153,7 +152,6 @@ def _lacking(market: Market) -> pd.DataFrame:
 
 
 def _held_distributions(market: Market, ticker: str) -> list[pd.Timestamp]:
-    """Sessions of a fund's provisional distributions."""
     figures = (f for f in market.provisional if (f.ticker, f.noun) == (ticker, "distribution"))
     return sorted(session for group in figures for session in group.amounts.index)
 

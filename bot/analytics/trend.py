@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import per_market
+from bot.analytics.market import Market, per_market
 from bot.analytics.performance import fund_levels, undistributed_reason, undistributed_sessions
 from bot.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bot.analytics.market import Market
 
 SESSIONS_A_YEAR = 252
 SESSIONS_A_MONTH = 21

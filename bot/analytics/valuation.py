@@ -25,14 +25,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import per_market
+from bot.analytics.market import Market, per_market
 from bot.analytics.performance import performance
 from bot.analytics.sessions import short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.analytics.market import Market
     from bot.analytics.windows import Window
     from bot.pair import Pair
 

@@ -175,7 +175,6 @@ async def _accept_confirmed(ask: Ask, words: str) -> Answer:
 
 
 def _parse_figures(ask: Ask, words: str) -> tuple[str, dt.date | None]:
-    """A fund's ticker, and the session if one is named."""
     ticker, _, day = words.upper().partition(" ")
     example = f"/admin accept {ask.services.pair.small.ticker} 2020-12-14"
     if ticker not in ask.services.pair.tickers:

@@ -38,7 +38,7 @@ from telegram.ext import (
 
 from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, person_of
-from bot.chat.commands import BY_NAME, COMMANDS, FORGET, Command, first_step
+from bot.chat.commands import BY_NAME, FORGET, Command, entries, first_step
 from bot.delivery.outcome import REFUSED_BY_CHAT, ErrorClass, classify, error_text, put_to_sleep
 from bot.errors import BadInput, BotError
 from bot.messages.common import AS_EDIT, AS_NEW, Answer
@@ -407,5 +407,4 @@ async def _answer_query(query: CallbackQuery | None, toast: str | None = None) -
 
 def menu(*, owner: bool = False) -> list[BotCommand]:
     """Return the command menu that Telegram shows. The owner's includes the owner's commands."""
-    shown = (command for command in COMMANDS if owner or command.who is not Role.OWNER)
-    return [BotCommand(command.name, command.help) for command in shown]
+    return [BotCommand(command.name, command.help) for command in entries(owner=owner)]

@@ -16,10 +16,9 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -71,8 +70,7 @@ _PRICES, _BARS, _UNITS, _MULTIPLES = 0, 1, 1_622, 3
 SAMPLE_MULTIPLES = ("pe", "pcf", "ps", "pb", "yield")
 
 
-@dataclass(frozen=True)
-class SampleFigure:
+class SampleFigure(NamedTuple):
     """One line of sample.csv. `name` is the sector or country of a weight."""
 
     figure: str

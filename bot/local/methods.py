@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -134,8 +134,7 @@ def _check_button(button: Json) -> None:
         raise bad_request("BUTTON_DATA_INVALID")
 
 
-@dataclass(frozen=True)
-class FormattedText:
+class FormattedText(NamedTuple):
     """A text or caption: as people see it, as the bot sent it, and its entities."""
 
     plain: str

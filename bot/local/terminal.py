@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-LOCAL_CHAT = 1  # the terminal's chat; no account of Telegram has this id
+LOCAL_CHAT = 1  # the terminal's chat and its person; no account of Telegram has this id
 PROMPT = "› "
 _PRESS = re.compile(r"\[([0-9]{1,4})\]|([0-9]{1,4})")
 _SHOWS_FILE = ("sendPhoto", "sendDocument")
@@ -47,18 +47,12 @@ class Terminal:
     """
 
     def __init__(
-        self,
-        out: Callable[[str], None],
-        files: Path | None,
-        now: Callable[[], dt.datetime],
-        chat_id: int = LOCAL_CHAT,
-        user_id: int = 1,
+        self, out: Callable[[str], None], files: Path | None, now: Callable[[], dt.datetime]
     ) -> None:
         self._out, self._folder = out, FileFolder(files)
-        self.chat_id, self._user_id = chat_id, user_id
         self.api = BotApi(lambda: now().timestamp(), first_update_id=time.time_ns() // 1000)
-        self.api.names = {chat_id: "You", user_id: "You"}
-        self.api.chat(chat_id).members[user_id] = "member"
+        self.api.names = {LOCAL_CHAT: "You"}
+        self.api.chat(LOCAL_CHAT).members[LOCAL_CHAT] = "member"
         self.api.listeners.append(self._show)
         self._keyboard = 0  # id of the message whose buttons were printed last
 
@@ -69,7 +63,7 @@ class Terminal:
         """
         button = _PRESS.fullmatch(line.strip())  # `1` or `[1]`
         if button is None:
-            self.api.say(self.chat_id, line, user_id=self._user_id)
+            self.api.say(LOCAL_CHAT, line)
         elif not self._press(int(button[1] or button[2])):
             return None
         return Update.de_json(self.api.updates.pop(), bot)
@@ -84,7 +78,7 @@ class Terminal:
             choice = f"1 to {len(data)}" if len(data) > 1 else "1"
             self._out(f"There is no button {number}; type {choice}.")
         else:
-            self.api.press(message.message_id, data[number - 1], self._user_id)
+            self.api.press(message.message_id, data[number - 1])
             return True
         return False
 

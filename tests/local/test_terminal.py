@@ -188,14 +188,14 @@ async def test_edit_prints_the_new_text_and_keeps_the_message_id(app: App, print
 
 async def test_updates_name_the_person_and_ids_grow(app: App, terminal: Terminal, printed: list[str]) -> None:
     updates = [terminal.update_for("a", app.bot), terminal.update_for("b", app.bot)]
-    later = Terminal(printed.append, None, lambda: NOON, chat_id=5, user_id=6)
+    later = Terminal(printed.append, None, lambda: NOON)
     updates.append(later.update_for("c"))
     ids = [update.update_id for update in updates if update]
     assert sorted(set(ids)) == ids
     assert updates[2] is not None
     assert updates[2].effective_chat is not None
     assert updates[2].effective_user is not None
-    assert (updates[2].effective_chat.id, updates[2].effective_user.id) == (5, 6)
+    assert (updates[2].effective_chat.id, updates[2].effective_user.id) == (1, 1)
 
 
 @pytest.fixture
