@@ -10,6 +10,27 @@ BotError
 
 from __future__ import annotations
 
+OUT_OF_MEMORY = "There is too little memory; free some, or give the bot more, e.g. 512 MB."
+
+
+# How threads, shared libraries, native code and OpenSSL say it.
+_OUT_OF_MEMORY = (
+    "can't start new thread",
+    "failed to map segment",
+    "allocate memory",
+    "returned NULL without setting an exception",
+    "library has no ciphers",
+)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, or the error came of an error that says so."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
 
 class BotError(Exception):
     """Base of all errors shown to a person. `sentence` is the reason, `example` an input that works."""

@@ -439,6 +439,8 @@ def broken_references(db: sqlite_utils.Database) -> list[str]:
 @contextmanager
 def transaction(db: sqlite_utils.Database, begin: str) -> Iterator[None]:
     """Commit when the block ends; roll back when it raises or the commit fails."""
+    if db.conn.in_transaction:  # an earlier one that lacked the memory to be rolled back
+        db.conn.execute("ROLLBACK")
     db.conn.execute(begin)
     try:
         yield
@@ -458,6 +460,8 @@ def translate_errors(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as err:
         raise from_driver(err, path) from err
+    except MemoryError as err:
+        raise StorageError(f"There is too little memory to use {path}.") from err
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from bot.delivery.outcome import (
     settle_failure,
 )
 from bot.delivery.rate_limiter import ALERT, NOTICE, REPLY, SUMMARY, SendBudget, Slot
+from bot.errors import is_out_of_memory
 from bot.messages.html import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_html, visible_length
 from bot.secrets import redact, token_secret
 from storage import outbox
@@ -300,7 +301,9 @@ class Sender:
             return self.give_back(message), True
         except Exception as error:
             logger.exception("Message %s cannot be sent", message.id)
-            return self._failure(message, error, done, ErrorClass.DEAD), False
+            # Memory may have run out after the request was made.
+            error_class = ErrorClass.UNKNOWN if is_out_of_memory(error) else ErrorClass.DEAD
+            return self._failure(message, error, done, error_class), False
         if done < len(parts):
             attempt.conceded.clear()
             reason = reason_after(done, "the rest is on its way")

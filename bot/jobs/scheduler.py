@@ -19,6 +19,7 @@ import httpx
 
 from bot.concurrency import RunningWork
 from bot.data.refresh import refresh
+from bot.errors import OUT_OF_MEMORY, is_out_of_memory
 from bot.jobs.backups import Backups
 from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.deferred import send_deferred
@@ -130,8 +131,11 @@ class Scheduler:
 
     async def _failed(self, error: Exception) -> None:
         """Log the error of a step; the owner is told when the database cannot be used."""
-        problem = "the database could not be used" if isinstance(error, StorageError) else "a step failed"
-        _log.error("%s; the next tick tries again", problem, exc_info=error)
+        if is_out_of_memory(error):
+            _log.error("%s; the next tick tries again", OUT_OF_MEMORY.rstrip("."))
+        else:
+            problem = "the database could not be used" if isinstance(error, StorageError) else "a step failed"
+            _log.error("%s; the next tick tries again", problem, exc_info=error)
         await self._delivery.outage_notifier.notify(error)
 
     async def _record_heartbeat(self) -> None:

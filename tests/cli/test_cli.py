@@ -1,4 +1,5 @@
 import datetime as dt
+import errno
 import os
 import re
 import shutil
@@ -10,9 +11,9 @@ import click
 import pytest
 
 from bot import __version__, cli
-from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands
+from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands, data
 from bot.data.csv_formats import FORMATS
-from bot.errors import BotError
+from bot.errors import OUT_OF_MEMORY, BotError
 from storage.db import open_database
 from storage.rows import set_meta
 from tests.cli.conftest import Call, Result, process
@@ -85,6 +86,26 @@ def test_help_of_a_command_has_a_sentence_and_an_example(command: str, bot: Call
     assert re.search(r"^  [A-Z][^\n]+\.$", shown.out, re.MULTILINE)
     assert f"Example: python -m bot {command}" in shown.out
     assert all(len(line) <= 80 for line in shown.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        SystemError("<function import> returned NULL without setting an exception"),
+        ImportError("pandas.so: failed to map segment from shared object"),
+    ],
+    ids=repr,
+)
+def test_a_lack_of_memory_is_told(error: Exception, bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> int:
+        raise KeyError from error
+
+    monkeypatch.setattr(data, "export_file", failing)
+    shown = bot("export", "prices", "-", "--ticker", "IWM")
+    assert (shown.code, shown.out, shown.err) == (1, "", f"error: {OUT_OF_MEMORY}\n")
 
 
 def test_every_argument_of_every_command_is_explained() -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from bot.delivery import send
 from bot.delivery.outcome import DrainReport
 from storage import outbox
 from storage.db import DiskFull
@@ -35,6 +36,23 @@ async def test_an_alert_in_doubt_is_repeated_once_getme_answers(office: Office, 
     assert await office.delivery.drain() == DrainReport(sent=1)
     assert office.texts() == ["fired"] * fault.acts + ["possible repeat\nfired"]
     assert await office.delivery.drain() == DrainReport()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=repr)
+async def test_a_lack_of_memory_ends_no_alert(
+    office: Office, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    await office.put()
+
+    async def failing(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(send, "post", failing)
+        assert (await office.delivery.drain()).dead == 0
+    office.later(minutes=1)
+    assert (await office.delivery.drain()).sent == 1
+    assert office.texts() == ["possible repeat\nfired"]
 
 
 @pytest.mark.parametrize("fault", UNKNOWN, ids=repr)

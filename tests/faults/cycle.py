@@ -19,7 +19,7 @@ from tests.fakes.botapi import FakeBotApi
 from tests.faults.disk import failing
 from tests.jobs.desk import FIRST, Desk, after_close, sessions
 
-CHATS, OWNER = (1, 2), 9
+CHATS, OWNER = (101, 102), 9
 LAST = "2020-01-16"  # a session
 REPEAT = "possible repeat\n"
 OUTAGE_TICKS, TICKS = 3, 12

@@ -8,6 +8,7 @@ from telegram.ext import Application
 from telegram.warnings import PTBUserWarning
 
 from bot.delivery.outcome import DrainReport
+from bot.errors import OUT_OF_MEMORY
 from bot.jobs import scheduler as tick
 from bot.jobs.scheduler import TICK_SECONDS, Scheduler
 from bot.services import OUTBOX_KEPT
@@ -177,6 +178,17 @@ async def test_a_failing_source_stops_nothing(
         await scheduler.tick()
     assert source.asked == ["IWM", "SPY"]
     assert delivery.drained == 1
+
+
+async def test_a_lack_of_memory_is_one_line(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_step(monkeypatch, scheduler, "_evaluation", MemoryError)
+    with caplog.at_level(logging.ERROR, "bot.jobs.scheduler"):
+        await scheduler.tick()
+    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+        (f"{OUT_OF_MEMORY.rstrip('.')}; the next tick tries again", None)
+    ]
 
 
 async def test_asking_that_breaks_is_logged_and_left(

@@ -187,6 +187,18 @@ async def test_a_full_disk_keeps_the_old_state_and_the_next_works(database: Data
     assert await database.run(read) == "new"
 
 
+async def test_a_lack_of_memory_rolls_back_and_the_next_works(database: Database, path: Path) -> None:
+    def exhausted(db: sqlite_utils.Database) -> None:
+        write("lost", db)
+        raise MemoryError
+
+    with refused(StorageError, f"There is too little memory to use {path}."):
+        await database.run(exhausted)
+    await database.run(lambda db: db.execute("BEGIN"), plain=True)  # as if the rollback lacked it too
+    await database.run(partial(write, "new"))
+    assert await database.run(read) == "new"
+
+
 # Opening
 
 
