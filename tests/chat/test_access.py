@@ -8,6 +8,7 @@ import pytest
 from bot.chat.reply import OWNER_ONLY
 from bot.local.botapi import ApiMessage
 from bot.services.chats import MAX_OPEN_REQUESTS, deactivate_denied_chats
+from storage import chat_store
 from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, talking
 
 STRANGER, OTHER = 3, 4
@@ -254,6 +255,7 @@ async def test_who_is_off_the_list_gets_nothing_after_the_next_start(sample: Pat
         await talk.ask("/start", GROUP, user_id=YOU)
         await talk.ask(f"/alert {RULE}", YOU)
         assert await deactivate_denied_chats(talk.bot.services, except_chat=1) == 0
+        await talk.database.run(lambda db: chat_store.put_to_sleep(db, YOU, "Refused", talk.now, talk.now))
     async with talking(None, tmp_path, mode="allowlist", users=frozenset({ME})) as talk:
         assert await deactivate_denied_chats(talk.bot.services, except_chat=1) == 1
         assert await states(talk) == {ME: "active", YOU: "inactive", OWNER: "active", GROUP: "active"}
