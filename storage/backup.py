@@ -19,6 +19,7 @@ from storage.db import (
     DatabaseBusy,
     DatabaseMissing,
     DiskFault,
+    DiskFull,
     StorageError,
     add_name,
     beside,
@@ -71,8 +72,8 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
                 refuse_unsound(path)  # the copy shows what is wrong with the database
                 raise DatabaseBroken(f"{file} does not agree with the database, nothing was kept; try again.")
             replace_durably(part, file)
-        except DiskFault as err:  # of the copy's own name, which nobody typed
-            raise DiskFault(str(err).replace(str(part), str(file))) from err
+        except (DiskFault, DiskFull) as err:  # of the copy's own name, which nobody typed
+            raise type(err)(str(err).replace(str(part), str(file))) from err
         except OSError as err:
             raise DiskFault(f"The backup {file} could not be written ({err.strerror}).") from err
         finally:
@@ -142,6 +143,8 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 _refuse_unsound(db, file)
         _swap(part, path, aside)
+    except (DiskFault, DiskFull) as err:
+        raise type(err)(str(err).replace(str(part), str(path))) from err
     except OSError as err:
         raise DiskFault(f"{path} could not be replaced ({err.strerror}).") from err
     finally:

@@ -76,13 +76,17 @@ _CHECK_FOLDER = "check that its folder is yours to write"
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite's own files beside a database end in
 _IO, _CORRUPT, _FULL = 10, 11, 13
 _OF_DAMAGE = ("Could not decode to UTF-8", "unsupported file format")  # errors without a code of their own
+_OF_COPYING = {"disk I/O error": _IO, "database or disk is full": _FULL}  # errors of the driver's backup
 _MOST_WORDS = 80  # characters of SQLite's own words
 _LEAST_ROOM = 2**16  # bytes: the index of the write-ahead log, which readers need too, takes half of it
 # SQLite's primary result codes, https://sqlite.org/rescode.html
 _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
     **dict.fromkeys((5, 6), (DatabaseBusy, "Another process is writing to {path}; try again in a moment.")),
     8: (DiskFault, "{path} cannot be written: the file or its disk is read-only."),
-    _IO: (DiskFault, "The disk failed while reading or writing {path} ({error})."),
+    _IO: (
+        DiskFault,
+        "The disk failed while reading or writing {path} ({error}); check the disk and try again.",
+    ),
     _CORRUPT: (DatabaseBroken, f"{{path}} is damaged ({{error}}); {RESTORE}."),
     _FULL: (DiskFull, "The disk is full: {path} could not be written; free some room and try again."),
     14: (DiskFault, "{path} cannot be opened; check that the file and its folder are yours to write."),
@@ -96,7 +100,7 @@ _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
 
 def from_driver(error: Exception, path: Path) -> StorageError:
     """Returns the driver's error as a StorageError; unknown codes keep SQLite's own words."""
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    code = (getattr(error, "sqlite_errorcode", None) or _OF_COPYING.get(str(error), 0)) & 0xFF
     if isinstance(error, UnicodeDecodeError) or any(words in str(error) for words in _OF_DAMAGE):
         code = _CORRUPT
     with suppress(OSError):

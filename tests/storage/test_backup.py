@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -414,3 +416,41 @@ def test_a_power_cut_leaves_the_old_database_under_its_second_name_and_the_new_o
     restore(copy, path, aside, nothing)
     folder = path.parent.name
     assert synced[-3:] == [(folder, True), (f"{path.name}.restore", True), (folder, True)]
+
+
+@pytest.mark.parametrize("work", ["backup", "restore"])
+@pytest.mark.parametrize("size", [0, 40_000, 200_000])
+def test_a_copy_for_which_there_is_no_room_changes_nothing(
+    path: Path, copy: Path, aside: Path, work: str, size: int
+) -> None:
+    act = partial(backup, path, copy) if work == "backup" else partial(restore, copy, path, aside, nothing)
+    before = {file: file.read_bytes() for file in (path, copy)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(DiskFault, match=r"^The disk failed while .+ \(disk I/O error\); ") as full:
+            act()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ".part" not in str(full.value)
+    assert ".restore" not in str(full.value)
+    assert {file: file.read_bytes() for file in (path, copy)} == before
+    assert not aside.exists()
+
+
+@pytest.mark.parametrize("name", ["copy.sqlite3", "new.sqlite3.part", "bot.sqlite3.restore", "new.sqlite3"])
+def test_a_link_in_the_place_of_a_copy_is_refused_and_what_it_names_untouched(
+    path: Path, copy: Path, aside: Path, name: str
+) -> None:
+    precious, link = path.with_name("precious"), path.with_name(name)
+    copy.replace(precious)
+    link.symlink_to(precious)
+    before = precious.read_bytes()
+    with refused(DiskFault, f"{link} is a symbolic link, which is not followed; move it away and try again."):
+        if name.endswith(".restore"):
+            restore(precious, path, aside, nothing)
+        else:
+            backup(path, link.with_name(name.removesuffix(".part")))
+    assert link.is_symlink()
+    assert precious.read_bytes() == before
+    assert word(path) == "new"

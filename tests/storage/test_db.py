@@ -352,6 +352,42 @@ def test_an_open_file_that_lost_its_name_is_found_out(database: Database, path: 
         asyncio.run(database.check_path())
 
 
+def test_an_open_file_that_was_cut_short_is_found_out(database: Database, path: Path) -> None:
+    os.truncate(path, 4096)
+    with refused(DatabaseBroken, f"{path} was cut short while the bot had it open."):
+        asyncio.run(database.check_path())
+
+
+def test_reading_leaves_nothing_beside(path: Path) -> None:
+    open_database(path).close()
+    refuse_unsound(path)
+    open_database(path, read_only=True).close()
+    with pytest.raises(DiskFault), open_database(path, read_only=True) as reader:
+        reader.run_sync(partial(write, "new"))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_two_that_create_it_at_once_have_one_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_name = database_module.add_name
+
+    def late(old: Path, new: Path) -> None:
+        monkeypatch.setattr(database_module, "add_name", add_name)
+        with open_database(path) as faster:
+            faster.run_sync(partial(write, "kept"))
+        add_name(old, new)
+
+    monkeypatch.setattr(database_module, "add_name", late)
+    with open_database(path) as database:
+        assert database.run_sync(read) == "kept"
+
+
+def test_a_log_from_before_the_number_or_of_a_kill_is_taken(database: Database, path: Path) -> None:
+    database.run_sync(lambda db: db.execute("PRAGMA user_version=0"), plain=True)
+    database.run_sync(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), plain=True)
+    database.run_sync(partial(write, "kept"))
+    refuse_unsound(path)
+
+
 # Soundness
 
 
@@ -506,7 +542,11 @@ class DriverError(Exception):
 @pytest.mark.parametrize(
     ("free", "kind", "message"),
     [
-        (2**16, DiskFault, "The disk failed while reading or writing bot.db (disk I/O error)."),
+        (
+            2**16,
+            DiskFault,
+            "The disk failed while reading or writing bot.db (disk I/O error); check the disk and try again.",
+        ),
         (2**16 - 1, DiskFull, "The disk is full: bot.db could not be written; free some room and try again."),
         (0, DiskFull, "The disk is full: bot.db could not be written; free some room and try again."),
     ],
@@ -530,5 +570,7 @@ def test_a_disk_that_cannot_even_be_asked_failed(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("code", [None, 99])
 def test_an_unknown_code_keeps_the_drivers_words(code: int | None) -> None:
-    error = from_driver(DriverError(code), Path("bot.db"))
-    assert (type(error), str(error)) == (StorageError, "bot.db could not be used: disk I/O error.")
+    error = DriverError(code)
+    error.args = ("an odd fault",)
+    translated = from_driver(error, Path("bot.db"))
+    assert (type(translated), str(translated)) == (StorageError, "bot.db could not be used: an odd fault.")
