@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -135,34 +136,32 @@ def _assemble(
 def run_bot(bot: Bot) -> str:
     """Serve Telegram until a signal. Returns why the bot stopped by itself, or "" after a signal."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    exit_timer = threading.Timer(EXIT_SECONDS, _exit_now)
-    exit_timer.daemon = True
-    return asyncio.run(serve(bot, on_stop=exit_timer.start))
+    signals, signalled = os.pipe()
+    threading.Thread(target=_exit_after, args=(signals,), daemon=True).start()
+    return asyncio.run(serve(bot, on_signal=lambda: os.write(signalled, b".")))
 
 
-def _exit_now() -> None:
-    """Exit as if killed, if a thread still computes or waits for another program's lock on the file.
+def _exit_after(signals: int) -> None:
+    """Exit as if killed, some time after a signal: if work blocks the event loop, or a thread does not end.
 
     Nothing is lost: unfinished sends count as unknown, other work is repeated.
     """
+    os.read(signals, 1)
+    time.sleep(EXIT_SECONDS)
     _log.warning("stopped in the middle of the work; the next start goes on with it")
     os._exit(0)
 
 
-async def serve(bot: Bot, on_stop: Callable[[], None] = lambda: None) -> str:
+async def serve(bot: Bot, on_signal: Callable[[], object] = lambda: None) -> str:
     """Serve until SIGTERM, SIGINT or a fault, then finish what is under way within 10 s.
 
-    Returns why the bot stopped by itself, or "" after a signal. `on_stop` is called at the signal.
+    Returns why the bot stopped by itself, or "" after a signal. `on_signal` is called at the signal, even
+    while work blocks the event loop.
     """
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop() -> None:
-        if not stopping.is_set():
-            stopping.set()
-            on_stop()
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stopping.set)  # once the loop is free
+        signal.signal(number, lambda *_: on_signal())  # at once; the loop is woken all the same
     poller = Poller(bot.application.bot, bot.application.update_queue)
     polling = asyncio.create_task(_start_and_poll(bot, poller))
     signalled = asyncio.create_task(stopping.wait())

@@ -150,6 +150,33 @@ async def test_another_programs_lock_on_the_file_does_not_hold_up_the_end(place:
     assert output.endswith("stopped in the middle of the work; the next start goes on with it\n")
 
 
+BLOCKED = """
+import sys
+from dataclasses import replace
+from urllib.request import urlopen
+from bot import app
+from bot.chat.commands import BY_NAME
+from bot.cli import main
+async def compute_for_ever(_):
+    urlopen({url!r}).close()
+    while True:
+        pass
+BY_NAME["about"] = replace(BY_NAME["about"], handler=compute_for_ever)
+app.EXIT_SECONDS = 0.5
+sys.exit(main())
+"""
+
+
+async def test_work_that_blocks_the_event_loop_does_not_hold_up_the_end(place: Place) -> None:
+    url = f"{place.api.base_url}{place.api.token}/getMe"
+    async with place.run("-c", BLOCKED.format(url=url)) as bot:
+        place.api.say(ME, "/about")
+        await place.api.until(lambda: len(place.api.calls("getMe")) == 2, PATIENCE)
+        code, output, _ = await bot.stopped()
+    assert code == 0
+    assert output.endswith("stopped in the middle of the work; the next start goes on with it\n")
+
+
 async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
     place.api.chat(OWNER)
     async with at_work(place) as (_, task):

@@ -70,9 +70,9 @@ def main() -> int:
     BY_NAME["about"] = replace(BY_NAME["about"], handler=spill)
     serve = app.serve
 
-    async def crashing(bot: app.Bot, on_stop: Callable[[], None] = lambda: None) -> str:
+    async def crashing(bot: app.Bot, on_signal: Callable[[], object] = lambda: None) -> str:
         BOTS.append(bot.application.bot)
-        fault = await serve(bot, on_stop)
+        fault = await serve(bot, on_signal)
         raise RuntimeError(f"the end of {bot.application.bot!r} {fault}")
 
     app.serve = crashing
