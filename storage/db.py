@@ -193,7 +193,11 @@ def leaving_nothing_beside(path: Path, *, read_only: bool) -> Iterator[None]:
     finally:
         if read_only and not was_there and log.exists() and not log.stat().st_size:
             uri = _uri(path, read_only=False)
-            with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True, timeout=0)) as conn:
+            with (
+                suppress(StorageError),
+                translate_errors(path),
+                closing(sqlite3.connect(uri, uri=True)) as conn,
+            ):
                 conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 

@@ -233,6 +233,18 @@ def test_an_export_takes_the_place_of_the_older_file_in_one_step(bot: Call) -> N
     assert not Path("out.csv.part").exists()
 
 
+def test_a_link_in_the_place_of_half_an_export_is_refused(bot: Call) -> None:
+    import_two(bot)
+    Path("precious").write_text("kept")
+    Path("out.csv.part").symlink_to("precious")
+    refused = bot("export", "prices", "out.csv", "--ticker", "IWM", "--db", "bot.db")
+    assert refused.code == 1
+    assert refused.err.endswith(
+        "out.csv.part is a symbolic link, which is not followed; move it away and try again.\n"
+    )
+    assert Path("precious").read_text() == "kept"
+
+
 def test_an_export_that_fails_leaves_the_older_file(bot: Call, tmp_path: Path) -> None:
     import_two(bot)
     Path("out.csv").write_text("older\n")

@@ -329,3 +329,12 @@ def test_a_story_outside_2020_is_refused_before_anything_is_made(now: str, bot: 
     said = f"The story runs in 2020; --now {now[:10]} is not in it. Try --now 2020-09-30T22:00Z"
     assert bot("demo", "--now", now, "--db", "new.db") == Result(1, "", f"error: {said}\n")
     assert not Path("new.db").exists()
+
+
+def test_a_link_in_the_place_of_the_history_is_neither_read_nor_written(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("+kept\n")
+    (tmp_path / "bot.db.history").symlink_to("precious")
+    history = PrivateHistory(str(tmp_path / "bot.db.history"))
+    history.store_string("/compare")
+    assert list(history.load_history_strings()) == []
+    assert (tmp_path / "precious").read_text() == "+kept\n"
