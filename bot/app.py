@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -148,6 +149,8 @@ def _exit_after(signals: int) -> None:
     """
     os.read(signals, 1)
     time.sleep(EXIT_SECONDS)
+    for child in multiprocessing.active_children():
+        child.kill()  # else a job in it would keep the standard streams open
     _log.warning("stopped in the middle of the work; the next start goes on with it")
     os._exit(0)
 

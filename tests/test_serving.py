@@ -151,13 +151,17 @@ async def test_another_programs_lock_on_the_file_does_not_hold_up_the_end(place:
 
 
 BLOCKED = """
-import sys
+import os, signal, sys, threading
 from dataclasses import replace
 from urllib.request import urlopen
 from bot import app
 from bot.chat.commands import BY_NAME
 from bot.cli import main
+from bot.concurrency import ChildProcess, Limits
 async def compute_for_ever(_):
+    child = ChildProcess("child", Limits(job_seconds=600))
+    child.run(os.getpid)
+    threading.Thread(target=child.run, args=(signal.pause,), daemon=True).start()
     urlopen({url!r}).close()
     while True:
         pass
@@ -167,7 +171,7 @@ sys.exit(main())
 """
 
 
-async def test_work_that_blocks_the_event_loop_does_not_hold_up_the_end(place: Place) -> None:
+async def test_work_that_blocks_the_event_loop_or_a_child_does_not_hold_up_the_end(place: Place) -> None:
     url = f"{place.api.base_url}{place.api.token}/getMe"
     async with place.run("-c", BLOCKED.format(url=url)) as bot:
         place.api.say(ME, "/about")
