@@ -263,17 +263,30 @@ def refuse_unsound(path: Path) -> None:
     refuse_lost(path)
     if not path.exists():
         return
-    number, problem = _problem(path)
+    number, fault = 0, None
+    try:
+        number, problem = _problem(path)
+        fault = DatabaseBroken(f"{path} is damaged ({problem}); {RESTORE}.") if problem else None
+    except DatabaseBroken as err:
+        if err.__cause__ is None:  # a database of another version or program
+            raise
+        fault = err
     log = beside(path)[0]
-    if log.exists() and log.stat().st_size:
+    if log.exists() and log.stat().st_size and _is_foreign_log(path, number, damaged=fault is not None):
+        raise DatabaseBroken(
+            f"{log} is damaged, or the log of another database; move it away to go on without it, or "
+            f"{RESTORE}."
+        )
+    if fault:
+        raise fault
+
+
+def _is_foreign_log(path: Path, number: int, *, damaged: bool) -> bool:
+    """Whether the file is sound without its log, which brings damage or another database's number."""
+    with suppress(DatabaseBroken):  # as a checkpoint that was cut off leaves it: the log completes it
         number_alone, problem_alone = _problem(path, without_log=True)
-        if not problem_alone and (problem or number_alone not in (0, number)):
-            raise DatabaseBroken(
-                f"{log} is damaged, or the log of another database; move it away to go on without it, or "
-                f"{RESTORE}."
-            )
-    if problem:
-        raise DatabaseBroken(f"{path} is damaged ({problem}); {RESTORE}.")
+        return not problem_alone and (damaged or number_alone not in (0, number))
+    return False
 
 
 def _number(db: sqlite_utils.Database) -> int:

@@ -381,6 +381,16 @@ def test_two_that_create_it_at_once_have_one_database(path: Path, monkeypatch: p
         assert database.run_sync(read) == "kept"
 
 
+def test_a_log_completes_a_file_whose_checkpoint_was_cut_off(database: Database, path: Path) -> None:
+    database.run_sync(partial(write, "kept"))
+    copy = path.with_name("copy.sqlite3")
+    copy.write_bytes(path.read_bytes()[:100] + b"\x55" * 3996 + path.read_bytes()[4096:])
+    shutil.copyfile(f"{path}-wal", f"{copy}-wal")
+    refuse_unsound(copy)
+    with open_database(copy) as opened:
+        assert opened.run_sync(read) == "kept"
+
+
 def test_a_log_from_before_the_number_or_of_a_kill_is_taken(database: Database, path: Path) -> None:
     database.run_sync(lambda db: db.execute("PRAGMA user_version=0"), plain=True)
     database.run_sync(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), plain=True)
