@@ -18,7 +18,8 @@ _OUT_OF_MEMORY = (
     "can't start new thread",
     "failed to map segment",
     "allocate memory",
-    "returned NULL without setting an exception",
+    "without setting an exception",
+    "without exception set",
     "library has no ciphers",
 )
 

@@ -95,6 +95,7 @@ def test_help_of_a_command_has_a_sentence_and_an_example(command: str, bot: Call
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         RuntimeError("can't start new thread"),
         SystemError("<function import> returned NULL without setting an exception"),
+        SystemError("error return without exception set"),
         ImportError("pandas.so: failed to map segment from shared object"),
     ],
     ids=repr,
