@@ -378,10 +378,11 @@ def _create_database(path: Path) -> None:
             with translate_errors(path), closing(connection):
                 db = sqlite_utils.Database(connection, strict=True, execute_plugins=False)
                 db.execute("PRAGMA synchronous=OFF")
-                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA journal_mode=MEMORY")
                 with transaction(db, "BEGIN"):
                     MIGRATIONS.apply(db)
                 _write_number(db, _new_number())
+                db.execute("PRAGMA journal_mode=WAL")  # last: a log that a full disk keeps would be lost
             sync(new)
             with suppress(FileExistsError):  # another process was faster
                 add_name(new, path)

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import re
+import resource
 import shutil
 import stat
 import threading
@@ -365,6 +366,18 @@ def test_reading_leaves_nothing_beside(path: Path) -> None:
     with pytest.raises(DiskFault), open_database(path, read_only=True) as reader:
         reader.run_sync(partial(write, "new"))
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("size", [0, 20_000, 250_000])
+def test_where_there_is_no_room_for_a_database_there_is_none(path: Path, size: int) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(DiskFault, match=f"{re.escape(str(path))} "):
+            open_database(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_two_that_create_it_at_once_have_one_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
