@@ -275,7 +275,10 @@ _OUTBOX = """
 _COPIED = {
     **dict.fromkeys(("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights"), ()),
     "updates": (),
-    "outbox": ("payload, thread_id, kind, created_at", "reason, message_id, unknown, attempts, not_before"),
+    "outbox": (
+        "payload, thread_id, kind, created_at",
+        "reason, message_id, unknown, attempts, not_before, updated_at",
+    ),
 }
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))
