@@ -1,6 +1,6 @@
 """The bot for 30 days with 10,000 alerts, then 24 hours of requests: python -m tests.soak.
 
-Time is simulated: a tick a minute (--every), the sessions of October 2020; then two requests a minute
+Time is simulated: a tick each two minutes (--every), the sessions of October 2020; then two requests a minute
 (--pause) at the fake Bot API, by the real python-telegram-bot. After each day, then after each hour, what
 the process holds is counted. Exit code 1 unless it is flat after the first: at most 2% more memory at the
 end, no handle, task or picture more, and no more connections and threads than their pools allow.
@@ -216,7 +216,7 @@ def main() -> int:
     parser.add_argument("--alerts", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--hours", type=int, default=24)
-    parser.add_argument("--every", type=int, default=60, help="seconds from tick to tick")
+    parser.add_argument("--every", type=int, default=120, help="seconds from tick to tick")
     parser.add_argument("--pause", type=int, default=30, help="seconds from request to request")
     options = parser.parse_args()
     share_heap()
