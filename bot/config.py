@@ -1,8 +1,8 @@
-"""Configuration: a TOML file checked by pydantic-settings, and the bot's token, also from the environment.
+"""Configuration: a TOML file checked by pydantic, and the bot's token, also from the environment.
 
 Each section of the file is a model, each key a field with its description below it. The documentation and
-the example file are made from them. All problems are reported at once, each with its key. pydantic takes a
-quarter of a second: import this module when the configuration is needed, not for --help.
+the example file are made from them. All problems are reported at once, each with its key. pydantic takes
+a tenth of a second: import this module when the configuration is needed, not for --help.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from pydantic import (
     StringConstraints,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot import secrets
 from bot.errors import ConfigError
@@ -341,12 +340,10 @@ class LogSection(Section):
 # The configuration
 
 
-class Config(BaseSettings):
+class Config(BaseModel):
     """Everything that can be configured, with its default, by section."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, case_sensitive=True, validate_default=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     telegram: TelegramSection = TelegramSection()
     storage: StorageSection = Field(default_factory=StorageSection)
@@ -361,18 +358,6 @@ class Config(BaseSettings):
     heartbeat: HeartbeatSection = HeartbeatSection()
     log: LogSection = LogSection()
     _command_options: str = PrivateAttr("")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: object,
-        **_named: object,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take no key from the environment: variables named LOG or TIME are not meant for this program."""
-        del settings_cls
-        return (init_settings,)
 
     @property
     def secrets(self) -> frozenset[str]:

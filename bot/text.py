@@ -1,7 +1,8 @@
-"""Parts of sentences that every layer needs: command lines, counts with nouns, lists, the nearest name."""
+"""Parts of sentences that every layer needs: command lines, counts, lists, dates, the nearest name."""
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from collections.abc import Iterable, Sequence
 
@@ -42,3 +43,18 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Return a question such as "Did you mean flows?", or "" if no name is near."""
     name = nearest(word, names)
     return f"Did you mean {name}?" if name else ""
+
+
+# Named here because strftime's names follow the machine's locale.
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def short_date(day: dt.date) -> str:
+    """A date without its weekday: "11 Dec 2020"."""
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+
+
+def date_phrase(day: dt.date) -> str:
+    """A date in words: "Fri 11 Dec 2020"."""
+    return f"{DAYS[day.weekday()]} {short_date(day)}"

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.market import Market, per_market
-from bot.analytics.sessions import short_date
+from bot.text import short_date
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

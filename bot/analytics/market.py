@@ -14,10 +14,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from bot.analytics.sessions import date_phrase, short_date
 from bot.errors import NoData
 from bot.pair import DEFAULT_PAIR, Pair
-from bot.text import command_line
+from bot.text import command_line, date_phrase, short_date
 
 SAMPLE = "sample"  # storage's word for the source of made-up figures
 TYPED_IN = "csv"  # name of the source of what people import themselves

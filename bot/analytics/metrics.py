@@ -24,9 +24,9 @@ from bot.analytics import flows, trend, units, valuation
 from bot.analytics.flows import FROZEN_SESSIONS, STANDS
 from bot.analytics.market import NO_SOURCE, TYPED_IN, Market
 from bot.analytics.performance import TOO_SHORT, excess_history, missing_base, performance
-from bot.analytics.sessions import short_date
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
+from bot.text import short_date
 
 if TYPE_CHECKING:
     from bot.analytics.units import Unit

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.market import Market, per_market
-from bot.analytics.sessions import date_phrase, short_date
+from bot.text import date_phrase, short_date
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""NYSE sessions: which days trade, when they close, which one was completed last; and dates in words.
+"""NYSE sessions: which days trade, when they close, which one was completed last.
 
 Sessions are naive midnights in a DatetimeIndex; instants are aware datetimes. The calendar is
 exchange_calendars' XNYS from 1993 on, less closures announced after its release.
@@ -89,18 +89,3 @@ class Sessions:
         return NoData(
             f"The calendar of sessions runs from {first:%Y-%m-%d} to {last:%Y-%m-%d}, not to {day:%Y-%m-%d}."
         )
-
-
-# Named here because strftime's names follow the machine's locale.
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def short_date(day: dt.date) -> str:
-    """A date without its weekday: "11 Dec 2020"."""
-    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
-
-
-def date_phrase(day: dt.date) -> str:
-    """A date in words: "Fri 11 Dec 2020"."""
-    return f"{DAYS[day.weekday()]} {short_date(day)}"

@@ -27,7 +27,7 @@ import pandas as pd
 
 from bot.analytics.market import Market, per_market
 from bot.analytics.performance import performance
-from bot.analytics.sessions import short_date
+from bot.text import short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

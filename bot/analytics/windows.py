@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 import numpy as np
 
-from bot.analytics.sessions import MONTHS
 from bot.errors import BadInput
+from bot.text import MONTHS
 
 if TYPE_CHECKING:
     import pandas as pd

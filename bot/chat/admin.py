@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bot import __version__
-from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput, BotError
 from bot.messages.common import AS_NEW, Answer, Button, payload_of, provisional_notes
 from bot.messages.html import Html, bold, code, lines
 from bot.services import chats, provisional
-from bot.text import counted, did_you_mean
+from bot.text import counted, date_phrase, did_you_mean, short_date
 from storage.backup import backup
 from storage.chat_store import APPROVED, REJECTED, AccessRequest
 from storage.db import StorageError

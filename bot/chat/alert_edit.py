@@ -20,7 +20,6 @@ from msgspec.structs import fields, replace
 from bot.alerts.grammar import parse_rule
 from bot.alerts.lexer import tokenize
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
-from bot.analytics.sessions import short_date
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
 from bot.messages.alerts.card import alert_page, new_alert_page
@@ -31,7 +30,7 @@ from bot.messages.html import bold, capital, code, lines
 from bot.services import alert_views, alerts
 from bot.services.alert_views import ShownAlert, refuse_ended, refuse_paused
 from bot.services.alerts import StartedAlert, mirrored
-from bot.text import counted
+from bot.text import counted, short_date
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

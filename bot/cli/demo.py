@@ -24,7 +24,6 @@ from prompt_toolkit.shortcuts import CompleteStyle
 
 from bot import app
 from bot.analytics.market import SAMPLE
-from bot.analytics.sessions import date_phrase, short_date
 from bot.chat.commands import COMMANDS
 from bot.cli import print_error
 from bot.cli.console import log_briefly, open_exclusively, say, spinner
@@ -35,6 +34,7 @@ from bot.jobs.backup_files import refuse_lost_database
 from bot.jobs.scheduler import TICK_SECONDS
 from bot.local.terminal import PROMPT, LocalClock, Terminal, converse, printer, typed_lines
 from bot.pair import DEFAULT_PAIR
+from bot.text import date_phrase, short_date
 from storage import observations
 from storage.backup import row_counts
 from storage.db import Database, open_database

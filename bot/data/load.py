@@ -24,13 +24,14 @@ from bot.analytics.market import (
     ProvisionalFigures,
     Source,
 )
-from bot.analytics.sessions import Sessions, date_phrase
+from bot.analytics.sessions import Sessions
 from bot.data import source_selection
 from bot.data.provider import LABELS
 from bot.data.provisional import NOUNS, REASONS
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS, Frames
 from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR, Pair
+from bot.text import date_phrase
 from storage import observations
 from storage.observations import fingerprint, first_observed
 from storage.rows import KINDS, Bar, FundFacts, Moment, Observation, Provisional, Split

@@ -22,9 +22,8 @@ from typing import TypeAlias
 import pandas as pd
 
 from bot.analytics.market import NO_SOURCE, Dispute, Source
-from bot.analytics.sessions import short_date
 from bot.data.provider import LABELS
-from bot.text import counted
+from bot.text import counted, short_date
 
 # The stored rows of each kind as a frame with the kind's fields, by its table; and the share counts that
 # were replaced, the newest first.

@@ -10,7 +10,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
-import sqlite_utils
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -30,13 +29,14 @@ from storage import alert_store, chat_store, outbox
 from storage.db import Refused, StorageError
 
 if TYPE_CHECKING:
+    import sqlite_utils
+
     from storage.db import Database
     from storage.outbox import OutboxMessage
 
 
-StatusWrite: TypeAlias = Callable[
-    [sqlite_utils.Database], str
-]  # writes a message's new status and returns it
+# Writes a message's new status and returns it.
+StatusWrite: TypeAlias = "Callable[[sqlite_utils.Database], str]"
 
 
 @dataclass(frozen=True)

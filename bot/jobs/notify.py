@@ -17,7 +17,6 @@ from bot.alerts.engine import ALREADY, truth
 from bot.alerts.series import parts_read, rule_lag
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
-from bot.analytics.sessions import short_date
 from bot.jobs.evaluate import RESTATED, WITHDRAWN, EvaluationResult, broken_reason
 from bot.jobs.summaries import quiet_until
 from bot.messages.alerts import notices
@@ -25,6 +24,7 @@ from bot.messages.alerts.notices import ASLEEP, QUIET, SNOOZE
 from bot.messages.common import AS_NEW, payload_of
 from bot.messages.html import Html
 from bot.services.chats import zone_of
+from bot.text import short_date
 from storage import alert_store, chat_store, outbox
 from storage.alert_store import EventDetail
 from storage.outbox import EventList, NewMessage

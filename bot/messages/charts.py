@@ -13,12 +13,12 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from bot.analytics.sessions import short_date
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD, Unit
 from bot.errors import NoData
 from bot.messages import canvas
 from bot.messages.canvas import ChartStyle, Line, finite_values
 from bot.messages.html import capital
+from bot.text import short_date
 
 FIXED = "threshold"  # name of a level that is an amount; one that moves has a name of its own
 FIRED = "fired"  # what marked sessions are called

@@ -17,14 +17,13 @@ from bot.analytics import flows, trend, units, valuation
 from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures
 from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
 from bot.analytics.performance import TOO_SHORT, performance
-from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
 from bot.analytics.valuation import percentile_rank
 from bot.analytics.windows import AsOf, Window
 from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
 from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, strip_html, table
-from bot.text import counted
+from bot.text import counted, date_phrase, short_date
 from storage.outbox import MessageBody
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from bot.analytics.sessions import date_phrase
 from bot.analytics.units import NOT_AVAILABLE
-from bot.text import counted
+from bot.text import counted, date_phrase
 
 MESSAGE_LIMIT = 4096  # visible UTF-16 units of one message, after entity parsing
 CAPTION_LIMIT = 1024  # the same, of a photo's caption

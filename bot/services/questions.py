@@ -14,12 +14,11 @@ from bot.alerts.grammar import Preset, grammar_words, is_plain, preset_of
 from bot.alerts.series import known_sessions, rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
-from bot.analytics.sessions import date_phrase
 from bot.analytics.windows import DATE, EXAMPLES, AsOf, Window, parse_date, parse_window
 from bot.errors import BadInput, ConfigError, NoData
 from bot.services import Services, context_of
 from bot.services.alert_views import parse_alert_rule
-from bot.text import did_you_mean
+from bot.text import date_phrase, did_you_mean
 from storage import chat_store, outbox
 from storage.observations import Restatement, recent, stored_sources
 from storage.sources import SourceStatus, source_statuses

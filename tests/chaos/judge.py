@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bot.analytics.sessions import short_date
 from bot.delivery.rate_limiter import COUNTED
 from bot.delivery.send import REPEAT_MARK, compose
 from bot.local.botapi import parse_html
 from bot.messages.html import strip_html
+from bot.text import short_date
 from storage.outbox import OutboxMessage
 from tests.chaos import script
 from tests.chaos.story import SHOT, Chaos

@@ -5,8 +5,9 @@ import itertools
 
 import pytest
 
-from bot.analytics.sessions import Sessions, date_phrase
+from bot.analytics.sessions import Sessions
 from bot.jobs.notices import report_outages
+from bot.text import date_phrase
 from storage import alert_store, chat_store
 from storage.rows import Multiple
 from tests.funds import LARGE, SMALL

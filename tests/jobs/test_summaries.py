@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bot.analytics.sessions import date_phrase
 from bot.chat.access import Ask
 from bot.chat.info import on_summary
 from bot.jobs import summaries
 from bot.messages.common import Answer
 from bot.messages.pages import summary
+from bot.text import date_phrase
 from storage import chat_store, outbox
 from storage.db import DiskFull
 from tests.jobs.desk import DAYS, QUIET, Desk, full_disk, sessions

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import PERCENT, POINTS
 from bot.messages.html import (
     DEFAULT_NUMBERS,
@@ -25,6 +24,7 @@ from bot.messages.html import (
     table,
     visible_length,
 )
+from bot.text import date_phrase, short_date
 
 # Characters that break naive splitting: markup, entities, astral planes (two UTF-16 units), borders.
 LETTERS = st.text(st.sampled_from("ab<>&;\"' \n\t\u2212\U0001f4c8é"), max_size=40)

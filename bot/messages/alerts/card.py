@@ -19,7 +19,7 @@ from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.metrics import METRICS, funds_of, metric_value, metrics_of
 from bot.analytics.performance import TOO_SHORT
-from bot.analytics.sessions import EXCHANGE, SETTLE, short_date
+from bot.analytics.sessions import EXCHANGE, SETTLE
 from bot.analytics.trend import missing_reason
 from bot.analytics.units import NOT_AVAILABLE
 from bot.analytics.valuation import FROM_YAHOO, convention_for
@@ -27,7 +27,7 @@ from bot.errors import NoData
 from bot.messages import common
 from bot.messages.common import Answer, Button
 from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, session_phrase, zone_name
-from bot.text import command_line
+from bot.text import command_line, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

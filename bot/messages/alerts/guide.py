@@ -16,11 +16,12 @@ from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.grammar import PRESETS, Preset
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule, Target
 from bot.analytics.metrics import METRICS, Argument, Metric, Parameter, close_behind, metric_value, metrics_of
-from bot.analytics.sessions import EXCHANGE, short_date
+from bot.analytics.sessions import EXCHANGE
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, SHARE
 from bot.messages.alerts import card
 from bot.messages.common import SAMPLE_NOTICE, Answer, Button, in_rows, subject_title
 from bot.messages.html import Html, bold, code, lines, pre, table
+from bot.text import short_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

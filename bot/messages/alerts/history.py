@@ -17,12 +17,12 @@ from bot.alerts.engine import ALREADY, ConditionValue, Event, Sample, step, trut
 from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
-from bot.analytics.sessions import short_date
 from bot.analytics.windows import AsOf
 from bot.messages.alerts import card
 from bot.messages.alerts.notices import plain_line
 from bot.messages.common import Answer, Button, condition_sources, heading, newest_close, source_line
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase, visible_length
+from bot.text import short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

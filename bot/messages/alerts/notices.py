@@ -18,14 +18,13 @@ from bot.alerts.engine import ALREADY, ConditionValue, Event, rearm_levels, side
 from bot.alerts.series import PATIENCE, rule_lag
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.metrics import METRICS, newest_session
-from bot.analytics.sessions import date_phrase, short_date
 from bot.analytics.units import NOT_AVAILABLE
 from bot.errors import NoData
 from bot.messages import common
 from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rearmed, state_sentence
 from bot.messages.common import Answer, Button
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase
-from bot.text import counted
+from bot.text import counted, date_phrase, short_date
 
 if TYPE_CHECKING:
     from bot.alerts.revision import ConditionValues, Revision

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics.metrics import metrics_of, sources_of
-from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import AsOf
 from bot.messages.alerts.card import preset_buttons, times
@@ -21,7 +20,7 @@ from bot.messages.common import (
     sources,
 )
 from bot.messages.html import Html, bold, code, lines, pre, table
-from bot.text import counted
+from bot.text import counted, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import trend
 from bot.analytics.performance import TOO_SHORT, Performance, growth, performance
-from bot.analytics.sessions import short_date
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.charts import ChartSpec, RatioPanel, compare_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines
+from bot.text import short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

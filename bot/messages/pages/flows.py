@@ -9,14 +9,13 @@ import pandas as pd
 
 from bot.analytics import flows
 from bot.analytics.metrics import metric_value, metrics_of
-from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.charts import ChartSpec, flows_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
-from bot.text import command_line, counted
+from bot.text import command_line, counted, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.analytics import flows, valuation
 from bot.analytics.performance import performance
-from bot.analytics.sessions import short_date
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, SHARE, USD
 from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for
 from bot.messages import common
 from bot.messages.charts import ChartSpec, IndexPanel, indexed_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
+from bot.text import short_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

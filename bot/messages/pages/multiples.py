@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from bot.analytics import valuation
 from bot.analytics.metrics import METRICS
-from bot.analytics.sessions import short_date
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.analytics.valuation import FundMultiple, MultipleFigure, convention_for
 from bot.data.provider import LABELS
@@ -17,6 +16,7 @@ from bot.messages import common
 from bot.messages.charts import ConditionPanel, rule_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, capital, lines, pre, table
+from bot.text import short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,6 @@ import pandas as pd
 
 from bot.analytics import flows
 from bot.analytics.market import SAMPLE, Market
-from bot.analytics.sessions import MONTHS, Sessions, date_phrase, short_date
 from bot.analytics.units import MINUS
 from bot.data.provider import LABELS
 from bot.data.schedule import closed_until, next_try
@@ -26,12 +25,13 @@ from bot.messages.common import (
     shortened,
 )
 from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label, zone_name
-from bot.text import counted
+from bot.text import MONTHS, counted, date_phrase, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from zoneinfo import ZoneInfo
 
+    from bot.analytics.sessions import Sessions
     from bot.pair import Pair
     from bot.services.questions import StoredStatus
     from storage.observations import Restatement

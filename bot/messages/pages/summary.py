@@ -12,13 +12,14 @@ from bot.alerts.series import rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
 from bot.analytics.performance import performance
-from bot.analytics.sessions import EXCHANGE, Sessions, date_phrase
+from bot.analytics.sessions import EXCHANGE, Sessions
 from bot.analytics.units import POINTS
 from bot.analytics.windows import MTD, YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.alerts.card import summary_distance
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, code, lines
+from bot.text import date_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
