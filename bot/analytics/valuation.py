@@ -255,6 +255,7 @@ def _newest(rows: pd.DataFrame) -> FundMultiple:
     return FundMultiple(float(last["value"]), last["session"], None if pd.isna(priced) else priced)
 
 
+@per_market
 def convention_for(market: Market) -> str | None:
     """The convention to read by: the small fund's with a P/E and the most kinds of multiples.
 
@@ -272,6 +273,7 @@ def convention_for(market: Market) -> str | None:
     return str(ranked.index[-1])
 
 
+@per_market
 def basis_for(market: Market, convention: str) -> str | None:
     """The basis under which most can be held against each other, None without a P/E.
 

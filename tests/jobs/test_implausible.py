@@ -24,7 +24,7 @@ from tests.jobs.desk import Desk
 
 __all__ = ["fake", "loopback", "yahoo_cache"]
 SESSIONS = Sessions()
-DAYS = [day.date() for day in SESSIONS.between(pd.Timestamp("2019-12-02"), pd.Timestamp("2020-12-14"))]
+DAYS = [day.date() for day in SESSIONS.between(pd.Timestamp("2020-05-01"), pd.Timestamp("2020-12-14"))]
 LAST, BEFORE = DAYS[-1], DAYS[-2]
 EVENING = dt.datetime(2020, 12, 14, 21, 20, tzinfo=dt.UTC)
 RULES = (
