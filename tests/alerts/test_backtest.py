@@ -16,8 +16,16 @@ from hypothesis import strategies as st
 
 from benchmarks.backtest import timings, waits
 from benchmarks.metrics import made_up_market
-from bot.alerts.backtest import Outcome, evaluate_series, fires_without_band, frequency, has_answer, outcomes
-from bot.alerts.engine import ConditionValue, Sample, Side, State, Status, evaluate, step
+from bot.alerts.backtest import (
+    Outcome,
+    bands_before,
+    evaluate_series,
+    fires_without_band,
+    frequency,
+    has_answer,
+    outcomes,
+)
+from bot.alerts.engine import ConditionValue, Sample, Side, State, Status, default_bands, evaluate, step
 from bot.alerts.grammar import parse_rule
 from bot.alerts.series import Histories, SampleSeries
 from bot.analytics.metrics import METRICS
@@ -79,6 +87,18 @@ def test_the_band_of_each_fire_is_made_of_the_values_before_it() -> None:
     assert frequency(rule("ratio > 5"), samples([*wide, *values])).count == 50  # to re-arm it takes −20
 
 
+@pytest.mark.parametrize(("low", "high"), [(-9.0, 9.0), (-0.1, 9.0), (0.0, 9.0), (-9.0, 0.1)])
+@pytest.mark.parametrize("text", ["ratio > 5", "ratio < 5", "ratio crosses 5"])
+def test_the_bands_of_a_series_are_those_of_each_beginning(text: str, low: float, high: float) -> None:
+    distances = np.clip(np.random.default_rng(1).normal(size=320), low, high)
+    some = samples([None if number % 7 == 3 else 5 + float(x) for number, x in enumerate(distances)])
+    (bands,) = bands_before(rule(text), SampleSeries.of(some))
+    counts = range(0, len(some), 19)
+    assert [bands[count] for count in counts] == pytest.approx(
+        [default_bands(rule(text), some[:count])[0] for count in counts]
+    )
+
+
 @given(
     st.sampled_from(["ratio > 5", "ratio crosses 5 confirm 2", "ratio < 5 cooldown 3", "ratio > 5 rearm 4"]),
     st.integers(0, 99),
@@ -130,6 +150,9 @@ def test_fires_without_the_band_are_counted_without_a_level_too() -> None:
     assert frequency(rule("ratio > 5 rearm 0"), samples(values)).count == 2
     assert fires_without_band(rule("ratio > 5 once until 2020-01-02"), samples(values)) == 7
     assert fires_without_band(rule("ratio > 5 cooldown 100"), samples(values)) == 1
+    values = [*[4.0, 6.0] * 40, *[4.9, 6.0] * 5]  # the default band asks for less than 4.9
+    assert frequency(rule("ratio > 5"), samples(values)).count == 40
+    assert fires_without_band(rule("ratio > 5"), samples(values)) == 45
 
 
 ONE = (
