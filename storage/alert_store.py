@@ -1,15 +1,20 @@
-"""Alerts: the rules of chats, the engine's state after each evaluated session, and their events.
+"""Alerts: the rules of chats, the engine's states, what they were evaluated on, and their events.
 
-Rules and states are JSON text that the alert engine makes and reads. Events are fires, withdrawals and
-restatements; each is stored once per session and revision. A deferred event is not sent yet, because its
-alert is snoozed or its chat has quiet hours or sleeps. Splits change the levels of alerts set before them.
+Rules and states are JSON text that the alert engine makes and reads. A state is stored when the alert turns,
+and holds until the next one. The last evaluated session and its figures are stored once for all alerts that
+read the same subject; an alert that was not evaluated with the others has a session of its own.
+
+Events are fires, withdrawals and restatements; each is stored once per session and revision. A deferred event
+is not sent yet, because its alert is snoozed or its chat has quiet hours or sleeps. Splits change the levels
+of alerts that were set before them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, TypeVar
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,8 +31,6 @@ if TYPE_CHECKING:
     from storage.rows import Moment, Parameters, Row
 
 
-# Revised data can change the last 10 evaluated sessions: the state before each, and the current one.
-STATES_KEPT = 11
 SWITCHED_OFF = "switched off"
 
 
@@ -43,6 +46,7 @@ class StoredAlert(msgspec.Struct, frozen=True):
     thread_id         the forum topic it was created in
     level_session     its price levels are in the shares of this session
     last_split_id     the newest row of `splits` that its levels allow for
+    evaluated         its last evaluated session; None: that of its subject
     """
 
     alert_id: int
@@ -61,6 +65,7 @@ class StoredAlert(msgspec.Struct, frozen=True):
     thread_id: int | None
     level_session: dt.date | None
     last_split_id: int
+    evaluated: dt.date | None
 
 
 class ExpiringAlert(StoredAlert, frozen=True):
@@ -125,9 +130,9 @@ def is_unchanged(db: sqlite_utils.Database, alert: StoredAlert) -> bool:
 
 
 def alerts_by_id(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[StoredAlert]:
-    """Returns the alerts with these ids, as far as they exist."""
-    sql = "SELECT * FROM alerts WHERE alert_id = ?"
-    return [alert for alert_id in alert_ids for alert in select_as(db, StoredAlert, sql, (alert_id,))]
+    """Returns the alerts with these ids, as far as they exist, in the order of their ids."""
+    sql = "SELECT * FROM alerts WHERE alert_id IN (SELECT value FROM json_each(?)) ORDER BY alert_id"
+    return select_as(db, StoredAlert, sql, (json.dumps(list(alert_ids)),))
 
 
 def alerts_of(db: sqlite_utils.Database, chat_id: int) -> list[StoredAlert]:
@@ -157,17 +162,6 @@ def recently_ended(db: sqlite_utils.Database, session: str) -> list[StoredAlert]
         ORDER BY alert_id
     """
     return select_as(db, StoredAlert, sql, (SWITCHED_OFF, session))
-
-
-def last_evaluated_sessions(db: sqlite_utils.Database) -> dict[int, str | None]:
-    """Returns the last evaluated session of each active alert: a cheap way to see whether any has changed."""
-    rows = db.execute(
-        """
-        SELECT alert_id, (SELECT max(session) FROM alert_states WHERE alert_states.alert_id = alerts.alert_id)
-        FROM alerts JOIN chats USING (chat_id) WHERE life = 'active' AND status <> 'inactive'
-        """
-    )
-    return dict(rows.fetchall())
 
 
 def expiring_alerts(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
@@ -213,49 +207,139 @@ def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
 
 
 def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
-    """Store the state after `session` in place of an earlier one; only the newest 11 sessions are kept."""
-    db.execute(
-        """
-        INSERT INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)
-        ON CONFLICT (alert_id, session) DO UPDATE SET state = excluded.state
-        """,
-        (alert_id, session, state),
-    )
-    db.execute(
-        """
-        DELETE FROM alert_states WHERE alert_id = :alert AND session <= (
-            SELECT session FROM alert_states WHERE alert_id = :alert
-            ORDER BY session DESC LIMIT 1 OFFSET :kept
+    """Store the state after `session`, in place of an earlier one."""
+    save_states(db, [(alert_id, session, state)])
+
+
+def save_states(db: sqlite_utils.Database, rows: Iterable[tuple[int, str, str]]) -> None:
+    """Store states, each as alert_id, session and state, in place of earlier ones of that session."""
+    sql = "INSERT OR REPLACE INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)"
+    db.conn.executemany(sql, rows)
+
+
+def drop_states(db: sqlite_utils.Database, alert_id: int, since: str) -> None:
+    """Delete the states of an alert from a session on, which revised figures replace."""
+    db.execute("DELETE FROM alert_states WHERE alert_id = ? AND session >= ?", (alert_id, since))
+
+
+def prune_states(db: sqlite_utils.Database, rows: Iterable[tuple[int, str]]) -> None:
+    """Delete, by alert_id, the states before the one that holds on a session."""
+    sql = """
+        DELETE FROM alert_states WHERE alert_id = ?1 AND session < (
+            SELECT max(session) FROM alert_states WHERE alert_id = ?1 AND session <= ?2
         )
-        """,
-        {"alert": alert_id, "kept": STATES_KEPT},
-    )
+    """
+    db.conn.executemany(sql, rows)
 
 
 def current_state(db: sqlite_utils.Database, alert_id: int) -> StoredState | None:
-    """Returns the last evaluated session and the state after it, or None before the first."""
+    """Returns the newest stored state and its session, or None without any."""
     sql = "SELECT session, state FROM alert_states WHERE alert_id = ? ORDER BY session DESC LIMIT 1"
     return select_first(db, StoredState, sql, (alert_id,))
 
 
-def state_before(db: sqlite_utils.Database, alert_id: int, session: str) -> StoredState | None:
-    """Returns the last session evaluated before `session` and the state after it, if it is kept."""
+def stored_states(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> dict[int, list[str]]:
+    """Returns the stored states of alerts by their ids, oldest first."""
     sql = """
-        SELECT session, state FROM alert_states
-        WHERE alert_id = ? AND session < ? ORDER BY session DESC LIMIT 1
+        SELECT alert_id, state FROM alert_states WHERE alert_id IN (SELECT value FROM json_each(?))
+        ORDER BY alert_id, session
     """
-    return select_first(db, StoredState, sql, (alert_id, session))
+    states: dict[int, list[str]] = defaultdict(list)
+    for alert_id, state in db.execute(sql, (json.dumps(list(alert_ids)),)):
+        states[alert_id].append(state)
+    return states
 
 
-def stored_states(db: sqlite_utils.Database, alert_id: int) -> list[str]:
-    """Returns the kept states of an alert, oldest first."""
-    sql = "SELECT state FROM alert_states WHERE alert_id = ? ORDER BY session"
-    return [row["state"] for row in select(db, sql, (alert_id,))]
-
-
-def clear_states(db: sqlite_utils.Database, alert_id: int) -> None:
-    """Delete all states: an alert that is resumed or edited starts again."""
+def start_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
+    """Store the state of an alert that is created, edited or resumed, in place of all others."""
     db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
+    save_state(db, alert_id, session, state)
+    set_evaluated(db, [(session, alert_id)])
+
+
+# Evaluation
+
+
+class EvaluatedAlert(NamedTuple):
+    """What evaluation keeps of an alert in memory is made of this.
+
+    active     whether it is evaluated: it and its chat are active
+    evaluated  its last evaluated session, None: that of its subject
+    state      its current state, None without any
+    """
+
+    alert_id: int
+    active: bool
+    rule_json: str
+    evaluated: str | None
+    state: str | None
+
+
+_EVALUATED = """
+    SELECT alert_id, life = 'active' AND status <> 'inactive', rule_json, evaluated,
+        (SELECT state FROM alert_states WHERE alert_states.alert_id = alerts.alert_id
+         ORDER BY session DESC LIMIT 1)
+    FROM alerts JOIN chats USING (chat_id)
+"""
+
+
+def all_evaluated(db: sqlite_utils.Database, after: int, limit: int) -> list[EvaluatedAlert]:
+    """Returns a number of active alerts with ids above `after`, also those of inactive chats."""
+    sql = f"{_EVALUATED} WHERE life = 'active' AND alert_id > ? ORDER BY alert_id LIMIT ?"
+    return list(map(EvaluatedAlert._make, db.execute(sql, (after, limit)).fetchall()))
+
+
+def take_changed(db: sqlite_utils.Database, limit: int) -> tuple[list[int], list[EvaluatedAlert]]:
+    """Returns the ids of some alerts that were changed since they were read, and those that still exist."""
+    sql = "SELECT changed_id FROM alert_changes ORDER BY changed_id LIMIT ?"
+    alert_ids = [row[0] for row in db.execute(sql, (limit,)).fetchall()]
+    chosen = (json.dumps(alert_ids),)
+    db.execute("DELETE FROM alert_changes WHERE changed_id IN (SELECT value FROM json_each(?))", chosen)
+    rows = db.execute(f"{_EVALUATED} WHERE alert_id IN (SELECT value FROM json_each(?))", chosen).fetchall()  # noqa: S608 - fixed text
+    return alert_ids, list(map(EvaluatedAlert._make, rows))
+
+
+def changed_ids(db: sqlite_utils.Database) -> set[int]:
+    """Returns the ids of the alerts that were changed since they were read for evaluation."""
+    return {row[0] for row in db.execute("SELECT changed_id FROM alert_changes")}
+
+
+def set_evaluated(db: sqlite_utils.Database, rows: Iterable[tuple[str | None, int]]) -> None:
+    """Set the last evaluated sessions of alerts, each as session and alert_id."""
+    db.conn.executemany("UPDATE alerts SET evaluated = ? WHERE alert_id = ?", rows)
+
+
+def keep_evaluated(db: sqlite_utils.Database, rows: Iterable[tuple[str, int]]) -> None:
+    """Set the last evaluated sessions of alerts that have none of their own, each as session and alert_id."""
+    db.conn.executemany("UPDATE alerts SET evaluated = coalesce(evaluated, ?) WHERE alert_id = ?", rows)
+
+
+class StoredSubject(msgspec.Struct, frozen=True):
+    """What alerts read, its last evaluated session, and the JSON of its figures as evaluated."""
+
+    subject: str
+    session: dt.date
+    figures: str
+
+
+def subjects(db: sqlite_utils.Database) -> list[StoredSubject]:
+    """Returns all subjects."""
+    return select_as(db, StoredSubject, "SELECT * FROM subjects")
+
+
+def get_subject(db: sqlite_utils.Database, subject: str) -> StoredSubject | None:
+    """Returns a subject, None before its first evaluation."""
+    return select_first(db, StoredSubject, "SELECT * FROM subjects WHERE subject = ?", (subject,))
+
+
+def save_subjects(db: sqlite_utils.Database, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Store subjects, each as subject, session and figures."""
+    db.conn.executemany("INSERT OR REPLACE INTO subjects (subject, session, figures) VALUES (?, ?, ?)", rows)
+
+
+def drop_subjects(db: sqlite_utils.Database, subjects: Iterable[str]) -> None:
+    """Delete subjects."""
+    db.conn.executemany("DELETE FROM subjects WHERE subject = ?", [(subject,) for subject in subjects])
 
 
 # Events
@@ -364,13 +448,13 @@ def list_events(
     return _select_events(db, ChatEvent, sql, parameters)
 
 
-def revisable_events(db: sqlite_utils.Database, alert_id: int) -> list[StoredEvent]:
-    """Returns an alert's events since its oldest kept state, in the order in which they were stored."""
+def events_since(db: sqlite_utils.Database, alert_ids: Iterable[int], session: str) -> list[StoredEvent]:
+    """Returns the events of alerts since a session, in the order in which they were stored."""
     sql = """
-        SELECT * FROM alert_events WHERE alert_id = :alert
-        AND session >= (SELECT min(session) FROM alert_states WHERE alert_id = :alert) ORDER BY event_id
+        SELECT * FROM alert_events WHERE alert_id IN (SELECT value FROM json_each(?)) AND session >= ?
+        ORDER BY +event_id
     """
-    return _select_events(db, StoredEvent, sql, {"alert": alert_id})
+    return _select_events(db, StoredEvent, sql, (json.dumps(list(alert_ids)), session))
 
 
 def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
@@ -397,19 +481,29 @@ def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
     return int(select_value(db, sql, (alert_id,)))
 
 
+def fire_sessions(
+    db: sqlite_utils.Database, alert_ids: Iterable[int], since: str
+) -> dict[int, list[dt.date]]:
+    """Returns, by alert, the sessions from `since` on on which it fired, without withdrawn fires."""
+    # The + keeps SQLite from walking all events in the order of their ids.
+    sql = """
+        SELECT alert_id, session, transition FROM alert_events
+        WHERE alert_id IN (SELECT value FROM json_each(?)) AND session >= ?
+        AND transition IN ('fired', 'withdrawn') ORDER BY +event_id
+    """
+    rows = db.execute(sql, (json.dumps(list(alert_ids)), since))
+    last = {(alert_id, session): transition for alert_id, session, transition in rows}
+    sessions: dict[int, list[dt.date]] = defaultdict(list)
+    for (alert_id, session), transition in last.items():
+        if transition == "fired":
+            sessions[alert_id].append(dt.date.fromisoformat(session))
+    return sessions
+
+
 def fires_since(db: sqlite_utils.Database, alert_id: int, session: str, *, until: str | None = None) -> int:
     """Returns on how many sessions from `session` to `until` the alert fired, without withdrawn fires."""
-    sql = """
-        SELECT count(DISTINCT session) FROM alert_events
-        WHERE alert_id = :alert AND session >= :since AND transition = 'fired'
-        AND (:until IS NULL OR session <= :until)
-        AND NOT EXISTS (
-            SELECT 1 FROM alert_events AS later
-            WHERE later.alert_id = alert_events.alert_id AND later.session = alert_events.session
-            AND later.transition = 'withdrawn' AND later.event_id > alert_events.event_id
-        )
-    """
-    return int(select_value(db, sql, {"alert": alert_id, "since": session, "until": until}))
+    fires = fire_sessions(db, [alert_id], session)[alert_id]
+    return sum(until is None or day.isoformat() <= until for day in fires)
 
 
 def set_deferral(db: sqlite_utils.Database, event_id: int, reason: str | None) -> None:

@@ -6,6 +6,7 @@ Ids are Telegram's; the id of a private chat is the person's.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -14,6 +15,8 @@ from storage.rows import change, insert, instant, not_earlier, select, select_as
 from storage.sources import RESTORED_AT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import sqlite_utils
 
     from storage.rows import Moment
@@ -123,6 +126,12 @@ def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, 
 def get_chat(db: sqlite_utils.Database, chat_id: int) -> StoredChat | None:
     """Returns the chat, or None when it is not known."""
     return select_first(db, StoredChat, "SELECT * FROM chats WHERE chat_id = ?", (chat_id,))
+
+
+def chats_by_id(db: sqlite_utils.Database, chat_ids: Iterable[int]) -> list[StoredChat]:
+    """Returns the chats with these ids, as far as they are known."""
+    sql = "SELECT * FROM chats WHERE chat_id IN (SELECT value FROM json_each(?))"
+    return select_as(db, StoredChat, sql, (json.dumps(list(chat_ids)),))
 
 
 def deactivate(db: sqlite_utils.Database, chat_id: int, reason: str) -> bool:

@@ -198,14 +198,24 @@ _ALERTS = """
         snoozed_until TEXT,       -- its messages are deferred until this instant
         level_session TEXT,      -- its levels are in the shares of this session
         last_split_id INTEGER NOT NULL DEFAULT 0,  -- the last row of `splits` that its levels allow for
+        evaluated TEXT,           -- its last evaluated session; NULL: that of its subject
         UNIQUE (chat_id, number)
     ) STRICT;
-    -- alert_store.active_alerts: every evaluation
+    -- alert_store.active_alerts: all of them, after a start
     CREATE INDEX alerts_active ON alerts (alert_id) WHERE life = 'active';
+    -- alert_store.new_split_changes: every new market
+    CREATE INDEX alerts_splits ON alerts (last_split_id);
     -- alert_store.expiring_alerts: every tick
     CREATE INDEX alerts_expiring ON alerts (expires_on) WHERE life IN ('active', 'paused');
 
-    -- The primary key serves current_state and state_before: newest session of one alert.
+    -- What alerts read: metrics with their arguments and moving targets (bot.alerts.batch).
+    CREATE TABLE subjects (
+        subject TEXT PRIMARY KEY,
+        session TEXT NOT NULL,  -- the last evaluated one
+        figures TEXT NOT NULL   -- of the last sessions, as they were evaluated
+    ) STRICT, WITHOUT ROWID;
+
+    -- The states at which an alert turned. The primary key serves current_state: newest session of one alert.
     CREATE TABLE alert_states (
         alert_id INTEGER NOT NULL REFERENCES alerts ON DELETE CASCADE,
         session TEXT NOT NULL,
@@ -232,6 +242,27 @@ _ALERTS = """
     CREATE INDEX alert_events_deferred ON alert_events (alert_id) WHERE deferred IS NOT NULL;
     -- alert_store.recently_ended: events of the sessions that can be revised
     CREATE INDEX alert_events_session ON alert_events (session);
+
+    CREATE TABLE alert_changes (
+        changed_id INTEGER PRIMARY KEY  -- an alert that the evaluation reads again, also one that is gone
+    ) STRICT;
+    CREATE TRIGGER alert_added AFTER INSERT ON alerts
+        BEGIN INSERT INTO alert_changes VALUES (new.alert_id) ON CONFLICT DO NOTHING; END;
+    CREATE TRIGGER alert_deleted AFTER DELETE ON alerts
+        BEGIN INSERT INTO alert_changes VALUES (old.alert_id) ON CONFLICT DO NOTHING; END;
+    CREATE TRIGGER alert_changed AFTER UPDATE OF chat_id, rule_json, life, snoozed_until ON alerts
+        BEGIN INSERT INTO alert_changes VALUES (new.alert_id) ON CONFLICT DO NOTHING; END;
+    CREATE TRIGGER alert_chat_changed AFTER UPDATE OF status ON chats
+        WHEN (old.status = 'inactive') <> (new.status = 'inactive')
+        BEGIN
+            INSERT INTO alert_changes SELECT alert_id FROM alerts WHERE chat_id = new.chat_id
+            ON CONFLICT DO NOTHING; END;
+    CREATE TRIGGER alert_state_added AFTER INSERT ON alert_states
+        BEGIN INSERT INTO alert_changes VALUES (new.alert_id) ON CONFLICT DO NOTHING; END;
+    CREATE TRIGGER alert_state_changed AFTER UPDATE ON alert_states
+        BEGIN INSERT INTO alert_changes VALUES (new.alert_id) ON CONFLICT DO NOTHING; END;
+    CREATE TRIGGER alert_state_deleted AFTER DELETE ON alert_states
+        BEGIN INSERT INTO alert_changes VALUES (old.alert_id) ON CONFLICT DO NOTHING; END;
 """
 
 _OUTBOX = """
@@ -275,6 +306,7 @@ _OUTBOX = """
 _COPIED = {
     **dict.fromkeys(("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights"), ()),
     "updates": (),
+    "alert_changes": (),
     "outbox": (
         "payload, thread_id, kind, created_at",
         "reason, message_id, unknown, attempts, not_before, updated_at",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import re
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
@@ -30,6 +30,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
+@lru_cache(256)
 def instant(moment: Moment) -> str:
     """Returns the text of an instant, cut to the second; ValueError for a naive datetime or other text."""
     if isinstance(moment, datetime):

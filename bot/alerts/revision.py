@@ -2,7 +2,7 @@
 
 When figures are revised, the sessions evaluated last are evaluated again from the state before them. An event
 stays in force until its inputs contradict it: an input that is missing now but was not when it was evaluated
-withdraws nothing, and neither does one that differs by less than JITTER.
+withdraws nothing, and neither does one that differs by less than LEAST_REVISION.
 
 A split changes a level of prices, so rules set on such a level are rescaled.
 """
@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
+import numpy as np
 from msgspec.structs import replace
 
 from bot.alerts.engine import ConditionValue, Event, Sample, State, evaluate
 from bot.alerts.rule import AMOUNT, Condition, JsonStruct, Rule
+from bot.alerts.series import SampleSeries
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
@@ -130,7 +134,7 @@ def _merged(session: dt.date, old: State | None, new: Sample | None) -> Sample |
 
 
 def _merged_figure(old: ConditionValue, new: ConditionValue, band: float) -> ConditionValue:
-    """The new figure where it differs by more than JITTER, otherwise the one that was evaluated."""
+    """The new figure where it differs by more than LEAST_REVISION, otherwise the one that was evaluated."""
     if new.both is None:
         return old
     if old.both is None:
@@ -138,6 +142,33 @@ def _merged_figure(old: ConditionValue, new: ConditionValue, band: float) -> Con
     allowed = LEAST_REVISION * max(band, *map(abs, old.both))
     difference = max(abs(before - now) for before, now in zip(old.both, new.both, strict=True))
     return new if difference > allowed else old
+
+
+def merge_samples(
+    old: SampleSeries, new: SampleSeries, bands: Callable[[], Sequence[float]]
+) -> tuple[SampleSeries, dt.date | None]:
+    """The figures that count for evaluated sessions, and the first session on which they are revised.
+
+    As `_merged` has it for one rule: an old figure stays where the new one is missing or differs by less than
+    LEAST_REVISION, here of the subject's own bands. A new session counts if it has a figure.
+    """
+    late = reduce(operator.or_, new.known, np.zeros(len(new), dtype=bool))
+    days = np.union1d(old.days, new.days[late])
+    old, new = old.on(days), new.on(days)
+    revised = np.zeros(len(days), dtype=bool)
+    observed, thresholds = [], []
+    for index, (was_known, is_known) in enumerate(zip(old.known, new.known, strict=True)):
+        before, now = (np.array([s.observed[index], s.thresholds[index]]) for s in (old, new))
+        differs = is_known & ~(was_known & (before == now).all(axis=0))
+        if (differs & was_known).any():
+            allowed = LEAST_REVISION * np.maximum(np.abs(before).max(axis=0), bands()[index])
+            differs &= ~(was_known & (np.abs(before - now).max(axis=0) <= allowed))
+        value, level = np.where(differs, now, before)
+        observed.append(value)
+        thresholds.append(level)
+        revised |= differs
+    since = days[revised.argmax()].item() if revised.any() else None
+    return SampleSeries(days, observed, thresholds), since
 
 
 def _is_new(event: Event, stored: Event | None) -> bool:

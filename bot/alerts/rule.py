@@ -31,8 +31,8 @@ MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">=", CROSSES: CROSSES}
 _WRITERS = {unit.symbol: unit for unit in reversed(UNITS)}
 
 
-class JsonStruct(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A record that is stored as JSON text, without its fields at their defaults."""
+class JsonStruct(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """A record that is stored as JSON text, without its fields at their defaults. It has no cycles."""
 
     def to_json(self) -> str:
         """JSON text that `from_json` reads back to an equal record."""

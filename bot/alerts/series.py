@@ -9,8 +9,9 @@ is not confirmed yet, is awaited until it is. A Sample object is created only wh
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, overload
 
@@ -42,6 +43,8 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 # A metric with its arguments, which conditions with different targets share.
 Watched = tuple[str, tuple[tuple[str, "Argument"], ...]]
+# What the conditions of a rule read: each metric with its arguments, and its target if that moves.
+Subject = tuple[tuple[Watched, Target | None], ...]
 
 
 class SampleSeries(Sequence[Sample]):
@@ -89,7 +92,7 @@ class SampleSeries(Sequence[Sample]):
         if isinstance(position, slice):
             return SampleSeries(self.days[position], observed, thresholds)
         figures = (
-            ConditionValue(*(float(x) if np.isfinite(x) else None for x in figure))
+            ConditionValue(*(float(x) if math.isfinite(x) else None for x in figure))
             for figure in zip(observed, thresholds, strict=True)
         )
         return Sample(self.day(position), tuple(figures))
@@ -98,6 +101,29 @@ class SampleSeries(Sequence[Sample]):
         """The session at a position."""
         day: dt.date = self.days[position].item()
         return day
+
+    def with_amounts(self, rule: Rule) -> SampleSeries:
+        """The samples of a rule, from those of `subject_rule`, in which an amount is 0."""
+        thresholds = [
+            threshold + condition.target.value if condition.target.kind == AMOUNT else threshold
+            for threshold, condition in zip(self.thresholds, rule.conditions, strict=True)
+        ]
+        return SampleSeries(self.days, self.observed, thresholds)
+
+    def followed_by(self, later: SampleSeries) -> SampleSeries:
+        """These samples and later ones."""
+        return SampleSeries(
+            np.concatenate([self.days, later.days]),
+            list(map(np.concatenate, zip(self.observed, later.observed, strict=True))),
+            list(map(np.concatenate, zip(self.thresholds, later.thresholds, strict=True))),
+        )
+
+    def on(self, days: npt.NDArray[np.datetime64]) -> SampleSeries:
+        """The samples on these sessions, without figures where there is none."""
+        at = self.days.searchsorted(days)
+        at[~np.isin(days, self.days)] = -1  # which is the appended NaN
+        figures = [[np.append(a, np.nan)[at] for a in arrays] for arrays in (self.observed, self.thresholds)]
+        return SampleSeries(days, *figures)
 
     def after(self, day: dt.date) -> int:
         """Position of the first session past `day`."""
@@ -119,14 +145,19 @@ class SampleSeries(Sequence[Sample]):
 class ConditionSeries:
     """One condition's history: value and threshold on the metric's own sessions, NaN where undefined.
 
-    From `held_from` on the values are held. If `settled`, NaN means that there is no value for the session,
-    not that one may come.
+    `level` is the threshold as a Series or an amount. From `held_from` on the values are held. If `settled`,
+    NaN means that there is no value for the session, not that one may come.
     """
 
     value: pd.Series
-    threshold: pd.Series
+    level: pd.Series | float
     held_from: pd.Timestamp | None = None
     settled: bool = False
+
+    @property
+    def threshold(self) -> pd.Series:
+        """The threshold on each of the metric's sessions."""
+        return self.level if isinstance(self.level, pd.Series) else pd.Series(self.level, self.value.index)
 
     def known(self, sessions: pd.DatetimeIndex) -> BoolArray:
         """Whether each session's input is stored: it has a value, or is n/a and followed by a value."""
@@ -144,7 +175,25 @@ class ConditionSeries:
     def on(self, sessions: pd.DatetimeIndex) -> tuple[FloatArray, FloatArray]:
         """Value and threshold on each session, NaN where missing."""
         at = self.value.index.get_indexer(sessions)  # -1, which is the appended NaN, where missing
-        return np.append(self.value.to_numpy(), np.nan)[at], np.append(self.threshold.to_numpy(), np.nan)[at]
+        levels = self.threshold.to_numpy()
+        return np.append(self.value.to_numpy(), np.nan)[at], np.append(levels, np.nan)[at]
+
+
+def subject_of_rule(rule: Rule) -> Subject:
+    """What a rule reads; rules of one subject differ in amounts, comparisons and options only."""
+    return tuple(
+        (
+            (condition.metric, condition.arguments),
+            None if condition.target.kind == AMOUNT else condition.target,
+        )
+        for condition in rule.conditions
+    )
+
+
+def subject_rule(subject: Subject) -> Rule:
+    """The rule by which a subject is read: its amounts are 0."""
+    nothing = Target(AMOUNT, 0.0)
+    return Rule(tuple(Condition(*watched, ">", target or nothing) for watched, target in subject))
 
 
 class Histories:
@@ -154,23 +203,25 @@ class Histories:
         self._market = market
         self._registry = registry
         self._values: dict[Watched, pd.Series] = {}
-        self._series: dict[tuple[Watched, Target], ConditionSeries] = {}
+        self._series: dict[tuple[Watched, Target | None], ConditionSeries] = {}
         self._ready_sessions: dict[tuple[Watched, ...], tuple[pd.DatetimeIndex | None, pd.DatetimeIndex]] = {}
+        self._samples: dict[Subject, tuple[pd.DatetimeIndex | None, SampleSeries]] = {}
 
     def series(self, condition: Condition) -> ConditionSeries:
         """Value and threshold of one condition. Raises BadInput for a metric that is not in the registry."""
-        watched = (condition.metric, condition.arguments)
-        key = (watched, condition.target)
+        watched, target = (condition.metric, condition.arguments), condition.target
+        key = (watched, None if target.kind == AMOUNT else target)
         if key not in self._series:
             if watched not in self._values:
                 self._values[watched] = self._history(condition)
-            value, target, metric = self._values[watched], condition.target, self._registry[condition.metric]
-            level = threshold(value, target)
+            value, metric = self._values[watched], self._registry[condition.metric]
+            level = 0.0 if target.kind == AMOUNT else threshold(value, target)
             if target.kind in OVER_CLOSES and metric.part == "prices":
                 level = over_closes(self._market, level, int(target.value))
             held = held_from(metric, self._market, dict(condition.arguments))
             self._series[key] = ConditionSeries(value, level, held, metric.part == "multiples")
-        return self._series[key]
+        series = self._series[key]
+        return replace(series, level=target.value) if target.kind == AMOUNT else series
 
     def _history(self, condition: Condition) -> pd.Series:
         metric = self._registry.get(condition.metric)
@@ -189,11 +240,17 @@ class Histories:
         `sessions` are the exchange's: with them, a session on which no condition has a figure is awaited too.
         Without them the sessions are those on which any condition has a figure.
         """
-        histories = [self.series(condition) for condition in rule.conditions]
-        ready = self._ready(rule, histories, sessions)
-        index = ready[int(ready.searchsorted(pd.Timestamp(after), side="right")) if after else 0 :]
-        observed, thresholds = zip(*(history.on(index) for history in histories), strict=True)
-        return SampleSeries(index.to_numpy().astype("datetime64[D]"), observed, thresholds)
+        subject = subject_of_rule(rule)
+        cached = self._samples.get(subject)
+        if cached is None or cached[0] is not sessions:
+            conditions = subject_rule(subject).conditions
+            histories = [self.series(condition) for condition in conditions]
+            index = self._ready(rule, histories, sessions)
+            observed, thresholds = zip(*(history.on(index) for history in histories), strict=True)
+            whole = SampleSeries(index.to_numpy().astype("datetime64[D]"), observed, thresholds)
+            self._samples[subject] = cached = (sessions, whole)
+        whole = cached[1]
+        return whole[whole.after(after) if after else 0 :].with_amounts(rule)
 
     def _ready(
         self, rule: Rule, histories: list[ConditionSeries], sessions: pd.DatetimeIndex | None
@@ -220,8 +277,6 @@ class Histories:
 
 def threshold(value: pd.Series, target: Target) -> pd.Series:
     """The target on each session of `value`, computed over the sessions that have a value."""
-    if target.kind == AMOUNT:
-        return pd.Series(target.value, index=value.index)
     defined, count = value.dropna(), int(target.value)
     match target.kind:
         case "sma":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bot.analytics.sessions import EXCHANGE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
     from bot.alerts.engine import Event, State
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bot.analytics.market import Market
 
 
+T = TypeVar("T")
 SPLIT_REASON = "split of "  # how the reason of an alert begins that a split has paused
 
 
@@ -67,12 +69,21 @@ class EvaluationContext:
 
     next_check  close of the session that follows
     zone        time zone of the times that are shown
+    shared      what the messages of many alerts have in common, made once
     """
 
     market: Market
     histories: Histories
     next_check: dt.datetime
     zone: ZoneInfo = EXCHANGE
+    shared: dict[object, Any] = field(default_factory=dict, compare=False)
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """What `make` returns, made once for the key."""
+        if key not in self.shared:
+            self.shared[key] = make()
+        value: T = self.shared[key]
+        return value
 
 
 @dataclass(frozen=True)

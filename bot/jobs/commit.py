@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
+from bot.alerts.batch import SESSIONS_KEPT
 from bot.alerts.engine import ALREADY
 from bot.alerts.view import Life
-from bot.jobs.evaluate import RESTATED, WITHDRAWN, Evaluator, read_histories, read_snapshots
+from bot.jobs.evaluate import (
+    RESTATED,
+    WITHDRAWN,
+    Alerts,
+    Evaluator,
+    read_events,
+    read_snapshots,
+    recently_ended,
+)
 from bot.jobs.notices import ENDED, pause_split_alerts
 from bot.jobs.notify import QUARTER, DeliveryWindow, Notifier, OutboxWriter, Place
 from bot.messages.alerts import notices
@@ -24,21 +33,19 @@ from storage import alert_store, chat_store, outbox
 from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
-    import pandas as pd
     import sqlite_utils
 
     from bot.alerts.engine import Event
-    from bot.alerts.series import Watched
     from bot.analytics.market import Market
-    from bot.jobs.evaluate import AlertSnapshot, EvaluationResult, EventInForce, StateHistory
-    from bot.jobs.notify import FireCounts, Notification, NotifiedResult
+    from bot.jobs.evaluate import AlertSnapshot, EvaluationResult, EventInForce, InForce
+    from bot.jobs.notify import FireSessions, Notification, NotifiedResult
     from bot.messages.common import Answer
     from bot.services import Services
+    from storage.alert_store import EvaluatedAlert
     from storage.outbox import ListedEvent, OutboxMessage
 
 
-_ALERTS_A_READ = 1_000  # whose stored states are read in one go: the database serves others in between
-Marks = dict[int, str | None]  # the session evaluated last, by alert id
+_ALERTS_A_READ = 1_000  # in one go: the database serves others in between
 
 
 @dataclass(frozen=True)
@@ -61,13 +68,13 @@ class Evaluation:
     """The job that evaluates all active alerts, and stores their new states, events and messages.
 
     Messages are made before the transaction. An alert that somebody changed meanwhile is left as it is,
-    and evaluated again by the next run. The job remembers the Market and the alerts of the last run.
+    and evaluated again by the next run. The job keeps the alerts in memory, and reads those that change.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._last: tuple[Market, Marks] | None = None
-        self._series: Mapping[Watched, pd.Series] = {}  # of the last run
+        self._last: Market | None = None  # of the last run
+        self._alerts: Alerts | None = None
 
     async def run(self) -> list[Fire]:
         """Evaluate on the current Market and return the new fires; at once when nothing is new."""
@@ -75,14 +82,15 @@ class Evaluation:
         market = await self._market()
         if market.end is None:
             return []
-        if self._last == (market, await database.run(alert_store.last_evaluated_sessions)):
+        alerts, changed = await self._read_alerts()
+        if self._last is market and not changed:
             return []
         # 1. Evaluate.
-        snapshots = await database.run(partial(read_snapshots, market=market))
         context = await asyncio.to_thread(context_of, market, services.markets)
-        evaluator = Evaluator(context, self._series)
-        histories = await self._read_histories(evaluator, snapshots)
-        results = await asyncio.to_thread(evaluator.evaluate, snapshots, histories)
+        evaluator = Evaluator(context, alerts)
+        await asyncio.to_thread(evaluator.choose)
+        snapshots, events = await self._read_chosen(evaluator)
+        results = await asyncio.to_thread(evaluator.evaluate, snapshots, events)
         # 2. Make the messages.
         now, zone = services.clock(), services.config.time.timezone
         fires, windows = await database.run(
@@ -91,11 +99,17 @@ class Evaluation:
         notified = await asyncio.to_thread(Notifier(context).notify, results, fires, windows, now)
         # 3. Store both.
         store = partial(
-            store_results, notified=notified, default_zone=zone, sample=market.is_sample, now=services.clock()
+            store_results,
+            evaluator=evaluator,
+            notified=notified,
+            default_zone=zone,
+            sample=market.is_sample,
+            now=services.clock(),
         )
-        new_fires, skipped = await database.run(store) if notified else ([], set[int]())
-        self._last = market, _marks_after(snapshots, notified, skipped)
-        self._series = evaluator.series
+        new_fires, skipped = await database.run(store)
+        alerts.move_on(evaluator)
+        await self._read_alerts()
+        self._last = None if skipped else market
         return new_fires
 
     async def _market(self) -> Market:
@@ -103,76 +117,104 @@ class Evaluation:
         services = self._services
         while True:
             market = await services.markets.current()
-            if self._last is not None and self._last[0] is market:
+            if self._last is market:
                 return market
             pause = partial(pause_split_alerts, config=services.config, now=services.clock())
             if not await services.database.run(pause):
                 return market
 
-    async def _read_histories(
-        self, evaluator: Evaluator, snapshots: Sequence[AlertSnapshot]
-    ) -> dict[int, StateHistory]:
-        """Histories of the alerts that may have been revised or that the last run did not evaluate."""
-        marks = self._last[1] if self._last is not None else {}
-        alert_ids = set(await asyncio.to_thread(evaluator.possibly_revised, snapshots))
-        for snapshot in snapshots:
-            if marks.get(snapshot.alert.alert_id) != snapshot.mark:
-                alert_ids.add(snapshot.alert.alert_id)
-        histories: dict[int, StateHistory] = {}
-        remaining = iter(sorted(alert_ids))
-        while batch := list(islice(remaining, _ALERTS_A_READ)):
-            histories |= await self._services.database.run(partial(read_histories, alert_ids=batch))
-        return histories
+    async def _read_alerts(self) -> tuple[Alerts, bool]:
+        """The alerts in memory, and whether any was read: all of them once, then those that were changed."""
+        run, alerts, changed = self._services.database.run, self._alerts, False
+        if alerts is None:
+            alerts = Alerts(await run(alert_store.subjects))
+            last: int | None = 0
+            while last is not None:
+                last = await run(partial(_read_active, alerts=alerts, after=last))
+            self._alerts = alerts
+            changed = True
+        while await run(partial(_read_changed, alerts=alerts)):
+            changed = True
+        return alerts, changed
+
+    async def _read_chosen(self, evaluator: Evaluator) -> tuple[list[AlertSnapshot], dict[int, InForce]]:
+        """The alerts to evaluate, and the events of those that may be revised."""
+        run, chosen, since = self._services.database.run, evaluator.chosen, evaluator.revised_since
+        snapshots: list[AlertSnapshot] = []
+        events: dict[int, InForce] = {}
+        ended = await run(partial(recently_ended, since=since, evaluator=evaluator)) if since else []
+        for batch in _batches({*chosen, *ended}):
+            snapshots += await run(partial(read_snapshots, alert_ids=batch))
+        if since is not None:
+            for batch in _batches({*evaluator.revised, *ended}):
+                events |= await run(partial(read_events, alert_ids=batch, since=since))
+        return snapshots, events
 
 
-def _marks_after(
-    snapshots: Sequence[AlertSnapshot], notified: Sequence[NotifiedResult], skipped: set[int]
-) -> Marks:
-    """The marks of the alerts that are still active, except those that are evaluated again."""
-    marks = {
-        snapshot.alert.alert_id: snapshot.mark for snapshot in snapshots if snapshot.alert.life == Life.ACTIVE
-    }
-    for result, _ in notified:
-        if result.broken or result.expired or result.alert_after().life is not Life.ACTIVE:
-            marks.pop(result.stored.alert_id, None)
-        elif result.states:
-            marks[result.stored.alert_id] = result.states[-1].session.isoformat()
-    return {alert_id: mark for alert_id, mark in marks.items() if alert_id not in skipped}
+def _batches(alert_ids: set[int]) -> Iterator[list[int]]:
+    remaining = iter(sorted(alert_ids))
+    while batch := list(islice(remaining, _ALERTS_A_READ)):
+        yield batch
+
+
+def _read_active(db: sqlite_utils.Database, alerts: Alerts, after: int) -> int | None:
+    """Put active alerts with ids above `after` into memory. Returns the last id, None after the last one."""
+    rows = alert_store.all_evaluated(db, after, _ALERTS_A_READ)
+    _put(db, alerts, rows)
+    return rows[-1].alert_id if rows else None
+
+
+def _read_changed(db: sqlite_utils.Database, alerts: Alerts) -> bool:
+    """Put changed alerts into memory. Returns whether there were any."""
+    alert_ids, rows = alert_store.take_changed(db, _ALERTS_A_READ)
+    for alert_id in set(alert_ids) - {row.alert_id for row in rows}:
+        alerts.remove(alert_id)
+    _put(db, alerts, rows)
+    return bool(alert_ids)
+
+
+def _put(db: sqlite_utils.Database, alerts: Alerts, rows: Sequence[EvaluatedAlert]) -> None:
+    """Put alerts into memory. Those that are evaluated no more keep the session up to which they were."""
+    marks = [(alerts.put(row), row.alert_id) for row in rows]
+    alert_store.set_evaluated(db, [(mark, alert_id) for mark, alert_id in marks if mark is not None])
 
 
 def _read_fires_and_windows(
     db: sqlite_utils.Database, results: Sequence[EvaluationResult], default_zone: str, now: dt.datetime
-) -> tuple[FireCounts, Mapping[int, DeliveryWindow]]:
-    """How often an alert fired in the quarter before each of its events, and the chats' delivery windows."""
-    fires = {
-        (result.stored.alert_id, session): alert_store.fires_since(
-            db, result.stored.alert_id, (session - QUARTER).isoformat(), until=session.isoformat()
-        )
-        for result in results
-        for session in (change.event.session for change in result.events)
-    }
-    windows = {
-        chat_id: DeliveryWindow.of(chat_store.get_chat(db, chat_id), default_zone, now)
-        for chat_id in {result.stored.chat_id for result in results}
-    }
-    return fires, windows
+) -> tuple[FireSessions, Mapping[int, DeliveryWindow]]:
+    """The fires of alerts in the quarter before their first event, and the chats' delivery windows."""
+    with_events = [result for result in results if result.events]
+    fires: FireSessions = {}
+    if with_events:
+        first = min(change.event.session for result in with_events for change in result.events) - QUARTER
+        alert_ids = [result.stored.alert_id for result in with_events]
+        fires = alert_store.fire_sessions(db, alert_ids, first.isoformat())
+    chats = chat_store.chats_by_id(db, {result.stored.chat_id for result in results})
+    return fires, {chat.chat_id: DeliveryWindow.of(chat, default_zone, now) for chat in chats}
 
 
 def store_results(
     db: sqlite_utils.Database,
+    evaluator: Evaluator,
     notified: Sequence[NotifiedResult],
     *,
     default_zone: str,
     sample: bool,
     now: dt.datetime,
 ) -> tuple[list[Fire], set[int]]:
-    """Store results with their messages, in one transaction.
+    """Store results with their messages, and up to which session alerts are evaluated, in one transaction.
 
     Returns the new fires, and the ids of the alerts that were changed meanwhile and are left as they are.
     """
-    commit = _Commit(OutboxWriter(db, now, default_zone), sample)
+    changed = alert_store.changed_ids(db)
+    commit = _Commit(OutboxWriter(db, now, default_zone), sample, changed)
     commit.store(notified)
-    return commit.fires, commit.skipped
+    stay = changed.union(result.stored.alert_id for result, _ in notified if result.broken)
+    alert_store.set_evaluated(db, evaluator.evaluated_sessions(stay))
+    alert_store.keep_evaluated(db, evaluator.left_behind(stay))
+    alert_store.save_subjects(db, evaluator.new_subjects())
+    alert_store.drop_subjects(db, evaluator.unused_subjects())
+    return commit.fires, changed
 
 
 class _StoredEvent(NamedTuple):
@@ -194,8 +236,10 @@ class _Commit:
 
     writer: OutboxWriter
     sample: bool
+    changed: set[int]  # alerts that were changed meanwhile
     fires: list[Fire] = field(default_factory=list)
-    skipped: set[int] = field(default_factory=set)
+    states: list[tuple[int, str, str]] = field(default_factory=list)
+    oldest: list[tuple[int, str]] = field(default_factory=list)  # states up to here are not needed
 
     @property
     def db(self) -> sqlite_utils.Database:
@@ -204,10 +248,9 @@ class _Commit:
     def store(self, notified: Sequence[NotifiedResult]) -> None:
         lists: dict[Place, list[_StoredEvent]] = defaultdict(list)
         for result, notifications in notified:
-            if not self._is_current(result):
-                self.skipped.add(result.stored.alert_id)
-                continue
             alert = result.stored
+            if alert.alert_id in self.changed:
+                continue
             if result.broken:
                 alert_store.update_alert(self.db, alert.alert_id, life=Life.PAUSED, reason=result.broken)
                 answer = notices.paused_message(alert.number, alert.rule, result.broken)
@@ -229,24 +272,20 @@ class _Commit:
             lines = [stored.line for stored in listed]
             silent = all(stored.notification.silent for stored in listed)
             self.writer.event_list(place, lines, notices.AWAY, sample=self.sample, silent=silent)
-
-    def _is_current(self, result: EvaluationResult) -> bool:
-        before = result.stored
-        after = alert_store.get_alert(self.db, before.chat_id, before.number)
-        return (
-            after is not None
-            and (after.life, after.rule_json, after.snoozed_until)
-            == (before.life, before.rule_json, before.snoozed_until)
-            and alert_store.current_state(self.db, before.alert_id) == result.snapshot.current
-        )
+        alert_store.save_states(self.db, self.states)
+        alert_store.prune_states(self.db, self.oldest)
 
     def _store_events(
         self, result: EvaluationResult, notifications: Sequence[Notification]
     ) -> list[_StoredEvent]:
-        """Save the states to keep and the events of one alert. Returns the new events."""
+        """Store the states and the events of one alert. Returns the new events."""
         alert_id = result.stored.alert_id
-        for state in result.states[-alert_store.STATES_KEPT :]:
-            alert_store.save_state(self.db, alert_id, state.session.isoformat(), state.to_json())
+        if result.since is not None:
+            alert_store.drop_states(self.db, alert_id, result.since.isoformat())
+        self.states.extend((alert_id, state.session.isoformat(), state.to_json()) for state in result.turned)
+        if result.turned and result.samples:
+            oldest = result.samples.day(max(len(result.samples) - SESSIONS_KEPT, 0))
+            self.oldest.append((alert_id, oldest.isoformat()))
         new, revision = [], 0
         if any(change.revised for change in result.events):
             revision = alert_store.next_revision(self.db, alert_id)
@@ -272,9 +311,10 @@ class _Commit:
     def _set_life(self, result: EvaluationResult) -> None:
         """Done after its one fire, active again if that fire is withdrawn, expired after its last session."""
         stored = result.stored
-        if result.done:
-            alert_store.update_alert(self.db, stored.alert_id, life=Life.DONE, reason="fired once")
-        elif stored.life == Life.DONE and result.states:
+        if result.done and result.state is not None:
+            changes = {"life": Life.DONE, "reason": "fired once", "evaluated": result.state.session}
+            alert_store.update_alert(self.db, stored.alert_id, **changes)
+        elif stored.life == Life.DONE and result.since is not None:
             alert_store.update_alert(self.db, stored.alert_id, life=Life.ACTIVE, reason="")
         if result.expired and result.alert is not None:
             alert_store.update_alert(self.db, stored.alert_id, life=Life.EXPIRED, reason=ENDED)
@@ -317,7 +357,7 @@ class _Commit:
     def _queue_notice(self, result: EvaluationResult, answer: Answer, event: str) -> None:
         """Queue a notice about one alert. It may be paused again later, so the key contains the instant."""
         dedup = f"{event}:{result.stored.alert_id}:{self.writer.now:%Y-%m-%dT%H:%M:%S}"
-        about = result.states[-1].session.isoformat() if result.states else None
+        about = result.state.session.isoformat() if result.state is not None and result.changes else None
         self.writer.notice(_place(result), dedup, answer, about)
 
     def _amend(self, message: OutboxMessage, revised: EventInForce, stored: _StoredEvent) -> None:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from bot.alerts.engine import State
 from bot.alerts.revision import is_set_on_level, level_factor, reads_level, rescaled_rule, state_after_split
 from bot.alerts.rule import Rule
 from bot.alerts.series import parts_read
@@ -38,6 +37,7 @@ from bot.messages.alerts.notices import (
     recovery_notice,
     split_text,
 )
+from bot.services.alert_views import read_state
 from bot.services.chats import zone_of
 from storage import alert_store, sources
 
@@ -219,10 +219,9 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
                 continue
             changed = True
             factor = _level_factor(config.pair, splits)
-            current = alert_store.current_state(db, alert_id)
-            if current is not None and reads_level(rule, METRICS):
+            if reads_level(rule, METRICS):
                 # In the new shares restated closes are no revision of what was evaluated.
-                state = state_after_split(rule, State.from_json(current.state), factor, METRICS)
+                state = state_after_split(rule, read_state(db, alert, rule), factor, METRICS)
                 alert_store.save_state(db, alert_id, state.session.isoformat(), state.to_json())
         except Exception:  # noqa: BLE001 - one broken rule must not stop the others; evaluation reports it
             _log.exception("alert %s cannot be read after a split", alert_id)

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import pandas as pd
 from msgspec import structs
 
 from bot.alerts.engine import ALREADY, truth
-from bot.alerts.series import parts_read, rule_lag
+from bot.alerts.series import parts_read, rule_lag, subject_of_rule
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
 from bot.jobs.evaluate import RESTATED, WITHDRAWN, EvaluationResult, broken_reason
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from bot.alerts.engine import Event, Sample
     from bot.alerts.rule import Rule
-    from bot.alerts.view import AlertView, EvaluationContext
+    from bot.alerts.view import EvaluationContext
+    from bot.analytics.market import Market
     from bot.jobs.evaluate import AlertEvent
     from bot.messages.common import Answer
     from storage.chat_store import StoredChat
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 QUARTER = dt.timedelta(days=notices.FIRES_SINCE_DAYS)
 
-FireCounts = Mapping[tuple[int, dt.date], int]  # by alert and session
+FireSessions = Mapping[int, Sequence[dt.date]]  # by alert
 Place = tuple[int, int | None]  # a chat and its topic
 _SESSION_AND_ID = itemgetter(1, 0)  # of a listed event
 
@@ -120,11 +121,11 @@ class Notifier:
     def notify(
         self,
         results: Sequence[EvaluationResult],
-        earlier_fires: FireCounts,
+        earlier_fires: FireSessions,
         windows: Mapping[int, DeliveryWindow],
         now: dt.datetime,
     ) -> list[NotifiedResult]:
-        """The results with their notifications; `earlier_fires` counts an alert's fires in a quarter.
+        """The results with their notifications; `earlier_fires` are the stored ones of the last quarter.
 
         A chat with several fires to report, one of them late, gets one list.
         """
@@ -182,14 +183,15 @@ class Notifier:
         self,
         result: EvaluationResult,
         alert_event: AlertEvent,
-        earlier_fires: FireCounts,
+        earlier_fires: FireSessions,
         context: EvaluationContext,
         deferred: str | None,
         *,
         listed: bool,
     ) -> Notification:
         alert, event = result.alert_after(), alert_event.event
-        rule, detail = alert.rule, self._detail(result, alert, alert_event)
+        rule = alert.rule
+        detail = self._detail(result.stored.rule_json, rule, alert_event)
         if event.muted:
             return Notification(alert_event, detail)
         if alert_event.transition == WITHDRAWN:
@@ -199,35 +201,38 @@ class Notifier:
             return Notification(alert_event, detail, notice, silent=rule.silent, deferred=deferred)
         restated = alert_event.transition == RESTATED  # a message or a list with it may be waiting
         listed = listed and not deferred and not restated and event.kind != ALREADY
-        since = state_since(event, result.samples)
-        text, line = None, None
+        text, line, late = None, None, self.sessions_late(rule, event)
+        since = state_since(event, result.samples or ()) if listed or restated or late else ""
         if listed or restated:
             line = notices.fire_line(alert.number, rule, event, since, detail.source)
         if restated or not (listed or deferred):
-            new_fires = sum(
-                event.session - QUARTER <= fire.session <= event.session for fire in result.new_fires
-            )
-            fires = earlier_fires[result.stored.alert_id, event.session] + new_fires
-            late = self.sessions_late(rule, event)
+            sessions = [fire.session for fire in result.new_fires]
+            sessions += earlier_fires.get(result.stored.alert_id, ())
+            fires = sum(event.session - QUARTER <= session <= event.session for session in sessions)
             text = notices.fired_message(alert, event, context, fires, late, since=since)
         return Notification(alert_event, detail, text, line, listed, rule.silent, deferred)
 
-    def _detail(self, result: EvaluationResult, alert: AlertView, alert_event: AlertEvent) -> EventDetail:
+    def _detail(self, rule_json: str, rule: Rule, alert_event: AlertEvent) -> EventDetail:
         """What /why replays: rule, state and inputs as they were evaluated, with the inputs' source."""
-        market, rule, event = self._context.market, alert.rule, alert_event.event
-        sources = [market.source(part) for part in parts_read(rule, market.pair)]
-        states = (*([result.alert.state] if result.alert else ()), *result.states)
-        earlier = [state for state in states if state.session < event.session]
-        before = max(earlier, key=lambda state: state.session, default=None)
-        revision = alert_event.revision
+        market, event = self._context.market, alert_event.event
+        key = "inputs", subject_of_rule(rule)
+        source, observed_at = self._context.once(key, lambda: _inputs(rule, market))
+        before, revision = alert_event.before, alert_event.revision
         return EventDetail(
             event=event.to_json(),
-            rule=rule.to_json(),
-            source=", ".join(dict.fromkeys(source.label for source in sources)),
-            observed_at=max(source.observed_at for source in sources),
+            rule=rule_json,
+            source=source,
+            observed_at=observed_at,
             before=before.to_json() if before is not None else None,
             revision=revision.to_json() if revision is not None else None,
         )
+
+
+def _inputs(rule: Rule, market: Market) -> tuple[str, str]:
+    """The labels of a rule's sources, and when the newest of its figures was observed."""
+    sources = [market.source(part) for part in parts_read(rule, market.pair)]
+    labels = dict.fromkeys(source.label for source in sources)
+    return ", ".join(labels), max(source.observed_at for source in sources)
 
 
 def state_since(event: Event, samples: Sequence[Sample]) -> str:
@@ -246,15 +251,23 @@ class OutboxWriter:
     """Queues messages in the outbox, in the open transaction.
 
     default_zone  the time zone of chats that have set none
+    chats         those read so far
     """
 
     db: sqlite_utils.Database
     now: dt.datetime
     default_zone: str
+    chats: dict[int, StoredChat | None] = field(default_factory=dict)
+
+    def chat(self, chat_id: int) -> StoredChat | None:
+        """A chat, read once."""
+        if chat_id not in self.chats:
+            self.chats[chat_id] = chat_store.get_chat(self.db, chat_id)
+        return self.chats[chat_id]
 
     def notice(self, place: Place, dedup: str, answer: Answer, about: str | None = None) -> None:
         """Queue a notice after the chat's quiet hours, unless it is inactive. The chat need not be stored."""
-        chat = chat_store.get_chat(self.db, place[0])
+        chat = self.chat(place[0])
         if chat is None or chat.status != "inactive":
             window = DeliveryWindow.of(chat, self.default_zone, self.now)
             body = self.body(place, answer)
@@ -290,5 +303,5 @@ class OutboxWriter:
 
     def body(self, place: Place, answer: Answer, *, silent: bool = False) -> MessageBody:
         """The content of an answer's message, with numbers in the format of the chat."""
-        chat = chat_store.get_chat(self.db, place[0])
+        chat = self.chat(place[0])
         return payload_of(answer, AS_NEW, silent=silent, numbers=chat.numbers if chat else None)

@@ -27,6 +27,7 @@ _TAG = r"<(?P<slash>/?)(?P<tag>[a-z][a-z0-9-]*+)[^<>]*+>"
 # All entities that Telegram knows. Others it shows as typed.
 _ENTITY = r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-f]{1,6});"
 _TOKEN = re.compile(f"{_TAG}|{_ENTITY}|.", re.DOTALL)
+_MARKUP = re.compile(f"{_TAG}|{_ENTITY}")
 
 
 class Html(Markup):
@@ -37,6 +38,8 @@ class Html(Markup):
     @classmethod
     def escape(cls, value: object, /) -> Self:
         """Return the value as text that Telegram shows literally. Html stays as it is."""
+        if isinstance(value, cls):
+            return value
         return cls(value if isinstance(value, Markup) else entities.escape(str(value), quote=False))
 
 
@@ -45,11 +48,11 @@ escape = Html.escape
 
 def lines(*parts: object) -> Html:
     """Return the parts one below the other. None is left out, an empty string is an empty line."""
-    return Html("\n").join(escape(part) for part in parts if part is not None)
+    return Html("\n".join(escape(part) for part in parts if part is not None))
 
 
 def _wrapped(tag: str, parts: Iterable[object]) -> Html:
-    return Html(f"<{tag}>{Html('').join(map(escape, parts))}</{tag}>")
+    return Html(f"<{tag}>{''.join(map(escape, parts))}</{tag}>")
 
 
 def bold(*parts: object) -> Html:
@@ -69,7 +72,7 @@ def pre(text: str | Iterable[str]) -> Html:
 
 def strip_html(html: str) -> str:
     """Return the visible text: tags gone, entities unescaped, white space (and so tables) untouched."""
-    return "".join(entities.unescape(unit.raw) for unit in _units(html))
+    return _MARKUP.sub(lambda match: "" if match["tag"] else entities.unescape(match[0]), html)
 
 
 def visible_length(html: str) -> int:

@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec import structs
 
+from bot.alerts.batch import carried, decoded
 from bot.alerts.engine import Event, State
 from bot.alerts.grammar import parse_rule, preset_of
 from bot.alerts.rule import Rule
+from bot.alerts.series import SampleSeries, subject_of_rule, subject_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life, RecordedFire
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
@@ -122,13 +125,24 @@ def read_rule(alert: StoredAlert) -> Rule:
 
 def view_alert(db: sqlite_utils.Database, alert: StoredAlert, now: dt.datetime) -> AlertView:
     """Return a stored alert with its current state; raises Unreadable."""
-    current = alert_store.current_state(db, alert.alert_id)
+    rule = read_rule(alert)
     try:
-        state = State.from_json(current.state if current else "")
+        state = read_state(db, alert, rule)
     except msgspec.DecodeError as error:
         raise Unreadable(alert, DAMAGED) from error
     untold = alert_store.untold_fire(db, alert.alert_id)
-    return replace(make_view(alert, read_rule(alert), state, now), untold=untold)
+    return replace(make_view(alert, rule, state, now), untold=untold)
+
+
+def read_state(db: sqlite_utils.Database, alert: StoredAlert, rule: Rule) -> State:
+    """Return the current state of an alert, at its last evaluated session. Raises msgspec.DecodeError."""
+    current = alert_store.current_state(db, alert.alert_id)
+    state = State.from_json(current.state if current else "")
+    subject = alert_store.get_subject(db, subject_rule(subject_of_rule(rule)).to_json())
+    mark = alert.evaluated or (subject.session if subject else state.session)
+    if subject and (figures := SampleSeries.of(decoded(subject.figures))):
+        state = carried(rule, state, figures.with_amounts(rule), figures.after(mark))
+    return structs.replace(state, session=max(state.session, mark))
 
 
 def make_view(alert: StoredAlert, rule: Rule, state: State, now: dt.datetime) -> AlertView:
@@ -216,15 +230,12 @@ def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFi
     for at, event in enumerate(recent):
         if event.transition in _FIRES:
             later = ((newer.transition, newer.session) for newer in recent[:at])
-            return _recorded_fire(db, alert, event), ("withdrawn", event.session) in later
+            return _recorded_fire(alert, event), ("withdrawn", event.session) in later
     return None, False
 
 
-def _recorded_fire(db: sqlite_utils.Database, alert: StoredAlert, fire: ChatEvent) -> RecordedFire:
+def _recorded_fire(alert: StoredAlert, fire: ChatEvent) -> RecordedFire:
     detail, before = fire.detail, fire.detail.before
-    if before is None:
-        earlier = alert_store.state_before(db, alert.alert_id, fire.session.isoformat())
-        before = earlier.state if earlier else None
     return RecordedFire(
         alert.number,
         Rule.from_json(detail.rule or alert.rule_json),

@@ -230,8 +230,7 @@ async def _start(
 
     def write(db: sqlite_utils.Database) -> tuple[StoredAlert, list[str]]:
         alert = store(db, state)
-        alert_store.clear_states(db, alert.alert_id)
-        alert_store.save_state(db, alert.alert_id, state.session.isoformat(), state.to_json())
+        alert_store.start_state(db, alert.alert_id, state.session.isoformat(), state.to_json())
         if alert.life != Life.ACTIVE:
             return alert, []
         outages = [outage for outage in sources.current_outages(db) if outage.part in parts]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.alerts.engine import State, evaluate
-from bot.alerts.rule import Rule
+from bot.alerts.engine import evaluate
 from bot.alerts.series import Histories
 from bot.analytics.metrics import METRICS
 from bot.data.load import build_market, read_frames
 from bot.data.provisional import accept
 from bot.errors import BadInput
+from bot.services import alert_views
 from storage import alert_store
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.alerts.view import AlertView
     from bot.analytics.market import Market
     from bot.data.source_selection import Frames
     from bot.services import Caller
-    from storage.alert_store import StoredAlert, StoredState
+    from storage.alert_store import StoredAlert
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,20 @@ async def preview_acceptance(caller: Caller, ticker: str, session: dt.date | Non
     except _RolledBack as undone:
         count, frames = undone.count, undone.frames
     _refuse_none(count, ticker, session)
-    stored = await services.database.run(
-        lambda db: [
-            (alert, alert_store.current_state(db, alert.alert_id)) for alert in alert_store.active_alerts(db)
-        ]
-    )
+
+    def read(db: sqlite_utils.Database) -> list[tuple[StoredAlert, AlertView]]:
+        alerts = []
+        for alert in alert_store.active_alerts(db):
+            with suppress(alert_views.Unreadable):  # it does not fire
+                alerts.append((alert, alert_views.view_alert(db, alert, caller.now)))
+        return alerts
+
+    stored = await services.database.run(read)
 
     def count_fires() -> Acceptance:
         market = build_market(frames, services.markets.sessions(), services.clock(), services.pair)
         histories = Histories(market, METRICS)
-        fires = [alert for alert, state in stored if _would_fire(market, histories, alert, state)]
+        fires = [alert for alert, view in stored if _would_fire(market, histories, view)]
         own = [(alert.number, alert.rule) for alert in fires if alert.chat_id == caller.chat.id]
         return Acceptance(count, len(fires), len({alert.chat_id for alert in fires}), own)
 
@@ -95,14 +101,10 @@ def _refuse_none(count: int, ticker: str, session: dt.date | None) -> None:
         raise BadInput(f"{ticker} has no provisional figure{day}.", "/admin accept")
 
 
-def _would_fire(
-    market: Market, histories: Histories, alert: StoredAlert, current: StoredState | None
-) -> bool:
-    """Whether an alert fires on the sessions after its state. One that cannot be read does not."""
+def _would_fire(market: Market, histories: Histories, view: AlertView) -> bool:
+    """Whether an alert fires on the sessions after its state. One that cannot be evaluated does not."""
     try:
-        rule = Rule.from_json(alert.rule_json)
-        state = State.from_json(current.state if current else "")
-        samples = histories.samples(rule, state.session, market.sessions)
-        return any(event.kind == "fired" for event in evaluate(rule, state, samples).events)
+        samples = histories.samples(view.rule, view.state.session, market.sessions)
+        return any(event.kind == "fired" for event in evaluate(view.rule, view.state, samples).events)
     except (BadInput, ValueError):
         return False

@@ -18,6 +18,7 @@ from bot.data.load import Markets
 from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.summaries import Summaries
 from bot.services import Services, context_of
+from bot.services.alert_views import read_rule, read_state
 from bot.services.alerts import initial_state
 from storage import alert_store, chat_store, observations
 from storage.db import DiskFull, open_database
@@ -118,7 +119,7 @@ class Desk:
                 now=self.now,
                 session=state.session.isoformat(),
             )
-            alert_store.save_state(db, row.alert_id, state.session.isoformat(), state.to_json())
+            alert_store.start_state(db, row.alert_id, state.session.isoformat(), state.to_json())
             return int(row.alert_id)
 
         return await self.database.run(write)
@@ -167,8 +168,12 @@ class Desk:
 
     async def evaluated_up_to(self, alert_id: int) -> str:
         """The session the alert was evaluated on last."""
-        sql = "SELECT max(session) AS last FROM alert_states WHERE alert_id = ?"
-        return str((await self.query(sql, (alert_id,)))[0]["last"])
+
+        def read(db: sqlite_utils.Database) -> str:
+            (alert,) = alert_store.alerts_by_id(db, [alert_id])
+            return str(read_state(db, alert, read_rule(alert)).session)
+
+        return await self.database.run(read)
 
     async def events(self) -> list[str]:
         """What is stored as having happened: "1 fired 2020-01-10"."""

@@ -1,22 +1,20 @@
-from benchmarks.evaluate import measure, rules
+import shutil
+from pathlib import Path
+
+from benchmarks.judging import Figure, build, run
 
 
-async def test_the_benchmark_evaluates_what_it_says() -> None:
-    timings = await measure(16)
-    assert [timing.name for timing in timings] == [
-        "metrics made once, one new session",
-        "evaluated, one new session",
-        "evaluated, nothing new",
-        "metrics made once, a downtime",
-        "evaluated, a downtime",
-        "evaluated, nothing new",
-    ]
-    assert timings[4].fires > 0
-    assert [timing.fires for timing in timings if timing.name == "evaluated, nothing new"] == [0, 0]
-    assert all(timing.seconds > 0 for timing in timings)
+async def test_the_benchmark_evaluates_what_it_says(tmp_path: Path) -> None:
+    databases = [tmp_path / f"{scenario}.db" for scenario in ("steady", "first", "catch-up")]
+    await build(databases[0], 100, 0.5)
+    for path in databases[1:]:
+        shutil.copyfile(databases[0], path)
+    rows = [await run(path, path.stem) for path in databases]
+    assert [row["fires"] for row in rows[:2]] == [51, 51]
+    assert rows[2]["fires"] > 51
+    assert all(row["seconds"] > 0 and row["peak"] > 10 for row in rows)
 
 
-def test_its_rules_are_as_many_as_asked_for_and_nearly_all_different() -> None:
-    made_up = rules(2_000)
-    assert len(made_up) == 2_000
-    assert len({str(rule) for rule in made_up}) > 1_900
+def test_a_figure_says_whether_its_goal_is_met() -> None:
+    lines = [str(Figure("first run", value, 3.0)).split() for value in (3.0, 3.1)]
+    assert [line[-2:] for line in lines] == [["3.000", "met"], ["NOT", "MET"]]

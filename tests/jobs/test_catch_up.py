@@ -4,6 +4,7 @@ import pytest
 import sqlite_utils
 
 from bot.jobs import commit
+from bot.jobs.evaluate import Evaluator
 from storage import alert_store, chat_store
 from tests.jobs.desk import DAYS, RULE, Desk, sessions
 
@@ -136,21 +137,21 @@ async def test_equal_rules_of_different_age_are_each_evaluated_from_their_own_se
 
 async def test_what_is_new_is_evaluated_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     alert = await desk.alert(RULE)
-    reads = counted(monkeypatch)
+    runs = counted(monkeypatch)
     await desk.evaluate()
     await desk.evaluate()
-    assert reads == [1]
+    assert runs == [1]
     await desk.alert("ratio > 0.62")
     await desk.evaluate()
     await desk.evaluate()
-    assert reads == [1, 1]
+    assert runs == [1, 1]
     assert len(await desk.evaluate([0.65])) == 2
     await desk.evaluate()
-    assert reads == [1, 1, 1]
+    assert runs == [1, 1, 1]
     await desk.database.run(lambda db: alert_store.update_alert(db, alert, life="paused"))
     await desk.evaluate()
     await desk.evaluate()
-    assert reads == [1, 1, 1, 1]
+    assert runs == [1, 1, 1, 1]
 
 
 async def test_an_alert_set_back_while_it_stayed_active_is_evaluated_again(desk: Desk) -> None:
@@ -160,32 +161,31 @@ async def test_an_alert_set_back_while_it_stayed_active_is_evaluated_again(desk:
     assert len(await desk.evaluate([0.65])) == 1
 
     def edit(db: sqlite_utils.Database) -> None:
-        alert_store.clear_states(db, alert)
-        alert_store.save_state(db, alert, before.session.isoformat(), before.state)
+        alert_store.start_state(db, alert, before.session.isoformat(), before.state)
         db.execute("DELETE FROM alert_events")
 
     await desk.database.run(edit)
     assert len(await desk.evaluate()) == 1
 
 
-async def test_alerts_that_end_cause_no_second_reading(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_alerts_that_end_cause_no_second_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.alert(f"{RULE} once")
     await desk.alert("ratio > 0.7 until 2020-01-15")
     await desk.closes([0.65], DAYS[0])
-    reads = counted(monkeypatch)
+    runs = counted(monkeypatch)
     assert len(await desk.evaluate()) == 1
     await desk.evaluate()
-    assert reads == [1]
+    assert runs == [1]
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A 1 for each time that the alerts are read."""
-    reads: list[int] = []
-    real = alert_store.active_alerts
+    """A 1 for each evaluation that is not left out."""
+    runs: list[int] = []
+    real = Evaluator.choose
 
-    def noted(db: sqlite_utils.Database) -> list[alert_store.StoredAlert]:
-        reads.append(1)
-        return real(db)
+    def noted(self: Evaluator) -> None:
+        runs.append(1)
+        real(self)
 
-    monkeypatch.setattr(alert_store, "active_alerts", noted)
-    return reads
+    monkeypatch.setattr(Evaluator, "choose", noted)
+    return runs

@@ -49,14 +49,17 @@ async def test_the_stored_event_holds_value_threshold_and_inputs(desk: Desk) -> 
     assert '"metric":"ratio"' in event.detail.rule
 
 
-async def test_only_the_newest_eleven_states_are_kept(desk: Desk) -> None:
+async def test_states_are_stored_where_it_turns_and_kept_for_eleven_sessions(desk: Desk) -> None:
     alert = await armed(desk)
     await desk.evaluate([0.5] * 30)
+    assert len(await desk.query("SELECT * FROM alert_states")) == 1
+    days = await desk.closes([0.65, 0.5] * 15, "2020-03-02")
+    await desk.evaluate()
     rows = await desk.query("SELECT session FROM alert_states WHERE alert_id = ? ORDER BY session", (alert,))
-    assert [row["session"] for row in rows] == DAYS[19:30]
+    assert [row["session"] for row in rows] == days[19:30]
 
 
-@pytest.mark.parametrize("broken", ["save_state", "add_event", "enqueue", "store_results"])
+@pytest.mark.parametrize("broken", ["save_states", "add_event", "enqueue", "store_results"])
 async def test_a_failure_while_committing_leaves_neither_state_event_nor_message(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:

@@ -151,7 +151,7 @@ async def test_the_bands_of_a_moving_target_shrink_with_the_ratio(desk: Desk) ->
     await split(desk)
     await desk.evaluate([0.25])
     rows = await desk.query("SELECT state FROM alert_states ORDER BY session")
-    assert [json.loads(row["state"])["bands"] for row in rows] == [[0.01], [0.01]]
+    assert [json.loads(row["state"])["bands"] for row in rows] == [[0.01]]
 
 
 async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:

@@ -268,26 +268,32 @@ async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
     await revise(desk, [0.58, 0.58])
     rows = await desk.query("SELECT session, state FROM alert_states ORDER BY session")
     statuses = [(row["session"], State.from_json(row["state"]).status) for row in rows]
-    assert statuses == [("2020-01-15", "armed"), ("2020-01-16", "armed"), ("2020-01-17", "armed")]
+    assert statuses == [("2020-01-15", "armed")]
+    await revise(desk, [0.58, 0.7], hours=3)
+    rows = await desk.query("SELECT session, state FROM alert_states ORDER BY session")
+    assert [State.from_json(row["state"]).status for row in rows] == ["armed", "fired"]
 
 
-async def test_only_alerts_on_changed_figures_are_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    await desk.alert(RULE)
-    await desk.alert("corr 5 > 0.9")
+async def test_only_alerts_that_changed_figures_can_turn_are_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rule in (RULE, "ratio > 0.7", "corr 5 > 0.9", "ratio < 0.45 confirm 2"):
+        await desk.alert(rule)
     await desk.evaluate([0.5])
-    looked: list[int] = []
+    read: list[list[int]] = []
     real = alert_store.stored_states
 
-    def noted(db: Any, alert_id: int) -> list[str]:  # noqa: ANN401 - sqlite-utils
-        looked.append(alert_id)
-        return real(db, alert_id)
+    def noted(db: Any, alert_ids: list[int]) -> dict[int, list[str]]:  # noqa: ANN401 - sqlite-utils
+        read.append(alert_ids)
+        return real(db, alert_ids)
 
     monkeypatch.setattr(alert_store, "stored_states", noted)
     await desk.evaluate([0.5], DAYS[1])
-    assert looked == [2]  # that has no value to go by
-    looked.clear()
     await revise(desk, [0.51], 1)
-    assert looked == [1, 2]
+    assert read == []
+    await revise(desk, [0.65], 1)
+    await revise(desk, [0.44], 1)
+    assert read == [[1], [1, 4]]  # the first, because it turned
 
 
 async def test_an_alert_that_broke_after_its_fire_says_so_once(desk: Desk) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks import evaluate
+from benchmarks import judging
 from bot import app
 from bot.analytics.market import SAMPLE
 from bot.chat.updates import Poller
@@ -36,6 +36,7 @@ from bot.data.provider import Empty, FetchOutcome, Provider
 from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
+from bot.services import context_of
 from storage.db import open_database
 from tests.fakes.botapi import FakeBotApi
 
@@ -148,7 +149,7 @@ class Soak:
 
 async def soak(folder: Path, options: argparse.Namespace) -> bool:
     """Run the bot and print what it holds; whether that is flat."""
-    now, passed = [evaluate.MADE], [0.0]
+    now, passed = [judging.MADE], [0.0]
     vars(app)["build_providers"] = lambda _: [Quiet()]
 
     async def leap(seconds: float) -> None:
@@ -182,9 +183,9 @@ async def soak(folder: Path, options: argparse.Namespace) -> bool:
 async def _fill(bot: app.Bot, alerts: int) -> None:
     services, sample = bot.services, partial(store, rows=sample_observations(), source=SAMPLE)
     await services.database.run(partial(sample, observed_at="2020-01-01T00:00:00Z"))
-    market = await services.markets.current()
-    made = await asyncio.to_thread(evaluate._made, evaluate.rules(alerts), market, services.markets)
-    await services.database.run(partial(evaluate._insert, made=made))
+    context = context_of(await services.markets.current(), services.markets)
+    made = await asyncio.to_thread(lambda: list(judging.alerts(alerts, None, context)))
+    await services.database.run(partial(judging.insert, made=made))
 
 
 async def _rest(bot: app.Bot) -> None:

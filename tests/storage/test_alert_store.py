@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import asdict, replace
 
 from storage import alert_store, observations
-from storage.chat_store import deactivate, reactivate
+from storage.chat_store import deactivate, forget_chat, migrate_chat, reactivate
 from storage.db import Refused
 from storage.rows import Split
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import sqlite_utils
 
 
@@ -69,7 +72,9 @@ def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
     made, end = dt.date(2020, 12, 10), dt.date(2021, 12, 11)
     first = {"alert_id": 1, "number": 1, "life": "active", "reason": "", "last_split_id": 0}
     dates = {"created_at": AT_NOON, "created_session": made, "level_session": made, "expires_on": end}
-    assert asdict(row) == usual | first | dates | {"announced_expiry": None, "snoozed_until": None}
+    assert asdict(row) == usual | first | dates | dict.fromkeys(
+        ("announced_expiry", "snoozed_until", "evaluated")
+    )
     assert alert_store.get_alert(db, 1, 1) == row
     assert alert_store.get_alert(db, 2, 1) is None
 
@@ -104,14 +109,12 @@ def test_ended_alerts_are_kept_and_not_listed(db: sqlite_utils.Database) -> None
 
 def test_the_active_alerts_of_active_chats_are_evaluated(db: sqlite_utils.Database) -> None:
     first, second, third = new(db), new(db, 2), new(db)
-    alert_store.save_state(db, first.alert_id, "2020-12-11", "fired")
-    alert_store.save_state(db, first.alert_id, "2020-12-10", "armed")
-    assert alert_store.last_evaluated_sessions(db) == {1: "2020-12-11", 2: None, 3: None}
     alert_store.update_alert(db, third.alert_id, life="paused")
     assert alert_store.active_alerts(db) == [first, second]
     deactivate(db, 2, "blocked")
     assert alert_store.active_alerts(db) == [first]
-    assert alert_store.last_evaluated_sessions(db) == {1: "2020-12-11"}
+    assert [(row.alert_id, row.active) for row in alert_store.all_evaluated(db, 0, 9)] == [(1, 1), (2, 0)]
+    assert [row.alert_id for row in alert_store.all_evaluated(db, 1, 9)] == [2]
     reactivate(db, 2)
     assert alert_store.active_alerts(db) == [first, second]
 
@@ -194,24 +197,74 @@ def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Dat
     alert_store.save_state(db, 1, "2020-12-09", "earlier")
     alert_store.save_state(db, 1, "2020-12-11", "fired")  # evaluated again
     assert alert_store.current_state(db, 1) == state("2020-12-11", "fired")
-    assert alert_store.state_before(db, 1, "2020-12-11") == state("2020-12-10", "armed")
-    assert alert_store.state_before(db, 1, "2020-12-09") is None
-    assert alert_store.stored_states(db, 1) == ["earlier", "armed", "fired"]
+    assert alert_store.stored_states(db, [1]) == {1: ["earlier", "armed", "fired"]}
+    assert [row.state for row in alert_store.all_evaluated(db, 0, 9)] == ["fired"]
 
 
-def test_the_states_before_the_last_ten_sessions_are_kept(db: sqlite_utils.Database) -> None:
-    new(db)
-    new(db)
-    alert_store.save_state(db, 2, "2020-12-01", "another's")
-    days = [f"2020-12-{day:02}" for day in range(1, 15)]
-    for day in days:
-        alert_store.save_state(db, 1, day, f"after {day}")
-    assert alert_store.stored_states(db, 1) == [f"after {day}" for day in days[-11:]]
-    assert alert_store.state_before(db, 1, days[-10]) == state(days[-11], f"after {days[-11]}")
-    assert alert_store.state_before(db, 1, days[-11]) is None
-    alert_store.clear_states(db, 1)
-    assert alert_store.current_state(db, 1) is None
-    assert alert_store.current_state(db, 2) == state("2020-12-01", "another's")
+def test_states_are_kept_from_the_one_that_holds_on_a_session(db: sqlite_utils.Database) -> None:
+    for _ in range(2):
+        new(db)
+    rows = [(1, day, day) for day in ("2020-12-01", "2020-12-04", "2020-12-09")]
+    alert_store.save_states(db, [*rows, (2, "2020-12-01", "another's")])
+    alert_store.prune_states(db, [(1, "2020-11-30")])
+    assert len(alert_store.stored_states(db, [1])[1]) == 3
+    alert_store.prune_states(db, [(1, "2020-12-08"), (2, "2020-12-08")])
+    assert alert_store.stored_states(db, [1, 2]) == {1: ["2020-12-04", "2020-12-09"], 2: ["another's"]}
+    alert_store.drop_states(db, 1, "2020-12-09")
+    assert alert_store.current_state(db, 1) == state("2020-12-04", "2020-12-04")
+    alert_store.start_state(db, 1, "2020-12-10", "fresh")
+    assert alert_store.stored_states(db, [1]) == {1: ["fresh"]}
+    assert [alert.evaluated for alert in alert_store.alerts_by_id(db, [1, 2])] == [
+        dt.date(2020, 12, 10),
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        (new, {4}),
+        (lambda db: alert_store.update_alert(db, 1, life="paused"), {1}),
+        (lambda db: alert_store.update_alert(db, 1, snoozed_until=ONE), {1}),
+        (lambda db: alert_store.update_alert(db, 1, reason="none", last_split_id=7), set()),
+        (lambda db: alert_store.save_state(db, 2, "2020-12-11", "{}"), {2}),
+        (lambda db: alert_store.start_state(db, 3, "2020-12-11", "{}"), {3}),
+        (lambda db: alert_store.set_evaluated(db, [("2020-12-11", 1)]), set()),
+        (partial(event, session="2020-12-11"), set()),
+        (lambda db: deactivate(db, 2, "blocked"), {2}),
+        (lambda db: migrate_chat(db, 1, -7), {1, 3}),
+        (lambda db: forget_chat(db, 1), {1, 3}),
+    ],
+)
+def test_what_changes_an_alert_is_noted_until_it_is_read(
+    db: sqlite_utils.Database, change: Callable[[sqlite_utils.Database], object], changed: set[int]
+) -> None:
+    for chat_id in (1, 2, 1):
+        new(db, chat_id)
+    alert_store.take_changed(db, 9)
+    change(db)
+    assert alert_store.changed_ids(db) == changed
+    present = {alert.alert_id for alert in alert_store.alerts_by_id(db, changed)}
+    alert_ids, rows = alert_store.take_changed(db, 9)
+    assert (set(alert_ids), {row.alert_id for row in rows}) == (changed, present)
+    assert alert_store.changed_ids(db) == set()
+
+
+def test_the_last_evaluated_session_of_an_alert_is_kept(db: sqlite_utils.Database) -> None:
+    for _ in range(2):
+        new(db)
+    alert_store.set_evaluated(db, [("2020-12-10", 1)])
+    alert_store.keep_evaluated(db, [("2020-12-11", 1), ("2020-12-11", 2)])
+    assert [row.evaluated for row in alert_store.all_evaluated(db, 0, 9)] == ["2020-12-10", "2020-12-11"]
+
+
+def test_a_subject_is_replaced_and_dropped(db: sqlite_utils.Database) -> None:
+    alert_store.save_subjects(db, [("ratio", "2020-12-10", "[]"), ("flow", "2020-12-10", "[]")])
+    alert_store.save_subjects(db, [("ratio", "2020-12-11", "[1]")])
+    alert_store.drop_subjects(db, ["flow"])
+    assert alert_store.subjects(db) == [alert_store.StoredSubject("ratio", dt.date(2020, 12, 11), "[1]")]
+    assert alert_store.get_subject(db, "ratio") == alert_store.subjects(db)[0]
+    assert alert_store.get_subject(db, "flow") is None
 
 
 # Events
@@ -266,14 +319,14 @@ def test_a_fire_that_was_withdrawn_does_not_count_unless_it_came_back(db: sqlite
     assert alert_store.fires_since(db, 1, "2020-12-10") == 1
 
 
-def test_events_since_the_oldest_state_come_as_they_were_stored(db: sqlite_utils.Database) -> None:
-    new(db)
-    for session in ("2020-12-11", "2020-12-09", "2020-12-10"):
-        event(db, session)
-    assert alert_store.revisable_events(db, 1) == []
-    alert_store.save_state(db, 1, "2020-12-10", "{}")
-    assert [row.session.day for row in alert_store.revisable_events(db, 1)] == [11, 10]
-    assert alert_store.revisable_events(db, 1)[0].detail == alert_store.EventDetail(source="CSV import")
+def test_events_since_a_session_come_as_they_were_stored(db: sqlite_utils.Database) -> None:
+    for _ in range(2):
+        new(db)
+    for session, alert_id in (("2020-12-11", 1), ("2020-12-09", 1), ("2020-12-10", 2)):
+        event(db, session, alert_id=alert_id)
+    rows = alert_store.events_since(db, [1, 2], "2020-12-10")
+    assert [(row.session.day, row.alert_id) for row in rows] == [(11, 1), (10, 2)]
+    assert rows[0].detail == alert_store.EventDetail(source="CSV import")
 
 
 def test_a_revision_is_numbered_above_all_that_is_stored(db: sqlite_utils.Database) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bot.alerts.engine import ALREADY, ConditionValue, Event, rearm_levels, side_ops, truth
-from bot.alerts.series import PATIENCE, rule_lag
+from bot.alerts.series import PATIENCE, rule_lag, subject_of_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.metrics import METRICS, newest_session
 from bot.analytics.units import NOT_AVAILABLE
@@ -28,7 +29,7 @@ from bot.text import counted, date_phrase, short_date
 
 if TYPE_CHECKING:
     from bot.alerts.revision import ConditionValues, Revision
-    from bot.alerts.rule import Rule
+    from bot.alerts.rule import Condition, Rule
     from bot.analytics.market import Market
     from storage.alert_store import SplitChange, StoredAlert
 
@@ -66,7 +67,8 @@ def fired_message(
     deferred  a sentence that says why the message was deferred, in place of the one about a late message
     """
     rule, market, fired = alert.rule, context.market, event.kind == "fired"
-    close = common.newest_close(rule, context.market, pd.Timestamp(event.session))
+    key, session = (subject_of_rule(rule), event.session), pd.Timestamp(event.session)
+    close = context.once(("close", key), lambda: session_phrase(common.newest_close(rule, market, session)))
     if event.kind == ALREADY:
         deferred = deferred or "Its first figures have come. Nothing turned, so this is no alert."
     elif late and not deferred:
@@ -77,7 +79,7 @@ def fired_message(
         event.kind, f"is still true, since {short_date(event.since)}"
     )
     html = lines(
-        bold(f"Alert #{alert.number} {happened}") + f" · {session_phrase(close)}",
+        bold(f"Alert #{alert.number} {happened}") + f" · {close}",
         code(str(rule)),
         f"“{rule.note}”" if rule.note else None,
         bold(common.SAMPLE_NOTICE) if market.is_sample else None,
@@ -89,7 +91,7 @@ def fired_message(
         else None,
         f"Fires in the last {FIRES_SINCE_DAYS} days: {fires}, including this one." if fired else None,
         None if event.done else next_check(context),
-        common.rule_sources(rule, market, pd.Timestamp(event.session)),
+        context.once(("sources", key), lambda: common.rule_sources(rule, market, session)),
     )
     return Answer(html, buttons=card_buttons(replace(alert, life=Life.DONE) if event.done else alert))
 
@@ -104,9 +106,16 @@ def _move_sentences(rule: Rule, event: Event, context: EvaluationContext) -> Ite
         show = METRICS[condition.metric].unit.show
         before = f"{show(previous)} → " if previous is not None else ""
         yield f"{condition.subject}: {before}{show(value)}, {common.distance(condition, value, level)}."
-        history = context.histories.series(condition).value.loc[: pd.Timestamp(event.session)]
-        if (rank := common.percentile_phrase(history)) is not None:
-            yield f"{capital(rank)}."
+        rank = context.once((condition.subject, event.session), partial(_rank, condition, event, context))
+        if rank:
+            yield rank
+
+
+def _rank(condition: Condition, event: Event, context: EvaluationContext) -> str:
+    """A sentence on the place of a condition's value in its history, or an empty text."""
+    history = context.histories.series(condition).value.loc[: pd.Timestamp(event.session)]
+    rank = common.percentile_phrase(history)
+    return f"{capital(rank)}." if rank is not None else ""
 
 
 def trial_message(alert: AlertView, context: EvaluationContext, fires: int) -> Answer:
