@@ -165,7 +165,10 @@ class Chaos:
         killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if killed:
             self.kills[kind] += 1
-            sending = self.rows("SELECT * FROM outbox WHERE status = 'sending'")
+            rows = self.rows("SELECT * FROM outbox WHERE status = 'sending'")
+            # A life that died before it recovered left those of the one before.
+            known = {(row["id"], row["unknown"]) for death in self.deaths for row in death.sending}
+            sending = [row for row in rows if (row["id"], row["unknown"]) not in known]
             self.hits.update(row["id"] for row in sending)
             slots = Counter(map(int, self._slots.read_text().split())) if self._slots.exists() else Counter()
             self.deaths.append(Death(sending, slots, self.api.requests[self._first_request :]))

@@ -93,28 +93,27 @@ class Model:
         row.status, row.due, row.attempts = "waiting", self.now + seconds, row.attempts + attempts
 
     def refuse(self, row: Row, *, left: bool) -> None:
-        row.status = row.status if left else "waiting"
-        for other in self.rows.values() if left or self.chats[row.chat][0] != "inactive" else ():
-            waits = other.chat == row.chat and other.status in ("queued", "waiting")
-            other.status = "dead" if waits and other.kind in ("summary", "reply") else other.status
-        self.wait(row) if row.kind in ("alert", "notice") else self.end(row, "dead")
+        self.wait(row)
+        row.changed = self.now if left else row.changed
+        waits = [r for r in self.rows.values() if r.chat == row.chat and r.status in ("queued", "waiting")]
+        for other in waits if left or self.chats[row.chat][0] != "inactive" else ():
+            held = not left and other.kind == "notice" and not (other.unknown or other.parts)
+            other.status = "dead" if other.kind in ("summary", "reply") else "held" if held else other.status
+        if row.kind in ("summary", "reply"):
+            self.end(row, "dead")
 
     def settle(self, row: Row, outcome: ErrorClass | str, seconds: int, chat: int, new: int) -> None:
         known, back_off = row.chat in self.chats, min(5 * 2**row.attempts, 900)
         match outcome:
             case _ if outcome == POSTPONED or (outcome in OF_THE_CHAT and row.chat != chat):
                 self.wait(row)
-            case "sent" | ErrorClass.NOTHING:
-                self.end(row, "sent")
             case "part":
                 row.status, row.unknown, row.parts = "waiting", 0, row.parts + 1
             case ErrorClass.HALTED:
                 self.wait(row, seconds)
                 self.halts[row.chat] = max(row.due, self.halts.get(row.chat, 0))
-            case ErrorClass.LATER:
-                self.wait(row, back_off, 1)
-            case ErrorClass.PAUSED:
-                self.wait(row, 60)
+            case ErrorClass.LATER | ErrorClass.PAUSED:
+                self.wait(row, *((back_off, 1) if outcome is ErrorClass.LATER else (60, 0)))
             case ErrorClass.UNKNOWN if row.kind != "summary":
                 self.end(row, "ambiguous")
                 row.unknown, row.attempts = row.unknown + 1, row.attempts + 1
@@ -123,7 +122,7 @@ class Model:
             case ErrorClass.MIGRATED if known or new in self.chats:
                 self.wait(row, back_off if row.attempts >= 3 else 0, attempts=1)
             case _:
-                self.end(row, "dead")
+                self.end(row, "sent" if outcome in (SENT, ErrorClass.NOTHING) else "dead")
 
 
 Message: TypeAlias = tuple[str, int, int]  # kind, chat and seconds to wait
@@ -159,7 +158,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end everything is sent or was given up, within days."""
         self.run(lambda db: [chat_store.reactivate(db, chat) for chat in self.model.chats])
-        while any(row.status not in ("sent", "dead") for row in self.model.rows.values()):
+        while any(row.status not in ("sent", "dead", "held") for row in self.model.rows.values()):
             self.settle_all()
             assert self.model.now < 99 * DAY
             self.pass_time(DAY)
