@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
-    from bot.app import App
     from bot.delivery.outcome import DrainReport
     from bot.jobs.scheduler import TickResult
     from bot.local.terminal import Terminal
+    from bot.serving import App
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = tuple(f"{ROOT / name}/" for name in ("bot", "storage"))

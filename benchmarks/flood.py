@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime as dt
 import sys
 import tempfile
 import time
@@ -29,15 +28,15 @@ from typing import TYPE_CHECKING
 from telegram import Update
 
 from bot import app
-from bot.app import SWITCH_SECONDS
 from bot.chat.dispatch import COMMANDS_PER_MINUTE
 from bot.config import Config
+from bot.serving import SWITCH_SECONDS, link_to_telegram
 from storage.db import open_database
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 
 if TYPE_CHECKING:
-    from bot.app import Bot
+    from bot.serving import Bot
 
 
 PEOPLE, PACE = 30, 3.0  # each asks once in so many seconds
@@ -95,7 +94,7 @@ async def measure(
             access={"mode": "open"},
             sources={"yahoo": False},
         )
-        bot = app.telegram_bot(config, database, lambda: dt.datetime.now(dt.UTC), chart_process=True)
+        bot = app.telegram_bot(link_to_telegram(config, database), chart_process=True)
         async with bot.application:
             await bot.application.start()
             began = time.monotonic()

@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot import app
+from bot import app, serving
 from bot.config import Config
 from bot.local.botapi import ApiMessage
 from storage.db import open_database
@@ -96,8 +96,10 @@ class Place:
 
 
 @asynccontextmanager
-async def at_work(place: Place) -> AsyncIterator[tuple[app.Bot, asyncio.Task[str]]]:
-    """The bot in this process, as `run` serves it."""
+async def at_work(
+    place: Place, before_load: Callable[[], object] = lambda: None
+) -> AsyncIterator[tuple[serving.Bot, asyncio.Task[str]]]:
+    """The bot in this process, as `run` serves it; `before_load` is called in the thread that loads it."""
     config = Config().with_keys(
         telegram={"token": place.api.token, "base_url": place.api.root},
         storage={"database": place.database},
@@ -105,8 +107,14 @@ async def at_work(place: Place) -> AsyncIterator[tuple[app.Bot, asyncio.Task[str
         sources={"yahoo": False},
     )
     with open_database(place.database) as database:
-        bot = app.telegram_bot(config, database)
-        task = asyncio.create_task(app.serve(bot))
+        link = serving.link_to_telegram(config, database)
+        bot = app.telegram_bot(link)
+
+        def load() -> serving.Bot:
+            before_load()
+            return bot
+
+        task = asyncio.create_task(serving.serve(link, load))
         try:
             yield bot, task
         finally:

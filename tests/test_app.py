@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import app
+from bot import serving
 from bot.analytics.sessions import Sessions
 from bot.cli import main
 from bot.config import Config
@@ -125,5 +125,5 @@ async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
 async def test_an_answer_of_telegram_is_waited_for_thirty_seconds(place: Place) -> None:
     with open_database(place.database) as database:
         config = Config().with_keys(telegram={"token": f"1:{'A' * 35}"}, storage={"database": place.database})
-        bot = app.telegram_bot(config, database)
-    assert bot.application.bot.request.read_timeout == 30
+        link = serving.link_to_telegram(config, database)
+    assert link.application.bot.request.read_timeout == 30

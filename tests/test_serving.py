@@ -5,6 +5,9 @@ import gc
 import logging
 import pkgutil
 import signal
+import subprocess
+import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,11 +16,12 @@ from typing import NoReturn
 import pytest
 import sqlite_utils
 
-from bot import app
+from bot import serving
 from bot.chat.commands import BY_NAME
+from bot.chat.updates import CONFLICT
 from storage import chat_store, outbox, sources
 from storage.db import DatabaseBroken, DiskFull, connect, open_database
-from tests.fakes.botapi_faults import answer, bad_gateway, drop, hang
+from tests.fakes.botapi_faults import answer, bad_gateway, drop, hang, refusal
 from tests.place import ME, OWNER, PATIENCE, Place, at_work, told_to_stop
 from tests.storage.messages import queue_message
 
@@ -30,7 +34,7 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def rest(seconds: float) -> None:
         taken.append(seconds)
 
-    monkeypatch.setattr(app, "_sleep", rest)
+    monkeypatch.setattr(serving, "_sleep", rest)
     return taken
 
 
@@ -44,7 +48,7 @@ def queue(db: sqlite_utils.Database) -> None:
 async def test_a_pushed_message_that_hangs_is_cut_off_and_its_outcome_is_unknown(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
     place.api.fail("sendMessage", hang(acts=True))
     async with at_work(place) as (bot, task):
         await bot.services.database.run(queue)
@@ -69,8 +73,8 @@ async def test_an_answer_under_way_is_finished_before_the_end(number: signal.Sig
 async def test_what_is_cut_off_at_the_end_leaves_no_traceback(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
-    monkeypatch.setattr(app, "CUT_SECONDS", 0.0)
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(serving, "CUT_SECONDS", 0.0)
     place.api.fail("sendMessage", hang())
     async with at_work(place) as (_, task):
         place.api.say(ME, "/about")
@@ -91,7 +95,7 @@ async def test_queued_commands_and_a_job_that_hangs_leave_no_traceback(
         while True:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.1)
     monkeypatch.setattr("bot.jobs.scheduler.FIRST_SECONDS", 0.01)
     monkeypatch.setattr("bot.jobs.scheduler.Evaluation.run", hang_for_ever)
     monkeypatch.setitem(BY_NAME, "about", replace(BY_NAME["about"], handler=hang_for_ever))
@@ -112,9 +116,9 @@ async def test_queued_commands_and_a_job_that_hangs_leave_no_traceback(
 
 
 async def test_with_all_requests_hanging_it_ends_soon(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert app.DRAIN_SECONDS + app.CUT_SECONDS < app.EXIT_SECONDS < 10
-    saved = app.DRAIN_SECONDS - 0.2
-    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.2)
+    assert serving.DRAIN_SECONDS + serving.CUT_SECONDS < serving.EXIT_SECONDS < 10
+    saved = serving.DRAIN_SECONDS - 0.2
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.2)
     async with at_work(place) as (bot, task):
         assert (await place.answer("/about", "About")).text
         for method in ("sendMessage", "sendChatAction", "getMe", "getUpdates"):
@@ -131,9 +135,9 @@ async def test_with_all_requests_hanging_it_ends_soon(place: Place, monkeypatch:
 
 IMPATIENT = """
 import sys
-from bot import app
+from bot import serving
 from bot.cli import main
-app.EXIT_SECONDS = 0.5
+serving.EXIT_SECONDS = 0.5
 sys.exit(main())
 """
 
@@ -154,7 +158,7 @@ BLOCKED = """
 import os, signal, sys, threading
 from dataclasses import replace
 from urllib.request import urlopen
-from bot import app
+from bot import serving
 from bot.chat.commands import BY_NAME
 from bot.cli import main
 from bot.concurrency import ChildProcess, Limits
@@ -166,7 +170,7 @@ async def compute_for_ever(_):
     while True:
         pass
 BY_NAME["about"] = replace(BY_NAME["about"], handler=compute_for_ever)
-app.EXIT_SECONDS = 0.5
+serving.EXIT_SECONDS = 0.5
 sys.exit(main())
 """
 
@@ -210,7 +214,7 @@ async def test_telegram_out_of_reach_at_the_start_is_waited_for(
         with open_database(place.database, read_only=True) as beside:
             beats.append(await beside.run(sources.last_heartbeat))
 
-    monkeypatch.setattr(app, "_sleep", rest)
+    monkeypatch.setattr(serving, "_sleep", rest)
     for fault in (drop(), answer(b"[]"), answer(b'{"ok":true,"result":{}}')):
         place.api.fail("getMe", fault)
     async with at_work(place) as (_, task):
@@ -228,7 +232,9 @@ async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place)
         assert await told_to_stop(task) == ""
 
 
-@pytest.mark.parametrize("step", ["bot.delivery.drain.Delivery.recover", "bot.app.deactivate_denied_chats"])
+@pytest.mark.parametrize(
+    "step", ["bot.delivery.drain.Delivery.recover", "bot.services.chats.deactivate_denied_chats"]
+)
 async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
     place: Place,
     monkeypatch: pytest.MonkeyPatch,
@@ -265,6 +271,67 @@ async def test_a_fault_at_the_start_is_raised_late(place: Place, monkeypatch: py
         with pytest.raises(DatabaseBroken, match="The database is damaged"):
             await task
         assert not bot.application.running
+
+
+async def test_updates_are_fetched_while_the_bot_is_loaded_and_confirmed_once_they_can_be_answered(
+    place: Place,
+) -> None:
+    go = threading.Event()
+    place.api.say(ME, "/about")
+    async with at_work(place, before_load=go.wait) as (bot, task):
+        await place.api.until(lambda: place.api.calls("getUpdates"), PATIENCE)
+        assert await asyncio.wait({task}, timeout=0.1) == (set(), {task})
+        assert place.api.updates
+        assert len(place.api.calls("getUpdates")) == 1
+        assert not bot.application.running
+        go.set()
+        await place.api.until(lambda: place.api.messages(ME), PATIENCE)
+        assert await told_to_stop(task) == ""
+    assert not place.api.updates
+
+
+async def test_told_to_stop_while_it_is_loaded_it_leaves_the_updates_for_the_next_start(place: Place) -> None:
+    go = threading.Event()
+    place.api.say(ME, "/about")
+    async with at_work(place, before_load=go.wait) as (_, task):
+        await place.api.until(lambda: place.api.calls("getUpdates"), PATIENCE)
+        asyncio.get_running_loop().call_later(0.1, go.set)
+        assert await told_to_stop(task) == ""
+    assert place.api.updates
+    async with at_work(place) as (_, task):
+        await place.api.until(lambda: place.api.messages(ME), PATIENCE)
+        assert await told_to_stop(task) == ""
+
+
+async def test_a_fault_while_the_bot_is_loaded_is_raised_late_and_confirms_nothing(place: Place) -> None:
+    def fail() -> NoReturn:
+        raise MemoryError
+
+    place.api.say(ME, "/about")
+    async with at_work(place, before_load=fail) as (_, task):
+        with pytest.raises(MemoryError):
+            await task
+    assert place.api.updates
+
+
+async def test_a_newcomer_that_meets_a_conflict_does_nothing_else(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "HEAD_START", PATIENCE)
+    conflict = refusal(409, "Conflict: terminated by other getUpdates request")
+    place.api.fail("getUpdates", conflict, times=2)
+    async with at_work(place) as (_, task):
+        assert await task == CONFLICT
+    assert {request.method for request in place.api.requests} == {"getMe", "getUpdates"}
+
+
+def test_what_polls_loads_nothing_that_computes_or_renders() -> None:
+    script = "import sys, bot.cli.run; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
+    assert {"telegram", "sqlite_utils"} <= (names := set(loaded.stdout.split()))
+    assert not names & {"pandas", "numpy", "matplotlib", "exchange_calendars", "yfinance"}
 
 
 async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(

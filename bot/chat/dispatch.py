@@ -160,6 +160,11 @@ class Quota:
         self._notified_at: dict[int, dt.datetime] = {}
         self._notices: dict[int, int] = {}  # seconds to wait, by the update to answer with the notice
 
+    def admits_update(self, update: Update) -> bool:
+        """Return whether to process an update, be it with the notice."""
+        key = quota_key(update)
+        return key is None or self.admits(key, update.update_id)
+
     def admits(self, key: int, update_id: int) -> bool:
         """Return whether to answer a command, be it with the notice."""
         now = self._clock()

@@ -17,7 +17,6 @@ from telegram import Update
 from telegram.error import Conflict, RetryAfter, TelegramError, TimedOut
 from telegram.ext import BaseUpdateProcessor, ExtBot
 
-from bot.chat.dispatch import Quota, quota_key
 from bot.concurrency import Backoff, RunningWork
 from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import seconds_of
@@ -42,24 +41,22 @@ CONFLICT = "Another process polls Telegram with this token. One bot, one process
 class PerChatProcessor(BaseUpdateProcessor):
     """Processes the updates of one chat in order and those of different chats concurrently.
 
-    Updates over the quota are dropped before they wait for their chat, so that a flood does not take the
-    place of other people's updates.
+    Updates that `admits` refuses, those over the quota, are dropped before they wait for their chat, so that
+    a flood does not take the place of other people's updates.
     """
 
-    def __init__(self, quota: Quota | None = None, max_concurrent: int = MAX_CONCURRENT_UPDATES) -> None:
+    def __init__(self, max_concurrent: int = MAX_CONCURRENT_UPDATES) -> None:
         super().__init__(max_concurrent)
-        self._quota = quota
+        self.admits: Callable[[Update], bool] = lambda _: True
         self._work = RunningWork()
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
 
     async def do_process_update(self, update: object, coroutine: Awaitable[Any]) -> None:
         """Run the update's handlers after those of earlier updates in its chat."""
         handling = cast("Coroutine[Any, Any, Any]", coroutine)
-        if self._quota is not None and isinstance(update, Update):
-            key = quota_key(update)
-            if key is not None and not self._quota.admits(key, update.update_id):
-                handling.close()
-                return
+        if isinstance(update, Update) and not self.admits(update):
+            handling.close()
+            return
         async with self._locks.setdefault(_ordering_key(update), asyncio.Lock()):
             await self._work.run(handling)
 
@@ -161,6 +158,7 @@ def _identity(update: object) -> dict[str, Any]:
 class Poller:
     """Fetches updates into a queue. Errors are logged in one line, and polling goes on.
 
+    Until `ready` is set, if it is given, nothing takes from the queue, and what was fetched is not confirmed.
     python-telegram-bot's own loop ends silently at the first 401, logs the token with it, and does not pass
     409 on to its caller.
     """
@@ -171,8 +169,10 @@ class Poller:
         queue: asyncio.Queue[object],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        ready: asyncio.Event | None = None,
     ) -> None:
         self._bot, self._queue, self._sleep, self._monotonic = bot, queue, sleep, monotonic
+        self._ready = ready
         self._offset = 0
         self._started_at = math.nan
         self._conflicts_since = self._conflict_at = -math.inf
@@ -229,6 +229,8 @@ class Poller:
 
     async def _poll(self, seconds: int) -> str:
         """Fetch updates. Returns what is wrong with an answer that would be followed by the next at once."""
+        if self._offset and self._ready is not None:
+            await self._ready.wait()
         asked_at, offset = self._monotonic(), self._offset
         updates = await self._bot.get_updates(offset=offset, timeout=seconds, allowed_updates=ALLOWED_UPDATES)
         for update in updates:

@@ -9,11 +9,10 @@ import contextlib
 import datetime as dt
 import itertools
 import logging
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from bot.concurrency import Backoff
 from bot.errors import BotError
@@ -41,6 +40,10 @@ def say(text: str) -> None:
 
 def spinner(words: str) -> AbstractContextManager[object]:
     """Show a spinner and a few words while the block runs. Without a terminal nothing is shown."""
+    if not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
+
     return Console(stderr=True).status(words)
 
 

@@ -42,8 +42,8 @@ from storage.db import Database, open_database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from bot.app import Bot
     from bot.config import Config
+    from bot.serving import Bot
 
     SetClock = Callable[[dt.datetime], None]
 

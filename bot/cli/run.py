@@ -5,30 +5,37 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bot import app
+from bot import serving
 from bot.cli.console import log_briefly, log_fully, open_exclusively, open_when_there_is_room, say, spinner
 from bot.errors import BotError
-from bot.local.terminal import LocalClock, Terminal, printer
 from bot.text import counted
 from storage import outbox
 from storage.db import refuse_missing
 
 if TYPE_CHECKING:
-    from bot.app import Bot
     from bot.config import Config
+    from bot.serving import Bot, Link
 
 
 def run(config: Config) -> int:
     """`run`: poll Telegram until SIGTERM or Ctrl-C. The command line holds the lock already."""
     log_fully(config.log.level)
     with open_when_there_is_room(config.storage.database, config.pair) as database:
-        bot = app.telegram_bot(config, database, chart_process=True)
-        fault = app.run_bot(bot)
+        link = serving.link_to_telegram(config, database)
+        fault = serving.run_bot(link, partial(_load, link))
     if fault:
         raise BotError(fault)
     return 0
+
+
+def _load(link: Link) -> Bot:
+    """Load and return the whole bot."""
+    from bot import app  # noqa: PLC0415 - beside the first poll: it takes longer than all else at a start
+
+    return app.telegram_bot(link, chart_process=True)
 
 
 def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
@@ -36,6 +43,9 @@ def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
 
     Messages to the terminal's chat are printed. The others are sent if a token is configured.
     """
+    from bot import app  # noqa: PLC0415 - as above
+    from bot.local.terminal import LocalClock, Terminal, printer  # noqa: PLC0415 - as above
+
     log_briefly()
     refuse_missing(config.storage.database)
     clock = LocalClock(now, running=False)
@@ -43,12 +53,15 @@ def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:
         services = app.build_services(config, database, clock, live=not offline)
         bot = app.local_bot(services, Terminal(printer(sys.stdout), None, clock).api)
         online = config.telegram.token and not offline
-        telegram = app.telegram_bot(config, database, clock) if online else None
+        link = serving.link_to_telegram(config, database, clock) if online else None
+        telegram = app.telegram_bot(link) if link else None
         asyncio.run(_check(bot, telegram))
     return 0
 
 
 async def _check(bot: Bot, telegram: Bot | None) -> None:
+    from bot import app  # noqa: PLC0415 - as above
+
     await bot.delivery.recover()
     async with bot.application:
         with spinner("Asking the sources"):

@@ -21,7 +21,7 @@ import traceback
 from pathlib import Path
 from typing import Any, cast
 
-from bot import app
+from bot import app, serving
 from bot.analytics.sessions import Sessions
 from bot.cli.console import open_locked
 from bot.config import Config
@@ -81,7 +81,8 @@ def live(order: dict[str, Any]) -> None:
         limiter = SendBudget(monotonic=fast, sleep=sleep)
         limiter.budget = NotedBudget(config.storage.database.with_suffix(SLOTS))
         clock = lambda: start + dt.timedelta(seconds=fast())  # noqa: E731 - a clock is a function
-        if fault := app.run_bot(app.telegram_bot(config, database, clock, limiter)):
+        link = serving.link_to_telegram(config, database, clock, limiter)
+        if fault := serving.run_bot(link, lambda: app.telegram_bot(link)):
             raise RuntimeError(fault)
 
 

@@ -17,6 +17,7 @@ from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
 from bot.local.botapi import ApiMessage, Json
+from bot.serving import link_to_telegram
 from storage.db import Database, open_database
 from tests.fakes.botapi import FakeBotApi
 
@@ -35,7 +36,7 @@ class Talk:
         self.api, self.database, self.now = api, database, NOW
         self._seconds = 0.0
         limiter = SendBudget(monotonic=lambda: self._seconds, sleep=self._leap)
-        self.bot = app.telegram_bot(config, database, lambda: self.now, limiter)
+        self.bot = app.telegram_bot(link_to_telegram(config, database, lambda: self.now, limiter))
 
     async def _leap(self, seconds: float) -> None:
         self._seconds += seconds

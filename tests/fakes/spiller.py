@@ -63,19 +63,21 @@ LEFT: list[Spill] = []  # fails when the interpreter exits, on the original stre
 
 def main() -> int:
     """The command line with /about and the serving loop replaced."""
-    from bot import app  # noqa: PLC0415 - after the script has started
+    from bot import serving  # noqa: PLC0415 - after the script has started
     from bot.chat.commands import BY_NAME  # noqa: PLC0415 - as above
     from bot.cli import main as run  # noqa: PLC0415 - as above
 
     BY_NAME["about"] = replace(BY_NAME["about"], handler=spill)
-    serve = app.serve
+    serve = serving.serve
 
-    async def crashing(bot: app.Bot, on_signal: Callable[[], object] = lambda: None) -> str:
-        BOTS.append(bot.application.bot)
-        fault = await serve(bot, on_signal)
-        raise RuntimeError(f"the end of {bot.application.bot!r} {fault}")
+    async def crashing(
+        link: serving.Link, load: Callable[[], serving.Bot], on_signal: Callable[[], object] = lambda: None
+    ) -> str:
+        BOTS.append(link.application.bot)
+        fault = await serve(link, load, on_signal)
+        raise RuntimeError(f"the end of {link.application.bot!r} {fault}")
 
-    app.serve = crashing
+    serving.serve = crashing
     return run(sys.argv[1:])
 
 

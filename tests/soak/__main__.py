@@ -27,7 +27,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks import judging
-from bot import app
+from bot import app, serving
 from bot.analytics.market import SAMPLE
 from bot.chat.updates import Poller
 from bot.cli import share_heap
@@ -118,7 +118,7 @@ class Quiet(Provider):
 class Soak:
     """A bot on simulated time."""
 
-    def __init__(self, bot: app.Bot, api: FakeBotApi, now: list[dt.datetime]) -> None:
+    def __init__(self, bot: serving.Bot, api: FakeBotApi, now: list[dt.datetime]) -> None:
         self.bot, self.api, self.now = bot, api, now
         self._last = 0
 
@@ -164,7 +164,7 @@ async def soak(folder: Path, options: argparse.Namespace) -> bool:
                 storage={"database": folder / "bot.db"},
                 access={"mode": "open"},
             )
-            bot = app.telegram_bot(config, database, lambda: now[0], limiter)
+            bot = app.telegram_bot(serving.link_to_telegram(config, database, lambda: now[0], limiter))
             await _fill(bot, options.alerts)
             for chat_id in range(1, options.alerts // 2 + 2):
                 api.chat(chat_id)
@@ -180,7 +180,7 @@ async def soak(folder: Path, options: argparse.Namespace) -> bool:
     return flat
 
 
-async def _fill(bot: app.Bot, alerts: int) -> None:
+async def _fill(bot: serving.Bot, alerts: int) -> None:
     services, sample = bot.services, partial(store, rows=sample_observations(), source=SAMPLE)
     await services.database.run(partial(sample, observed_at="2020-01-01T00:00:00Z"))
     context = context_of(await services.markets.current(), services.markets)
@@ -188,7 +188,7 @@ async def _fill(bot: app.Bot, alerts: int) -> None:
     await services.database.run(partial(judging.insert, made=made))
 
 
-async def _rest(bot: app.Bot) -> None:
+async def _rest(bot: serving.Bot) -> None:
     """Wait until every answer is given."""
     while bot.application.update_processor.current_concurrent_updates:  # noqa: ASYNC110 - the library's count
         await asyncio.sleep(0.1)
@@ -196,7 +196,7 @@ async def _rest(bot: app.Bot) -> None:
 
 
 async def _measured(
-    bot: app.Bot, api: FakeBotApi, word: str, count: int, work: Callable[[], Coroutine[Any, Any, None]]
+    bot: serving.Bot, api: FakeBotApi, word: str, count: int, work: Callable[[], Coroutine[Any, Any, None]]
 ) -> bool:
     """Do the work so many times, counting and printing after each; whether nothing grew after the first."""
     counts = list[Held]()
