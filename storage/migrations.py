@@ -301,12 +301,13 @@ _OUTBOX = """
     ) STRICT;
 """
 
-# What the copies hold of a table whose other indexes hold the rest. What never changes of the outbox is apart
-# from what each attempt changes; charts, which have checksums of their own, have no copy.
+# What the copies hold of a table whose other indexes hold the rest. What never changes of an event or of the
+# outbox is apart from what each attempt changes; charts, which have checksums of their own, have no copy.
 _COPIED = {
     **dict.fromkeys(("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights"), ()),
     "updates": (),
     "alert_changes": (),
+    "alert_events": ("detail, threshold, value, created_at", "message, deferred"),
     "outbox": (
         "payload, thread_id, kind, created_at",
         "reason, message_id, unknown, attempts, not_before, updated_at",

@@ -198,7 +198,7 @@ class _Turns:
 
     def __init__(self, rule: Rule, ops: Ops, series: SampleSeries) -> None:
         self._rule, self._ops, self._series = rule, ops, series
-        true, self.answered = _answers(ops, series)
+        true, self.answered = answers(ops, series)
         self._next = {
             Status.WAITING: _next_flagged(self.answered),
             Status.ARMED: _next_flagged(true),
@@ -232,10 +232,10 @@ class _Turns:
 
 def has_answer(rule: Rule, series: SampleSeries) -> BoolArray:
     """Per session whether any side of the rule is true or false there."""
-    return reduce(operator.or_, (_answers(ops, series)[1] for ops in side_ops(rule)))
+    return reduce(operator.or_, (answers(ops, series)[1] for ops in side_ops(rule)))
 
 
-def _answers(ops: Ops, series: SampleSeries) -> tuple[BoolArray, BoolArray]:
+def answers(ops: Ops, series: SampleSeries) -> tuple[BoolArray, BoolArray]:
     """Per session whether one side is true, and whether it is true or false."""
     true = np.ones(len(series), dtype=bool)
     false = np.zeros(len(series), dtype=bool)

@@ -8,6 +8,7 @@ rest to `step`. Between these sessions a state only moves on, as `carried` says,
 from __future__ import annotations
 
 import datetime as dt
+import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ SESSIONS_KEPT = 11
 _REVISABLE = SESSIONS_KEPT - 1
 _GONE, _ARMED, _FIRED, _WAITING, _OTHER = range(5)  # of an entry: _OTHER is evaluated on every session
 _PLAIN = {Status.ARMED: _ARMED, Status.FIRED: _FIRED}
+_CODES = {**_PLAIN, Status.WAITING: _WAITING}
+_SIGNS = {op: 1.0 if op in ABOVE else -1.0 for op in COMPARE}
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -95,15 +98,15 @@ class Batch:
     def put(self, alert_id: int, rule: Rule, state: State) -> None:
         """Add an alert, or change it. Raises an error for a state or comparison that is not valid."""
         turned, until = state.session.toordinal(), rule.until.toordinal() if rule.until else _NEVER
-        sides = [(alert_id, status, turned, until, *levels) for status, *levels in _sides(rule, state)]
-        entries = np.array(sides, dtype=self._entries.dtype)
+        sides = _sides(rule, state)
         first = self._first_entry.get(alert_id)
         if first is None or self._sides_at(first) != len(sides):
             self.remove(alert_id)
             if self._size + len(sides) > len(self._entries):
                 self._make_room()
             first, self._size = self._size, self._size + len(sides)
-        self._entries[first : first + len(sides)] = entries
+        for entry, (status, *levels) in enumerate(sides, start=first):
+            self._entries[entry] = (alert_id, status, turned, until, *levels)
         self._first_entry[alert_id] = first
 
     def remove(self, alert_id: int) -> None:
@@ -146,18 +149,14 @@ class Batch:
 def _sides(rule: Rule, state: State) -> list[tuple[object, ...]]:
     """Status, signs, levels, bands and re-arm levels of each side; below is above with signs turned."""
     special = state.cooling > 0 or any(side.unreported for side in state.sides)
-    codes = {**_PLAIN, Status.WAITING: _WAITING}
     sides: list[tuple[object, ...]] = []
     for side, ops in zip(state.sides, side_ops(rule), strict=True):
-        for op in ops:
-            COMPARE[op]  # one that does not exist is an error
-        signs = [1.0 if op in ABOVE else -1.0 for op in ops]
-        levels = [
-            sign * condition.target.value if condition.target.kind == AMOUNT else 0.0
-            for sign, condition in zip(signs, rule.conditions, strict=True)
-        ]
-        rearm = [np.nan if rule.rearm is None else sign * rule.rearm for sign in signs]
-        status = _OTHER if special else codes.get(side.status, _OTHER)
+        signs, levels = [], []
+        for op, condition, _ in zip(ops, rule.conditions, state.bands, strict=True):
+            signs.append(_SIGNS[op])
+            levels.append(signs[-1] * condition.target.value if condition.target.kind == AMOUNT else 0.0)
+        rearm = [math.nan if rule.rearm is None else sign * rule.rearm for sign in signs]
+        status = _OTHER if special else _CODES.get(side.status, _OTHER)
         sides.append((status, signs, levels, state.bands, rearm))
     return sides
 
@@ -166,7 +165,7 @@ def _sides(rule: Rule, state: State) -> list[tuple[object, ...]]:
 class AlertRun:
     """The result of evaluating one alert.
 
-    state   the last one
+    state   the last one, with the session up to which it is evaluated
     turned  the states that are stored, and the events, each with the state before it
     """
 
@@ -269,8 +268,9 @@ class Progress:
             if event:
                 events.append((event, before))
             position += 1
-        final = state if state.done else carried(rule, state, samples, len(samples))
-        return AlertRun(final, tuple(turned), tuple(events))
+        if len(samples) and not state.done:
+            state = replace(state, session=max(state.session, samples.day(-1)))
+        return AlertRun(state, tuple(turned), tuple(events))
 
     def _next_turn(self, first: int, state: State, position: int) -> int:
         """The first position from `position` on at which the alert may turn, or the number of samples."""
@@ -297,15 +297,15 @@ def carried(rule: Rule, state: State, samples: SampleSeries, position: int) -> S
         return state
     values = list(state.last_values)
     unknown = set(range(len(values)))
+    last = samples[position - 1]
     for at in range(position - 1, samples.after(state.session) - 1, -1):
-        sample = samples[at]
+        sample = last if at == position - 1 else samples[at]
         if len(values) == 1 or any(truth(ops, sample) is not None for ops in side_ops(rule)):
             for index in [index for index in unknown if sample.figures[index].both]:
                 values[index] = sample.figures[index].value
                 unknown.remove(index)
         if not unknown:
             break
-    last = samples[position - 1]
     return replace(state, session=last.session, figures=last.figures, last_values=tuple(values))
 
 

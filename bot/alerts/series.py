@@ -87,14 +87,14 @@ class SampleSeries(Sequence[Sample]):
     @overload
     def __getitem__(self, position: slice) -> SampleSeries: ...
     def __getitem__(self, position: int | slice) -> Sample | SampleSeries:
-        observed = [array[position] for array in self.observed]
-        thresholds = [array[position] for array in self.thresholds]
         if isinstance(position, slice):
-            return SampleSeries(self.days[position], observed, thresholds)
-        figures = (
-            ConditionValue(*(float(x) if math.isfinite(x) else None for x in figure))
-            for figure in zip(observed, thresholds, strict=True)
-        )
+            observed = [array[position] for array in self.observed]
+            return SampleSeries(self.days[position], observed, [array[position] for array in self.thresholds])
+        figures = []
+        for observed_on, threshold_on in zip(self.observed, self.thresholds, strict=True):
+            value, level = observed_on.item(position), threshold_on.item(position)
+            known = value if math.isfinite(value) else None, level if math.isfinite(level) else None
+            figures.append(ConditionValue(*known))
         return Sample(self.day(position), tuple(figures))
 
     def day(self, position: int) -> dt.date:

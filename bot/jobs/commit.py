@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,6 +134,8 @@ class Evaluation:
                 last = await run(partial(_read_active, alerts=alerts, after=last))
             self._alerts = alerts
             changed = True
+            if not gc.get_freeze_count():  # they stay, so the collector need not look at them again
+                gc.freeze()
         while await run(partial(_read_changed, alerts=alerts)):
             changed = True
         return alerts, changed

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from msgspec import structs
 
-from bot.alerts.engine import ALREADY, truth
+from bot.alerts.backtest import answers
+from bot.alerts.engine import ALREADY
 from bot.alerts.series import parts_read, rule_lag, subject_of_rule
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from bot.alerts.engine import Event, Sample
+    from bot.alerts.engine import Event
     from bot.alerts.rule import Rule
+    from bot.alerts.series import SampleSeries
     from bot.alerts.view import EvaluationContext
     from bot.analytics.market import Market
     from bot.jobs.evaluate import AlertEvent
@@ -202,7 +204,9 @@ class Notifier:
         restated = alert_event.transition == RESTATED  # a message or a list with it may be waiting
         listed = listed and not deferred and not restated and event.kind != ALREADY
         text, line, late = None, None, self.sessions_late(rule, event)
-        since = state_since(event, result.samples or ()) if listed or restated or late else ""
+        since = ""
+        if result.samples is not None and (listed or restated or late):
+            since = state_since(event, result.samples)
         if listed or restated:
             line = notices.fire_line(alert.number, rule, event, since, detail.source)
         if restated or not (listed or deferred):
@@ -235,15 +239,14 @@ def _inputs(rule: Rule, market: Market) -> tuple[str, str]:
     return ", ".join(labels), max(source.observed_at for source in sources)
 
 
-def state_since(event: Event, samples: Sequence[Sample]) -> str:
+def state_since(event: Event, samples: SampleSeries) -> str:
     """Whether the condition has held since the event, or the first session on which it did not."""
-    false_on = (
-        sample.session
-        for sample in samples
-        if sample.session > event.session and truth(event.ops, sample) is False
+    later = samples[samples.after(event.session) :]
+    true, answered = answers(event.ops, later)
+    false = answered & ~true
+    return (
+        f"no longer true since {short_date(later.day(int(false.argmax())))}" if false.any() else "still true"
     )
-    first = next(false_on, None)
-    return "still true" if first is None else f"no longer true since {short_date(first)}"
 
 
 @dataclass(frozen=True)

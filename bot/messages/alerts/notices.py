@@ -90,7 +90,7 @@ def fired_message(
         if fired and rule.cooldown
         else None,
         f"Fires in the last {FIRES_SINCE_DAYS} days: {fires}, including this one." if fired else None,
-        None if event.done else next_check(context),
+        None if event.done else context.once(("next", context.zone), lambda: next_check(context)),
         context.once(("sources", key), lambda: common.rule_sources(rule, market, session)),
     )
     return Answer(html, buttons=card_buttons(replace(alert, life=Life.DONE) if event.done else alert))
