@@ -144,7 +144,7 @@ class Notifier:
         notified: list[NotifiedResult] = []
         for result in results:
             try:
-                context = replace(self._context, zone=windows[result.stored.chat_id].zone)
+                context = self._in_zone(windows[result.stored.chat_id].zone)
                 notifications = tuple(
                     self._notification(
                         result,
@@ -162,6 +162,10 @@ class Notifier:
                 if result.stored.life == Life.ACTIVE:
                     notified.append((EvaluationResult(result.snapshot, broken=broken_reason(error)), ()))
         return notified
+
+    def _in_zone(self, zone: ZoneInfo) -> EvaluationContext:
+        """The context with the times of a zone."""
+        return self._context.once(("zone", zone), lambda: replace(self._context, zone=zone))
 
     def _chats_with_list(self, results: Sequence[EvaluationResult]) -> set[int]:
         lateness: dict[int, list[bool]] = defaultdict(list)

@@ -1,12 +1,15 @@
 """After a downtime: every missed session is evaluated in order, one message a chat tells of all."""
 
+import gc
+
 import pytest
 import sqlite_utils
 
 from bot.jobs import commit
 from bot.jobs.evaluate import Evaluator
 from storage import alert_store, chat_store
-from tests.jobs.desk import DAYS, RULE, Desk, sessions
+from storage.db import DiskFull
+from tests.jobs.desk import DAYS, RULE, Desk, full_disk, sessions
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -133,6 +136,22 @@ async def test_equal_rules_of_different_age_are_each_evaluated_from_their_own_se
     await desk.database.run(lambda db: chat_store.reactivate(db, 2))
     (fire,) = await desk.evaluate()
     assert str(fire).endswith(f"fired on {DAYS[0]}")
+
+
+async def test_what_could_not_be_stored_is_evaluated_again_though_nothing_is_new(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.alert(RULE)
+    await desk.alert(RULE, chat_id=2)
+    await desk.database.run(lambda db: chat_store.deactivate(db, 2, "blocked"))
+    assert len(await desk.evaluate([0.65])) == 1
+    await desk.database.run(lambda db: chat_store.reactivate(db, 2))
+    with monkeypatch.context() as patched:
+        patched.setattr("storage.outbox.enqueue", full_disk)
+        with pytest.raises(DiskFull):
+            await desk.evaluate()
+    assert gc.isenabled()
+    assert len(await desk.evaluate()) == 1
 
 
 async def test_what_is_new_is_evaluated_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

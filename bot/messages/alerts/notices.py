@@ -24,7 +24,7 @@ from bot.errors import NoData
 from bot.messages import common
 from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rearmed, state_sentence
 from bot.messages.common import Answer, Button
-from bot.messages.html import Html, bold, capital, code, lines, session_phrase
+from bot.messages.html import Html, bold, capital, code, escape, lines, session_phrase
 from bot.text import counted, date_phrase, short_date
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def correction_line(number: int, rule: Rule, event: Event, revision: Revision, s
 
 def plain_line(number: int, rule: str, session: dt.date, outcome: str) -> Html:
     """One line of a list: session, number, rule and what happened."""
-    return Html("{} · #{} {} · {}").format(short_date(session), number, code(rule), outcome)
+    return Html(f"{short_date(session)} · #{number} {code(rule)} · {escape(outcome)}")
 
 
 def correction_notice(
