@@ -10,27 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot import app
 from bot.analytics.sessions import Sessions
 from bot.cli import ISSUER_FILE
 from bot.cli.console import beside_the_bot, log_briefly, open_beside_the_bot, refuse_other_pair, say, spinner
 from bot.data.csv_cells import read_bytes
 from bot.data.csv_formats import export
 from bot.data.import_csv import read_csv
-from bot.data.issuers.fetch import store_issuer
-from bot.data.issuers.formats import LARGEST
-from bot.data.issuers.layouts import read_issuer
 from bot.data.load import pending_frame, provisional_figures
 from bot.data.provider import known_fund
-from bot.data.refresh import FetchReport, switched_on
-from bot.data.schedule import next_try
 from bot.data.store import FileContents, store_file
 from bot.errors import BotError
 from bot.jobs.backup_files import backup_file, dated_backups, refuse_lost_database
-from bot.local.terminal import Terminal, printer
-from bot.messages.common import provisional_notes
-from bot.messages.html import moment, zone_name
-from bot.services import wall_clock
 from bot.text import counted
 from storage import sources
 from storage.backup import backup, restore, row_counts
@@ -45,6 +35,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.config import Config
+    from bot.data.refresh import FetchReport
     from storage.observations import Written
     from storage.sources import SourceStatus
 
@@ -59,6 +50,9 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
         sessions = Sessions(config.calendar.closed)
         last = sessions.last_completed(now)
         if kind == ISSUER_FILE:
+            from bot.data.issuers.formats import LARGEST  # noqa: PLC0415 - late: other files do without
+            from bot.data.issuers.layouts import read_issuer  # noqa: PLC0415 - as above
+
             contents = read_issuer(
                 read_bytes(file, "an issuer's file", LARGEST),
                 name=file.name,
@@ -77,6 +71,8 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
 
     def write(db: sqlite_utils.Database) -> tuple[FileContents, Mapping[str, Written], pd.DataFrame]:
         if kind == ISSUER_FILE:
+            from bot.data.issuers.fetch import store_issuer  # noqa: PLC0415 - as above
+
             return *store_issuer(db, contents, name=file.name, observed_at=observed_at), pending_frame(db)
         written = store_file(db, contents, observed_at=observed_at, accept=accept)
         return contents, written, pending_frame(db)
@@ -89,9 +85,11 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
         words = table.replace("_", " ")
         say(f"{words}: {counts.inserted:,} new, {counts.revised:,} revised, {counts.unchanged:,} unchanged")
     of_fund = pending[pending["ticker"] == accepted.preview.ticker]
-    notes = provisional_notes(provisional_figures(of_fund, last))
-    for sentence in (*notes, "If the file is right, import it with --accept.") if notes else ():
-        say(sentence)
+    if figures := provisional_figures(of_fund, last):
+        from bot.messages.common import provisional_notes  # noqa: PLC0415 - as above
+
+        for sentence in (*provisional_notes(figures), "If the file is right, import it with --accept."):
+            say(sentence)
     return 0
 
 
@@ -146,6 +144,10 @@ def refresh_sources(config: Config) -> int:
 
 
 async def _refresh(config: Config, database: Database) -> list[FetchReport]:
+    from bot import app  # noqa: PLC0415 - as above
+    from bot.local.terminal import Terminal, printer  # noqa: PLC0415 - as above
+    from bot.services import wall_clock  # noqa: PLC0415 - as above
+
     services = app.build_services(config, database, wall_clock, live=True)
     bot = app.local_bot(services, Terminal(printer(sys.stdout), None, wall_clock).api)
     return await bot.scheduler.refresh(force=True)
@@ -153,7 +155,15 @@ async def _refresh(config: Config, database: Database) -> list[FetchReport]:
 
 def _advice(config: Config, statuses: Sequence[SourceStatus], failed: Collection[tuple[str, str]]) -> str:
     """Return what happens after fetches that failed: when they are tried again, and by whom."""
-    now, zone, sessions = wall_clock(), ZoneInfo(config.time.timezone), Sessions(config.calendar.closed)
+    from bot.data.refresh import switched_on  # noqa: PLC0415 - as above
+    from bot.data.schedule import next_try  # noqa: PLC0415 - as above
+    from bot.messages.html import moment, zone_name  # noqa: PLC0415 - as above
+
+    now, zone, sessions = (
+        dt.datetime.now(dt.UTC),
+        ZoneInfo(config.time.timezone),
+        Sessions(config.calendar.closed),
+    )
     tries = [
         due
         for status in statuses
