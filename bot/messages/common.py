@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -86,15 +86,16 @@ def page_buttons(as_of: AsOf, *labels: str) -> tuple[Button, ...]:
 
 def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
     """Return label and data of each button. A command too long for a button is left out."""
-    short = [
-        [
-            (label, (AS_NEW if _REPLY_COMMANDS.fullmatch(line) else prefix) + line)
-            for label, line in row
-            if len((prefix + line).encode()) <= MAX_BUTTON_DATA
-        ]
-        for row in rows
-    ]
-    return [row for row in short if row]
+    short = (_button_row(tuple(row), prefix) for row in rows)
+    return [list(row) for row in short if row]
+
+
+@lru_cache(1024)  # alerts of many chats have the same numbers
+def _button_row(row: tuple[Button, ...], prefix: str) -> tuple[Button, ...]:
+    commands = (
+        (label, (AS_NEW if _REPLY_COMMANDS.fullmatch(line) else prefix) + line) for label, line in row
+    )
+    return tuple(button for button in commands if len(button[1].encode()) <= MAX_BUTTON_DATA)
 
 
 def payload_of(
