@@ -26,6 +26,7 @@ import math
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
 from storage.rows import (
@@ -129,10 +130,19 @@ def newest_columns(
     since: str | None = None,
 ) -> dict[str, Sequence[object]]:
     """The rows of newest() as one sequence a field, which is faster for a whole history."""
-    sql, parameters = _newest_query(kind, known, ticker, None, since)
-    rows = db.execute(sql, parameters).fetchall()
+    bounds, parameters = _bounds(kind, known, ticker, None, since)
     names = columns(kind)
-    return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+    # In the order of an index, which takes half as long as to let SQL number the rows of each key.
+    sql = f"""
+        SELECT {", ".join(names.values())} FROM {kind.table} WHERE {bounds}
+        ORDER BY {", ".join(key_columns(kind))}, {_newest_first(kind)}
+    """  # noqa: S608 - names from KINDS only
+    key = itemgetter(*(list(names.values()).index(column) for column in key_columns(kind)))
+    rows: dict[object, tuple[object, ...]] = {}
+    for row in db.execute(sql, parameters).fetchall():
+        rows.setdefault(key(row), row)
+    values = zip(*rows.values(), strict=True) if rows else [()] * len(names)
+    return dict(zip(names, values, strict=True))
 
 
 def _newest_query(
@@ -141,6 +151,25 @@ def _newest_query(
     """The SQL of newest() and its parameters. Its columns are those of the kind, in order."""
     key = ", ".join(key_columns(kind))
     names = ", ".join(columns(kind).values())
+    bounds, parameters = _bounds(kind, known, ticker, source, since)
+    sql = f"""
+        SELECT {names} FROM (
+            SELECT {names}, row_number() OVER (PARTITION BY {key} ORDER BY {_newest_first(kind)}) AS age
+            FROM {kind.table} WHERE {bounds}
+        ) WHERE age = 1 ORDER BY {key}
+    """  # noqa: S608 - names from KINDS only
+    return sql, parameters
+
+
+def _newest_first(kind: type[K]) -> str:
+    """The order of a key's rows in which the one that counts is the first."""
+    return f"{'provisional > 0, ' if has_provisional(kind) else ''}observed_at DESC, id DESC"
+
+
+def _bounds(
+    kind: type[K], known: Moment | None, ticker: str | None, source: str | None, since: str | None
+) -> tuple[str, dict[str, str]]:
+    """The SQL condition on the rows among which the newest is, and its parameters."""
     bounds = {
         "ticker = :ticker": ("ticker", ticker),
         "source = :source": ("source", source),
@@ -148,16 +177,8 @@ def _newest_query(
         "observed_at <= :known": ("known", None if known is None else instant(known)),
     }
     filters = {bound: (name, value) for bound, (name, value) in bounds.items() if value is not None}
-    preferred = "provisional > 0, " if has_provisional(kind) else ""
-    sql = f"""
-        SELECT {names} FROM (
-            SELECT {names}, row_number() OVER (
-                PARTITION BY {key} ORDER BY {preferred}observed_at DESC, id DESC
-            ) AS age
-            FROM {kind.table} WHERE {" AND ".join(("vintage > 0", *filters))}
-        ) WHERE age = 1 ORDER BY {key}
-    """  # noqa: S608 - names from KINDS only
-    return sql, {name: value for name, value in filters.values() if value is not None}
+    parameters = {name: value for name, value in filters.values() if value is not None}
+    return " AND ".join(("vintage > 0", *filters)), parameters
 
 
 def pending(

@@ -9,7 +9,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from storage.observations import JITTER, Written, add, agree, first_observed, latest_session, newest
+from storage.observations import (
+    JITTER,
+    Written,
+    add,
+    agree,
+    first_observed,
+    latest_session,
+    newest,
+    newest_columns,
+)
 from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
 from tests.storage.conftest import refused
 
@@ -100,6 +109,15 @@ def test_a_bar_that_becomes_final_is_a_revision(db: sqlite_utils.Database) -> No
     put(db, NOON, bar(189.94, provisional=1))
     assert put(db, ONE, bar(189.94)) == Written(revised=1)
     assert newest(db, Bar) == [bar(189.94, provisional=0, source="yahoo", observed_at=ONE)]
+
+
+def test_a_provisional_bar_counts_only_where_there_is_no_final_one_in_rows_and_columns_alike(
+    db: sqlite_utils.Database,
+) -> None:
+    put(db, hour(1), bar(70.0), bar(80.0, ticker="SPY", provisional=2))
+    put(db, hour(2), bar(99.0, provisional=2), bar(81.0, ticker="SPY", provisional=2))
+    columns = newest_columns(db, Bar)
+    assert list(columns["close"]) == [row.close for row in newest(db, Bar)] == [70.0, 81.0]
 
 
 def test_a_distribution_withdrawn_and_restored_has_three_vintages(db: sqlite_utils.Database) -> None:
@@ -289,6 +307,8 @@ def test_the_order_of_arrival_changes_nothing(scratch: sqlite_utils.Database, bo
         known = [(row.ticker, row.close) for row in newest(scratch, Bar, known=hour(count))]
         earlier = {ticker: close for ticker, at, close in expected if at <= hour(count)}
         assert known == sorted(earlier.items())
+        columns = newest_columns(scratch, Bar, known=hour(count))
+        assert list(zip(columns["ticker"], columns["close"], strict=True)) == known
 
 
 @given(both=arrivals())
