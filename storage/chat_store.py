@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -265,10 +265,21 @@ def count_by_status(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
     }
 
 
-def subscribers(db: sqlite_utils.Database) -> list[StoredChat]:
-    """Returns the active and sleeping chats with a daily summary."""
-    sql = "SELECT * FROM chats WHERE status <> 'inactive' AND summary_at IS NOT NULL ORDER BY chat_id"
-    return select_as(db, StoredChat, sql)
+class SummaryTime(NamedTuple):
+    """A time of daily summaries: "HH:MM" local, the zone (None: the default), 1 if only on weekdays."""
+
+    at: str
+    zone: str | None
+    weekdays: int
+
+
+def summary_times(db: sqlite_utils.Database) -> list[SummaryTime]:
+    """Returns the times at which active and sleeping chats want their daily summary."""
+    sql = """
+        SELECT DISTINCT summary_at, timezone, weekdays FROM chats INDEXED BY chats_summary
+        WHERE status <> 'inactive' AND summary_at IS NOT NULL
+    """
+    return [SummaryTime(*row) for row in db.execute(sql).fetchall()]
 
 
 def plan_summary(
@@ -277,6 +288,33 @@ def plan_summary(
     """Plan a chat's summary of one local date and return its id, or None when it was planned before."""
     row = {"chat_id": chat_id, "kind": kind, "local_date": local_date, "due_at": instant(due_at)}
     return insert(db, "summaries", row, unique=("chat_id", "kind", "local_date"))
+
+
+def plan_summaries(
+    db: sqlite_utils.Database, wanted: SummaryTime, kind: str, local_date: str, due_at: Moment
+) -> int:
+    """Plan the summaries of one local date for the chats that want them at a time, unless they were planned.
+
+    Left out are chats that are newer than the instant. Returns how many were planned.
+    """
+    sql = """
+        INSERT INTO summaries (chat_id, kind, local_date, due_at)
+        SELECT chat_id, :kind, :local_date, :due_at FROM chats INDEXED BY chats_summary
+        WHERE status <> 'inactive' AND summary_at = :at AND timezone IS :zone AND weekdays = :weekdays
+        AND created_at <= :due_at ORDER BY chat_id
+        ON CONFLICT (chat_id, kind, local_date) DO NOTHING
+    """
+    day = {"kind": kind, "local_date": local_date, "due_at": instant(due_at)}
+    return change(db, sql, {**wanted._asdict(), **day})
+
+
+def prune_summaries(db: sqlite_utils.Database, before: Moment, limit: int) -> int:
+    """Delete up to `limit` summaries that were due before an instant and wait no more. Returns how many."""
+    sql = """
+        DELETE FROM summaries WHERE id IN (
+            SELECT id FROM summaries WHERE status IN ('claimed', 'sent', 'skipped') AND due_at < ? LIMIT ?)
+    """
+    return change(db, sql, (instant(before), limit))
 
 
 def due_summaries(db: sqlite_utils.Database, now: Moment) -> list[DueSummary]:

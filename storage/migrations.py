@@ -129,6 +129,9 @@ _CHATS = """
         theme TEXT,
         numbers TEXT
     ) STRICT;
+    -- chat_store.summary_times and plan_summaries: every tick
+    CREATE INDEX chats_summary ON chats (summary_at, timezone, weekdays)
+        WHERE status <> 'inactive' AND summary_at IS NOT NULL;
     -- chat_store.refusing_chats and skip_asleep: every tick, over the few that do
     CREATE INDEX chats_refusing ON chats (chat_id) WHERE refused_at IS NOT NULL;
 

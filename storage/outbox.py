@@ -288,9 +288,19 @@ def sent_message_id(db: sqlite_utils.Database, message: int) -> int | None:
     return message_id
 
 
-def count_by_status(db: sqlite_utils.Database) -> dict[str, int]:
-    """Returns the number of messages by status; a status without any is absent."""
-    return dict(db.execute("SELECT status, count(*) FROM outbox GROUP BY status ORDER BY status").fetchall())
+def count_by_status(db: sqlite_utils.Database, *, sent: bool = False) -> dict[str, int]:
+    """Returns the number of messages by status; a status without any is absent.
+
+    Those that were sent, which are by far the most, are counted only with `sent`.
+    """
+    among = "" if sent else "WHERE status IN ('queued', 'held', 'sending', 'waiting', 'ambiguous', 'dead')"
+    sql = f"SELECT status, count(*) FROM outbox {among} GROUP BY status ORDER BY status"  # noqa: S608 - fixed text
+    return dict(db.execute(sql).fetchall())
+
+
+def has_ambiguous(db: sqlite_utils.Database) -> bool:
+    """Whether the outcome of a message is unknown."""
+    return bool(select_value(db, "SELECT 1 FROM outbox WHERE status = 'ambiguous' LIMIT 1"))
 
 
 def next_due(
@@ -313,10 +323,14 @@ def next_due(
     return due
 
 
-def prune(db: sqlite_utils.Database, before: Moment) -> int:
-    """Delete messages that were sent or given up before an instant. Returns how many."""
-    sql = "DELETE FROM outbox WHERE status IN ('sent', 'dead') AND updated_at < ?"
-    return change(db, sql, (instant(before),))
+def prune(db: sqlite_utils.Database, before: Moment, limit: int) -> int:
+    """Delete up to `limit` messages that were sent or given up before an instant. Returns how many."""
+    sql = """
+        DELETE FROM outbox WHERE id IN (
+            SELECT id FROM outbox INDEXED BY outbox_finished
+            WHERE status IN ('sent', 'dead') AND updated_at < ? LIMIT ?)
+    """
+    return change(db, sql, (instant(before), limit))
 
 
 # Messages whose outcome is unknown: after a lost answer, a crash or a restore.

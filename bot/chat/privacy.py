@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bot.errors import BadInput
 from bot.messages.common import Answer, Attachment
 from bot.messages.html import bold, capital, lines
-from bot.services import OUTBOX_KEPT
+from bot.services import EVENTS_KEPT, OUTBOX_KEPT
 from bot.services.chats import forget, stored_tables
 from bot.text import counted
 
@@ -51,7 +51,7 @@ async def on_privacy(ask: Ask) -> Answer:
         "learn nothing about you.",
         bold("How long: ")
         + f"until you delete it; messages for {OUTBOX_KEPT.days} days after they were sent, "
-        "the ids of Telegram's updates for a week.",
+        f"what alerts did for {EVENTS_KEPT.days // 365} years, the ids of Telegram's updates for a week.",
         bold("Yours: ") + "/export gives you all of it, /forgetme deletes it.",
     )
     return Answer(html, buttons=((("Export", "/export"), ("Delete", "/forgetme")),))

@@ -24,7 +24,15 @@ from bot.jobs.backup_files import backup_file, dated_backups, refuse_lost_databa
 from bot.text import counted
 from storage import sources
 from storage.backup import backup, restore, row_counts
-from storage.db import Database, hold_lock, open_database, real_file, refuse_link, replace_durably
+from storage.db import (
+    Database,
+    hold_lock,
+    open_database,
+    real_file,
+    refuse_link,
+    refuse_lost,
+    replace_durably,
+)
 from storage.outbox import RestoreReport, settle_restore
 
 if TYPE_CHECKING:
@@ -181,7 +189,7 @@ def back_up(config: Config, *, file: Path | None) -> int:
     """`backup [FILE]`: make a verified copy. Without FILE it is today's of the nightly backups."""
     today = dt.datetime.now(ZoneInfo(config.time.timezone)).date()
     target = file or backup_file(config, today)
-    refuse_lost_database(config, thorough=False)
+    refuse_lost_database(config, refuse_lost)
     with beside_the_bot(config.storage.database), spinner("Copying"):
         rows = backup(config.storage.database, target)
     say(f"{target}: {sum(rows.values()):,} rows in {len(rows)} tables, verified")

@@ -33,6 +33,8 @@ from storage.db import (
     StorageError,
     is_locked,
     open_database,
+    refuse_lost,
+    refuse_unsound,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
     yield check_disk(config.storage.database)
     yield check_clock(config, now)
     yield from _database_and_backups(
-        config, now, lambda database: [check_running(database, now)], thorough=False
+        config, now, lambda database: [check_running(database, now)], refuse_lost
     )
 
 
@@ -119,20 +121,19 @@ def all_checks(
     yield check_sqlite()
     yield check_calendar(sessions, now)
     yield check_disk(config.storage.database)
-    yield from _database_and_backups(config, now, check_contents, thorough=True)
+    yield from _database_and_backups(config, now, check_contents, partial(refuse_unsound, whole=True))
 
 
 def _database_and_backups(
     config: Config,
     now: dt.datetime,
     check_contents: Callable[[Database], Iterable[Finding]],
-    *,
-    thorough: bool,
+    check: Callable[[Path], None],
 ) -> Iterator[Finding]:
     """Check the database and then its backups, for which it says since when they fail."""
     path, failing = config.storage.database, None
     try:
-        refuse_lost_database(config, thorough=thorough)
+        refuse_lost_database(config, check)
         with open_database(path, read_only=True) as database:
             failing = database.run_sync(failing_since)
             database.run_sync(partial(refuse_other_pair, pair=config.pair))

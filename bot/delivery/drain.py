@@ -176,8 +176,7 @@ class Delivery:
 
         Repeats then wait for `delay`, so that what has just failed is not tried again at once.
         """
-        counts = await self._database.run(outbox.count_by_status)
-        if not self._sender.paused_by and not counts.get("ambiguous"):
+        if not self._sender.paused_by and not await self._database.run(outbox.has_ambiguous, plain=True):
             return True
         if await self._sender.check_connection():
             await self._database.run(partial(outbox.requeue_ambiguous, not_before=self._now() + delay))

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.text import command_line
-from storage.db import RESTORE, DatabaseBroken, StorageError, refuse_lost, refuse_unsound
+from storage.db import RESTORE, DatabaseBroken, StorageError, refuse_unsound
 from storage.rows import get_meta
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import sqlite_utils
 
     from bot.config import Config
@@ -53,8 +55,8 @@ def dated_backups(config: Config, ending: str = "") -> list[tuple[dt.date, Path]
     return sorted(files, reverse=True)
 
 
-def refuse_lost_database(config: Config, *, thorough: bool = True) -> None:
-    """Raise StorageError for a database that is lost or, if looked at as thoroughly, is not sound."""
+def refuse_lost_database(config: Config, check: Callable[[Path], None] = refuse_unsound) -> None:
+    """Raise StorageError for a database that is lost or that the check refuses."""
     path, copies = config.storage.database, []
     with contextlib.suppress(OSError):
         copies = dated_backups(config)
@@ -63,7 +65,7 @@ def refuse_lost_database(config: Config, *, thorough: bool = True) -> None:
             f"There is no database at {path}, but there are backups of it in {config.backups}; {RESTORE}, or "
             "move them away to begin anew."
         )
-    (refuse_unsound if thorough else refuse_lost)(path)
+    check(path)
 
 
 def with_restore_command(error: StorageError, config: Config) -> str:

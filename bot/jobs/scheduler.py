@@ -25,8 +25,8 @@ from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.deferred import send_deferred
 from bot.jobs.notices import announce_ends, report_outages
 from bot.jobs.summaries import Summaries
-from bot.services import OUTBOX_KEPT, wall_clock
-from storage import outbox, sources
+from bot.services import EVENTS_KEPT, OUTBOX_KEPT, wall_clock
+from storage import alert_store, chat_store, outbox, sources
 from storage.db import StorageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ TICK_SECONDS, FIRST_SECONDS = 30, 1
 _FIRST_BACKUP_SECONDS = 60  # a start has enough to do
 _GRACE_SECONDS = TICK_SECONDS  # a tick this late is still run
 _PRUNE_EVERY = dt.timedelta(days=1)
+_PIECE = 200  # rows that are deleted at once
 
 
 @dataclass(frozen=True)
@@ -143,16 +144,23 @@ class Scheduler:
         await self._services.database.run(partial(sources.record_heartbeat, now=wall_clock()))
 
     async def _prune(self) -> None:
-        """Delete old sent messages, once a day and whenever the clock was set back."""
-        now = self._services.clock()
-        if self._pruned_at is None or not self._pruned_at <= now < self._pruned_at + _PRUNE_EVERY:
-
-            def prune(db: sqlite_utils.Database) -> None:
-                outbox.prune(db, now - OUTBOX_KEPT)
-                outbox.release_delayed(db, now)
-
-            await self._services.database.run(prune)
-            self._pruned_at = now
+        """Delete what is old, once a day and whenever the clock was set back; in pieces, as commands wait."""
+        now, run = self._services.clock(), self._services.database.run
+        if self._pruned_at is not None and self._pruned_at <= now < self._pruned_at + _PRUNE_EVERY:
+            return
+        session = f"{now - EVENTS_KEPT:%Y-%m-%d}"
+        pieces: tuple[Callable[[sqlite_utils.Database], int], ...] = (
+            lambda db: outbox.prune(db, now - OUTBOX_KEPT, _PIECE),
+            lambda db: alert_store.prune_events(db, session, _PIECE),
+            lambda db: chat_store.prune_summaries(db, now - OUTBOX_KEPT, _PIECE),
+        )
+        for prune in pieces:
+            deleted = _PIECE
+            while deleted == _PIECE:
+                deleted = await run(prune)
+        await run(lambda db: outbox.release_delayed(db, now))
+        await run(lambda db: db.execute("PRAGMA optimize"), plain=True)
+        self._pruned_at = now
 
     def cut(self) -> None:
         """Cut off the jobs but the one that sends, and begin none."""

@@ -166,17 +166,15 @@ def _plan(
 
     Without `since`, at the first run of a process, yesterday's and today's are added, unless they are stored.
     """
-    for chat in chat_store.subscribers(db):
-        zone = zone_of(chat.timezone, default_zone)
+    for wanted in chat_store.summary_times(db):
+        zone = zone_of(wanted.zone, default_zone)
         today = now.astimezone(zone).date()
         for day in (today - _DAY, today):
-            if chat.weekdays and day.weekday() > _FRIDAY:
+            if wanted.weekdays and day.weekday() > _FRIDAY:
                 continue
-            instant = due_instant(day, chat.summary_at or "", zone)
-            if instant is None or not chat.created_at <= instant <= now:
-                continue
-            if since is None or since < instant:
-                chat_store.plan_summary(db, chat.chat_id, DAILY, day.isoformat(), instant)
+            instant = due_instant(day, wanted.at, zone)
+            if instant is not None and instant <= now and (since is None or since < instant):
+                chat_store.plan_summaries(db, wanted, DAILY, day.isoformat(), instant)
     chat_store.skip_before_restore(db)
     chat_store.skip_asleep(db, now)
     due: dict[int, list[DueSummary]] = defaultdict(list)

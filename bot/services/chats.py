@@ -369,7 +369,10 @@ async def send_broadcast(caller: Caller, draft_id: int, body_of: Callable[[str],
 async def count_stored(services: Services) -> tuple[dict[str, dict[str, int]], int]:
     """Return the numbers of chats, alerts and messages by status, and the size of the database in bytes."""
     return await services.database.run(
-        lambda db: ({**chat_store.count_by_status(db), "messages": outbox.count_by_status(db)}, file_size(db))
+        lambda db: (
+            {**chat_store.count_by_status(db), "messages": outbox.count_by_status(db, sent=True)},
+            file_size(db),
+        )
     )
 
 

@@ -323,7 +323,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def prune(self) -> None:
         self.model.now += KEPT
         before = self.model.now - KEPT + 1
-        self.run(lambda db: outbox.prune(db, at(before)))
+        self.run(lambda db: outbox.prune(db, at(before), 1_000))
         gone = [
             n for n, row in self.model.rows.items() if row.status in ("sent", "dead") and row.changed < before
         ]

@@ -3,6 +3,7 @@
 import contextlib
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bot.errors import BotError
 from bot.jobs.backup_files import refuse_lost_database, with_restore_command
 from bot.services import wall_clock
 from storage.backup import restore
-from storage.db import StorageError, connect_unchecked, open_database
+from storage.db import StorageError, connect_unchecked, open_database, refuse_unsound
 from storage.observations import add, newest
 from storage.rows import KINDS, Bar, FundFacts
 from tests.storage.test_migrations import SCAFFOLD, in_order_of_references, row_of
@@ -76,7 +77,9 @@ def judge(copy: bytes, folder: Path, reference: Values) -> tuple[bool, list[str]
         "run": sentence(lambda: refuse_lost_database(config), config),
         "doctor": "; ".join(
             finding.words
-            for finding in _database_and_backups(config, wall_clock(), lambda _: (), thorough=True)
+            for finding in _database_and_backups(
+                config, wall_clock(), lambda _: (), partial(refuse_unsound, whole=True)
+            )
             if (finding.mark, finding.subject) == (FAIL, "database")
         ),
     }

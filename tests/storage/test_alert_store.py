@@ -353,6 +353,14 @@ def test_deferred_events_of_active_chats_wait_oldest_first(db: sqlite_utils.Data
     assert alert_store.deferral_and_message(db, 2) == (None, 40)
 
 
+def test_old_events_are_forgotten_but_deferred_ones(db: sqlite_utils.Database) -> None:
+    new(db)
+    for session, deferred in (("2017-12-11", None), ("2017-12-12", "snooze"), ("2020-12-11", None)):
+        event(db, session, deferred=deferred)
+    assert alert_store.prune_events(db, "2020-12-11", limit=10) == 1
+    assert [row["session"] for row in db.table("alert_events").rows] == ["2017-12-12", "2020-12-11"]
+
+
 def test_an_event_can_be_deferred_later(db: sqlite_utils.Database) -> None:
     new(db)
     event(db, "2020-12-11")

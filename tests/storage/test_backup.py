@@ -243,7 +243,7 @@ def test_a_damaged_database_goes_aside_as_it_is(path: Path, copy: Path, aside: P
 def test_the_log_of_a_damaged_database_is_not_read_again(path: Path, copy: Path, aside: Path) -> None:
     killed(path, "last")
     content = path.read_bytes()
-    path.write_bytes(b"rubbish." * 12 + content[96:])
+    path.write_bytes(content[:4096] + b"rubbish." * 512 + content[8192:])  # a page that the log does not hold
     restore(copy, path, aside, nothing)
     assert word(path) == "old"
     assert Path(f"{aside}-wal").stat().st_size > 0

@@ -16,12 +16,15 @@ from storage.chat_store import (
     finish_summary,
     get_chat,
     migrate_chat,
+    plan_summaries,
     plan_summary,
+    prune_summaries,
     reactivate,
     record_update,
+    set_preference,
     set_quiet_hours,
     set_summary,
-    subscribers,
+    summary_times,
 )
 from storage.rows import parse_instant
 
@@ -90,16 +93,31 @@ def test_summaries_and_replies_are_given_up_with_a_chat(db: sqlite_utils.Databas
 
 
 @pytest.mark.usefixtures("chat")
-def test_subscribers_are_the_active_chats_with_a_time(db: sqlite_utils.Database) -> None:
-    for chat_id in (2, 3):
-        ensure_chat(db, chat_id, "private", "", NOON)
-    assert set_summary(db, 1, "18:00")
-    assert set_summary(db, 2, "07:30")
-    assert not set_summary(db, 4, "07:30")
-    assert [(row.chat_id, row.summary_at) for row in subscribers(db)] == [(1, "18:00"), (2, "07:30")]
+def test_summaries_are_planned_for_the_active_chats_that_want_them_then(db: sqlite_utils.Database) -> None:
+    for chat_id in (2, 3, 4):
+        ensure_chat(db, chat_id, "private", "", TWO if chat_id == 4 else NOON)
+    assert [set_summary(db, chat_id, "18:00") for chat_id in (1, 2, 4, 5)] == [True, True, True, False]
+    set_preference(db, 2, "timezone", "Europe/Paris")
+    here, there = sorted(summary_times(db), key=str)[::-1]
+    assert (here, there) == (("18:00", None, 0), ("18:00", "Europe/Paris", 0))
+    assert plan_summaries(db, here, "daily", "2020-12-11", ONE) == 1  # chat 4 is newer
+    assert plan_summaries(db, here, "daily", "2020-12-11", TWO) == 1
+    assert plan_summaries(db, there, "daily", "2020-12-11", ONE) == 1
+    assert [row.chat_id for row in due_summaries(db, TWO)] == [1, 2, 4]
     deactivate(db, 2, "blocked")
     set_summary(db, 1, None)
-    assert subscribers(db) == []
+    assert summary_times(db) == [("18:00", None, 0)]
+
+
+@pytest.mark.usefixtures("chat")
+def test_old_summaries_are_forgotten_but_those_that_wait(db: sqlite_utils.Database) -> None:
+    for day in (11, 12, 13):
+        plan_summary(db, 1, "daily", f"2020-12-{day}", f"2020-12-{day}T12:00:00Z")
+    for summary_id in (1, 3):
+        claim_summary(db, summary_id)
+        finish_summary(db, summary_id, "sent")
+    assert prune_summaries(db, "2020-12-13T00:00:00Z", limit=10) == 1
+    assert [row["local_date"] for row in db.table("summaries").rows] == ["2020-12-12", "2020-12-13"]
 
 
 @pytest.mark.usefixtures("chat")
@@ -271,8 +289,9 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
     assert set(rows_of(db, OLD).values()) == {0}
     assert rules(db, NEW) == [(1, "pe spy > 20x"), (2, "ratio > sma 200"), (3, "pe iwm > 20x")]
     assert add_alert(db, NEW, "later") == 4
-    (row,) = subscribers(db)
-    assert (row.chat_id, row.title, row.summary_at) == (NEW, "Desk 2", "18:00")
+    row = get_chat(db, NEW)
+    assert row is not None
+    assert (row.title, row.summary_at, get_chat(db, OLD)) == ("Desk 2", "18:00", None)
     assert quiet_hours(db, NEW) == ("22:00", "07:00")
     assert sources.outage_chats(db, "prices", "2020-12-11") == [NEW]
     assert rows_of(db, NEW)["outbox"] == 2

@@ -368,6 +368,29 @@ def test_reading_leaves_nothing_beside(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_of_a_large_file_the_history_is_checked_when_the_whole_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.db.CHECKED_WHOLE", 1)
+    with open_database(path) as opened:
+        for statement in (
+            "INSERT INTO meta VALUES ('key', 'value')",
+            "INSERT INTO updates VALUES (7, '2020-12-11T12:00:00Z')",
+        ):
+            opened.run_sync(partial(sqlite_utils.Database.execute, sql=statement))
+    content = path.read_bytes()
+    for text, is_history in ((b"2020-12-11T12:00:00Z", True), (b"keyvalue", False)):
+        at = content.index(text)
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(DatabaseBroken, match="is damaged"):
+            refuse_unsound(path, whole=True)
+        if is_history:
+            refuse_unsound(path)
+        else:
+            with pytest.raises(DatabaseBroken, match="is damaged"):
+                refuse_unsound(path)
+
+
 @pytest.mark.parametrize("size", [0, 20_000, 250_000])
 def test_where_there_is_no_room_for_a_database_there_is_none(path: Path, size: int) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -216,7 +216,7 @@ def test_only_finished_messages_are_forgotten(db: sqlite_utils.Database) -> None
     outbox.mark_sent(db, 1, 77, NOON)
     outbox.mark_dead(db, 2, "gone", NOON)
     outbox.mark_sent(db, 3, 78, ONE)
-    assert outbox.prune(db, ONE) == 2
+    assert [outbox.prune(db, ONE, limit=1) for _ in range(3)] == [1, 1, 0]
     assert [row["dedup"] for row in db.table("outbox").rows] == ["sent later", "queued"]
 
 
