@@ -288,15 +288,21 @@ class ChartRenderer:
     def __init__(self, *, apart: bool = False, limits: Limits = CHART_LIMITS) -> None:
         self._process = ChildProcess("charts", limits) if apart else None
         self._executor = ThreadPoolExecutor(1, "charts")  # one, so that charts are drawn in order
+        self._drawing: dict[object, asyncio.Future[Any]] = {}
 
     async def draw(self, spec: Callable[[], T]) -> T:
-        """Return the chart that `spec` draws.
+        """Return the chart that `spec` draws, once for all who wait for it.
 
         Raises what the spec raises, and ChartFailed if the process fails or is closed.
         """
         job = partial(self._process.run, spec) if self._process else spec
+        drawing: asyncio.Future[T] | None = self._drawing.get(spec)
+        if drawing is None:
+            drawing = asyncio.get_running_loop().run_in_executor(self._executor, job)
+            self._drawing[spec] = drawing
+            drawing.add_done_callback(lambda _: self._drawing.pop(spec))
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+            return await asyncio.shield(drawing)
         except JobFailed as error:
             _log.warning("a chart was not drawn: %s", error)
             raise ChartFailed(ASK_AGAIN) from error

@@ -23,11 +23,20 @@ from bot.messages.pages.sectors import sectors_answer
 from bot.messages.pages.trend import trend_answer
 from bot.services import metrics_for
 from bot.services.alert_views import evaluation_context
-from bot.services.questions import MOST_WINDOWS, MarketQuestion, backtest, load_market, parse_question
+from bot.services.questions import (
+    MOST_WINDOWS,
+    MarketQuestion,
+    answer_once,
+    backtest,
+    load_market,
+    parse_question,
+)
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
+    from bot.analytics.windows import AsOf
     from bot.chat.access import Ask
+    from bot.messages.canvas import Theme
     from bot.messages.common import Answer
 
 
@@ -49,44 +58,44 @@ async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
     question, market = await _load(ask, "/compare 3y tr asof 2020-12-11", kinds=True)
     total = question.returns(ask.settings.total)
-    return await asyncio.to_thread(compare_answer, market, question.dates, ask.theme, question.windows, total)
+    return await answer_once(compare_answer, market, question.dates, ask.theme, question.windows, total)
 
 
 async def on_trend(ask: Ask) -> Answer:
     """/trend: whether the trend is breaking."""
     question, market = await _load(ask, "/trend 5y", most_windows=1)
-    return await asyncio.to_thread(trend_answer, market, question.dates, ask.theme, question.window)
+    return await answer_once(trend_answer, market, question.dates, ask.theme, question.window)
 
 
 async def on_flows(ask: Ask) -> Answer:
     """/flows: net flows of both funds."""
     question, market = await _load(ask, "/flows 3m asof 2020-12-11")
-    return await asyncio.to_thread(flows_answer, market, question.dates, ask.theme, question.windows)
+    return await answer_once(flows_answer, market, question.dates, ask.theme, question.windows)
 
 
 async def on_multiples(ask: Ask) -> Answer:
     """/multiples: valuation multiples by convention and source."""
     question, market = await _load(ask, "/multiples asof 2020-12-11", most_windows=0)
-    return await asyncio.to_thread(multiples_answer, market, question.dates, ask.theme)
+    return await answer_once(multiples_answer, market, question.dates, ask.theme)
 
 
 async def on_why(ask: Ask) -> Answer:
     """/why: what moved the prices."""
     question, market = await _load(ask, "/why ytd", most_windows=1)
-    return await asyncio.to_thread(attribution_answer, market, question.dates, question.window or YTD)
+    return await answer_once(attribution_answer, market, question.dates, question.window or YTD)
 
 
 async def on_fundamentals(ask: Ask) -> Answer:
     """/fundamentals: what prices and multiples imply per share."""
     question, market = await _load(ask, "/fundamentals 1y", most_windows=1)
     window = question.window or YTD
-    return await asyncio.to_thread(fundamentals_answer, market, question.dates, ask.theme, window)
+    return await answer_once(fundamentals_answer, market, question.dates, ask.theme, window)
 
 
 async def on_sectors(ask: Ask) -> Answer:
     """/sectors: sector weights of both funds."""
     question, market = await _load(ask, "/sectors asof 2020-12-11", most_windows=0)
-    return await asyncio.to_thread(sectors_answer, market, question.dates)
+    return await answer_once(sectors_answer, market, question.dates)
 
 
 async def on_chart(ask: Ask) -> Answer:
@@ -101,15 +110,16 @@ async def on_chart(ask: Ask) -> Answer:
     if not question.rest:
         return metric_list(question.dates, ask.services.pair)
     market = await load_market(ask.services, question)
+    return await answer_once(_chart_answer, market, question.dates, ask.theme, question)
+
+
+def _chart_answer(market: Market, as_of: AsOf, theme: Theme, question: MarketQuestion) -> Answer:
     try:
         words = " ".join(question.rest)
         metric, arguments, window = parse_subject(words, question.windows, metrics_for(market))
     except BadInput as error:  # its example is a rule
         raise BadInput(error.sentence, _chart_of(error.example)) from error
-    window = window or Window("y", 2)
-    return await asyncio.to_thread(
-        metric_answer, market, question.dates, ask.theme, metric, arguments, window
-    )
+    return metric_answer(market, as_of, theme, metric, arguments, window or Window("y", 2))
 
 
 def _chart_of(rule: str) -> str:

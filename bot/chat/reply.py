@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 MAX_BUTTONS = int(InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER)
-TYPING_AFTER, TYPING_AGAIN = 1.0, 4.5  # seconds
+TYPING_AFTER, TYPING_AGAIN = 0.3, 4.5  # seconds
 MAX_REMEMBERED_PICTURES = 2000  # file ids; pictures of an earlier close are rarely asked for again
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
@@ -159,23 +159,21 @@ async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> E
 async def _send_picture(
     target: ReplyTarget, services: Services, answer: Answer, spec: ChartSpec, numbers: str | None
 ) -> None:
-    """Draw and send the picture. A picture that was sent before is sent again by its file id.
+    """Send the picture: by its file id if it was sent before, else drawn.
 
     If Telegram does not accept the picture, the caption is sent as a text that says so.
     """
-    pictures = services.pictures
-    with suppress(TelegramError):  # an error of the indicator is not reported
-        await target.bot.send_chat_action(
-            target.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=target.thread
-        )
-    chart = await services.charts.draw(spec)
-    digest = hashlib.sha256(chart.png).hexdigest()
-    caption = split_html(localized(escape(chart.caption), numbers), CAPTION_LIMIT)[0]
+    pictures, png, error_text = services.pictures, b"", ""
+    if spec not in services.drawn or services.drawn[spec][0] not in pictures:
+        png = await _draw(target, services, spec)
+    digest, words = services.drawn[spec]
+    caption = split_html(localized(escape(words), numbers), CAPTION_LIMIT)[0]
     post = partial(target.send, target.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
-    upload, error_text = InputFile(chart.png, filename=f"{answer.name}.png"), ""
-    for photo in filter(None, (pictures.pop(digest, None), upload)):
+    for photo in (pictures.pop(digest, None), None):
+        if photo is None:
+            png = png or await _draw(target, services, spec)
         try:
-            sent = await post(photo=photo)
+            sent = await post(photo=photo or InputFile(png, filename=f"{answer.name}.png"))
         except NetworkError as error:
             if classify(error) is not ErrorClass.NO_FILE:
                 raise
@@ -188,6 +186,17 @@ async def _send_picture(
         return
     text = lines(Html(caption), f"Telegram did not accept the picture: {error_text}.")
     await target.send(target.bot.send_message, text=text, parse_mode=ParseMode.HTML)
+
+
+async def _draw(target: ReplyTarget, services: Services, spec: ChartSpec) -> bytes:
+    """Draw a picture and remember its digest and caption, while the chat shows that one is coming."""
+    with suppress(TelegramError):  # an error of the indicator is not reported
+        await target.bot.send_chat_action(
+            target.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=target.thread
+        )
+    chart = await services.charts.draw(spec)
+    services.drawn[spec] = hashlib.sha256(chart.png).hexdigest(), chart.caption
+    return chart.png
 
 
 def error_answer(error: BotError, first_step: Callable[[str], str], asked: str = "") -> Answer:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from bot.alerts.series import Histories
 from bot.alerts.view import EvaluationContext
@@ -43,6 +44,7 @@ class Services:
 
     live      whether sources may be asked: not with --offline nor in the demo
     pictures  Telegram's file_id of each picture that was sent, by the picture's digest
+    drawn     digest and caption of each picture that was drawn, as long as what it is drawn from is kept
     pair      the two funds that are compared
     """
 
@@ -52,6 +54,7 @@ class Services:
     clock: Callable[[], dt.datetime]
     live: bool = True
     pictures: dict[str, str] = field(default_factory=dict)
+    drawn: WeakKeyDictionary[Callable[[], object], tuple[str, str]] = field(default_factory=WeakKeyDictionary)
     charts: ChartRenderer = field(default_factory=ChartRenderer)
     pair: Pair = field(init=False)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from bot.pair import Pair
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+MOST_ANSWERS = 256  # that a Market keeps
 _KINDS = {"tr": True, "total": True, "price": False, "both": None}
 _DATE_WORDS = ("asof", "known", "since")
 _JOINTS = ("vs", "and")  # between the funds, which are both in every answer
@@ -176,6 +180,34 @@ async def load_market(services: Services, question: MarketQuestion) -> Market:
             end = date_phrase(market.end)
             raise BadInput(f"“{window}” begins after the last known close, {end}.", "since 2020-09-30")
     return market
+
+
+async def answer_once(
+    page: Callable[Concatenate[Market, AsOf, P], T],
+    market: Market,
+    as_of: AsOf,
+    *arguments: P.args,
+    **options: P.kwargs,
+) -> T:
+    """Return what a page answers, computed once for all who ask the same, also at the same moment.
+
+    An answer follows from the Market, which has its age in it and never changes, and from the arguments. It
+    is forgotten with the Market. An error is not kept.
+    """
+    answers = (market.whole or market).results.setdefault((answer_once,), {})
+    key = (page, as_of, arguments, tuple(options.items()))
+    answer: asyncio.Task[T] | None = answers.pop(key, None)
+    if answer is None or answer.cancelled():
+        answer = asyncio.create_task(asyncio.to_thread(page, market, as_of, *arguments, **options))
+    answers[key] = answer  # as the last, so that the one asked for longest ago comes first
+    while len(answers) > MOST_ANSWERS:
+        answers.pop(next(iter(answers)))
+    try:
+        return await asyncio.shield(answer)
+    except Exception:
+        if answers.get(key) is answer:
+            del answers[key]
+        raise
 
 
 def parse_question(

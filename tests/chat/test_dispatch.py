@@ -11,7 +11,8 @@ import pytest
 from bot.chat.dispatch import COMMANDS_PER_MINUTE, Quota
 from bot.concurrency import ChartRenderer
 from bot.local.botapi import ApiMessage, Json
-from bot.messages.common import SAMPLE_NOTICE
+from bot.messages.common import SAMPLE_NOTICE, Answer
+from bot.messages.pages.compare import compare_answer
 from tests.chat.talk import GROUP, ME, NOW, OWNER, YOU, Talk, talking
 from tests.fakes.botapi_faults import refusal
 
@@ -107,7 +108,43 @@ async def test_a_picture_is_uploaded_once_and_then_sent_by_its_id(talk: Talk) ->
     _, second = await talk.ask("/chart drawdown", YOU)
     assert first.photo == second.photo
     assert [set(call.files) for call in talk.api.calls("sendPhoto")] == [{"photo"}, set()]
-    assert talk.api.actions == [(ME, "upload_photo"), (YOU, "upload_photo")]
+    assert talk.api.actions == [(ME, "upload_photo")]
+
+
+async def test_a_picture_asked_for_again_is_neither_computed_nor_drawn(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, drawn = [], []
+    draw = talk.bot.services.charts.draw
+
+    def page(*arguments: Any) -> Answer:  # noqa: ANN401 - of the page
+        pages.append(arguments)
+        return compare_answer(*arguments)
+
+    async def count(spec: Callable[[], T]) -> T:
+        drawn.append(spec)
+        return await draw(spec)
+
+    monkeypatch.setattr("bot.chat.market_commands.compare_answer", page)
+    monkeypatch.setattr(talk.bot.services.charts, "draw", count)
+    talk.api.chat(YOU)
+    for chat in (ME, YOU, ME):
+        talk.api.say(chat, "/compare")
+    await talk.answers()
+    await talk.ask("/compare")
+    assert (len(pages), len(set(drawn))) == (1, 1)
+    await talk.ask("/settings theme dark")
+    _, dark = await talk.ask("/compare")  # another setting
+    assert (len(pages), len(set(drawn))) == (2, 2)
+    assert dark.photo
+    talk.api.fail("sendPhoto", refusal(400, "Bad Request: wrong file identifier/HTTP URL specified"))
+    _, anew = await talk.ask("/compare")  # Telegram has forgotten the file
+    assert (bool(anew.photo), len(pages), len(set(drawn))) == (True, 2, 2)
+    assert set(talk.api.calls("sendPhoto")[-1].files) == {"photo"}
+    talk.now += dt.timedelta(days=3)
+    later, *_ = await talk.ask("/compare")  # a new session
+    assert "close of Tue 15 Dec 2020" in later.text
+    assert len(pages) == 3
 
 
 class Pickling(ChartRenderer):

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import pytest
@@ -160,7 +161,7 @@ async def test_one_picture_is_drawn_at_a_time(talk: Talk, monkeypatch: pytest.Mo
         raise BadInput("Nothing to draw.")
 
     async def pictured(_: object) -> Answer:
-        return Answer(Html("About"), draw)
+        return Answer(Html("About"), partial(draw))  # a picture of its own for each
 
     monkeypatch.setitem(BY_NAME, "about", replace(BY_NAME["about"], handler=pictured))
     for chat in (ME, YOU):

@@ -1,9 +1,13 @@
+import asyncio
+
 import pandas as pd
 import pytest
 
+from bot.analytics.market import Market
 from bot.analytics.windows import AsOf, Window
+from bot.errors import NoData
 from bot.pair import DEFAULT_PAIR
-from bot.services.questions import parse_question
+from bot.services.questions import MOST_ANSWERS, answer_once, parse_question
 
 EXAMPLE = "/compare 3y"
 
@@ -39,3 +43,29 @@ def test_other_words_are_left_to_the_command_where_it_takes_some() -> None:
 def test_a_date_by_itself_begins_the_window(text: str) -> None:
     question = parse_question(text, EXAMPLE, DEFAULT_PAIR)
     assert [str(window) for window in question.windows] == ["since 2020-09-30"]
+
+
+async def test_a_page_is_computed_once_a_market_for_all_who_ask_and_an_error_again() -> None:
+    computed: list[object] = []
+
+    def page(market: Market, as_of: AsOf, number: int) -> str:
+        del market, as_of
+        computed.append(number)
+        if number < 0:
+            raise NoData("There are no prices.")
+        return f"answer {number}"
+
+    day = pd.Timestamp("2020-12-11")
+    markets = [Market(pd.DataFrame(index=pd.DatetimeIndex([])), last_completed=day) for _ in range(2)]
+    for market in markets:
+        answers = await asyncio.gather(*(answer_once(page, market, AsOf(), 1) for _ in range(3)))
+        assert answers == ["answer 1"] * 3
+    assert await answer_once(page, markets[0], AsOf(day), 1) == "answer 1"
+    assert computed == [1, 1, 1]
+    for _ in range(2):
+        with pytest.raises(NoData):
+            await answer_once(page, markets[0], AsOf(), -1)
+    for number in range(MOST_ANSWERS + 1):
+        await answer_once(page, markets[0], AsOf(), number)
+    assert len(markets[0].results[answer_once,]) == MOST_ANSWERS
+    assert computed[3:5] == [-1, -1]
