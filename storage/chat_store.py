@@ -368,6 +368,11 @@ def record_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> boo
     return insert(db, "updates", {"update_id": update_id, "seen_at": at}, unique=("update_id",)) is not None
 
 
+def is_recorded(db: sqlite_utils.Database, update_id: int) -> bool:
+    """Return whether a Telegram update was recorded."""
+    return select_value(db, "SELECT 1 FROM updates WHERE update_id = ?", (update_id,)) is not None
+
+
 def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
     """Change a chat's id everywhere, after a group became a supergroup. Returns False when `old` is unknown.
 

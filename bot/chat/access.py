@@ -49,16 +49,25 @@ class Ask:
     user_name: str = ""
     thread_id: int | None = None  # the forum topic it was asked in
     is_pressed: bool = False  # on a button, not typed
-    settings: chats.ChatSettings = field(init=False)  # the configuration's until `load_settings`
+    settings: chats.ChatSettings = field(init=False)  # the configuration's until `load`
     _recorded: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.settings = chats.settings_of(self.services.config, None)
 
-    async def load_settings(self) -> None:
-        """Read the chat's settings."""
-        chat = await chats.stored_chat(self.services, self.chat_id)
-        self.settings = chats.settings_of(self.services.config, chat)
+    async def load(self) -> bool:
+        """Read the chat's settings. Return whether the person may ask. Raises Redelivered like `change`."""
+        person = person_of(self.user_id, self.chat_id)
+        stored = await chats.standing(self.services, person, self.chat_id, self.update_id)
+        if stored.answered:
+            raise Redelivered
+        self.settings = stored.settings
+        return stored.admitted
+
+    @property
+    def unrecorded(self) -> int | None:
+        """The update, if nothing was changed: it is recorded when it has been answered."""
+        return None if self._recorded else self.update_id
 
     @property
     def now(self) -> dt.datetime:
@@ -96,11 +105,6 @@ class Ask:
         result = await self.services.database.run(record_and_write)
         self._recorded = True
         return result
-
-    async def record(self) -> None:
-        """Record the update of a request that changed nothing. Raises Redelivered as `change` does."""
-        if not self._recorded:
-            await self.change(lambda _: None)
 
 
 class Role(Enum):

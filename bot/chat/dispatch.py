@@ -231,17 +231,15 @@ class Dispatcher:
                 await _answer_query(update.callback_query)
                 await self.on_other(update, context)
                 return
-            await ask.record()
         except Redelivered:
             return
         toast = strip_html(answer.html) if refused else None  # shown if it is short enough
         if toast is not None and len(toast) > reply.MAX_TOAST_LENGTH:
             toast = None
         if await _answer_query(update.callback_query, toast):
-            await self.on_other(update, context)
+            await chats.note_sign_of_life(self._services, ask.chat_id, ask.unrecorded)
         else:
-            edit = request.edit and not refused
-            await self._send(update, context, answer, numbers=ask.settings.numbers, edit=edit)
+            await self._send(update, context, ask, answer, edit=request.edit and not refused)
 
     async def on_other(self, update: Update, context: Context) -> None:
         """Take an update without an answer of its own as a sign of life of its chat."""
@@ -268,11 +266,9 @@ class Dispatcher:
         old, new = message.chat_id, message.migrate_to_chat_id
         await chats.migrate(self._services, old, new, update.update_id)
 
-    async def _send(
-        self, update: Update, context: Context, answer: Answer, *, numbers: str | None, edit: bool
-    ) -> None:
-        """Send the answer. A picture without data is replaced by its error."""
-        send = partial(reply.send, context.bot, self._services, update, numbers=numbers)
+    async def _send(self, update: Update, context: Context, ask: Ask, answer: Answer, *, edit: bool) -> None:
+        """Send the answer, then record its update. A picture without data is replaced by its error."""
+        send = partial(reply.send, context.bot, self._services, update, numbers=ask.settings.numbers)
         try:
             try:
                 sent = await send(answer, edit=edit)
@@ -281,10 +277,8 @@ class Dispatcher:
         except TelegramError as error:
             await self._handle_send_error(update, error)
         else:
-            if sent and update.effective_chat is not None:
-                await chats.note_delivery(self._services, update.effective_chat.id)
-            else:
-                await self.on_other(update, context)
+            note = chats.note_delivery if sent else chats.note_sign_of_life
+            await note(self._services, ask.chat_id, ask.unrecorded)
 
     async def _handle_send_error(self, update: Update, error: TelegramError) -> None:
         """Handle an answer that could not be sent. Errors that are the bot's own are raised.
@@ -322,7 +316,7 @@ class Dispatcher:
         """Return the answer of the command, after all checks. None means that nothing is answered."""
         notice = self._quota.take_notice(ask.update_id)
         command = BY_NAME.get(request.name.lower())
-        if not await self._gate.admits(ask.user_id, ask.chat_id):
+        if not await ask.load():
             if command is None or command.name != FORGET:  # pressed twice, it is not a request for access
                 await self._gate.reject(ask.caller, ask.user_name, ask.update_id)
             return None
@@ -336,7 +330,6 @@ class Dispatcher:
         if command is None:
             return reply.unknown_command(request.name, ask.text, BY_NAME, self._services.pair)
         await self._check_role(update, context, ask, command)
-        await ask.load_settings()
         async with reply.typing_indicator(context.bot, update):
             return await command.handler(ask)
 
@@ -355,12 +348,10 @@ class Dispatcher:
             return
         results: list[InlineQueryResultArticle] = []
         user_id = query.from_user.id
-        if await self._gate.admits(user_id, user_id):
-            settings = chats.settings_of(
-                self._services.config, await chats.stored_chat(self._services, user_id)
-            )
-            offers = await self._cards(query.query, settings)
-            results = [_inline_result(number, card, settings.numbers) for number, card in enumerate(offers)]
+        stored = await chats.standing(self._services, user_id, user_id, update.update_id)
+        if stored.admitted:
+            offers, numbers = await self._cards(query.query, stored.settings), stored.settings.numbers
+            results = [_inline_result(number, card, numbers) for number, card in enumerate(offers)]
         try:
             await query.answer(results, cache_time=_INLINE_CACHE, is_personal=True)
         except TelegramError as error:  # most likely the person went on typing

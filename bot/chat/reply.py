@@ -169,7 +169,7 @@ async def _send_picture(
     digest, words = services.drawn[spec]
     caption = split_html(localized(escape(words), numbers), CAPTION_LIMIT)[0]
     post = partial(target.send, target.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
-    for photo in (pictures.pop(digest, None), None):
+    for photo in dict.fromkeys((pictures.pop(digest, None), None)):  # the file id, if known; the file
         if photo is None:
             png = png or await _draw(target, services, spec)
         try:

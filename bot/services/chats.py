@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.errors import BadInput
@@ -75,7 +75,29 @@ def settings_of(config: Config, chat: StoredChat | None) -> ChatSettings:
 
 async def stored_chat(services: Services, chat_id: int) -> StoredChat | None:
     """Return what is stored about a chat, or None if it is unknown."""
-    return await services.database.run(lambda db: chat_store.get_chat(db, chat_id))
+    return await services.database.run(lambda db: chat_store.get_chat(db, chat_id), plain=True)
+
+
+class Standing(NamedTuple):
+    """What is stored about a request."""
+
+    admitted: bool  # whether the person may use the bot in the chat
+    answered: bool  # whether its update was recorded
+    settings: ChatSettings
+
+
+async def standing(services: Services, person: int, chat_id: int, update_id: int) -> Standing:
+    """Read what is stored about a request, all at once."""
+
+    def read(db: sqlite_utils.Database) -> Standing:
+        decisions = {subject: chat_store.access_status(db, subject) for subject in (person, chat_id)}
+        return Standing(
+            is_allowed(services.config, person, chat_id, decisions),
+            chat_store.is_recorded(db, update_id),
+            settings_of(services.config, chat_store.get_chat(db, chat_id)),
+        )
+
+    return await services.database.run(read, plain=True)
 
 
 async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
@@ -162,27 +184,39 @@ async def deactivate(services: Services, chat_id: int, reason: str) -> None:
     await services.database.run(lambda db: chat_store.deactivate(db, chat_id, reason))
 
 
-async def note_delivery(services: Services, chat_id: int) -> None:
-    """Wake a chat up, because an answer was delivered."""
-    await _wake(services, chat_id, chat_store.note_delivery)
+async def note_delivery(services: Services, chat_id: int, update_id: int | None = None) -> None:
+    """Wake a chat up, because an answer was delivered, and record the update that was answered."""
+    await _wake(services, chat_id, update_id, chat_store.note_delivery)
 
 
-async def note_sign_of_life(services: Services, chat_id: int) -> None:
-    """Let a sleeping chat be tried again, because something happened in it."""
-    await _wake(services, chat_id, partial(chat_store.note_sign_of_life, now=services.clock()))
+async def note_sign_of_life(services: Services, chat_id: int, update_id: int | None = None) -> None:
+    """Let a sleeping chat be tried again, because something happened in it, and record the update."""
+    await _wake(services, chat_id, update_id, partial(chat_store.note_sign_of_life, now=services.clock()))
 
 
 async def _wake(
-    services: Services, chat_id: int, write: Callable[[sqlite_utils.Database, int], object]
+    services: Services,
+    chat_id: int,
+    update_id: int | None,
+    wake: Callable[[sqlite_utils.Database, int], object],
 ) -> None:
-    """Change a chat that refused a message, which few have done: it is read before anything is written.
+    """Change a chat that refused a message, and record the update, if any, in the same transaction.
 
-    A database that cannot be used must not spoil what was answered; the chat is tried within a day.
+    Few chats refuse: without an update the chat is read before anything is written. A database that cannot be
+    used must not spoil what was answered; the chat is tried within a day.
     """
+
+    def write(db: sqlite_utils.Database) -> None:
+        if update_id is not None:
+            chat_store.record_update(db, update_id, services.clock())
+        wake(db, chat_id)
+
     with suppress(StorageError):
-        chat = await services.database.run(lambda db: chat_store.get_chat(db, chat_id), plain=True)
-        if chat is not None and chat.refused_at is not None:
-            await services.database.run(lambda db: write(db, chat_id))
+        if update_id is None:
+            chat = await services.database.run(lambda db: chat_store.get_chat(db, chat_id), plain=True)
+            if chat is None or chat.refused_at is None:
+                return
+        await services.database.run(write)
 
 
 async def follow_membership(

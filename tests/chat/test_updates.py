@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 import pytest
+import sqlite_utils
 from telegram import Update
 
 from bot.chat.commands import BY_NAME
@@ -54,6 +56,29 @@ async def test_a_pressed_button_delivered_again_changes_nothing(talk: Talk) -> N
     await talk.ask("/alert 1 resume")
     await talk.deliver(update)
     assert [row["life"] for row in await talk.rows("alerts")] == ["active"]
+
+
+@pytest.mark.parametrize(
+    "typed", ["/help", "/alerts", "/compare", "/about", "hello", f"/alert {RULE}", "/summary on 18:30"]
+)
+async def test_a_command_writes_once_and_a_question_only_after_its_answer(typed: str, talk: Talk) -> None:
+    marks: list[bool] = []  # whether the answer was there when the update was recorded
+    written = set[int]()  # how many rows were written, at each commit
+
+    def trace(connection: sqlite3.Connection, statement: str) -> None:
+        if statement.startswith("INSERT") and "updates" in statement:
+            marks.append(bool(talk.api.messages(ME)))
+        if statement == "COMMIT":
+            written.add(connection.total_changes)
+
+    def follow(db: sqlite_utils.Database) -> None:
+        written.add(db.conn.total_changes)
+        db.conn.set_trace_callback(partial(trace, db.conn))
+
+    await talk.bot.services.database.run(follow, plain=True)
+    await talk.ask(typed)
+    assert marks == [not typed.startswith(("/alert ", "/summary"))]
+    assert len(written) == 2
 
 
 async def test_an_update_is_noted_with_its_change_or_not_at_all(
