@@ -1,0 +1,170 @@
+"""Latency of answers over HTTP, beside a bare python-telegram-bot bot that sends the same texts and pictures.
+
+    python -m benchmarks.replies [--rounds 5]
+
+The bot on the sample market and the peer are processes of their own, each with a strict fake Bot API in this
+one. A latency is the time from a person's command to the request that answers it; rounds alternate between
+the two. The peer learns what to send from the bot's first answers: the text, and the picture with its
+caption, uploaded once and then sent by its file id. The bot's limit of messages a second is lifted, which
+would be all that is measured of 50 people at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from benchmarks.start import PATIENCE, Row, _running
+from tests.chat.talk import make_sample
+from tests.fakes.botapi import FakeBotApi
+from tests.fakes.pictures import png
+
+PEER = """
+import base64, json, sys
+from telegram import InlineKeyboardMarkup, Update
+from telegram.ext import Application, MessageHandler, filters
+root, token, file = sys.argv[1:]
+answers, file_ids = json.load(open(file)), {}
+async def answer(update, context):
+    what = answers.get(update.message.text, answers["/compare"])
+    markup = what["markup"] and InlineKeyboardMarkup.de_json(what["markup"], context.bot)
+    await update.message.reply_text(what["text"], parse_mode="HTML", reply_markup=markup)
+    if what["caption"]:
+        photo = file_ids.get("photo", base64.b64decode(answers["png"]))
+        sent = await update.message.reply_photo(photo, caption=what["caption"], parse_mode="HTML")
+        file_ids["photo"] = sent.photo[-1].file_id
+application = Application.builder().token(token).base_url(f"{root}/bot").concurrent_updates(True).build()
+application.add_handler(MessageHandler(filters.TEXT, answer))
+application.run_polling()
+"""
+BOT = """
+import sys
+from bot.delivery import rate_limiter
+rate_limiter.OVERALL_LIMIT = (1_000_000, 1.0)
+from bot.cli import main
+sys.exit(main())
+"""
+TEXTS = ("/help", "/alerts")
+PAGES = ("/compare", "/trend", "/flows", "/multiples")
+ASKED, AT_ONCE = 20, 50  # commands of one line in a round; people
+_people = count(1_000)  # each asks once, so that nobody's quota ends
+
+
+@dataclass
+class Side:
+    """One of the two bots: its server, and the seconds until its answers by what was asked."""
+
+    api: FakeBotApi
+    seconds: dict[str, list[list[float]]] = field(default_factory=dict)
+
+    async def ask(self, line: str, people: int, *, pictures: bool) -> tuple[list[float], list[float]]:
+        """Return the seconds until the text, and until the picture, of as many people who ask at once."""
+        self.api.requests.clear()
+        said = {}
+        for person in (next(_people) for _ in range(people)):
+            self.api.say(person, line)
+            said[person] = time.time()
+        waits = []
+        for method in ("sendMessage", "sendPhoto")[: 1 + pictures]:
+            await self.api.until(lambda method=method: len(self.api.calls(method)) >= people, PATIENCE)  # type: ignore[misc]
+            waits.append([call.at - said[call.chat_id or 0] for call in self.api.calls(method)])
+        return waits[0], waits[-1]
+
+    def note(self, name: str, waits: list[float]) -> None:
+        """Note the latencies of a round."""
+        self.seconds.setdefault(name, []).append(waits)
+
+    async def round(self, number: int) -> None:
+        """Ask every line, by one person after another and by many at once."""
+        for line in (*TEXTS, *PAGES):
+            pictures = line in PAGES
+            alone = [await self.ask(line, 1, pictures=pictures) for _ in range(ASKED)]
+            self.note(line, [text for (text,), _ in alone])
+            text, picture = await self.ask(line, AT_ONCE, pictures=pictures)
+            self.note(f"{line}, {AT_ONCE} at once", text)
+            if pictures:
+                self.note(f"picture of {line}, asked again", [shown for _, (shown,) in alone])
+                self.note(f"picture of {line}, {AT_ONCE} at once", picture)
+        (first,), _ = await self.ask(f"/compare {300 + number}d", 1, pictures=True)
+        self.note("text of /compare, asked for the first time", [first])
+
+
+def measure(rounds: int = 5) -> list[Row]:
+    """Return all figures, medians of so many rounds."""
+    with tempfile.TemporaryDirectory() as name:
+        return asyncio.run(_measured(Path(name), rounds))
+
+
+async def _measured(folder: Path, rounds: int) -> list[Row]:
+    make_sample(folder / "bot.db")
+    async with AsyncExitStack() as running:
+        own, peer = [Side(await running.enter_async_context(FakeBotApi(poll_limit=30))) for _ in range(2)]
+        config, answers = folder / "config.toml", folder / "answers.json"
+        config.write_text(
+            f'[telegram]\ntoken = "{own.api.token}"\nbase_url = "{own.api.root}"\n[storage]\n'
+            'database = "bot.db"\n[access]\nmode = "open"\n[sources]\nyahoo = false\n'
+        )
+        config.chmod(0o600)
+        await running.enter_async_context(_running(own.api, ("-c", BOT, "run", "--config", str(config))))
+        answers.write_text(json.dumps(await _first_answers(own.api)))
+        arguments = ("-c", PEER, peer.api.root, peer.api.token, str(answers))
+        await running.enter_async_context(_running(peer.api, arguments))
+        for number in range(rounds + 1):
+            for side in (own, peer) if number % 2 else (peer, own):
+                await side.round(number)
+    return [row for name in own.seconds for row in _rows(name, own.seconds[name][1:], peer.seconds[name][1:])]
+
+
+async def _first_answers(api: FakeBotApi) -> dict[str, object]:
+    """Return what the bot answers to each line, for the peer to send."""
+    learned: dict[str, object] = {"png": base64.b64encode(png(1280, 800)).decode()}
+    for line in (*TEXTS, *PAGES):
+        person, pictures = next(_people), line in PAGES
+        api.say(person, line)
+        await api.until(lambda who=person, least=1 + pictures: len(api.messages(who)) >= least, PATIENCE)  # type: ignore[misc]
+        (text, *_), photos = api.calls("sendMessage", person), api.calls("sendPhoto", person)
+        learned[line] = {
+            "text": text.fields["text"],
+            "markup": json.loads(text.fields.get("reply_markup", "null")),
+            "caption": photos[0].fields["caption"] if photos else "",
+        }
+    return learned
+
+
+def _rows(name: str, own: Sequence[list[float]], peer: Sequence[list[float]]) -> list[Row]:
+    """Return the median over the rounds of each round's p50, and the p99 of all, both in milliseconds."""
+    halves = [1000 * statistics.median(map(statistics.median, rounds)) for rounds in (own, peer)]
+    first = name.endswith("first time")
+    rows = [Row(f"{name}: p50, ms", halves[0], halves[1], halves[0] / halves[1], 3.0 if first else 1.5)]
+    if not first:
+        late = [1000 * _p99(rounds) for rounds in (own, peer)]
+        rows.append(Row(f"{name}: p99, ms", late[0], late[1], late[0] / late[1], 3.0))
+    return rows
+
+
+def _p99(rounds: Sequence[list[float]]) -> float:
+    return statistics.quantiles([wait for waits in rounds for wait in waits], n=100)[-1]
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="of which medians are taken (5)")
+    for row in measure(parser.parse_args().rounds):
+        print(
+            f"{row.name:55} {row.figure:8.3g} beside {row.peer:8.3g}: {row.ratio:5.2f} (at most {row.goal:g})"
+        )
+
+
+if __name__ == "__main__":
+    main()
