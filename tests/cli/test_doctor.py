@@ -504,9 +504,9 @@ def test_an_old_sqlite_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    write(lambda _: None)
+    write(lambda _db, **_: None)
     assert found("database") == Finding(OK, "database", f"bot.db is sound, its schema is {max(NAMES)}")
-    monkeypatch.setattr(storage.db, "integrity_check", lambda _: ["one", "two"])
+    monkeypatch.setattr(storage.db, "integrity_check", lambda _db, **_: ["one", "two"])
     assert found("database") == Finding(
         FAIL,
         "database",
