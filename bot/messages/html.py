@@ -12,6 +12,7 @@ import datetime as dt
 import html as entities
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
@@ -114,6 +115,11 @@ def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
     """
     if limit < 2:
         raise ValueError(f"a limit of {limit} cannot hold every character")
+    return list(_parts(html, limit))
+
+
+@lru_cache(256)  # many ask the same, or get the same summary
+def _parts(html: str, limit: int) -> tuple[str, ...]:
     units = list(_units(html))
     parts: list[str] = []
     start = 0
@@ -122,7 +128,7 @@ def split_html(html: str, limit: int = MESSAGE_LIMIT) -> list[str]:
         if any(entities.unescape(unit.raw).strip() for unit in units[start:end]):
             parts.append(_markup(units[start:end]))
         start = following
-    return parts
+    return tuple(parts)
 
 
 def _cut(units: list[_Unit], start: int, limit: int) -> tuple[int, int]:
