@@ -169,7 +169,7 @@ async def _send_picture(
     digest, words = services.drawn[spec]
     caption = split_html(localized(escape(words), numbers), CAPTION_LIMIT)[0]
     post = partial(target.send, target.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
-    for photo in dict.fromkeys((pictures.pop(digest, None), None)):  # the file id, if known; the file
+    for photo in dict.fromkeys((pictures.get(digest), None)):  # the file id, if known; the file
         if photo is None:
             png = png or await _draw(target, services, spec)
         try:
@@ -178,8 +178,10 @@ async def _send_picture(
             if classify(error) is not ErrorClass.NO_FILE:
                 raise
             error_text = str(error)
+            pictures.pop(digest, None)
             continue
         if sent.photo:
+            pictures.pop(digest, None)  # the one sent last is forgotten last
             pictures[digest] = sent.photo[-1].file_id
             while len(pictures) > MAX_REMEMBERED_PICTURES:
                 pictures.pop(next(iter(pictures)))

@@ -131,8 +131,11 @@ async def test_a_picture_asked_for_again_is_neither_computed_nor_drawn(
     for chat in (ME, YOU, ME):
         talk.api.say(chat, "/compare")
     await talk.answers()
-    await talk.ask("/compare")
-    assert (len(pages), len(set(drawn))) == (1, 1)
+    before = len(drawn)
+    for chat in (ME, YOU):  # at once
+        talk.api.say(chat, "/compare")
+    await talk.answers()
+    assert (len(pages), len(set(drawn)), len(drawn)) == (1, 1, before)
     await talk.ask("/settings theme dark")
     _, dark = await talk.ask("/compare")  # another setting
     assert (len(pages), len(set(drawn))) == (2, 2)
