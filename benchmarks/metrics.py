@@ -54,7 +54,7 @@ def made_up_market(sessions: int = SESSIONS) -> Market:
         last_completed=index[-1],
         distributions={ticker: prices[ticker].iloc[::63] * 0.004 for ticker in PAIR},
         facts={ticker: _facts(prices[ticker], random) for ticker in PAIR},
-        multiples=pd.concat([_multiples(index, ticker, random) for ticker in PAIR], ignore_index=True),
+        multiples=_with_categories([_multiples(index, ticker, random) for ticker in PAIR]),
     )
 
 
@@ -80,6 +80,12 @@ def _multiples(index: pd.DatetimeIndex, ticker: str, random: np.random.Generator
         for metric in MULTIPLES
     ]
     return pd.concat(rows, ignore_index=True)[list(MULTIPLE_COLUMNS)]
+
+
+def _with_categories(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """The multiples of both funds by session, with names as categories, as bot.data.load has them."""
+    frame = pd.concat(frames, ignore_index=True).sort_values("session", kind="stable")
+    return frame.astype(dict.fromkeys(("ticker", "metric", "convention", "basis"), "category"))
 
 
 def timings(market: Market, repeats: int = REPEATS) -> Iterator[Timing]:

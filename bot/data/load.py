@@ -219,10 +219,14 @@ class Markets:
     options: str = ""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _cached: tuple[object, Market] | None = field(default=None, init=False)
+    _sessions: tuple[dt.date, Sessions] | None = field(default=None, init=False)
 
     def sessions(self) -> Sessions:
         """The exchange's sessions, made anew each day because the calendar ends a year ahead."""
-        return Sessions(self.closed)
+        today = dt.datetime.now(dt.UTC).date()
+        if self._sessions is None or self._sessions[0] != today:
+            self._sessions = today, Sessions(self.closed, today)
+        return self._sessions[1]
 
     async def current(self) -> Market:
         """Everything known now, up to the last completed session."""
