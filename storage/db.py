@@ -596,10 +596,10 @@ class Database:
 
     async def check_path(self) -> None:
         """Raise DatabaseMissing unless the open file is still at its path, and whole, or writes are lost."""
-        found = await self.run(lambda _: _identity(self.path), plain=True)
-        if found[:2] != self._identity[:2]:
+        identity = await self.run(lambda _: _identity(self.path), plain=True)
+        if identity[:2] != self._identity[:2]:
             raise DatabaseMissing(f"{self.path} was deleted or replaced while the bot had it open.")
-        if found < self._identity:  # a database only grows
+        if identity < self._identity:  # a database only grows
             raise DatabaseBroken(f"{self.path} was cut short while the bot had it open.")
 
     def close(self) -> None:

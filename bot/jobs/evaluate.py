@@ -500,7 +500,8 @@ def read_events(db: sqlite_utils.Database, alert_ids: Sequence[int], since: dt.d
                 in_force[row.alert_id][event.key] = EventInForce(row.event_id, event)
     except msgspec.DecodeError:
         if len(alert_ids) > 1:
-            return {key: value for one in alert_ids for key, value in read_events(db, [one], since).items()}
+            apart = (read_events(db, [alert_id], since) for alert_id in alert_ids)
+            return {alert_id: events for alert in apart for alert_id, events in alert.items()}
         _log.warning("the events of alert %s cannot be read; none is revised", alert_ids[0], exc_info=True)
         return {alert_ids[0]: None}
     return {alert_id: list(events.values()) for alert_id, events in in_force.items()}
