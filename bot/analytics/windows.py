@@ -31,6 +31,7 @@ _COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|ye
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"  # a pattern
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _DATE = "2020-12-11"  # an example
+_DAY: np.timedelta64 = np.timedelta64(1, "D")
 _LONGEST = {"d": 20_000, "w": 5_000, "m": 1_200, "y": 100}
 
 
@@ -86,12 +87,14 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
                 target = days - np.timedelta64(7 * self.count, "D")
             case "m" | "y":
                 months = days.astype("datetime64[M]")
-                before = months - self.count * (12 if self.kind == "y" else 1)
-                last = (before + 1).astype("datetime64[D]") - 1
+                count = self.count * (12 if self.kind == "y" else 1)
+                before = months - np.timedelta64(count, "M")
+                last = (before + np.timedelta64(1, "M")).astype("datetime64[D]") - _DAY
                 target = np.minimum(before.astype("datetime64[D]") + (days - months), last)
             case "ytd" | "mtd":
-                begin = days.astype(f"datetime64[{self.kind[0].upper()}]")
-                target = begin.astype("datetime64[D]") - 1
+                period = days.astype(f"datetime64[{self.kind[0].upper()}]")
+                begin: NDArray[np.datetime64] = period.astype("datetime64[D]")
+                target = begin - _DAY
             case "since":
                 target = np.full(len(days), np.datetime64(self.since, "D"))
             case _:

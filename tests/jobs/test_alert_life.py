@@ -90,6 +90,7 @@ class Model:
                 self.letters += [self.in_force[key]] if not muted else []
         ended = len(self.values) > self.past and (self.life == "paused" or self.judged() >= self.past)
         if self.life != "paused" or ended:
+            self.past = min(self.past, self.paused_at) if self.life == "paused" else self.past
             done = self.terms.once and events and self.life != "paused"
             self.life = "done" if done else "expired" if ended else "active"
 
