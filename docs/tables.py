@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import click
 from pydantic import SecretStr
 
-from bot.alerts.grammar import PRESETS
+from bot.alerts.presets import PRESETS
 from bot.analytics.flows import FLAGS
 from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS

@@ -1,4 +1,4 @@
-"""The grammar of rules: parses a typed line into a Rule, and offers rules that are ready.
+"""The grammar of rules: parses a typed line into a Rule.
 
     rule      = condition { "and" condition } { option }
     condition = metric { argument } op target
@@ -20,7 +20,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -543,47 +542,3 @@ def grammar_words(registry: Mapping[str, Metric]) -> frozenset[str]:
 def is_plain(word: str) -> bool:
     """Whether the lexer leaves a word as it is."""
     return [token.text for token in tokenize(word)] == [word.lower()]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A rule with the name and the sentence it is offered under; the sentence is a template of the pair."""
-
-    name: str
-    rule: str
-    meaning: str
-
-
-PRESETS = (
-    Preset(
-        "Trend breaks",
-        "ratio > sma 200 confirm 2",
-        "{small}/{large} closes above its 200-day average twice in a row.",
-    ),
-    Preset(
-        "Small caps lead",
-        "excess 3m > 5pp",
-        "{small} is ahead of {large} by more than 5 points in three months.",
-    ),
-    Preset(
-        "Money turns",
-        "flow_gap 20d crosses 0",
-        "Flows of 20 days, in percent of assets, change sides between the funds.",
-    ),
-    Preset(
-        "Too expensive",
-        "pe_premium > pct 90",
-        "{small}'s P/E premium over {large} is above nine tenths of its own history.",
-    ),
-    Preset(
-        "Rotation",
-        "ratio > sma 200 and flow_gap 20d > 0 and pe_premium < pct 90",
-        "Trend and flows favour {small}, and its premium is not yet extreme.",
-    ),
-)
-
-
-def preset_of(text: str) -> Preset | None:
-    """The preset of that name, in any case and spacing; None when there is none."""
-    name = " ".join(text.lower().split())
-    return next((preset for preset in PRESETS if preset.name.lower() == name), None)

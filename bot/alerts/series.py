@@ -292,6 +292,14 @@ def threshold(value: pd.Series, target: Target) -> pd.Series:
     return level.reindex(value.index)
 
 
+def values_needed(target: Target) -> int:
+    """How many values a metric must have had for the target to exist, 0 for an amount."""
+    count = int(target.value)
+    return {"sma": count, "high": count + 1, "low": count + 1, "pct": PERCENTILE_VALUES + 1}.get(
+        target.kind, 0
+    )
+
+
 def rule_lag(rule: Rule, registry: Mapping[str, Metric]) -> int:
     """Sessions until all inputs of a session are stored: the largest lag of the rule's metrics."""
     return max(registry[condition.metric].lag for condition in rule.conditions)

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.alerts.grammar import Preset, parse_rule, preset_of
+from bot.alerts.grammar import parse_rule
+from bot.alerts.presets import Preset, preset_of
 from bot.alerts.rule import CROSSES, Rule
 from bot.chat import alert_edit
 from bot.errors import BadInput
@@ -156,7 +157,7 @@ def guide_page(chosen: str, context: EvaluationContext, now: dt.datetime) -> Ans
         return guide.topic_page()
     if words[0] in guide.TOPICS and all(word.isascii() and word.isdigit() for word in words[1:]):
         return guide.metric_page(context.market.pair, words[0], int("".join(words[1:])[:3] or 1))
-    if (preset := preset_of(chosen)) is not None:
+    if (preset := preset_of(chosen, context.market)) is not None:
         return _confirmation_page(preset.rule, context, now, "/alert", preset)
     metrics = metrics_for(context.market)
     metric = metrics.get(words[0].lower())

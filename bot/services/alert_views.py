@@ -16,7 +16,8 @@ from msgspec import structs
 
 from bot.alerts.batch import carried, decoded
 from bot.alerts.engine import Event, State
-from bot.alerts.grammar import parse_rule, preset_of
+from bot.alerts.grammar import parse_rule
+from bot.alerts.presets import preset_of
 from bot.alerts.rule import Rule
 from bot.alerts.series import SampleSeries, subject_of_rule, subject_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life, RecordedFire
@@ -104,7 +105,7 @@ def end_reason(alert: StoredAlert) -> str:
 
 def parse_alert_rule(text: str, market: Market, command: str = "/alert") -> Rule:
     """Return the rule of a typed line or of a preset's name; raises BadInput with a line to send."""
-    preset = preset_of(text)
+    preset = preset_of(text, market)
     try:
         return parse_rule(preset.rule if preset else text, metrics_for(market))
     except BadInput as error:

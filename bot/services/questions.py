@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
 import pandas as pd
 
 from bot.alerts.backtest import Frequency, Outcome, fires_without_band, frequency, outcomes
-from bot.alerts.grammar import Preset, grammar_words, is_plain, preset_of
+from bot.alerts.grammar import grammar_words, is_plain
+from bot.alerts.presets import Preset, preset_of
 from bot.alerts.series import known_sessions, rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
@@ -110,7 +111,7 @@ async def backtest(
     """Evaluate a typed rule, or a preset by its name, over the last `years`; raises BadInput and NoData."""
     # Every session of a history counts back from itself, the last one too.
     market = replace(await services.markets.at(asof, None), anchor=None)
-    rule, preset = parse_alert_rule(rule_text, market, "/backtest"), preset_of(rule_text)
+    rule, preset = parse_alert_rule(rule_text, market, "/backtest"), preset_of(rule_text, market)
     context = await asyncio.to_thread(context_of, market, services.markets)
     return await asyncio.to_thread(run_backtest, rule, context, years, preset)
 

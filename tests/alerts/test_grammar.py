@@ -10,18 +10,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.alerts.backtest import frequency
-from bot.alerts.engine import side_ops
-from bot.alerts.grammar import MOST_CHARACTERS, PRESETS, parse_rule, parse_subject, preset_of
+from bot.alerts.grammar import MOST_CHARACTERS, parse_rule, parse_subject
 from bot.alerts.rule import OPS, Condition, Rule, Target
-from bot.alerts.series import Histories
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.windows import Window, parse_window
 from bot.errors import BadInput
 from bot.pair import Fund, Pair
 from tests.alerts.examples import REGISTRY, rule
 from tests.alerts.strategies import rules
-from tests.sample_market import sample_market
 
 
 def test_a_rule_with_everything() -> None:
@@ -537,34 +533,6 @@ def test_a_change_of_flow_needs_a_window_with_a_length(window: str) -> None:
         f"“{window.split(maxsplit=1)[0]}” is not understood after “iwm”; expected a window (5d, 1w, 3m, 1y) "
         f"or {COMPARISON}. Example: flow_change iwm 20d > $1bn"
     )
-
-
-# Presets
-
-
-def test_the_presets_are_these() -> None:
-    assert all(Rule.from_json(parse_rule(preset.rule, METRICS).to_json()) for preset in PRESETS)
-    assert [(preset.name, preset.rule) for preset in PRESETS] == [
-        ("Trend breaks", "ratio > sma 200 confirm 2"),
-        ("Small caps lead", "excess 3m > 5pp"),
-        ("Money turns", "flow_gap 20d crosses 0"),
-        ("Too expensive", "pe_premium > pct 90"),
-        ("Rotation", "ratio > sma 200 and flow_gap 20d > 0 and pe_premium < pct 90"),
-    ]
-    assert side_ops(parse_rule(PRESETS[2].rule, METRICS)) == ((">",), ("<",))
-
-
-def test_the_trend_preset_fires_a_session_after_the_cross_that_it_confirms() -> None:
-    market = sample_market()
-    parsed = parse_rule(PRESETS[0].rule, METRICS)
-    fires = frequency(parsed, Histories(market, METRICS).samples(parsed, None, market.sessions), 1)
-    assert [str(date) for date in fires.dates] == ["2020-10-07"]
-
-
-@pytest.mark.parametrize("typed", ["Too expensive", "too EXPENSIVE", "  too   expensive "])
-def test_a_preset_has_a_name(typed: str) -> None:
-    assert preset_of(typed) is PRESETS[3]
-    assert preset_of("expensive") is None
 
 
 # Subjects

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlite_utils
 
-from bot.alerts.grammar import PRESETS, parse_rule
+from bot.alerts.grammar import parse_rule
+from bot.alerts.presets import PRESETS
 from bot.analytics.metrics import METRICS
 from bot.chat.alert_commands import ACTIONS, guide_page
 from bot.messages.alerts.guide import TOPICS, topic_of

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bot.alerts.grammar import PRESETS, parse_rule
+from bot.alerts.grammar import parse_rule
+from bot.alerts.presets import PRESETS
 from bot.alerts.rule import Condition
 from bot.alerts.view import EvaluationContext
 from bot.analytics.market import Market
@@ -117,11 +118,21 @@ PE = [("2020-03-02", ticker, "pe", 20.0) for ticker in PAIR]
         ),
         (
             market(LONG, units={"IWM": [250.0 + number for number in range(300)]}, multiples=PE),
-            ["Trend breaks", "Small caps lead"],
+            ["Trend breaks", "Small caps lead", "Too expensive"],
             [
                 f"{NO_COUNTS} SPY stored.",
-                "Too expensive cannot be evaluated yet: too little history of pe_premium for pct 90.",
+                "Too expensive: IWM's P/E, against SPY's, is a tenth higher than at the newest session.",
                 f"Share counts of SPY {ISSUER}",
+            ],
+        ),
+        (
+            market(LONG[:150]),
+            ["Small caps lead"],
+            [
+                (
+                    "Trend breaks cannot be evaluated yet: too little history of ratio: 150 of 200 sessions "
+                    "for sma 200, complete in Oct 2020 at the earliest."
+                )
             ],
         ),
         (empty(), [], ["Prices come with python -m bot refresh"]),

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from bot.alerts.engine import ConditionValue, Event, Status, evaluate, first_state
-from bot.alerts.grammar import parse_rule, preset_of
+from bot.alerts.grammar import parse_rule
+from bot.alerts.presets import preset_of
 from bot.alerts.view import EvaluationContext, Life, RecordedFire
 from bot.analytics.metrics import METRICS
 from bot.messages.alerts.history import ALERTS_A_PAGE, alert_list, explanation, history_answer
@@ -196,7 +197,7 @@ def test_no_alerts_offer_presets_to_begin_with_and_the_way_to_ones_own() -> None
     *presets, ((_, own),) = answer.buttons
     assert own == "/alert new"
     for ((label, line),) in presets:
-        preset = preset_of(line.removeprefix("/alert new "))
+        preset = preset_of(line.removeprefix("/alert new "), market([50.0]))
         assert preset is not None
         assert preset.name == label
 

@@ -13,21 +13,22 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from bot.alerts.engine import Event, State, Status
-from bot.alerts.grammar import PRESETS, Preset, parse_rule
+from bot.alerts.grammar import parse_rule
+from bot.alerts.presets import Preset, presets_for
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule
-from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag
+from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag, values_needed
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.metrics import METRICS, funds_of, metric_value, metrics_of
 from bot.analytics.performance import TOO_SHORT
 from bot.analytics.sessions import EXCHANGE, SETTLE
 from bot.analytics.trend import missing_reason
 from bot.analytics.units import NOT_AVAILABLE
-from bot.analytics.valuation import FROM_YAHOO, convention_for
+from bot.analytics.valuation import FROM_YAHOO
 from bot.errors import NoData
 from bot.messages import common
 from bot.messages.common import Answer, Button
 from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, session_phrase, zone_name
-from bot.text import command_line, short_date
+from bot.text import MONTHS, command_line, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,14 +159,13 @@ def suggestions(context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
 
 def preset_buttons(command: str, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
     """A button a preset that can be evaluated, which gives it to a command."""
-    rules = ((preset.name, preset_rule(preset, context)) for preset in PRESETS)
+    rules = ((preset.name, preset_rule(preset, context)) for preset in presets_for(context.market))
     return tuple(((name, f"{command} {name.lower()}"),) for name, rule in rules if not lacking(rule, context))
 
 
 def preset_rule(preset: Preset, context: EvaluationContext) -> Rule:
-    """The rule of a preset, with the convention that the Market has data for."""
-    market = context.market
-    return parse_rule(preset.rule, metrics_of(market.pair, convention_for(market)))
+    """The rule of a preset of `presets_for`."""
+    return parse_rule(preset.rule, metrics_of(context.market.pair))
 
 
 def lacking(rule: Rule, context: EvaluationContext) -> list[str]:
@@ -177,12 +177,23 @@ def lacking(rule: Rule, context: EvaluationContext) -> list[str]:
             continue
         metric, arguments = METRICS[condition.metric], dict(condition.arguments)
         if series.value.notna().any():
-            clauses.append(f"too little history of {condition.metric} for {condition.target}")
+            clauses.append(_too_short(condition, series.value.dropna()))
         elif metric.part == "multiples":
             clauses.append(f"no {condition.subject} stored")
         else:
             clauses.append(metric_value(metric, context.market, arguments).reason)
     return list(dict.fromkeys(clauses))
+
+
+def _too_short(condition: Condition, values: pd.Series) -> str:
+    """How many of a metric's values a target still lacks, and the month that has them at the earliest."""
+    needed, clause = values_needed(condition.target), f"too little history of {condition.metric}"
+    if len(values) >= needed:
+        return f"{clause} for {condition.target}"
+    day = values.index[-1] + pd.offsets.BDay(needed - len(values))
+    month = f"{MONTHS[day.month - 1]} {day.year}"
+    progress = f"{len(values)} of {needed} sessions for {condition.target}"
+    return f"{clause}: {progress}, complete in {month} at the earliest"
 
 
 def next_steps(rule: Rule, context: EvaluationContext) -> list[str]:

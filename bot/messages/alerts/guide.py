@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from bot.alerts.backtest import Frequency, frequency
-from bot.alerts.grammar import PRESETS, Preset
+from bot.alerts.presets import Preset, presets_for
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule, Target
 from bot.analytics.metrics import METRICS, Argument, Metric, Parameter, close_behind, metric_value, metrics_of
 from bot.analytics.sessions import EXCHANGE
@@ -70,16 +70,15 @@ _STEPS_A_SPREAD = 12  # from the 10th to the 90th percentile
 
 def guide_start(context: EvaluationContext) -> Answer:
     """Rules that are ready, those that lack figures with what and how to get it, and the way to one's own."""
-    pair = context.market.pair
-    rules = {preset: card.preset_rule(preset, context) for preset in PRESETS}
+    rules = {preset: card.preset_rule(preset, context) for preset in presets_for(context.market)}
     missing = {preset: card.lacking(rule, context) for preset, rule in rules.items()}
-    steps = [step for preset in PRESETS for step in card.next_steps(rules[preset], context)]
+    steps = [step for rule in rules.values() for step in card.next_steps(rule, context)]
     html = lines(
         bold("When should the bot message you?"),
-        *(bold(preset.name) + f": {pair.fill(preset.meaning)}" for preset in PRESETS if not missing[preset]),
+        *(bold(preset.name) + f": {preset.meaning}" for preset in rules if not missing[preset]),
         *(
             bold(preset.name) + f" cannot be evaluated yet: {', '.join(missing[preset])}."
-            for preset in PRESETS
+            for preset in rules
             if missing[preset]
         ),
         *dict.fromkeys(steps),
@@ -190,7 +189,7 @@ def confirmation(
     html = lines(
         bold(preset.name if preset else "Your rule"),
         code(str(rule)),
-        context.market.pair.fill(preset.meaning) if preset else None,
+        preset.meaning if preset else None,
         bold(SAMPLE_NOTICE) if context.market.is_sample else None,
         *card.figure_lines(alert, context),
         card.waiting_phrase(alert, context),
