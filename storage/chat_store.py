@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -121,6 +123,13 @@ def ensure_chat(db: sqlite_utils.Database, chat_id: int, kind: str, title: str, 
         (chat_id, kind, title, instant(now)),
     )
     return select_as(db, StoredChat, "SELECT * FROM chats WHERE chat_id = ?", (chat_id,))[0]
+
+
+def zone_of(name: str | None, default: str) -> ZoneInfo:
+    """Return a chat's time zone, or the default if it has set none or one that this machine does not know."""
+    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(name or default)
+    return ZoneInfo(default)
 
 
 def get_chat(db: sqlite_utils.Database, chat_id: int) -> StoredChat | None:

@@ -21,7 +21,6 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from bot.alerts.engine import COMPARE, Event, Sample, State, Status, side_ops, step, truth
-from bot.alerts.revision import merge_samples
 from bot.alerts.rule import ABOVE, AMOUNT
 from bot.alerts.series import SampleSeries, subject_rule
 
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 # Sessions whose figures are kept as evaluated: the 10 that can be revised, and the one before them.
 SESSIONS_KEPT = 11
 _REVISABLE = SESSIONS_KEPT - 1
+# Share of the larger of value, threshold and band; storage takes figures this close for the same.
+LEAST_REVISION = 1e-5
 _GONE, _ARMED, _FIRED, _WAITING, _OTHER = range(5)  # of an entry: _OTHER is evaluated on every session
 _PLAIN = {Status.ARMED: _ARMED, Status.FIRED: _FIRED}
 _CODES = {**_PLAIN, Status.WAITING: _WAITING}
@@ -159,6 +160,33 @@ def _sides(rule: Rule, state: State) -> list[tuple[object, ...]]:
         status = _OTHER if special else _CODES.get(side.status, _OTHER)
         sides.append((status, signs, levels, state.bands, rearm))
     return sides
+
+
+def merge_samples(
+    old: SampleSeries, new: SampleSeries, bands: Callable[[], Sequence[float]]
+) -> tuple[SampleSeries, dt.date | None]:
+    """The figures that count for evaluated sessions, and the first session on which they are revised.
+
+    An old figure stays where the new one is missing, or where neither value nor threshold differs by more
+    than LEAST_REVISION. A new session counts if it has a figure.
+    """
+    late = reduce(operator.or_, new.known, np.zeros(len(new), dtype=bool))
+    days = np.union1d(old.days, new.days[late])
+    old, new = old.on(days), new.on(days)
+    revised = np.zeros(len(days), dtype=bool)
+    observed, thresholds = [], []
+    for index, (was_known, is_known) in enumerate(zip(old.known, new.known, strict=True)):
+        before, now = (np.array([s.observed[index], s.thresholds[index]]) for s in (old, new))
+        differs = is_known & ~(was_known & (before == now).all(axis=0))
+        if (differs & was_known).any():
+            allowed = LEAST_REVISION * np.maximum(np.abs(before).max(axis=0), bands()[index])
+            differs &= ~(was_known & (np.abs(before - now).max(axis=0) <= allowed))
+        value, level = np.where(differs, now, before)
+        observed.append(value)
+        thresholds.append(level)
+        revised |= differs
+    since = days[revised.argmax()].item() if revised.any() else None
+    return SampleSeries(days, observed, thresholds), since
 
 
 @dataclass(frozen=True)

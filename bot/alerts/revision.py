@@ -1,8 +1,7 @@
 """Revised data and splits: what they do to alerts that were evaluated before.
 
-When figures are revised, the sessions evaluated last are evaluated again from the state before them. An event
-stays in force until its inputs contradict it: an input that is missing now but was not when it was evaluated
-withdraws nothing, and neither does one that differs by less than LEAST_REVISION.
+When figures are revised (`merge_samples` in batch.py), the sessions evaluated last are evaluated again from
+the state before them. An event stays in force until its inputs contradict it.
 
 A split changes a level of prices, so rules set on such a level are rescaled.
 """
@@ -11,25 +10,18 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING
 
-import numpy as np
 from msgspec.structs import replace
 
 from bot.alerts.engine import ConditionValue, Event, Sample, State, evaluate
 from bot.alerts.rule import AMOUNT, Condition, JsonStruct, Rule
-from bot.alerts.series import SampleSeries
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
     from bot.pair import Pair
-
-# Share of the larger of value, threshold and band; storage takes figures this close for the same.
-LEAST_REVISION = 1e-5
 
 ConditionValues = tuple[ConditionValue, ...]
 
@@ -84,8 +76,8 @@ def replay(
 
     states   the stored ones, oldest first: the first is the state before the sessions that can be
              replayed, the last is the current one, whose session is the mark
-    samples  the rule's samples on today's data, from after the first state on. Those past the mark are
-             left to `evaluate`, which continues from the last state of the Replay
+    samples  the rule's samples as `merge_samples` has them, from after the first state on. Those past the
+             mark are left to `evaluate`, which continues from the last state of the Replay
     stored   the rule's events of these sessions that are in force, muted ones too
 
     The sessions are those of the states, and any that has figures now and had none when evaluated. A state
@@ -94,13 +86,7 @@ def replay(
     first = max((index for index, state in enumerate(states) if not state.figures), default=0)
     states = states[first:]
     old = {state.session: state for state in states[1:]}
-    new = {
-        sample.session: sample
-        for sample in samples
-        if states[0].session < sample.session <= states[-1].session
-    }
-    merged = (_merged(session, old.get(session), new.get(session)) for session in sorted(old | new))
-    evaluated = [sample for sample in merged if sample is not None]
+    evaluated = [sample for sample in samples if states[0].session < sample.session <= states[-1].session]
     revised = (
         sample.session
         for sample in evaluated
@@ -121,54 +107,6 @@ def replay(
         new=tuple(added),
         kept=tuple(event for event in run.events if event not in added),
     )
-
-
-def _merged(session: dt.date, old: State | None, new: Sample | None) -> Sample | None:
-    """The figures that count for a session. None when it has none now and was not evaluated before."""
-    if old is None:
-        return new if new and any(figure.both for figure in new.figures) else None
-    if new is None:
-        return Sample(session, old.figures)
-    figures = zip(old.figures, new.figures, old.bands, strict=True)
-    return Sample(session, tuple(_merged_figure(*figure) for figure in figures))
-
-
-def _merged_figure(old: ConditionValue, new: ConditionValue, band: float) -> ConditionValue:
-    """The new figure where it differs by more than LEAST_REVISION, otherwise the one that was evaluated."""
-    if new.both is None:
-        return old
-    if old.both is None:
-        return new
-    allowed = LEAST_REVISION * max(band, *map(abs, old.both))
-    difference = max(abs(before - now) for before, now in zip(old.both, new.both, strict=True))
-    return new if difference > allowed else old
-
-
-def merge_samples(
-    old: SampleSeries, new: SampleSeries, bands: Callable[[], Sequence[float]]
-) -> tuple[SampleSeries, dt.date | None]:
-    """The figures that count for evaluated sessions, and the first session on which they are revised.
-
-    As `_merged` has it for one rule: an old figure stays where the new one is missing or differs by less than
-    LEAST_REVISION, here of the subject's own bands. A new session counts if it has a figure.
-    """
-    late = reduce(operator.or_, new.known, np.zeros(len(new), dtype=bool))
-    days = np.union1d(old.days, new.days[late])
-    old, new = old.on(days), new.on(days)
-    revised = np.zeros(len(days), dtype=bool)
-    observed, thresholds = [], []
-    for index, (was_known, is_known) in enumerate(zip(old.known, new.known, strict=True)):
-        before, now = (np.array([s.observed[index], s.thresholds[index]]) for s in (old, new))
-        differs = is_known & ~(was_known & (before == now).all(axis=0))
-        if (differs & was_known).any():
-            allowed = LEAST_REVISION * np.maximum(np.abs(before).max(axis=0), bands()[index])
-            differs &= ~(was_known & (np.abs(before - now).max(axis=0) <= allowed))
-        value, level = np.where(differs, now, before)
-        observed.append(value)
-        thresholds.append(level)
-        revised |= differs
-    since = days[revised.argmax()].item() if revised.any() else None
-    return SampleSeries(days, observed, thresholds), since
 
 
 def _is_new(event: Event, stored: Event | None) -> bool:

@@ -172,3 +172,11 @@ def last_cross(values: pd.Series, upward: bool = True) -> pd.Timestamp | None:
     above = known > 0 if upward else known < 0
     crossed = above & ~above.shift(1, fill_value=True)
     return known.index[crossed.to_numpy()][-1] if crossed.any() else None
+
+
+def percentile_rank(values: pd.Series) -> float | None:
+    """Share of the history at or below its last value, percent. None without at least two values."""
+    known = values.dropna()
+    if len(known) < 2:
+        return None
+    return float(100 * np.mean(known.to_numpy() <= known.iloc[-1]))

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from bot.analytics.market import Market, per_market
 from bot.analytics.performance import performance
+from bot.analytics.trend import percentile_rank
 from bot.text import short_date
 
 if TYPE_CHECKING:
@@ -170,14 +170,6 @@ def with_repeats(
         return history
     given = (pd.DatetimeIndex(rows.loc[rows["ticker"] == ticker, "session"]) for ticker in tickers)
     return history.reindex(history.index.union(reduce(pd.DatetimeIndex.intersection, given).unique()))
-
-
-def percentile_rank(values: pd.Series) -> float | None:
-    """Share of the history at or below its last value, percent. None without at least two values."""
-    known = values.dropna()
-    if len(known) < 2:
-        return None
-    return float(100 * np.mean(known.to_numpy() <= known.iloc[-1]))
 
 
 class FundMultiple(NamedTuple):

@@ -38,8 +38,7 @@ from bot.messages.alerts.notices import (
     split_text,
 )
 from bot.services.alert_views import read_state
-from bot.services.chats import zone_of
-from storage import alert_store, sources
+from storage import alert_store, chat_store, sources
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -71,7 +70,7 @@ def _end_alerts(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
         last_day = alert.expires_on
         if last_day is None:
             continue
-        zone, place = zone_of(alert.timezone, default_zone), (alert.chat_id, alert.thread_id)
+        zone, place = chat_store.zone_of(alert.timezone, default_zone), (alert.chat_id, alert.thread_id)
         today, has_until = now.astimezone(zone).date(), _has_until(alert)
         is_paused, is_announced = alert.life == Life.PAUSED, alert.announced_expiry == last_day
         if today > last_day and (is_paused if has_until else is_announced):

@@ -24,7 +24,6 @@ from bot.messages.alerts import notices
 from bot.messages.alerts.notices import ASLEEP, QUIET, SNOOZE
 from bot.messages.common import AS_NEW, payload_of
 from bot.messages.html import Html
-from bot.services.chats import zone_of
 from bot.text import short_date
 from storage import alert_store, chat_store, outbox
 from storage.alert_store import EventDetail
@@ -91,8 +90,8 @@ class DeliveryWindow:
     def of(cls, chat: StoredChat | None, default_zone: str, now: dt.datetime) -> DeliveryWindow:
         """The window of a chat by its settings."""
         if chat is None:
-            return cls(zone_of(None, default_zone))
-        zone = zone_of(chat.timezone, default_zone)
+            return cls(chat_store.zone_of(None, default_zone))
+        zone = chat_store.zone_of(chat.timezone, default_zone)
         asleep = chat.next_try is not None and chat.next_try > now
         return cls(zone, quiet_until(now, chat.quiet_from, chat.quiet_to, zone), asleep)
 

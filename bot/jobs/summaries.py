@@ -22,7 +22,7 @@ from bot.messages.html import bold, lines, localized
 from bot.messages.pages.summary import summary_answer
 from bot.services import DAILY, context_of
 from bot.services.alert_views import view_active_alerts
-from bot.services.chats import settings_of, zone_of
+from bot.services.chats import settings_of
 from storage import chat_store, outbox
 from storage.db import StorageError
 from storage.outbox import NewMessage
@@ -167,7 +167,7 @@ def _plan(
     Without `since`, at the first run of a process, yesterday's and today's are added, unless they are stored.
     """
     for wanted in chat_store.summary_times(db):
-        zone = zone_of(wanted.zone, default_zone)
+        zone = chat_store.zone_of(wanted.zone, default_zone)
         today = now.astimezone(zone).date()
         for day in (today - _DAY, today):
             if wanted.weekdays and day.weekday() > _FRIDAY:

@@ -17,8 +17,8 @@ from bot.analytics import flows, trend, units, valuation
 from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures
 from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
 from bot.analytics.performance import TOO_SHORT, performance
+from bot.analytics.trend import percentile_rank
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
-from bot.analytics.valuation import percentile_rank
 from bot.analytics.windows import AsOf, Window
 from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from bot.errors import BadInput
 from bot.services import DAILY, Caller, Services, ensure_chat
@@ -57,16 +57,9 @@ class ChatSettings:
     numbers: str | None = None
 
 
-def zone_of(name: str | None, default: str) -> ZoneInfo:
-    """Return a chat's time zone, or the default if it has set none or one that this machine does not know."""
-    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo(name or default)
-    return ZoneInfo(default)
-
-
 def settings_of(config: Config, chat: StoredChat | None) -> ChatSettings:
     """Return the settings of a chat, the configuration's for an unknown one."""
-    zone = zone_of(chat.timezone if chat else None, config.time.timezone).key
+    zone = chat_store.zone_of(chat.timezone if chat else None, config.time.timezone).key
     if chat is None:
         return ChatSettings(zone, config.charts.theme)
     total = RETURNS.get(chat.returns or "both")

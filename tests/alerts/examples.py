@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from bot.alerts.batch import merge_samples
 from bot.alerts.engine import ALREADY, ConditionValue, Event, Sample, Side, State, Status, side_ops, step
 from bot.alerts.grammar import parse_rule
+from bot.alerts.revision import Replay, replay
+from bot.alerts.series import SampleSeries
 from bot.analytics import units
 from bot.analytics.metrics import Arguments, Metric, Parameter
 from bot.analytics.windows import Window
@@ -91,6 +94,19 @@ def sample(number: int, *figures: tuple[float | None, float | None]) -> Sample:
 def samples(values: Iterable[float | None], threshold: float | None = 5.0, first: int = 1) -> list[Sample]:
     """Samples of one condition on consecutive sessions."""
     return [sample(number, (value, threshold)) for number, value in enumerate(values, start=first)]
+
+
+def replay_revised(
+    a_rule: Rule, states: Sequence[State], current: Sequence[Sample], stored: Sequence[Event]
+) -> Replay | None:
+    """Evaluated sessions again, on what `merge_samples` makes of their figures and the current ones."""
+    first = max((index for index, state in enumerate(states) if not state.figures), default=0)
+    kept = [Sample(state.session, state.figures) for state in states[first + 1 :]]
+    current = [bar for bar in current if states[first].session < bar.session <= states[-1].session]
+    if not kept or not current:
+        return replay(a_rule, states, kept or current, stored)
+    series, _ = merge_samples(SampleSeries.of(kept), SampleSeries.of(current), lambda: states[-1].bands)
+    return replay(a_rule, states, list(series), stored)
 
 
 def armed(a_rule: Rule, *bands: float) -> State:

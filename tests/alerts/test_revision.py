@@ -9,22 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bot.alerts.batch import LEAST_REVISION
 from bot.alerts.engine import ConditionValue, Event, Sample, State, Status, evaluate
 from bot.alerts.revision import (
-    LEAST_REVISION,
     Replay,
     Revision,
     is_set_on_level,
     level_factor,
     reads_level,
-    replay,
     rescaled_rule,
     state_after_split,
 )
 from bot.alerts.rule import Rule
 from bot.analytics.metrics import METRICS
 from bot.pair import DEFAULT_PAIR
-from tests.alerts.examples import REGISTRY, armed, day, rule, sample, samples
+from tests.alerts.examples import REGISTRY, armed, day, replay_revised, rule, sample, samples
 
 NAN = math.nan
 
@@ -43,12 +42,12 @@ def revised(
     text: str, then: Sequence[float | None], now: Sequence[float | None], band: float = 0.0
 ) -> Replay | None:
     a_rule, states, stored = run(text, then, band)
-    return replay(a_rule, states, samples(now), stored)
+    return replay_revised(a_rule, states, samples(now), stored)
 
 
 def replayed(a_rule: Rule, states: Sequence[State], now: Sequence[Sample], stored: Sequence[Event]) -> Replay:
     """The replay of figures that were revised."""
-    result = replay(a_rule, states, now, stored)
+    result = replay_revised(a_rule, states, now, stored)
     assert result is not None
     return result
 
@@ -67,7 +66,7 @@ def test_fired_on_a_provisional_bar_revised_away_then_truly_crossed_two_days_lat
     rest = evaluate(a_rule, result.states[-1], final)
     assert sessions(rest.events) == [day(4)]
     # the revision is done with: the figures that were evaluated are the ones of now
-    assert replay(a_rule, [*states[:2], *result.states], final[:2], ()) is None
+    assert replay_revised(a_rule, [*states[:2], *result.states], final[:2], ()) is None
 
 
 def test_nothing_is_replayed_while_the_figures_are_those_that_were_evaluated() -> None:
@@ -77,7 +76,7 @@ def test_nothing_is_replayed_while_the_figures_are_those_that_were_evaluated() -
 
 def test_samples_past_the_mark_and_up_to_the_first_state_are_left_alone() -> None:
     a_rule, states, stored = run("ratio > 5", [4.0, 6.0, 4.0])
-    assert replay(a_rule, states[1:], samples([9.0, 6.0, 4.0, 6.0]), stored) is None
+    assert replay_revised(a_rule, states[1:], samples([9.0, 6.0, 4.0, 6.0]), stored) is None
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_a_session_that_was_not_there_and_came_late_is_evaluated() -> None:
     result = replayed(a_rule, [start, *ran.states], whole, ran.events)
     assert (sessions(result.new), [state.session for state in result.states]) == ([day(2)], [day(2), day(3)])
     missing = [whole[0], sample(2, (None, 5.0)), whole[2]]
-    assert replay(a_rule, [start, *ran.states], missing, ran.events) is None
+    assert replay_revised(a_rule, [start, *ran.states], missing, ran.events) is None
 
 
 @pytest.mark.parametrize(
@@ -200,7 +199,7 @@ def test_jitter_is_no_revision(text: str, band: float, value: float, moved: floa
     threshold = a_rule.conditions[0].target.value
     start = armed(a_rule, band)
     ran = evaluate(a_rule, start, samples([value], threshold))
-    result = replay(a_rule, [start, *ran.states], samples([moved], threshold), ran.events)
+    result = replay_revised(a_rule, [start, *ran.states], samples([moved], threshold), ran.events)
     assert (result is not None) is noticed
 
 
@@ -270,7 +269,9 @@ def test_with_revisions_a_run_cut_anywhere_ends_as_one_run_on_the_final_figures(
 def _catch_up(a_rule: Rule, states: list[State], known: list[Sample], standing: list[Event]) -> None:
     """What a run of the bot does: replay what was revised, evaluate what is new, remember both."""
     kept = [State.from_json(state.to_json()) for state in states[-11:]]
-    again = replay(a_rule, kept, known, [event for event in standing if event.session > kept[0].session])
+    again = replay_revised(
+        a_rule, kept, known, [event for event in standing if event.session > kept[0].session]
+    )
     if again is not None:
         keys = {event.key for event in (*again.withdrawn, *again.kept, *again.new)}
         standing[:] = [event for event in standing if event.key not in keys]
@@ -286,7 +287,7 @@ def _catch_up(a_rule: Rule, states: list[State], known: list[Sample], standing: 
 def test_jitter_alone_never_changes_anything(text: str, values: list[float | None], jitter: float) -> None:
     a_rule, states, stored = run(text, values)
     moved = [None if value is None else value * (1 + 0.99 * jitter) for value in values]
-    assert replay(a_rule, states, samples(moved), stored) is None
+    assert replay_revised(a_rule, states, samples(moved), stored) is None
 
 
 def test_a_withdrawn_fire_has_the_figures_of_the_first_revised_session_and_its_own() -> None:
@@ -311,7 +312,7 @@ def test_sessions_of_another_rule_are_refused() -> None:
     a_rule, states, stored = run("ratio > 5", [4.0, 6.0])
     other = [sample(2, (6.0, 5.0), (1.0, 2.0))]
     with pytest.raises(ValueError, match="argument 2 is longer"):
-        replay(a_rule, states, other, stored)
+        replay_revised(a_rule, states, other, stored)
 
 
 SPLIT = {**REGISTRY, "ratio": dataclasses.replace(REGISTRY["ratio"], level_of_prices=True)}
@@ -381,7 +382,7 @@ def test_a_split_changes_no_fire(text: str, values: list[float | None], factor: 
     head = evaluate(a_rule, start, before[:at])
     states = [start, *head.states]
     states[-1] = state_after_split(a_rule, states[-1], factor, SPLIT)
-    assert replay(a_rule, states, after, head.events) is None
+    assert replay_revised(a_rule, states, after, head.events) is None
     tail = evaluate(a_rule, states[-1], after)
     whole = evaluate(a_rule, start, before)
     fired = [(event.session, event.kind) for event in (*head.events, *tail.events)]

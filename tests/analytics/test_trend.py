@@ -192,3 +192,21 @@ def test_the_last_cross(values: tuple[float, ...], upward: int | None, downward:
     found = series(*values)
     assert trend.last_cross(found) == (None if upward is None else found.index[upward])
     assert trend.last_cross(found, upward=False) == (None if downward is None else found.index[downward])
+
+
+@pytest.mark.parametrize(
+    ("values", "rank"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], 100.0),
+        ([4.0, 3.0, 2.0, 1.0], 25.0),
+        ([1.0, 3.0, 2.0, 2.0], 75.0),
+        ([5.0, 5.0], 100.0),
+        ([1.0, math.nan, 3.0, 2.0, math.nan], 100 * 2 / 3),
+        ([1.0], None),
+        ([1.0, math.nan], None),
+        ([], None),
+    ],
+)
+def test_the_percentile_is_the_share_up_to_the_last_value(values: list[float], rank: float | None) -> None:
+    percentile = trend.percentile_rank(pd.Series(values, dtype="float64"))
+    assert percentile == (None if rank is None else pytest.approx(rank))

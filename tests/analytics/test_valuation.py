@@ -26,7 +26,6 @@ from bot.analytics.valuation import (
     multiple_history,
     nearest_figure,
     newest_weights,
-    percentile_rank,
     premium_history,
     return_split,
     return_splits,
@@ -133,24 +132,6 @@ def test_the_premium(rows: list[tuple[object, ...]], basis: str | None, expected
         assert premium_history(market(*reversed(rows)), "pe", "losses_in").tolist() == pytest.approx(
             list(expected.values())
         )
-
-
-@pytest.mark.parametrize(
-    ("values", "rank"),
-    [
-        ([1.0, 2.0, 3.0, 4.0], 100.0),
-        ([4.0, 3.0, 2.0, 1.0], 25.0),
-        ([1.0, 3.0, 2.0, 2.0], 75.0),
-        ([5.0, 5.0], 100.0),
-        ([1.0, NAN, 3.0, 2.0, NAN], 100 * 2 / 3),
-        ([1.0], None),
-        ([1.0, NAN], None),
-        ([], None),
-    ],
-)
-def test_the_percentile_is_the_share_up_to_the_last_value(values: list[float], rank: float | None) -> None:
-    found = percentile_rank(pd.Series(values, dtype="float64"))
-    assert found == (None if rank is None else pytest.approx(rank))
 
 
 def test_every_figure_has_its_convention_basis_sessions_and_place() -> None:

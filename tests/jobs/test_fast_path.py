@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.alerts.engine import Event, Side, State, evaluate, side_ops
-from bot.alerts.revision import replay
 from bot.alerts.rule import Condition, Rule, Target
 from bot.alerts.series import SampleSeries
 from bot.alerts.view import Life
 from bot.jobs.evaluate import WITHDRAWN, Alerts, AlertSnapshot, EvaluationResult, Evaluator, EventInForce
 from storage.alert_store import EvaluatedAlert, StoredAlert
+from tests.alerts.examples import replay_revised
 
 FIRST = dt.date(2020, 1, 1)
 KEPT = 11
@@ -68,7 +68,7 @@ class Alone:
 
     def run(self, world: World) -> None:
         samples = world.samples(self.rule)
-        replayed = replay(self.rule, self.states, list(samples), self.in_force)
+        replayed = replay_revised(self.rule, self.states, list(samples), self.in_force)
         if replayed is not None:
             self.states = [state for state in self.states if state.session < replayed.since] + [
                 *replayed.states
