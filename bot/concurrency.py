@@ -1,9 +1,10 @@
 """Work in a thread beside the event loop, waits between tries, work that is cut off, jobs in a child process.
 
 A job in a child process that hangs, crashes or takes all memory does no further harm. The process starts with
-the first job and runs one job at a time. It is killed when a job exceeds the time limit, when it has been
-idle for a while and when its owner closes it; the next job starts a new one. It also ends when this process
-is killed, because its pipe is closed then, or during a job soon after its time is up.
+the first job and runs one job at a time. It is killed when a job exceeds the time limit or shows that the
+process is unsound, when it has been idle for a while and when its owner closes it; the next job starts a new
+one. It also ends when this process is killed, because its pipe is closed then, or during a job soon after its
+time is up.
 """
 
 from __future__ import annotations
@@ -106,8 +107,12 @@ _GRACE = 5.0  # seconds that the parent has to kill a job that takes too long, b
 _PROCESSES = multiprocessing.get_context("spawn")
 
 
+# What a job in a sound process does not raise. A library whose first import broke off fails in every job.
+_UNSOUND = (SystemError, ImportError, MemoryError)
+
+
 class JobFailed(Exception):
-    """The job's process crashed, could not be started or is closed."""
+    """The job's process crashed, could not be started, is unsound or is closed."""
 
 
 class JobTimedOut(JobFailed):
@@ -139,6 +144,7 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
         self._name, self._limits = name, limits
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._jobs = 0  # of this process
         self._busy = Lock()  # held while a job runs
         self._lock = RLock()  # held while the process is started or ended; close() needs it during a job
         self._idle: Timer | None = None
@@ -151,13 +157,21 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
         """Run a job, which must be picklable, and return its result. Blocks.
 
         Raises what the job raises, with the child's traceback as a note, JobFailed if the process fails, and
-        JobTimedOut if the job takes too long.
+        JobTimedOut if the job takes too long. After an error that shows the process to be unsound, the job is
+        tried once more in a new process, unless it took all memory of one that was new.
         """
         with self._busy:
             if self._idle is not None:
                 self._idle.cancel()
             try:
                 result, error = self._exchange(job)
+                if isinstance(error, _UNSOUND) and not (isinstance(error, MemoryError) and self._jobs == 1):
+                    _log.warning("the process %s is replaced: %r", self._name, error)
+                    self._end()
+                    result, error = self._exchange(job)
+                if isinstance(error, _UNSOUND):
+                    self._end()
+                    raise JobFailed(f"the process of the job failed: {error!r}") from error
             finally:
                 self._idle = Timer(self._limits.idle_seconds, self._end_if_idle)
                 self._idle.daemon = True
@@ -186,6 +200,7 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
             pipe = self._started()
             deadline = Timer(self._limits.job_seconds, expire)
             deadline.start()
+            self._jobs += 1
             try:
                 pipe.send(job)
                 return cast("tuple[T, Exception | None]", pipe.recv())
@@ -213,7 +228,7 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
                     process.start()
                 finally:
                     child_pipe.close()
-                self._process, self._pipe = process, pipe
+                self._process, self._pipe, self._jobs = process, pipe, 0
             return self._pipe
 
     def _end_if_idle(self) -> None:

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.concurrency import Backoff, ChildProcess, JobFailed, JobTimedOut, Limits, run_in_daemon_thread
-from tests.fakes.child_jobs import claim_memory, crash, hang, print_noise, process_id, refuse
+from tests.fakes.child_jobs import claim_memory, crash, hang, print_noise, process_id, raise_in, refuse
 
 BACKOFF = Backoff(dt.timedelta(seconds=5), dt.timedelta(hours=1))
 ROOT = Path(__file__).parents[1]
@@ -180,9 +180,30 @@ def test_the_system_ends_a_job_whose_parent_was_killed(child: ChildProcess) -> N
 
 def test_a_job_that_claims_too_much_memory_fails_alone() -> None:
     with ChildProcess("test", Limits(job_seconds=60.0, memory=2_000_000_000)) as process:
-        with pytest.raises(MemoryError):
+        with pytest.raises(JobFailed, match=r"^the process of the job failed: MemoryError\(\)$"):
             process.run(claim_memory)
         assert process.run(process_id) in alive()
+
+
+@pytest.mark.parametrize("error", [SystemError("no exception was set"), ImportError("x"), MemoryError()])
+def test_a_process_that_is_unsound_is_replaced(error: Exception, tmp_path: Path) -> None:
+    with ChildProcess("test", LIMITS) as process:
+        first = process.run(process_id)
+        second = process.run(partial(raise_in, 1, error, tmp_path / "log"))
+        assert first != second == process.run(process_id)
+        assert first not in alive()
+
+
+@pytest.mark.parametrize(("error", "processes"), [(SystemError(), 2), (ImportError(), 2), (MemoryError(), 1)])
+def test_a_job_that_no_process_can_run_is_tried_once_more_but_not_with_all_memory_of_a_new_one(
+    error: Exception, processes: int, tmp_path: Path
+) -> None:
+    with ChildProcess("test", LIMITS) as process:
+        before = alive()
+        with pytest.raises(JobFailed, match=rf"^the process of the job failed: {type(error).__name__}\(\)$"):
+            process.run(partial(raise_in, 9, error, tmp_path / "log"))
+        assert len(set((tmp_path / "log").read_text().split())) == processes
+        assert alive() == before
 
 
 def test_a_quiet_process_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ from functools import partial
 
 from bot.concurrency import ChildProcess, JobFailed, JobTimedOut, Limits
 from bot.data.csv_cells import CONTROL
-from bot.errors import ImportRejected
+from bot.errors import ImportRejected, is_out_of_memory
 
 LARGEST = 20_000_000  # bytes: three times twenty-six years of a fund's workbook
 UNPACKED = 100_000_000  # bytes in the parts of an xlsx
@@ -235,8 +235,12 @@ def read_sheets(data: bytes, name: str, child: ChildProcess = _CHILD) -> dict[st
         sheets = child.run(partial(_read, form, data, name))
     except JobTimedOut:
         raise ImportRejected(f"{name} cannot be read: it takes too long.") from None
-    except (JobFailed, ValueError, ArithmeticError, MemoryError) as error:
+    except (JobFailed, ValueError, ArithmeticError) as error:
         reason = "is damaged, breaks off before its end or has a password; download it again"
+        if is_out_of_memory(error):
+            reason = "cannot be read: it takes too much memory"
+        elif isinstance(error.__cause__, ImportError | SystemError):
+            reason = f"cannot be read: python-calamine does not work ({error.__cause__}); install it again"
         raise ImportRejected(f"{name} {reason}.") from error
     if not sheets:
         raise ImportRejected(f"{name} is a workbook without sheets. {ADVICE}")

@@ -3,6 +3,9 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from bot.data.issuers import formats
 from bot.data.issuers.formats import read_spreadsheetml
 from bot.errors import ImportRejected
 from tests.data.issuers.builders import Book, Cell, spreadsheetml, xls, xlsx
+from tests.fakes.child_jobs import raise_in
 
 
 def cell_of(data: str) -> str:
@@ -127,6 +131,22 @@ def test_a_workbook_that_takes_too_long_is_given_up() -> None:
         pytest.raises(ImportRejected, match=r"^file cannot be read: it takes too long\.$"),
     ):
         formats.read_sheets(xlsx(BOOK), "file", child)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "file cannot be read: it takes too much memory."),
+        (ImportError("no"), "file cannot be read: python-calamine does not work (no); install it again."),
+    ],
+)
+def test_a_process_that_cannot_read_is_not_blamed_on_the_file(
+    error: Exception, sentence: str, tmp_path: Path
+) -> None:
+    job = partial(raise_in, 9, error, tmp_path / "log")
+    with ChildProcess("test", formats.PARSER_LIMITS) as process, pytest.raises(ImportRejected) as caught:
+        formats.read_sheets(b"a,b\n", "file", Mock(run=lambda _: process.run(job)))
+    assert str(caught.value) == sentence
 
 
 def many_sheets(sheet: str, count: int = 100) -> bytes:
