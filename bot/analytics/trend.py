@@ -9,6 +9,9 @@ common closes, and are NaN where over MOST_MISSING of the exchange's sessions am
 from __future__ import annotations
 
 import datetime as dt
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -180,3 +183,58 @@ def percentile_rank(values: pd.Series) -> float | None:
     if len(known) < 2:
         return None
     return float(100 * np.mean(known.to_numpy() <= known.iloc[-1]))
+
+
+@dataclass(frozen=True)
+class Season:
+    """What the ratio did in one calendar month over the years: changes and the share of rises, percent.
+
+    luck  how likely it is, in percent, that luck alone puts some month of twelve as far from all others;
+          None without enough changes
+    """
+
+    month: int
+    years: int
+    mean: float
+    median: float
+    rose: float
+    luck: float | None
+
+
+def monthly_changes(r: pd.Series, sessions: pd.DatetimeIndex) -> pd.Series:
+    """Change of R over each whole calendar month, percent, by the month's last session.
+
+    `sessions` are the exchange's, future ones included. A month is left out if its last close, or that of the
+    month before, is missing.
+    """
+    last = sessions.to_series().groupby([sessions.year, sessions.month]).last()
+    ends = r.reindex(pd.DatetimeIndex(last))
+    return (100 * (ends / ends.shift(1) - 1)).dropna()
+
+
+def seasons(changes: pd.Series) -> list[Season]:
+    """The seasons in monthly changes of the ratio, January first; a month without any change is left out.
+
+    Luck: the z-score of a month's mean against that of all other months, with the standard deviation of all,
+    and 1 - (1 - p)^12 for the choice among twelve months (Sidak).
+    """
+    months = changes.groupby(pd.DatetimeIndex(changes.index).month)
+    return [
+        Season(
+            month=int(str(month)),
+            years=len(values),
+            mean=float(values.mean()),
+            median=float(values.median()),
+            rose=100 * float((values > 0).mean()),
+            luck=_luck(values, changes.drop(values.index)),
+        )
+        for month, values in months
+    ]
+
+
+def _luck(values: pd.Series, others: pd.Series) -> float | None:
+    spread = pd.concat([values, others]).std()
+    if not spread > 0 or others.empty:
+        return None
+    z = (values.mean() - others.mean()) / (spread * math.sqrt(1 / len(values) + 1 / len(others)))
+    return 100 * (1 - (1 - 2 * NormalDist().cdf(-abs(z))) ** 12)

@@ -58,6 +58,14 @@ COMMANDS: tuple[Command, ...] = (
         "trend", "[window]", "whether the trend is breaking", market_commands.on_trend, example="/trend 5y"
     ),
     Command(
+        "seasons",
+        "[window]",
+        "what the ratio did in each calendar month",
+        market_commands.on_seasons,
+        example="/seasons 10y",
+        aliases=("season", "seasonality"),
+    ),
+    Command(
         "flows", "[window ...]", "net flows of both funds", market_commands.on_flows, example="/flows 3m"
     ),
     Command(

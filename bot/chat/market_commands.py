@@ -20,7 +20,7 @@ from bot.messages.pages.fundamentals import attribution_answer, fundamentals_ans
 from bot.messages.pages.help import metric_list
 from bot.messages.pages.multiples import multiples_answer
 from bot.messages.pages.sectors import sectors_answer
-from bot.messages.pages.trend import trend_answer
+from bot.messages.pages.trend import seasons_answer, trend_answer
 from bot.services import metrics_for
 from bot.services.alert_views import evaluation_context
 from bot.services.questions import (
@@ -65,6 +65,12 @@ async def on_trend(ask: Ask) -> Answer:
     """/trend: whether the trend is breaking."""
     question, market = await _load(ask, "/trend 5y", most_windows=1)
     return await answer_once(trend_answer, market, question.dates, ask.theme, question.window)
+
+
+async def on_seasons(ask: Ask) -> Answer:
+    """/seasons: what the ratio did in each calendar month."""
+    question, market = await _load(ask, "/seasons 10y", most_windows=1)
+    return await answer_once(seasons_answer, market, question.dates, question.window)
 
 
 async def on_flows(ask: Ask) -> Answer:

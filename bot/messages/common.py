@@ -49,6 +49,8 @@ _PAGES = {
 SAMPLE_NOTICE = "Sample data: simulated between published points, not the market."
 DISCLAIMER = "Not investment advice."
 AVERAGE = 200
+# What it means that something comes by luck, in less than so many percent of all cases.
+_VERDICTS = ((5, "hardly luck"), (20, "perhaps luck"), (101, "no better than luck"))
 _FLOW_WINDOW = Window("d", 20)
 _BREAK_SIGMAS, _BREAK_SESSIONS = 2, 5
 # Distances of these are in percent of the target, because a hundredth of a ratio means little.
@@ -270,6 +272,12 @@ def percentile_text(rank: float) -> str:
     if whole < 1 or (whole > 99 and rank < 100):
         return "below 1" if whole < 1 else "above 99"
     return str(whole)
+
+
+def luck_phrase(percent: float) -> str:
+    """Return how likely something is by luck, and what that means: "34%, no better than luck"."""
+    verdict = next(words for below, words in _VERDICTS if percent < below)
+    return f"{percentile_text(percent)}%, {verdict}"
 
 
 def latest_starting_condition(rule: Rule, histories: Histories) -> Condition:

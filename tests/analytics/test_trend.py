@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bot.analytics import trend
 from bot.analytics.market import Market
 from bot.analytics.performance import total_return_index
+from bot.analytics.sessions import Sessions
 from tests.analytics.facts import facts_at
 from tests.funds import LARGE, SMALL
 from tests.shared_data import market_at, shared
@@ -210,3 +211,49 @@ def test_the_last_cross(values: tuple[float, ...], upward: int | None, downward:
 def test_the_percentile_is_the_share_up_to_the_last_value(values: list[float], rank: float | None) -> None:
     percentile = trend.percentile_rank(pd.Series(values, dtype="float64"))
     assert percentile == (None if rank is None else pytest.approx(rank))
+
+
+# Seasons
+
+
+def monthly(*values: float) -> pd.Series:
+    """Changes of consecutive months from January 2001 on, by their last day."""
+    return pd.Series(values, index=pd.date_range("2001-01-31", periods=len(values), freq="ME"))
+
+
+def test_a_month_counts_from_the_last_close_of_the_month_before_and_only_when_it_is_whole() -> None:
+    sessions = pd.bdate_range("2020-01-01", "2020-12-31")
+    r = pd.Series(1.0, sessions[(sessions >= "2020-01-15") & (sessions <= "2020-05-28")])
+    r["2020-02-28"], r["2020-03-31"] = 2.0, 3.0
+    assert trend.monthly_changes(r.drop(pd.Timestamp("2020-04-30")), sessions).to_dict() == {
+        pd.Timestamp("2020-02-28"): 100.0,
+        pd.Timestamp("2020-03-31"): 50.0,
+    }
+
+
+def test_a_season_counts_the_years_in_which_its_month_rose() -> None:
+    january, february = trend.seasons(monthly(1.0, -2.0, *[0.5] * 10, 3.0, 2.0))[:2]
+    assert (january.years, january.mean, january.median, january.rose) == (2, 2.0, 2.0, 100.0)
+    assert (february.years, february.mean, february.rose) == (2, 0.0, 50.0)
+
+
+def test_luck_is_certain_to_do_as_well_as_an_average_month_and_hardly_ever_as_an_outlier() -> None:
+    odd = [5.0 if month == 6 else 0.1 * (month % 2) for _ in range(10) for month in range(12)]
+    by_month = {season.month: season.luck for season in trend.seasons(monthly(*odd))}
+    assert by_month[7] == pytest.approx(0.0, abs=0.01)
+    assert min(luck for month, luck in by_month.items() if month != 7 and luck is not None) > 90
+    assert {season.luck for season in trend.seasons(monthly(1.0, 1.0, 1.0))} == {None}
+
+
+def test_pure_noise_rarely_looks_like_a_season() -> None:
+    rng = np.random.default_rng(5)
+    tables = [trend.seasons(monthly(*rng.normal(0, 3, 240))) for _ in range(60)]
+    striking = sum(min(season.luck or 100 for season in table) < 10 for table in tables)
+    assert striking <= 12  # one table in ten is expected
+
+
+@shared
+def test_the_seasons_of_the_full_history() -> None:
+    changes = trend.monthly_changes(trend.ratio(market_at("2021-12-31")), Sessions().index)
+    january = trend.seasons(changes)[0]
+    assert (january.years, round(january.median, 2), round(january.rose)) == (21, 0.18, 52)

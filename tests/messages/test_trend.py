@@ -5,10 +5,11 @@ import pytest
 from bot.analytics.metrics import METRICS, metric_value
 from bot.analytics.performance import performance
 from bot.analytics.windows import AsOf, Window, parse_window
+from bot.errors import NoData
 from bot.messages.canvas import LIGHT
 from bot.messages.common import channel_line
 from bot.messages.pages import trend
-from bot.messages.pages.trend import trend_answer
+from bot.messages.pages.trend import seasons_answer, trend_answer
 from tests.messages.pages import drawing, market, page, shown
 from tests.sample_market import sample_market
 
@@ -140,3 +141,42 @@ def test_the_long_trend_line_begins_with_a_shorter_history() -> None:
     assert answer.buttons[0][0] == ("Since 2015", "/chart ratio since 2015-01-02")
     full = trend_answer(sample_market(), AsOf(asof=pd.Timestamp("2020-12-11")), LIGHT)
     assert full.buttons[0][0] == ("Since 2010", "/chart ratio since 2010-01-04 asof 2020-12-11")
+
+
+SEASONS_PAGE = """\
+Seasons of IWM/SPY · close of Fri 11 Dec 2020
+Sample data: simulated between published points, not the market.
+In Dec it rose in 5 of 10 years; median −0.19%.
+     median    mean  rose   n
+Jan  −0.32%  −0.64%   36%  11
+Feb  −0.14%  +0.04%   45%  11
+Mar  +0.99%  −0.05%   64%  11
+Apr  −0.25%  −0.46%   45%  11
+May  +0.44%  +0.10%   55%  11
+Jun  +0.98%  +1.12%   82%  11
+Jul  −1.73%  −1.64%   18%  11
+Aug  −0.23%  −0.79%   36%  11
+Sep  +0.52%  +0.05%   64%  11
+Oct  −0.36%  −0.04%   45%  11
+Nov  +0.43%  +1.70%   64%  11
+Dec  −0.19%  −0.04%   50%  10
+Change of the ratio over whole calendar months, without distributions; n: years.
+Furthest from the others: Nov, mean +1.70%. By luck some month of twelve lies as far in 19%, perhaps luck.
+Whole months from Jan 2010 to Nov 2020.
+
+Source: sample data."""
+
+
+def test_the_seasons_of_the_ratio() -> None:
+    assert page(seasons_answer(sample_market(), AsOf())) == SEASONS_PAGE
+
+
+def test_few_years_are_called_too_few() -> None:
+    lines = shown(seasons_answer(sample_market(), AsOf(), parse_window("5y")))
+    assert "n below 10: too few years to mean anything." in lines
+    assert "Whole months from Jan 2016 to Nov 2020." in lines
+
+
+def test_without_a_whole_month_there_are_no_seasons() -> None:
+    with pytest.raises(NoData, match="no whole month of closes"):
+        seasons_answer(market([50.0, 51.0]), AsOf())

@@ -15,7 +15,7 @@ from bot.messages.common import (
     Answer,
     heading,
     latest_starting_condition,
-    percentile_text,
+    luck_phrase,
     rule_chart_spec,
     sources,
 )
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _DATES_SHOWN = 12
 _LONGER = (5, 10, 20)  # years that are offered where fewer were tested
-# How likely a median is by luck, below so many percent of the shifts of its dates.
-_VERDICTS = ((5, "hardly luck"), (20, "perhaps luck"), (101, "no better than luck"))
 _FEW = 10  # fires below this are too few to mean anything
 
 
@@ -109,8 +107,7 @@ def _luck(outcomes: Sequence[Outcome]) -> str | None:
     known = [(outcome.horizon, outcome.luck) for outcome in outcomes if outcome.luck is not None]
     phrases = []
     for horizon, percent in known:
-        verdict = next(words for below, words in _VERDICTS if percent < below)
-        phrases.append(f"{horizon} sessions {percentile_text(percent)}%, {verdict}")
+        phrases.append(f"{horizon} sessions {luck_phrase(percent)}")
     if not phrases:
         return None
     return f"How likely by luck (shifts of the same dates that do as well): {'; '.join(phrases)}."

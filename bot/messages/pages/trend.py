@@ -1,4 +1,4 @@
-"""The answer to /trend: the ratio, its averages, momentum, breakout, channel and drawdown."""
+"""The answers to /trend (the ratio, its averages, momentum, channel, drawdown) and /seasons."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS, Arguments, metric_value
 from bot.analytics.performance import TOO_SHORT
-from bot.analytics.units import LEVEL
+from bot.analytics.units import LEVEL, PERCENT
 from bot.analytics.windows import AsOf, Window
+from bot.errors import NoData
 from bot.messages import common
 from bot.messages.charts import ConditionPanel, rule_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
+from bot.text import MONTHS, counted
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bot.analytics.market import Market
     from bot.messages.canvas import Theme
 
@@ -36,6 +40,8 @@ _LINES: tuple[tuple[str, str, Arguments], ...] = (
     ("Gap 3m, total return", "excess", {"window": Window("m", 3)}),
     ("Gap 1y, total return", "excess", {"window": Window("y", 1)}),
 )
+
+_FEW_YEARS = 10
 
 
 def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | None = None) -> Answer:
@@ -67,6 +73,57 @@ def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | Non
     spans = (since,) if r.index[-1].date() > begin else ()
     buttons = ((*spans, *common.page_buttons(as_of, "Compare")),)
     return Answer(html, draw, "trend", buttons)
+
+
+def seasons_answer(market: Market, as_of: AsOf, window: Window | None = None) -> Answer:
+    """Return what the ratio did in each calendar month, the running month first, and how much of it is luck.
+
+    With a window only the whole months inside it count. Raises NoData without any.
+    """
+    market.require_end()
+    r = trend.ratio(market)
+    changes = trend.monthly_changes(common.within(market, r, window) if window else r, market.sessions)
+    if changes.empty:
+        raise NoData("There is no whole month of closes yet; /seasons needs at least one.")
+    months = trend.seasons(changes)
+    upcoming = market.sessions[market.sessions.searchsorted(r.index[-1], side="right") :]
+    now = (upcoming[0] if len(upcoming) else r.index[-1]).month
+    rows = [
+        (MONTHS[s.month - 1], PERCENT.show(s.median), PERCENT.show(s.mean), f"{s.rose:.0f}%", str(s.years))
+        for s in months
+    ]
+    html = lines(
+        common.heading(f"Seasons of {market.pair}", market, as_of),
+        *(_season_phrase(season) for season in months if season.month == now),
+        pre(table(("", "median", "mean", "rose", "n"), rows)),
+        "Change of the ratio over whole calendar months, without distributions; n: years.",
+        _luck_phrase(min(months, key=lambda season: math.inf if season.luck is None else season.luck)),
+        f"Whole months from {_month(changes.index[0])} to {_month(changes.index[-1])}.",
+        "",
+        common.market_sources(market, "prices"),
+    )
+    return Answer(html, buttons=(common.page_buttons(as_of, "Trend", "Compare"),))
+
+
+def _season_phrase(season: trend.Season) -> str:
+    rises, years = round(season.rose * season.years / 100), counted(season.years, "year")
+    month, median = MONTHS[season.month - 1], PERCENT.show(season.median)
+    return f"In {month} it rose in {rises} of {years}; median {median}."
+
+
+def _luck_phrase(extreme: trend.Season) -> str | None:
+    """Return how likely the month furthest from the others is by luck, None where that is unknown."""
+    if extreme.luck is None:
+        return None
+    if extreme.years < _FEW_YEARS:
+        return f"n below {_FEW_YEARS}: too few years to mean anything."
+    furthest = f"{MONTHS[extreme.month - 1]}, mean {PERCENT.show(extreme.mean)}"
+    luck = common.luck_phrase(extreme.luck)
+    return f"Furthest from the others: {furthest}. By luck some month of twelve lies as far in {luck}."
+
+
+def _month(session: pd.Timestamp) -> str:
+    return f"{MONTHS[session.month - 1]} {session.year}"
 
 
 def _reading(market: Market) -> Html | None:
