@@ -67,7 +67,6 @@ class MessageBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     html: str = ""
-    plain: str = ""
     buttons: list[list[tuple[str, str]]] = msgspec.field(default_factory=list)
     silent: bool = False
     reply_to: int | None = None
@@ -488,7 +487,6 @@ def join_held(db: sqlite_utils.Database, place: tuple[int, int | None], to: int 
     body = msgspec.structs.replace(
         bodies[0],
         html="\n\n".join(body.html for body in bodies),
-        plain="\n\n".join(body.plain for body in bodies),
         buttons=rows,
         silent=all(body.silent for body in bodies),
         joined=[(message.dedup, message.thread_id, message.payload) for message in held],

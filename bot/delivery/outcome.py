@@ -310,7 +310,7 @@ def put_to_sleep(
             f"Chat {name} refuses messages: {reason.rstrip('.')}. What its alerts report waits; it is tried "
             "once a day, and when somebody writes there."
         )
-        body = outbox.MessageBody(escape(text), text, names=[chat_id])
+        body = outbox.MessageBody(escape(text), names=[chat_id])
         dedup = f"asleep:{chat_id}:{now:%Y-%m-%dT%H:%M:%S}"
         outbox.enqueue(db, outbox.NewMessage(owner, None, "notice", dedup, body), now)
     return True
@@ -347,7 +347,7 @@ def _give_up(db: sqlite_utils.Database, failure: FailedSend) -> str:
     is_reported = message.kind in ("alert", "notice") and not message.dedup.startswith(GAVE_UP)
     if failure.owner is not None and is_reported:
         text = f"A message to chat {message.chat_id} was given up: {reason}"
-        body = outbox.MessageBody(escape(text), text, names=[message.chat_id])
+        body = outbox.MessageBody(escape(text), names=[message.chat_id])
         dedup = f"{GAVE_UP}{failure.now:%Y-%m-%d}:{reason}"
         outbox.enqueue(db, outbox.NewMessage(failure.owner, None, "notice", dedup, body), failure.now)
     return "dead"

@@ -106,14 +106,10 @@ def compose(message: OutboxMessage) -> list[MessagePart]:
     body, photo = message.body, message.photo
     html = body.html
     if photo and visible_length(html) <= CAPTION_LIMIT - MARK_LENGTH:
-        parts = [MessagePart(html, body.plain or strip_html(html), photo)]
+        parts = [MessagePart(html, strip_html(html), photo)]
     else:
         texts = split_html(html, MESSAGE_LIMIT - MARK_LENGTH)
         parts = [MessagePart(text, strip_html(text)) for text in texts]
-        if len(parts) == 1:
-            # Plain text is a last resort: what exceeds one message of UTF-16 units is cut off.
-            units = (body.plain or parts[0].plain).encode("utf-16-le")[: 2 * (MESSAGE_LIMIT - MARK_LENGTH)]
-            parts = [replace(parts[0], plain=units.decode("utf-16-le", "ignore"))]
         if photo:
             parts.insert(0, MessagePart("", "", photo))
     if parts and body.buttons:

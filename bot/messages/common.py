@@ -22,7 +22,7 @@ from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, 
 from bot.analytics.windows import AsOf, Window
 from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
-from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, strip_html, table
+from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, table
 from bot.text import counted, date_phrase, short_date
 from storage.outbox import MessageBody
 
@@ -103,9 +103,9 @@ def _button_row(row: tuple[Button, ...], prefix: str) -> tuple[Button, ...]:
 def payload_of(
     answer: Answer, prefix: str, *, silent: bool = False, numbers: str | None = None
 ) -> MessageBody:
-    """Return an answer as a message of the outbox: its text, the same without markup, its buttons."""
+    """Return an answer as a message of the outbox: its text and its buttons."""
     html = localized(answer.html, numbers)
-    return MessageBody(html, strip_html(html), button_rows(answer.buttons, prefix), silent)
+    return MessageBody(html, button_rows(answer.buttons, prefix), silent)
 
 
 def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> Html:

@@ -17,6 +17,7 @@ from bot.config import Config
 from bot.data.load import Markets
 from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.summaries import Summaries
+from bot.messages.html import strip_html
 from bot.services import Services, context_of
 from bot.services.alert_views import read_rule, read_state
 from bot.services.alerts import initial_state
@@ -159,7 +160,10 @@ class Desk:
     async def payloads(self) -> list[dict[str, Any]]:
         """Payloads of all that was queued, in order."""
         rows = await self.query("SELECT payload FROM outbox ORDER BY id")
-        return [{"buttons": [], "silent": False, **json.loads(row["payload"])} for row in rows]
+        bodies = [json.loads(row["payload"]) for row in rows]
+        return [
+            {"buttons": [], "silent": False, "plain": strip_html(body["html"]), **body} for body in bodies
+        ]
 
     async def life(self, alert_id: int) -> str:
         """The alert's life and why, e.g. "done: fired once"."""

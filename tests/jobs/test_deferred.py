@@ -10,6 +10,7 @@ import sqlite_utils
 
 from bot.jobs import deferred
 from bot.jobs.deferred import send_deferred
+from bot.messages.html import strip_html
 from storage import alert_store, chat_store
 from tests.jobs.desk import DAYS, QUIET, RULE, Desk, after_close
 from tests.jobs.test_evaluate import meanwhile
@@ -115,12 +116,12 @@ async def test_several_events_of_quiet_hours_come_as_one_list(desk: Desk) -> Non
     await prepared(desk, RULE, chat_id=2)
     await work(desk, [0.65])
     await next_morning(desk)
-    rows = await desk.query("SELECT chat_id, json_extract(payload, '$.plain') AS plain FROM outbox")
-    assert [(row["chat_id"], row["plain"].splitlines()[0]) for row in rows] == [
+    rows = await desk.query("SELECT chat_id, json_extract(payload, '$.html') AS html FROM outbox")
+    assert [(row["chat_id"], strip_html(row["html"]).splitlines()[0]) for row in rows] == [
         (2, "Alert #1 fired · close of Thu 16 Jan 2020"),
         (1, "2 events held back by quiet hours, newest first"),
     ]
-    assert rows[1]["plain"].splitlines()[1:] == [
+    assert strip_html(rows[1]["html"]).splitlines()[1:] == [
         "16 Jan 2020 · #2 ratio > 0.62 · 0.6500, still true (CSV import)",
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6500, still true (CSV import)",
     ]
@@ -213,9 +214,9 @@ async def test_topics_get_what_was_made_in_them(desk: Desk) -> None:
     await work(desk, [0.65])
     await next_morning(desk)
     rows = await desk.query(
-        "SELECT thread_id, json_extract(payload, '$.plain') AS plain FROM outbox ORDER BY 1"
+        "SELECT thread_id, json_extract(payload, '$.html') AS html FROM outbox ORDER BY 1"
     )
-    assert [(row["thread_id"], row["plain"].split(" · ")[0]) for row in rows] == [
+    assert [(row["thread_id"], strip_html(row["html"]).split(" · ")[0]) for row in rows] == [
         (None, "Alert #1 fired"),
         (7, "2 events held back by quiet hours, newest first\n16 Jan 2020"),
     ]

@@ -8,6 +8,7 @@ import sqlite_utils
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
+from bot.messages.html import strip_html
 from storage import alert_store, chat_store
 from storage.db import DiskFull
 from storage.rows import Split
@@ -168,7 +169,7 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
         (1, 7, "2020-01-16T22:00:00Z"),
         (2, None, "2020-01-17T12:00:00Z"),
     ]
-    assert json.loads(rows[2]["payload"])["plain"].splitlines()[2:4] == [
+    assert strip_html(json.loads(rows[2]["payload"])["html"]).splitlines()[2:4] == [
         "#1 ratio > 0.6 → ratio > 0.3",
         "#2 ratio > 0.7 → ratio > 0.35",
     ]

@@ -11,6 +11,7 @@ from bot.chat.access import Ask
 from bot.chat.info import on_summary
 from bot.jobs import summaries
 from bot.messages.common import Answer
+from bot.messages.html import strip_html
 from bot.messages.pages import summary
 from bot.text import date_phrase
 from storage import chat_store, outbox
@@ -289,10 +290,8 @@ async def test_a_summary_that_could_not_be_sent_gives_way_to_the_next_days(desk:
     await run_at(desk, "2020-01-16 23:30")
     await desk.closes([0.5], DAYS[1])
     await run_at(desk, "2020-01-17 23:30")
-    rows = await desk.query(
-        "SELECT status, json_extract(payload, '$.plain') AS plain FROM outbox ORDER BY id"
-    )
-    waiting = [row["plain"].splitlines()[0] for row in rows if row["status"] == "queued"]
+    rows = await desk.query("SELECT status, json_extract(payload, '$.html') AS html FROM outbox ORDER BY id")
+    waiting = [strip_html(row["html"]).splitlines()[0] for row in rows if row["status"] == "queued"]
     assert waiting == ["Daily summary · close of Fri 17 Jan 2020"]
     assert len(rows) == 3
 

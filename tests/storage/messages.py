@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from storage.rows import Moment, Row
 
 NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
-BODY = MessageBody("<b>\u2212 1 %</b>", "\u2212 1 %", [[("Chart", "c:1")]])
+BODY = MessageBody("<b>\u2212 1 %</b>", [[("Chart", "c:1")]])
 
 
 def queue_message(db: sqlite_utils.Database, *, now: Moment, **columns: Any) -> int | None:  # noqa: ANN401 - the fields of a NewMessage
