@@ -207,8 +207,10 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
             finally:
                 deadline.cancel()
                 deadline.join()  # from here on it can no longer end the process
-        except (OSError, EOFError) as fault:
-            self._end()
+        except BaseException as fault:
+            self._end()  # an answer left in the pipe would be taken for that of the next job
+            if not isinstance(fault, OSError | EOFError):
+                raise
             if expired.is_set():
                 raise JobTimedOut(f"the job took more than {self._limits.job_seconds:g} s") from fault
             raise JobFailed(f"the process of the job failed: {fault!r}") from fault

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -154,6 +155,16 @@ def test_a_kill_during_a_job_costs_that_job_only(child: ChildProcess) -> None:
         with pytest.raises(JobFailed):
             job.result(30)
     assert child.run(process_id) != before
+
+
+def test_an_answer_that_was_not_received_is_not_taken_for_that_of_the_next_job(
+    child: ChildProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("multiprocessing.connection.Connection.recv", Mock(side_effect=MemoryError))
+        with pytest.raises(MemoryError):
+            child.run(partial(abs, -1))
+    assert child.run(partial(abs, -2)) == 2
 
 
 def test_a_process_that_cannot_be_started_costs_that_job_only(monkeypatch: pytest.MonkeyPatch) -> None:
