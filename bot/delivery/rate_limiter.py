@@ -124,10 +124,11 @@ class Budget:
             limit.move(slot.granted_at, now)
 
     def chat_waits(self, now: float) -> dict[ChatId, float]:
-        """Returns the chats to which nothing may be sent now, with the seconds until it may."""
-        chats = [chat for chat in {*self._chats, *self._halts} if chat is not None]
-        waits = {chat: self.ready_at(chat, now) - now for chat in chats}
-        return {chat: wait for chat, wait in waits.items() if wait > 0}
+        """Returns the chats that must wait by their own limits or halt, with the seconds until they may send."""
+        limits = (*self._chats.items(), *self._groups.items())
+        chats = {chat for chat, limit in limits if limit.ready_at(now) > now}
+        chats |= {chat for chat, end in self._halts.items() if chat is not None and end > now}
+        return {chat: self.ready_at(chat, now) - now for chat in chats}
 
     def halt_after_429(self, chat: ChatId, seconds: float, now: float) -> None:
         """Halt a chat. A second chat's 429 during a halt halts all chats."""
@@ -210,7 +211,7 @@ class SendBudget(BaseRateLimiter["int | Slot"]):
         self.budget.halt(chat, self._monotonic() + seconds)
 
     def chat_waits(self) -> dict[ChatId, float]:
-        """Returns the chats to which nothing may be sent now, with the seconds until it may."""
+        """Returns the chats that must wait by their own limits or halt, with the seconds until they may send."""
         return self.budget.chat_waits(self._monotonic())
 
     def halted(self) -> float:

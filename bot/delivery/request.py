@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import httpx
@@ -16,6 +18,9 @@ import msgspec
 from telegram.constants import PollingLimit
 from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
+
+if find_spec("sniffio") is None:  # httpcore tries to import it ten times a request, a search of all folders
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # refused at once
 
 T = TypeVar("T")
 MAX_ANSWER = 16 * 2**20  # bytes; a hundred of the longest updates take about 10 MB

@@ -125,6 +125,22 @@ async def test_all_chats_together_get_twenty_nine_a_second(desk: Desk) -> None:
     assert desk.times == [0] * 29 + [1] * 29 + [2] * 2
 
 
+def test_only_chats_that_must_wait_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget, asked = Budget(), list[object]()
+    for chat in (*range(1, 900), *[900] * 3):
+        budget.record(chat, 0.0)
+    budget.halt(901, 5.0)
+    waits = Budget.ready_at
+
+    def counted(self: Budget, chat: int | str, now: float) -> float:
+        asked.append(chat)
+        return waits(self, chat, now)
+
+    monkeypatch.setattr(Budget, "ready_at", counted)
+    assert budget.chat_waits(0.5) == {900: 0.5, 901: 4.5}
+    assert sorted(asked, key=str) == [900, 901]
+
+
 async def test_a_slot_counts_from_when_its_request_is_made(desk: Desk) -> None:
     desk.limiter.budget.overall = SlidingWindow(3, 1.0)
     slots = [await desk.limiter.acquire(chat, ALERT) for chat in (1, 1, GROUP)]

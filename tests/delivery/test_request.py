@@ -2,9 +2,11 @@
 
 import asyncio
 import gzip
+import sys
 from dataclasses import replace
 
 import pytest
+from httpcore._synchronization import current_async_library
 from telegram.error import NetworkError, TelegramError, TimedOut
 from telegram.ext import ExtBot
 
@@ -58,3 +60,13 @@ async def test_a_compressed_answer_is_bounded_by_what_it_unpacks_to(times: int, 
         bot = ExtBot(api.token, base_url=api.base_url, request=request, get_updates_request=request)
         with pytest.raises(NetworkError, match=reason):
             await bot.get_me()
+
+
+def test_a_request_searches_for_no_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def find_spec(self, name: str, *_rest: object) -> None:
+            raise AssertionError(f"{name} is searched for")
+
+    current_async_library()  # imports what is installed
+    monkeypatch.setattr(sys, "meta_path", [Refusing()])
+    assert current_async_library() == "asyncio"
