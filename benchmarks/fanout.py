@@ -105,7 +105,7 @@ async def _outbox(base_url: str, path: Path, count: int) -> tuple[float, float]:
         return dt.datetime.now(dt.UTC)
 
     def fill(db: sqlite_utils.Database) -> None:
-        body = outbox.MessageBody(TEXT, "", [[BUTTON]])
+        body = outbox.MessageBody(TEXT, buttons=[[BUTTON]])
         for chat in range(1, count + 1):
             chat_store.ensure_chat(db, chat, "private", "A", now())
             outbox.enqueue(db, outbox.NewMessage(chat, None, "alert", str(chat), body), now())

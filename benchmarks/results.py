@@ -62,7 +62,7 @@ class Result:
 
     def __str__(self) -> str:
         beside = "" if self.peer is None else f"beside {number(self.peer)}: {self.ratio:.2f} times"
-        row = f"{self.name:56} {number(self.figure):>9} {self.unit:8}{beside:29}{self.bound:18}{self.verdict}"
+        row = f"{self.name:60} {number(self.figure):>7} {self.unit:9}{beside:30}{self.bound:22}{self.verdict}"
         return f"{row}  ({self.note})" if self.note else row
 
 

@@ -124,9 +124,9 @@ class Budget:
             limit.move(slot.granted_at, now)
 
     def chat_waits(self, now: float) -> dict[ChatId, float]:
-        """Returns the chats that must wait by their own limits or halt, with the seconds until they may send."""
-        limits = (*self._chats.items(), *self._groups.items())
-        chats = {chat for chat, limit in limits if limit.ready_at(now) > now}
+        """Returns the chats that must wait by their own limits or halt, with the seconds."""
+        chats = {chat for chat, limit in self._chats.items() if limit.ready_at(now) > now}
+        chats |= {chat for chat, limit in self._groups.items() if limit.ready_at(now) > now}
         chats |= {chat for chat, end in self._halts.items() if chat is not None and end > now}
         return {chat: self.ready_at(chat, now) - now for chat in chats}
 
@@ -211,7 +211,7 @@ class SendBudget(BaseRateLimiter["int | Slot"]):
         self.budget.halt(chat, self._monotonic() + seconds)
 
     def chat_waits(self) -> dict[ChatId, float]:
-        """Returns the chats that must wait by their own limits or halt, with the seconds until they may send."""
+        """Returns the chats that must wait by their own limits or halt, with the seconds."""
         return self.budget.chat_waits(self._monotonic())
 
     def halted(self) -> float:
