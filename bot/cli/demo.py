@@ -42,6 +42,7 @@ from storage.db import Database, open_database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from bot.analytics.market import Market
     from bot.config import Config
     from bot.serving import Bot
 
@@ -147,10 +148,10 @@ def _local(config: Config, database: Database, terminal: Terminal, clock: LocalC
 
 async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bool) -> None:
     async with bot.application:
-        if interactive:
-            say("Small caps against large caps. Type /help; a number presses a button; /quit ends.")
         with spinner("Asking the sources"):
             reports = await bot.scheduler.refresh()
+        if interactive:
+            say(_greeting(await bot.services.markets.current()))
         for report in reports:
             print_error(report)
         ticking = asyncio.create_task(_tick(bot)) if interactive else None
@@ -159,6 +160,12 @@ async def _chat(bot: Bot, terminal: Terminal, screen: Screen, *, interactive: bo
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
+
+
+def _greeting(market: Market) -> str:
+    """Return of which market and close the chat is, and how to use it."""
+    end = "no prices are stored yet" if market.end is None else f"close of {date_phrase(market.end)}"
+    return f"{market.pair}, {end}. Type /help; a number presses a button; /quit ends."
 
 
 async def _tick(bot: Bot) -> None:

@@ -32,11 +32,12 @@ LOCAL_CHAT = 1  # the terminal's chat and its person; no account of Telegram has
 PROMPT = "› "
 _PRESS = re.compile(r"\[([0-9]{1,4})\]|([0-9]{1,4})")
 _SHOWS_FILE = ("sendPhoto", "sendDocument")
-_STYLES = {  # of whole lines, on a terminal
-    r"(?m)^\[(?:picture|file)\] .*$": "dim",
-    r"(?m)^  \[\d+\] .*$": "cyan",
-    rf"(?m)^{PROMPT}.*$": "bold",
-}
+_FILE_LINE = re.compile(r"\[(?:picture|file)\] ")
+_STYLES = {
+    _FILE_LINE: "dim",
+    re.compile(r"  \[\d+\] "): "cyan",
+    re.compile(PROMPT): "bold",
+}  # by a line's start
 
 
 class Terminal:
@@ -230,25 +231,26 @@ def _reader(stream: TextIO) -> Callable[[], str]:
 
 
 def printer(stream: TextIO) -> Callable[[str], None]:
-    """Return a function that prints a block of text and an empty line, flushed and never wrapped.
+    """Return a function that prints a block of text and an empty line, flushed.
 
-    On a terminal, pictures and buttons are coloured unless NO_COLOR is set.
+    On a terminal, long lines are wrapped between words, but for paths of files, which are copied; pictures
+    and buttons are coloured unless NO_COLOR is set.
     """
-    if not stream.isatty() or os.environ.get("NO_COLOR"):
+    if not stream.isatty():
         return lambda block: print(block, end="\n\n", file=stream, flush=True)
 
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
     from rich.text import Text  # noqa: PLC0415 - as above
 
     console = Console(file=stream)
+    styles = {} if os.environ.get("NO_COLOR") else _STYLES
 
-    def coloured(block: str) -> None:
-        text = Text(f"{block}\n")
-        for pattern, style in _STYLES.items():
-            text.highlight_regex(pattern, style)
-        console.print(text, soft_wrap=True)
+    def wrapped(block: str) -> None:
+        for line in f"{block}\n".split("\n"):
+            style = next((style for start, style in styles.items() if start.match(line)), "")
+            console.print(Text(line, style), soft_wrap=_FILE_LINE.match(line) is not None)
 
-    return coloured
+    return wrapped
 
 
 class LocalRequest(BaseRequest):

@@ -100,7 +100,7 @@ def test_a_terminal_is_greeted_prompted_and_has_a_running_clock(
     terminal(b"/compare\n\x04")  # end of input
     assert main(["chat", "--offline", "--db", "bot.db", "--now", MONDAY]) == 0
     greeting, *more = capsys.readouterr().out.splitlines()
-    assert greeting.startswith("Small caps against large caps. Type /help")
+    assert greeting.startswith("IWM/SPY, no prices are stored yet. Type /help")
     assert more[0].startswith("› No prices are stored yet.")
     assert more[-1] == "› "
     chat(bot, "/quit")

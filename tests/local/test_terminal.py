@@ -273,11 +273,20 @@ def _on_terminal(block: str) -> str:
         return screen.read(65536).decode().replace("\r\n", "\n")
 
 
-def test_terminal_sets_off_pictures_and_buttons_and_never_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_sets_off_pictures_and_buttons_and_wraps_between_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    shown = _on_terminal(f"[picture] a.png\n{WIDE} [b]1[/b] :smile:\n  [1] go")
-    assert shown == f"\x1b[2m[picture] a.png\x1b[0m\n{WIDE} [b]1[/b] :smile:\n\x1b[36m  [1] go\x1b[0m\n\n"
+    monkeypatch.setenv("COLUMNS", "38")
+    path = f"[picture] {'long/' * 20}a.png"
+    shown = _on_terminal(
+        f"{path}\nNo prices are stored yet. Fetch them, [b]1[/b] :smile:\na  table   1%\n  [1] go"
+    )
+    assert shown == (
+        f"\x1b[2m{path}\x1b[0m\nNo prices are stored yet. Fetch them, \n[b]1[/b] :smile:\na  table   1%\n"
+        "\x1b[36m  [1] go\x1b[0m\n\n"
+    )
 
 
 def test_no_color_is_honoured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
