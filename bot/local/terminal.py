@@ -33,11 +33,8 @@ PROMPT = "› "
 _PRESS = re.compile(r"\[([0-9]{1,4})\]|([0-9]{1,4})")
 _SHOWS_FILE = ("sendPhoto", "sendDocument")
 _FILE_LINE = re.compile(r"\[(?:picture|file)\] ")
-_STYLES = {
-    _FILE_LINE: "dim",
-    re.compile(r"  \[\d+\] "): "cyan",
-    re.compile(PROMPT): "bold",
-}  # by a line's start
+# Styles on a terminal, by how a line starts.
+_STYLES = {_FILE_LINE: "dim", re.compile(r"  \[\d+\] "): "cyan", re.compile(PROMPT): "bold"}
 
 
 class Terminal:

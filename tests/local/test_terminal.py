@@ -270,7 +270,10 @@ def _on_terminal(block: str) -> str:
     master, slave = pty.openpty()
     with os.fdopen(slave, "w", encoding="utf-8") as stream, os.fdopen(master, "rb", buffering=0) as screen:
         printer(stream)(block)
-        return screen.read(65536).decode().replace("\r\n", "\n")
+        shown = b""
+        while not shown.endswith(b"\r\n\r\n"):
+            shown += screen.read(65536)
+        return shown.decode().replace("\r\n", "\n")
 
 
 def test_terminal_sets_off_pictures_and_buttons_and_wraps_between_words(
