@@ -179,11 +179,11 @@ class _Start:
         self._loading = asyncio.create_task(run_in_daemon_thread(self._load, "loading"))
         bot = await asyncio.shield(self._loading)
         await _recover_state(bot)
-        await _show_menus(bot)
         bot.scheduler.schedule(bot.application)
         await bot.application.start()
         self._ready.set()
         _log.info("@%s serves", bot.application.bot.username)
+        await _show_menus(bot)  # last: nobody waits for it
 
 
 async def _show_menus(bot: Bot) -> None:

@@ -118,41 +118,76 @@ def test_the_audit_is_part_of_the_check() -> None:
     assert "bash .ci/audit" in (ROOT / ".ci" / "check").read_text(encoding="utf-8")
 
 
-def newer_pythons(folder: Path) -> list[str]:
-    """Which Pythons `.ci/versions` finds where those of pyenv and uv are in a folder."""
-    environment = {
-        "PATH": f"{folder}:/usr/bin:/bin",
-        "PYENV_ROOT": f"{folder}",
-        "UV_PYTHON_INSTALL_DIR": f"{folder}",
-    }
+THIS = "echo 12"  # the minor version of this Python
+# What pytest does there; the environment that it makes is a folder with two programs.
+NEWER = """[ "$1" = -m ] || exit 0
+mkdir -p "$4/bin"; cd "$4/bin"
+printf '#!/bin/sh\\n%s\\n' 'exit 0' >pip
+printf '#!/bin/sh\\n[ $1 = -VV ] && echo Python 3.13.1 || {{ echo "$*"; %s; }}\\n' '{}' >python
+chmod +x pip python"""
+
+
+def versions(
+    folder: Path, programs: dict[str, str], mode: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """What `.ci/versions` does where the Pythons on the PATH, of pyenv and of uv are in a folder."""
+    for name, code in programs.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{code}\n")
+        (folder / name).chmod(0o700)
+    places = {"PYENV_ROOT": f"{folder}", "UV_PYTHON_INSTALL_DIR": f"{folder}"}
     done = subprocess.run(  # noqa: S603 - our own script
-        ["/usr/bin/env", "bash", str(ROOT / ".ci" / "versions"), "list"],
+        ["/usr/bin/env", "bash", str(ROOT / ".ci" / "versions"), mode],
         capture_output=True,
         text=True,
-        env=environment,
-        check=True,
+        env={"PATH": f"{folder}:/usr/bin:/bin", **places, **environment},
+        check=False,
         timeout=60,
     )
     assert done.stderr == ""
-    return [line.removeprefix(f"{folder}/") for line in done.stdout.splitlines()]
+    return done
 
 
 def test_newer_pythons_that_work_are_found(tmp_path: Path) -> None:
     at_hand = {
-        "python3": "echo 12",  # this one, by its minor version
+        "python3": THIS,
         "python3.14": "exit 127",  # pyenv's way to say that another version is set
         "versions/3.14.2/bin/python3.14": "exit 0",
         "cpython-3.13.1-linux/bin/python3.13": "exit 0",
         "python3.12": "exit 0",
     }
-    for name, code in at_hand.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
-        (tmp_path / name).chmod(0o700)
-    assert newer_pythons(tmp_path) == [
-        "versions/3.14.2/bin/python3.14",
-        "cpython-3.13.1-linux/bin/python3.13",
+    assert versions(tmp_path, at_hand, "list").stdout.splitlines() == [
+        f"{tmp_path}/versions/3.14.2/bin/python3.14",
+        f"{tmp_path}/cpython-3.13.1-linux/bin/python3.13",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pytest_there", "code", "outcome"),
+    [
+        (None, 0, "no newer Python is at hand"),
+        ("exit 0", 0, "the suite passes on Python 3.13.1"),
+        ("exit 1", 1, ""),
+        (
+            "exec sleep 60",
+            0,
+            "NOT WHOLE: the suite on Python 3.13.1 was cut short after 1 s, before any failure",
+        ),
+    ],
+)
+def test_the_suite_on_the_newest_python_passes_fails_or_says_that_it_was_cut_short(
+    pytest_there: str | None, code: int, outcome: str, tmp_path: Path
+) -> None:
+    at_hand = {"python3": THIS, **({"python3.13": NEWER.format(pytest_there)} if pytest_there else {})}
+    done = versions(tmp_path, at_hand, "newest", SUITE_SECONDS="1" if "cut short" in outcome else "60")
+    *_, last = done.stdout.splitlines()
+    assert (done.returncode, last.partition(";")[0]) == (code, outcome or last)
+    assert pytest_there is None or "-m pytest --ignore tests/test_docs.py" in done.stdout
+
+
+def test_the_suite_on_the_newest_python_is_part_of_the_run_within_its_time() -> None:
+    *_, last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert last == "SUITE_SECONDS=$((840 - SECONDS)) bash .ci/versions newest"
 
 
 def test_the_security_rules_hold_in_product_code() -> None:
