@@ -112,7 +112,8 @@ async def _measured(folder: Path, rounds: int) -> list[Row]:
         config, answers = folder / "config.toml", folder / "answers.json"
         config.write_text(
             f'[telegram]\ntoken = "{own.api.token}"\nbase_url = "{own.api.root}"\n[storage]\n'
-            'database = "bot.db"\n[access]\nmode = "open"\n[sources]\nyahoo = false\n'
+            'database = "bot.db"\n[access]\nmode = "open"\n'
+            "[sources]\nyahoo = false\n[issuer]\nfetch = false\n"
         )
         config.chmod(0o600)
         await running.enter_async_context(_running(own.api, ("-c", BOT, "run", "--config", str(config))))

@@ -152,7 +152,7 @@ async def _bots(folder: Path, rounds: int, charts: int) -> list[Row]:
         config = folder / "config.toml"
         config.write_text(
             f'[telegram]\ntoken = "{api.token}"\nbase_url = "{api.root}"\n[storage]\ndatabase = "bot.db"\n'
-            '[access]\nmode = "open"\n[sources]\nyahoo = false\n'
+            '[access]\nmode = "open"\n[sources]\nyahoo = false\n[issuer]\nfetch = false\n'
         )
         config.chmod(0o600)
         ours = ("-c", BOT, str(USUAL_IDLE), "run", "--config", str(config))

@@ -36,7 +36,7 @@ from pydantic import (
 
 from bot import secrets
 from bot.errors import ConfigError
-from bot.pair import DEFAULT_PAIR, Fund, Pair
+from bot.pair import DEFAULT_PAIR, PUBLIC_FILES, Fund, Pair
 
 _TICKER = re.compile(r"[A-Z][A-Z0-9]{0,9}([.-][A-Z0-9]{1,4})?")
 _UNENCODED = "%!#$&'()*+,/:;=?@[]~"  # characters that a URL may hold unencoded, beside letters and digits
@@ -145,9 +145,29 @@ FilePath = Annotated[Path, BeforeValidator(_path)]
 Url = Annotated[
     Text, AfterValidator(lambda value: _checked_url(value.rstrip("/"), "https://api.telegram.org"))
 ]
+OptionalUrl = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True),
+    AfterValidator(lambda value: value and _checked_url(value, "https://www.example.com/IWM_fund.xls")),
+]
 UrlWithTicker = Annotated[
     Url,
     _require(lambda value: "{ticker}" in str(value), "must have {ticker} where the fund's ticker belongs"),
+]
+SecNumber = Annotated[
+    str,
+    _require(
+        lambda value: isinstance(value, str) and re.fullmatch(r"(S[0-9]{9}|[0-9]{1,10})?", value) is not None,
+        'must be a series or CIK at the SEC such as "S000004344" or "884394"',
+    ),
+]
+HeaderText = Annotated[
+    str,
+    StringConstraints(strict=True, strip_whitespace=True),
+    _require(
+        lambda value: isinstance(value, str) and value.isascii() and value.isprintable(),
+        "must be text in quotes, in letters without accents",
+    ),
 ]
 PingUrl = Annotated[SecretStr, AfterValidator(_ping_url)]
 Ticker = Annotated[str, BeforeValidator(_ticker)]
@@ -238,8 +258,10 @@ class FundSection(Section):
     ticker: Ticker = Field(default="", validate_default=True)
     name: Text = ""
     index: Text = ""
-    issuer_file: Url = Field(default="", repr=False)
-    holdings_file: Url = Field(default="", repr=False)
+    issuer_file: OptionalUrl = Field(default="", repr=False)
+    holdings_file: OptionalUrl = Field(default="", repr=False)
+    distributions_file: OptionalUrl = Field(default="", repr=False)
+    sec: SecNumber = ""
     distributes: Flag = True
 
 
@@ -258,8 +280,9 @@ class PairSection(Section):
     small: Annotated[Fund, BeforeValidator(_fund)] = DEFAULT_PAIR.small
     """The fund of small companies, by its ticker, such as "IJR". To say more about it, write a section
     [pair.small] with ticker and any of: name; index; issuer_file, the URL of its workbook or NAV history
-    at the issuer; holdings_file, the URL of its holdings, which is not fetched yet; distributes, false if
-    it never pays."""
+    at the issuer; holdings_file, the URL of its holdings, with {date} in it if the site takes a day as
+    20201211; distributions_file, the URL of its list of distributions; sec, its series or CIK at the SEC;
+    distributes, false if it never pays. Of IWM and SPY the bot knows them all; "" switches one off."""
     large: Annotated[Fund, BeforeValidator(_fund)] = DEFAULT_PAIR.large
     """The fund of large companies, likewise, such as "IVV". A database holds one pair: another pair needs
     another database."""
@@ -293,10 +316,24 @@ class SourcesSection(Section):
 class IssuerSection(Section):
     """The issuers' own files."""
 
-    fetch: Flag = False
-    """Whether a refresh fetches the issuers' files (issuer_file of [pair.small] and [pair.large]): NAV
-    and shares outstanding, from which flows are computed. These sites often refuse programs; then
-    download the file in a browser and use “import issuer”."""
+    fetch: Flag = True
+    """Whether a refresh fetches the issuers' files (those of [pair.small] and [pair.large]): NAV and
+    shares outstanding, from which flows are computed, holdings and distributions. Each is asked for once a
+    day at most. Where a site refuses programs, download the file in a browser and use “import issuer”."""
+    user_agent: HeaderText = Field(
+        default="", examples=["Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"]
+    )
+    """What the bot calls itself there, for a site that refuses its own name and version, e.g. what your
+    browser calls itself. Default: the bot's name and version."""
+
+
+class SecSection(Section):
+    """Filings at the US Securities and Exchange Commission (SEC)."""
+
+    contact: HeaderText = Field(default="", examples=["Jane Doe jane@example.com"])
+    """Your name and mail address, which the SEC wants to know of whoever asks for filings. With it the
+    official flows of each month are fetched (form N-PORT, once a quarter), as a check. Default: none, and
+    the SEC is not asked."""
 
 
 class ChartsSection(Section):
@@ -353,6 +390,7 @@ class Config(BaseModel):
     pair: Annotated[Pair, BeforeValidator(_pair)] = DEFAULT_PAIR
     sources: SourcesSection = SourcesSection()
     issuer: IssuerSection = IssuerSection()
+    sec: SecSection = SecSection()
     charts: ChartsSection = ChartsSection()
     backup: BackupSection = BackupSection()
     heartbeat: HeartbeatSection = HeartbeatSection()
@@ -362,7 +400,7 @@ class Config(BaseModel):
     @property
     def secrets(self) -> frozenset[str]:
         """What no log may hold: the secret part of the token, and keys and passwords in URLs."""
-        files = (url for fund in self.pair for url in (fund.issuer_file, fund.holdings_file))
+        files = {url for fund in self.pair for url in fund.files.values()} - PUBLIC_FILES
         hidden = (url for _, section in self if isinstance(section, Section) for url in section.hidden())
         urls = (*hidden, *files)
         parts = {

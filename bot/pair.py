@@ -14,7 +14,9 @@ class Fund:
     name           as its issuer writes it, by default the ticker
     index          the index that it follows, "" if unknown
     issuer_file    URL of the issuer's fund workbook or NAV history, "" for none
-    holdings_file  URL of the issuer's list of holdings, "" for none
+    holdings_file  URL of the issuer's list of holdings, "" for none; in it {date} is the day, as 20201211
+    distributions_file  URL of the issuer's list of distributions, "" where issuer_file has it or for none
+    sec            its series or CIK at the SEC, "" for none
     distributes    whether it pays distributions
     """
 
@@ -23,10 +25,22 @@ class Fund:
     index: str = ""
     issuer_file: str = field(default="", repr=False)
     holdings_file: str = field(default="", repr=False)
+    distributions_file: str = field(default="", repr=False)
+    sec: str = ""
     distributes: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.ticker)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """URLs of the issuer's files by what they have: "fund" (NAV, units), "holdings", "distributions"."""
+        urls = {
+            "fund": self.issuer_file,
+            "holdings": self.holdings_file,
+            "distributions": self.distributions_file,
+        }
+        return {figure: url for figure, url in urls.items() if url}
 
     @property
     def word(self) -> str:
@@ -72,7 +86,30 @@ class Pair:
         )
 
 
-DEFAULT_PAIR = Pair(
-    Fund("IWM", "iShares Russell 2000 ETF", "Russell 2000"),
-    Fund("SPY", "SPDR S&P 500 ETF Trust", "S&P 500"),
+# Where programs got the files in autumn 2026. In a browser the same addresses download them.
+_ISHARES = (
+    "https://www.blackrock.com/varnish-api/blk-one01-product-data/product-data/api/v1/get-fund-document"
+    "?appType=PRODUCT_PAGE&appSubType=ISHARES&targetSite=us-ishares&locale=en_US&portfolioId=239710"
+    "&userType=individual"
 )
+_SSGA = "https://www.ssga.com/library-content/products/fund-data/etfs/us"
+DEFAULT_PAIR = Pair(
+    Fund(
+        "IWM",
+        "iShares Russell 2000 ETF",
+        "Russell 2000",
+        issuer_file=f"{_ISHARES}&component=fundDownload",
+        holdings_file=f"{_ISHARES}&component=holdings&asOfDate={{date}}",
+        sec="S000004344",
+    ),
+    Fund(
+        "SPY",
+        "SPDR S&P 500 ETF Trust",
+        "S&P 500",
+        issuer_file=f"{_SSGA}/navhist-us-en-spy.xlsx",
+        holdings_file=f"{_SSGA}/holdings-daily-us-en-spy.xlsx",
+        distributions_file=f"{_SSGA}/spdr-etf-historical-distributions.xlsx",
+        sec="884394",
+    ),
+)
+PUBLIC_FILES = frozenset(url for fund in DEFAULT_PAIR for url in fund.files.values())

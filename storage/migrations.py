@@ -99,7 +99,15 @@ _SOURCES = """
         rests_until TEXT,    -- the source is not asked for this subject before then
         payload TEXT,        -- hash of the last raw answer
         payload_since TEXT,  -- the session after which that answer first came
+        address TEXT NOT NULL DEFAULT '',  -- hash of where and how it was last asked
         PRIMARY KEY (source, subject)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE holdings (
+        ticker TEXT PRIMARY KEY,
+        as_of TEXT NOT NULL,
+        observed_at TEXT NOT NULL,
+        contents TEXT NOT NULL  -- the newest list of what the fund holds (bot.data.holdings)
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE meta (

@@ -47,6 +47,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     failures        number of failures in a row
     missing         sessions before the last one that it dropped, separated by spaces
     payload         hash of its last raw answer, which first came after the session payload_since
+    address         hash of where and how it was last asked, "" where that does not matter
     """
 
     source: str
@@ -62,6 +63,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     missing: str
     payload: str | None
     payload_since: dt.date | None
+    address: str
 
     @property
     def dropped(self) -> list[dt.date]:
@@ -133,6 +135,12 @@ def record_failure(  # noqa: PLR0913 - as above
     return int(select_value(db, sql, (source, subject, instant(now), outcome, detail, *until)))
 
 
+def record_address(db: sqlite_utils.Database, source: str, subject: str, address: str) -> None:
+    """Record the hash of where and how a subject was last asked for."""
+    sql = "UPDATE sources SET address = ?3 WHERE source = ?1 AND subject = ?2 AND address <> ?3"
+    db.execute(sql, (source, subject, address))
+
+
 def source_status(db: sqlite_utils.Database, source: str, subject: str) -> SourceStatus | None:
     """Returns the status of one source and subject, or None when it was never asked."""
     sql = "SELECT * FROM sources WHERE source = ? AND subject = ?"
@@ -142,6 +150,23 @@ def source_status(db: sqlite_utils.Database, source: str, subject: str) -> Sourc
 def source_statuses(db: sqlite_utils.Database) -> list[SourceStatus]:
     """Returns all statuses, by source and subject."""
     return select_as(db, SourceStatus, "SELECT * FROM sources ORDER BY source, subject")
+
+
+def save_holdings(db: sqlite_utils.Database, ticker: str, as_of: str, now: Moment, contents: str) -> bool:
+    """Store a fund's list of holdings, unless that of a later day is stored. Returns whether it was."""
+    sql = """
+        INSERT INTO holdings (ticker, as_of, observed_at, contents) VALUES (?, ?, ?, ?)
+        ON CONFLICT (ticker) DO UPDATE SET
+            as_of = excluded.as_of, observed_at = excluded.observed_at, contents = excluded.contents
+        WHERE excluded.as_of >= as_of
+    """
+    return change(db, sql, (ticker, as_of, instant(now), contents)) > 0
+
+
+def holdings_contents(db: sqlite_utils.Database, ticker: str) -> str | None:
+    """Returns the contents of a fund's list of holdings, or None without one."""
+    contents: str | None = select_value(db, "SELECT contents FROM holdings WHERE ticker = ?", (ticker,))
+    return contents
 
 
 def record_heartbeat(db: sqlite_utils.Database, now: Moment) -> None:

@@ -59,6 +59,7 @@ class Place:
             "storage": 'database = "bot.db"',
             "access": f"users = [{ME}]",
             "sources": "yahoo = false",
+            "issuer": "fetch = false",
             **lines,
         }
         path = self.folder / "config.toml"
@@ -105,6 +106,7 @@ async def at_work(
         storage={"database": place.database},
         access={"mode": "open", "owner": OWNER},
         sources={"yahoo": False},
+        issuer={"fetch": False},
     )
     with open_database(place.database) as database:
         link = serving.link_to_telegram(config, database)

@@ -69,7 +69,9 @@ class _Insecure(Exception):
     """A redirect led from https to http."""
 
 
-def download(url: str, *, timeout: float, largest: int, accept: str = _TEXT) -> DownloadedFile | FetchOutcome:
+def download(
+    url: str, *, timeout: float, largest: int, accept: str = _TEXT, user_agent: str = USER_AGENT
+) -> DownloadedFile | FetchOutcome:
     """Download a file. `timeout` in seconds is for each step, `largest` in bytes, unpacked."""
     import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
 
@@ -83,7 +85,7 @@ def download(url: str, *, timeout: float, largest: int, accept: str = _TEXT) -> 
             raise _Insecure
 
     client = httpx.Client(
-        headers={"User-Agent": USER_AGENT, "Accept": accept, "Accept-Encoding": "gzip, deflate"},
+        headers={"User-Agent": user_agent, "Accept": accept, "Accept-Encoding": "gzip, deflate"},
         timeout=timeout,
         event_hooks={"request": [check]},
     )

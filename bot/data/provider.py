@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import sqlite_utils
 
+    from bot.data.holdings import Holdings
     from bot.pair import Pair
 
 
@@ -64,17 +65,23 @@ class FetchOutcome:
 
 @dataclass(frozen=True)
 class Ok(FetchOutcome):
-    """What was requested, but for `missing` sessions or figures; `digest` is the hash of the raw answer."""
+    """What was requested, but for `missing` sessions or figures; `digest` is the hash of the raw answer.
+
+    `holdings` is an issuer's list of what a fund holds.
+    """
 
     payload: Observations
     missing: tuple[str, ...] = ()
     digest: str | None = field(default=None, compare=False)
+    holdings: Holdings | None = field(default=None, compare=False)
 
     def describe(self) -> str:
         """What came, counted, and the newest few of what did not."""
         shown, more = ", ".join(self.missing[-_LISTED:]), len(self.missing) - _LISTED
         missing = f"; missing {shown}{f' and {more:,} more' if more > 0 else ''}" if self.missing else ""
-        return f"{_counts(self.payload)}{missing}."
+        held = self.holdings
+        companies = f"; {len(held.constituents):,} companies held as of {held.as_of}" if held else ""
+        return f"{_counts(self.payload)}{companies}{missing}."
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,11 @@ class NetworkDown(FetchOutcome):
 
 
 @dataclass(frozen=True)
+class OutOfOrder(NetworkDown):
+    """An answer that says the file is not there, or that broke off: the site got the request."""
+
+
+@dataclass(frozen=True)
 class SchemaChanged(FetchOutcome):
     """An answer in a form this version does not know."""
 
@@ -153,7 +165,7 @@ class Provider:
 
     name: storage's word for the source, e.g. "yahoo".
     label: what people read, e.g. "Yahoo".
-    serves: which of the methods below it has data for: "prices", "multiples", "fund".
+    serves: what it has data for: "prices", "multiples", "fund" by the methods below, others as `document`.
     tickers: the funds it can be asked for.
     """
 
@@ -161,6 +173,15 @@ class Provider:
     label: str
     serves: tuple[str, ...]
     tickers: tuple[str, ...]
+
+    def has(self, ticker: str, figure: str) -> bool:
+        """Whether it can be asked for a figure of a fund."""
+        return figure in self.serves and ticker in self.tickers
+
+    def address(self, ticker: str, figure: str) -> str:
+        """A hash of where and how it asks: a source that rests is asked again once that was changed."""
+        del ticker, figure
+        return ""
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars, distributions and splits from `start` (None: all history) to the last completed session."""
@@ -176,6 +197,11 @@ class Provider:
         """Net asset value, shares outstanding, assets, and multiples quoted beside them."""
         del ticker, completed
         return Empty(f"{self.label} has no fund facts")
+
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """What a file of any other kind says, e.g. "holdings"."""
+        del ticker, completed
+        return Empty(f"{self.label} has no {figure}")
 
     def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
         """Hold figures against what is stored, before they are written, inside the transaction that writes.
@@ -232,8 +258,11 @@ LABELS = {
     "issuer": "issuer file",
     "csv": "CSV import",
     "daily-csv": "daily CSV",
+    "sec": "SEC filing",
     SAMPLE: "sample data",
 }
+# Days between two requests for the same file, by source; a list of distributions is asked for once a week.
+FILE_DAYS = {"issuer": 1, "sec": 7}
 # Fallback source -> the one whose sessions it fills, by their names in storage.
 STANDS_FOR = {"daily-csv": "yahoo"}
 

@@ -22,8 +22,18 @@ from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import Sessions
 from bot.data.csv_source import DailyCsv
+from bot.data.holdings import store_holdings
 from bot.data.issuers.fetch import IssuerFiles
-from bot.data.provider import STANDS_FOR, FetchOutcome, NetworkDown, Ok, Provider, RateLimited, rows_by_kind
+from bot.data.provider import (
+    FILE_DAYS,
+    STANDS_FOR,
+    FetchOutcome,
+    NetworkDown,
+    Ok,
+    Provider,
+    RateLimited,
+    rows_by_kind,
+)
 from bot.data.provisional import confirm_pending, mark_answer, pending_sessions
 from bot.data.schedule import (
     breaker_until,
@@ -31,6 +41,7 @@ from bot.data.schedule import (
     coverage,
     fetch_start,
     is_rebased,
+    kept_until,
     next_fetch,
     recent_missing,
     rest_until,
@@ -49,6 +60,7 @@ if TYPE_CHECKING:
     from bot.config import Config
     from storage.db import Database
     from storage.observations import Written
+    from storage.sources import SourceStatus
 
 
 def build_providers(config: Config) -> list[Provider]:
@@ -62,9 +74,8 @@ def build_providers(config: Config) -> list[Provider]:
         providers.append(
             DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
         )
-    urls = {fund.ticker: fund.issuer_file for fund in config.pair if fund.issuer_file}
-    if config.issuer.fetch and urls:
-        providers.append(IssuerFiles(urls, pair=config.pair, options=config.command_options))
+    if config.issuer.fetch and any(fund.files for fund in config.pair):
+        providers.append(IssuerFiles(config.pair, config.issuer.user_agent, config.command_options))
     return providers
 
 
@@ -74,7 +85,7 @@ def switched_on(config: Config) -> set[str]:
 
 
 # Figures in the order of their use: alerts wait for prices.
-FIGURES = ("prices", "multiples", "fund")
+FIGURES = ("prices", "multiples", "fund", "holdings", "distributions")
 
 _log = logging.getLogger(__name__)
 # One thread for all sources: their libraries are not made for more, and neither are their limits.
@@ -99,6 +110,23 @@ class FetchRequest:
     def subject(self) -> str:
         """Its name in storage.sources: "IWM prices"."""
         return f"{self.ticker} {self.figure}"
+
+    @property
+    def address(self) -> str:
+        """As of Provider."""
+        return self.provider.address(self.ticker, self.figure)
+
+    def kept(self, status: SourceStatus | None, now: dt.datetime) -> FetchReport | None:
+        """The report that it is not made, even by a person's wish, because its file was asked for lately."""
+        if status is None or self.address != status.address or self.provider.name not in FILE_DAYS:
+            return None
+        until = kept_until(status, now)
+        if until <= now:
+            return None
+        ok = status.outcome in {"Ok", "Partial"}
+        words = f"asked for at {status.last_attempt:%H:%M} UTC on {status.last_attempt:%Y-%m-%d}, not again"
+        sentence = f"{words} before {until:%H:%M} on {until:%Y-%m-%d}. {status.detail}"
+        return FetchReport(self.provider.name, self.provider.label, self.subject, sentence, ok=ok)
 
     async def fetch(self, database: Database, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Fetch the figure: prices since the last ones stored, or all at first and when their units changed.
@@ -125,8 +153,10 @@ class FetchRequest:
         try:
             if self.figure == "prices":
                 return self.provider.prices(self.ticker, since, completed)
-            read = self.provider.multiples if self.figure == "multiples" else self.provider.fund
-            return read(self.ticker, completed)
+            if self.figure in {"multiples", "fund"}:
+                read = self.provider.multiples if self.figure == "multiples" else self.provider.fund
+                return read(self.ticker, completed)
+            return self.provider.document(self.figure, self.ticker, completed)
         except Exception as error:  # noqa: BLE001 - one source's bug stops no other
             _log.exception("%s failed on %s", self.provider.name, self.subject)
             return NetworkDown(f"the request failed ({type(error).__name__})")
@@ -139,9 +169,8 @@ def fetch_requests(provider: Provider, tickers: Sequence[str]) -> list[FetchRequ
     return [
         FetchRequest(provider, ticker, figure)
         for figure in FIGURES
-        if figure in provider.serves
         for ticker in tickers
-        if ticker in provider.tickers
+        if provider.has(ticker, figure)
     ]
 
 
@@ -191,8 +220,9 @@ def store_outcome(
         outcome=type(outcome).__name__,
         detail=sentence,
         breaker_until=breaker_until(outcome, now),
-        rests_until=rest_until(outcome, now),
+        rests_until=rest_until(outcome, name, now),
     )
+    sources.record_address(db, name, request.subject, request.address)
     return FetchReport(name, request.provider.label, request.subject, sentence, ok=False)
 
 
@@ -230,6 +260,9 @@ def _success(
         detail=sentence,
         missing=recent_missing(missing, completed),
     )
+    sources.record_address(db, name, subject, request.address)
+    if outcome.holdings:
+        store_holdings(db, outcome.holdings, observed_at=now)
     if outcome.digest:
         sources.record_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
     return FetchReport(name, request.provider.label, subject, sentence, bool(written), written)
@@ -270,12 +303,14 @@ async def refresh(
         first = STANDS_FOR.get(provider.name)
         own = {status.subject: status for status in statuses if status.source == provider.name}
         leads = {status.subject: status for status in statuses if status.source == first and first in names}
-        due = [
-            request
-            for request in fetch_requests(provider, provider.tickers if tickers is None else tickers)
-            if force
-            or next_fetch(own.get(request.subject), sessions, now, lead=leads.get(request.subject)) <= now
-        ]
+        due = []
+        for request in fetch_requests(provider, provider.tickers if tickers is None else tickers):
+            status, lead = own.get(request.subject), leads.get(request.subject)
+            changed = status is not None and status.address != request.address
+            if force and (report := request.kept(status, now)):
+                reports.append(report)
+            elif force or changed or next_fetch(status, sessions, now, lead=lead) <= now:
+                due.append(request)
         until = closed_until(own.values(), now)
         if due and until:
             sentence = f"It asked to slow down and is left alone until {until:%H:%M} UTC on {until:%Y-%m-%d}."

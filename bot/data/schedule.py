@@ -17,7 +17,15 @@ import pandas as pd
 
 from bot.analytics.sessions import SETTLE, STALE_AFTER, Sessions
 from bot.concurrency import Backoff
-from bot.data.provider import STANDS_FOR, AccessRefused, FetchOutcome, Observations, RateLimited, Rejected
+from bot.data.provider import (
+    FILE_DAYS,
+    STANDS_FOR,
+    AccessRefused,
+    FetchOutcome,
+    Observations,
+    RateLimited,
+    Rejected,
+)
 from bot.data.provisional import pending_sessions
 from storage import observations
 from storage.rows import Bar, Split
@@ -48,8 +56,8 @@ def fallback_session(
 # A source that asked to slow down is probed no sooner than this.
 BREAKER = dt.timedelta(minutes=15)
 # A site that refuses programs is left alone this long, and so is a file that was rejected: neither will
-# have changed sooner.
-REST = dt.timedelta(hours=6)
+# have changed sooner. The second is for sites that are asked for a file once a day.
+REST, FILE_REST = dt.timedelta(hours=6), dt.timedelta(hours=24)
 # Pause after a failure; doubled per failure, up to the second.
 FETCH_RETRIES = Backoff(dt.timedelta(minutes=5), dt.timedelta(minutes=30))
 # After an answer without a session that is wanted the pause is this share of the session's age, at most
@@ -61,6 +69,7 @@ _BEHIND = " fund"
 # A source's own request to wait is believed up to a day.
 _LONGEST_WAIT = 86_400.0
 _EPOCH = dt.datetime.min.replace(tzinfo=dt.UTC)
+_UNREACHED = {"NetworkDown", IMPORTED}  # outcomes for which no site was asked
 
 
 def next_fetch(
@@ -81,8 +90,26 @@ def next_fetch(
         return sessions.close(sessions.next_after(last)) + late
     if status is None:
         return _EPOCH
-    rest = status.rests_until or _EPOCH  # never longer than REST, whatever clock set it
-    return max(_paused_until(status, session, sessions, now), rest if rest <= now + REST else _EPOCH)
+    return max(_paused_until(status, session, sessions, now), kept_until(status, now))
+
+
+def kept_until(status: SourceStatus, now: dt.datetime) -> dt.datetime:
+    """Until when a subject is not asked for by anybody's wish: its rest, or the days between two requests.
+
+    The days are UTC's. An attempt that did not reach its site does not count, nor does one in the future.
+    """
+    rest = status.rests_until or _EPOCH
+    longest = FILE_REST if status.source in FILE_DAYS else REST
+    rest = rest if rest <= now + longest else _EPOCH  # whatever clock set it
+    if (
+        not (days := FILE_DAYS.get(status.source))
+        or status.outcome in _UNREACHED
+        or status.last_attempt > now
+    ):
+        return rest
+    days = 7 if status.subject.endswith(" distributions") else days
+    midnight = status.last_attempt.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(rest, midnight + dt.timedelta(days=days))
 
 
 def next_try(
@@ -146,9 +173,11 @@ def breaker_until(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None
     return now + max(BREAKER, dt.timedelta(seconds=min(outcome.retry_after or 0.0, _LONGEST_WAIT)))
 
 
-def rest_until(outcome: FetchOutcome, now: dt.datetime) -> dt.datetime | None:
+def rest_until(outcome: FetchOutcome, source: str, now: dt.datetime) -> dt.datetime | None:
     """Until when a subject is left alone after `outcome`, None unless it was refused or rejected."""
-    return now + REST if isinstance(outcome, AccessRefused | Rejected) else None
+    if not isinstance(outcome, AccessRefused | Rejected):
+        return None
+    return now + (FILE_REST if source in FILE_DAYS else REST)
 
 
 def closed_until(statuses: Iterable[SourceStatus], now: dt.datetime) -> dt.datetime | None:

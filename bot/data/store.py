@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.data.holdings import Holdings
 
 EVENTS: tuple[type[Distribution | Split], ...] = (Distribution, Split)
 
@@ -69,6 +70,7 @@ class FileContents:
     subject: str  # what its import is called in the list of sources: "IWM daily prices"
     complete: tuple[str, ...] = ()  # kinds for which every session of the file has a value or none
     exported: bool = False  # whether it is an export, whose rows name their source and instant
+    holdings: Holdings | None = None
 
 
 def store(

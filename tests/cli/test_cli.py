@@ -259,7 +259,7 @@ def test_what_is_no_database_is_refused_and_left_as_it_is(
 ) -> None:
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", f"1:{'A' * 35}")
     Path("two.csv").write_text("date,close\n2020-10-05,1\n2020-10-06,2\n")
-    Path("quiet.toml").write_text("[sources]\nyahoo = false\n")
+    Path("quiet.toml").write_text("[sources]\nyahoo = false\n[issuer]\nfetch = false\n")
     path, copy = unusable(kind, tmp_path), tmp_path / "backups" / "bot-2026-11-20.db"
     before = contents(tmp_path)
     config = "".join(f"--config {word} " for word in command if word.endswith(".toml"))

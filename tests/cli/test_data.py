@@ -378,7 +378,7 @@ def test_with_an_old_sqlite_the_bot_has_to_be_stopped_first(
     command: tuple[str, ...], bot: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("two.csv").write_text(TWO)
-    Path("config.toml").write_text("[sources]\nyahoo = false\n")
+    Path("config.toml").write_text("[sources]\nyahoo = false\n[issuer]\nfetch = false\n")
     bot("chat", "--offline", "--db", "bot.db")
     monkeypatch.setattr(console, "TWO_WRITERS_SAFE", False)
     with hold_lock("bot.db"):

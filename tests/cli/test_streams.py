@@ -76,7 +76,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the commands read."""
     folder = tmp_path_factory.mktemp("prepared")
     database = ("--db", str(folder / "bot.db"))
-    (folder / "quiet.toml").write_text("[sources]\nyahoo = false\n")
+    (folder / "quiet.toml").write_text("[sources]\nyahoo = false\n[issuer]\nfetch = false\n")
     (folder / "two.csv").write_text("Date,Close\n2020-10-05,150\n2020-10-06,151\n")
     assert main(["import", "prices", str(folder / "two.csv"), "--ticker", "IWM", *database]) == 0
     assert main(["backup", str(folder / "old.db"), *database]) == 0

@@ -20,6 +20,7 @@ _USUAL: dict[str, object] = {
     "missing": "",
     "payload": None,
     "payload_since": None,
+    "address": "",
 }
 
 

@@ -53,7 +53,7 @@ def test_each_outcome_is_one_sentence(outcome: FetchOutcome, sentence: str) -> N
 
 
 def test_a_source_answers_empty_for_what_it_does_not_serve() -> None:
-    completed, files = Sessions().index[:1], IssuerFiles({})
+    completed, files = Sessions().index[:1], IssuerFiles()
     daily = DailyCsv("https://prices.example/{ticker}")
     for outcome, words in (
         (files.prices("IWM", None, completed), "issuer file has no prices"),

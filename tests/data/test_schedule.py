@@ -122,12 +122,10 @@ def test_no_other_outcome_closes_the_source(outcome: FetchOutcome) -> None:
 
 
 def test_only_what_is_refused_to_programs_rests() -> None:
-    assert (
-        schedule.rest_until(AccessRefused("HTTP 403"), NOW)
-        == NOW + schedule.REST
-        == NOW + dt.timedelta(hours=6)
-    )
-    assert schedule.rest_until(NetworkDown("x"), NOW) is None
+    refused = AccessRefused("HTTP 403")
+    assert schedule.rest_until(refused, "daily-csv", NOW) == NOW + dt.timedelta(hours=6)
+    assert schedule.rest_until(refused, "issuer", NOW) == NOW + dt.timedelta(hours=24)
+    assert schedule.rest_until(NetworkDown("x"), "issuer", NOW) is None
 
 
 def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:

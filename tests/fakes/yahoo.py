@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
 
 from tests.fakes import yahoo_pages as pages
 from tests.fakes.yahoo_pages import Fund, sample_fund
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from tests.fakes.yahoo_proxy import Request
 
 NAMES = ("query1.finance", "query2.finance", "finance", "fc", "guce", "consent")
-HOSTS = frozenset(f"{name}.yahoo.com" for name in NAMES)
+OTHERS = {"www.blackrock.com", "www.ssga.com", "www.sec.gov"}  # whose files are FakeYahoo.files
+HOSTS = frozenset(f"{name}.yahoo.com" for name in NAMES) | OTHERS
 # A fault is a name below, or a change to the page's JSON.
 Fault = str | Callable[[Any], Any]
 WALL = b"<!doctype html><html><body>Please confirm that you are not a robot</body></html>"
@@ -64,6 +66,7 @@ class FakeYahoo:
 
     def __init__(self, folder: Path) -> None:
         self.funds: dict[str, Fund] = {}
+        self.files: dict[str, Answer] = {}  # by a part of their address; others are refused
         self.asked: list[tuple[str, dict[str, str]]] = []  # part, query
         self._faults: dict[str, tuple[Fault, int | None]] = {}
         self._numbers = itertools.count(1)
@@ -83,7 +86,7 @@ class FakeYahoo:
         address, bundle = self._proxy.address, str(self._proxy.bundle)
         return {
             **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), address),
-            **dict.fromkeys(("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), bundle),
+            **dict.fromkeys(("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), bundle),
             **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
         }
 
@@ -104,6 +107,7 @@ class FakeYahoo:
     def reset(self) -> None:
         """Remove all funds, faults and recorded requests."""
         self.funds.clear()
+        self.files.clear()
         self.asked.clear()
         self._crumbs.clear()
         self.heal()
@@ -134,6 +138,10 @@ class FakeYahoo:
 
     def _page(self, request: Request) -> tuple[str, Answer]:
         """The requested part and its correct response."""
+        if request.host in OTHERS:
+            address = f"{request.host}{request.path}?{urlencode(request.query)}"
+            answers = (answer for part, answer in self.files.items() if part in address)
+            return address, next(answers, Answer(403, WALL, "text/html"))
         if request.host == "fc.yahoo.com":
             return "cookie", self._cookie(404)
         if request.host in ("guce.yahoo.com", "consent.yahoo.com"):

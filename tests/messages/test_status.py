@@ -206,13 +206,11 @@ def test_sessions_that_a_source_dropped_are_named_and_its_words_are_no_markup() 
 @pytest.mark.parametrize(
     ("sections", "on"),
     [
-        ({}, {"yahoo"}),
-        ({"sources": {"yahoo": False, "daily_csv": "https://a.org/{ticker}"}}, {"daily-csv"}),
-        ({"sources": {"yahoo": False}, "issuer": {"fetch": True}}, set()),
-        (
-            {"issuer": {"fetch": True}, "pair": {"large": Fund("SPY", issuer_file="https://a.org/spy")}},
-            {"yahoo", "issuer"},
-        ),
+        ({}, {"yahoo", "issuer"}),
+        ({"sources": {"yahoo": False, "daily_csv": "https://a.org/{ticker}"}}, {"daily-csv", "issuer"}),
+        ({"sources": {"yahoo": False}, "issuer": {"fetch": False}}, set()),
+        ({"pair": {"small": Fund("IJR"), "large": Fund("IVV")}}, {"yahoo"}),
+        ({"pair": {"small": Fund("IJR"), "large": Fund("IVV", issuer_file="x")}}, {"yahoo", "issuer"}),
     ],
 )
 def test_what_is_switched_off_is_not_asked(sections: dict[str, Any], on: set[str]) -> None:

@@ -8,7 +8,7 @@ the same checks, among them that the NAVs can be this fund's.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -16,15 +16,28 @@ from urllib.parse import urlsplit
 import msgspec
 import pandas as pd
 
-from bot.data.csv_source import ANY_FILE, DownloadedFile, download, short_reason
+from bot.data.csv_source import ANY_FILE, USER_AGENT, DownloadedFile, download, short_reason
+from bot.data.holdings import store_holdings, stored_holdings
 from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.layouts import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
-from bot.data.provider import AccessRefused, Empty, FetchOutcome, Observations, Ok, Provider, Rejected, digest
+from bot.data.provider import (
+    AccessRefused,
+    Empty,
+    FetchOutcome,
+    NetworkDown,
+    Observations,
+    Ok,
+    OutOfOrder,
+    Provider,
+    RateLimited,
+    Rejected,
+    digest,
+)
 from bot.data.source_selection import ISSUER
 from bot.data.store import FileContents, store_import, with_withdrawals
 from bot.errors import ImportRejected
-from bot.pair import DEFAULT_PAIR, Pair
+from bot.pair import DEFAULT_PAIR, PUBLIC_FILES, Fund, Pair
 from bot.text import command_line
 from storage import observations
 from storage.rows import FundFacts
@@ -89,6 +102,8 @@ def store_issuer(
     rows, far = accepted_rows(db, ticker, contents.observations, name)
     rows = with_withdrawals(db, ISSUER, ticker, Ok(rows), pd.DatetimeIndex([]))
     written = store_import(db, rows, source=ISSUER, subject=contents.subject, observed_at=observed_at)
+    if contents.holdings:
+        store_holdings(db, contents.holdings, observed_at=observed_at)
     if not far:
         return contents, written
     notes = (off_market_sentence(far), *contents.preview.notes)
@@ -104,14 +119,28 @@ def _completed(row: FundFacts, known: FundFacts) -> FundFacts:
 TIMEOUT = 20.0  # seconds for a step of a download
 # Sessions that an issuer's file is behind by nature: the count for one day is published on the next.
 BEHIND = 1
+# What a person reads who is to download a file.
+FILES = {"fund": "NAV and units", "holdings": "holdings", "distributions": "distributions"}
 
-Fetch: TypeAlias = "Callable[[str], bytes | FetchOutcome]"
+_REACHED = {"the answer broke off", "it leads in a circle"}  # faults of requests that the site got
+Fetch: TypeAlias = "Callable[[str, str], bytes | FetchOutcome]"
 
 
-def fetch(url: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
+def fetch(url: str, user_agent: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
     """Download a file. Returns the outcome instead if that fails."""
-    answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY_FILE)
+    answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY_FILE, user_agent=user_agent)
     return answer.content if isinstance(answer, DownloadedFile) else answer
+
+
+def by_hand(fund: Fund, figure: str, options: str = "", day: str = "") -> str:
+    """What a person can do to get a file: where to download it, and the command that imports it.
+
+    `day` is that of dated files. An address that may hold a key is not shown.
+    """
+    url = fund.files[figure]
+    shown = url.replace("&asOfDate={date}", day and f"&asOfDate={day}")
+    where = shown if url in PUBLIC_FILES else f"the file at {urlsplit(url).hostname}"
+    return f"download {where} in a browser and run: {command_line('import issuer FILE', options)}"
 
 
 def _today() -> dt.date:
@@ -119,66 +148,122 @@ def _today() -> dt.date:
 
 
 class IssuerFiles(Provider):
-    """The issuers' files as a provider; `urls` has one address a ticker."""
+    """The issuers' files of a pair as a provider, under the name `user_agent` ("": the bot's own)."""
 
     name = ISSUER
     label = "issuer file"
-    serves: tuple[str, ...] = ("fund",)
+    serves: tuple[str, ...] = tuple(FILES)
 
     def __init__(
         self,
-        urls: Mapping[str, str],
+        pair: Pair = DEFAULT_PAIR,
+        user_agent: str = "",
+        options: str = "",
         fetch: Fetch = fetch,
         today: Callable[[], dt.date] = _today,
-        pair: Pair = DEFAULT_PAIR,
-        options: str = "",
     ) -> None:
-        self._urls = dict(urls)
-        self.tickers = tuple(urls)
+        self.tickers = pair.tickers
+        self._funds = {fund.ticker: fund for fund in pair}
         self._fetch = fetch
         self._today = today
         self._pair = pair
-        self._instead = f"download it in a browser and run: {command_line('import issuer FILE', options)}"
+        self._user_agent = user_agent or USER_AGENT
+        self._options = options
 
-    def _file_name(self, ticker: str) -> str:
-        return f"what {urlsplit(self._urls[ticker]).hostname} gave for {ticker}"
+    def has(self, ticker: str, figure: str) -> bool:
+        """Whether the fund has an address of such a file."""
+        return ticker in self._funds and figure in self._funds[ticker].files
+
+    def address(self, ticker: str, figure: str) -> str:
+        """A hash of the file's address and the User-Agent."""
+        return digest(self._funds[ticker].files[figure], self._user_agent)
+
+    def _file_name(self, ticker: str, figure: str = "fund") -> str:
+        return f"what {urlsplit(self._funds[ticker].files.get(figure, '')).hostname} gave for {ticker}"
 
     def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """NAV and shares of all sessions, distributions and sector weights, as far as the file has them.
+        """NAV and shares of all sessions, distributions and holdings, as far as the file has them."""
+        return self.document("fund", ticker, completed)
 
-        KeyError for a ticker without an address.
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """What a file of a fund says. KeyError for one without an address.
+
+        A dated file is asked for of the session before the last one, whose file is published by now, and
+        must be of that day: for a day without holdings sites answer with those of another one.
         """
-        url = self._urls[ticker]
-        data = self._fetch(url)
+        day = f"{completed[-1 - BEHIND]:%Y-%m-%d}" if len(completed) > BEHIND else ""
+        url = self._funds[ticker].files[figure].replace("{date}", day.replace("-", ""))
+        dated = url != self._funds[ticker].files[figure]
+        data = self._fetch(url, self._user_agent)
         if isinstance(data, FetchOutcome):
-            return replace(data, instead=self._instead) if isinstance(data, AccessRefused) else data
-        name = self._file_name(ticker)
+            return self._refusal(data, figure, ticker, day)
+        name = self._file_name(ticker, figure)
         try:
             contents = read_issuer(
                 data, name=name, completed=completed, today=self._today(), ticker=ticker, pair=self._pair
             )
         except WebPageInstead:
-            return AccessRefused("a web page instead of the file", self._instead)
+            page = AccessRefused("a web page instead of the file")
+            return self._refusal(page, figure, ticker, day)
         except ImportRejected as error:
             return Rejected(short_reason(str(error)).rstrip("."))
-        return _outcome(contents, completed, digest(data))
+        held = contents.holdings
+        if figure == "holdings" and held is None:
+            return Rejected(f"{name} lists no holdings with their quantity")
+        if held and dated and held.as_of != day:
+            return Empty(f"it is of {held.as_of}, not of {day}, which was asked for")
+        return _outcome(contents, figure, completed, digest(data))
+
+    def _refusal(self, outcome: FetchOutcome, figure: str, ticker: str, day: str) -> FetchOutcome:
+        """An outcome without a file: a refusal says to whom, and what a person can do instead.
+
+        A site that keeps programs waiting, or asks them to slow down for one file a day, refuses them too.
+        """
+        match outcome:
+            case AccessRefused(reason):
+                words = reason
+            case RateLimited():
+                words = "HTTP 429"
+            case NetworkDown("no answer in time"):
+                words = "no answer in time"
+            case NetworkDown(reason) if "HTTP" in reason or reason in _REACHED:
+                return OutOfOrder(reason)
+            case _:
+                return outcome
+        instead = by_hand(self._funds[ticker], figure, self._options, day.replace("-", ""))
+        return AccessRefused(f"{words} to “{self._user_agent}”", instead)
 
     def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
-        """Accept or reject the file as its import would; the note names new NAVs far from the price."""
+        """Accept or reject the file as its import would; the note names new NAVs far from the price.
+
+        A count above holdings does not replace one that a history gave with its NAV.
+        """
         stored = observations.newest(db, FundFacts, ticker=ticker, source=ISSUER)
-        known = {row.session for row in stored}
+        known = {row.session: row for row in stored}
+        if outcome.holdings:
+            newest = stored_holdings(db, ticker)
+            if newest and newest.as_of > outcome.holdings.as_of:
+                return Empty(f"it is of {outcome.holdings.as_of}, older than what is stored"), ""
+        facts = [
+            row
+            for row in outcome.payload.get("fund_facts", ())
+            if row.nav is not None or row.session not in known or known[row.session].nav is None
+        ]
+        payload = (
+            {**outcome.payload, "fund_facts": facts} if "fund_facts" in outcome.payload else outcome.payload
+        )
         try:
-            rows, far = accepted_rows(db, ticker, outcome.payload, self._file_name(ticker))
+            rows, far = accepted_rows(db, ticker, payload, self._file_name(ticker))
         except ImportRejected as error:
             return Rejected(str(error).rstrip(".")), ""
         new = [nav for nav in far if nav.split()[0] not in known]
         return replace(outcome, payload=rows), f" {off_market_sentence(new)}" if new else ""
 
 
-def _outcome(contents: FileContents, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
-    """The rows of a file, or that it has none; sessions may be missing at the end."""
+def _outcome(contents: FileContents, figure: str, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
+    """The rows of a file, or that it has none; sessions may be missing at the end of a history."""
     rows = contents.observations
-    if not rows:
+    if not rows and not contents.holdings:
         return Empty("; ".join(note.rstrip(".") for note in contents.preview.notes) or "it has no figures")
     facts = rows.get("fund_facts", ())
     last = max((row.session for row in facts if row.nav is not None), default="")
@@ -186,4 +271,4 @@ def _outcome(contents: FileContents, completed: pd.DatetimeIndex, raw: str) -> F
     late = tuple(day for day in days[: len(days) - BEHIND] if day > last)
     if not last:
         late = ("NAV",) if facts else ("NAV and shares",)
-    return Ok(rows, late, raw)
+    return Ok(rows, late if figure == "fund" else (), raw, contents.holdings)

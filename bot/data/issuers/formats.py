@@ -32,8 +32,9 @@ from bot.errors import ImportRejected, is_out_of_memory
 
 LARGEST = 20_000_000  # bytes: three times twenty-six years of a fund's workbook
 UNPACKED = 100_000_000  # bytes in the parts of an xlsx
-# In all sheets, three times those of twenty-six years; a row counts as one more, a sheet as a thousand.
-MOST_CELLS, A_SHEET = 300_000, 1_000
+# In all sheets, twice those of SSGA's distributions, ten times twenty-six years of a fund; a row counts as
+# one more, a sheet as a thousand.
+MOST_CELLS, A_SHEET = 600_000, 1_000
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 BOM = b"\xef\xbb\xbf"
 XML, EXCEL, TEXT = "SpreadsheetML", "Excel", "text"

@@ -7,20 +7,24 @@ iShares: the fund workbook (history of NAV and shares, distributions, holdings) 
 are found by name: older workbooks have Index Level second, newer ones Non-FV NAV last. The share counts are
 split-adjusted. Of the holdings only equities count, by their market value.
 
-SSGA: the NAV history (navhist) and the daily holdings, whose sectors are not filled in.
+SSGA: the NAV history (navhist), the daily holdings, whose sectors are not filled in, and the distributions
+of all its funds.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.analytics.valuation import SECTOR
 from bot.data.csv_cells import BadCell, Cells, date, number, number_in, shorten
 from bot.data.csv_formats import FORMATS, WHOLE, check_facts
+from bot.data.holdings import EQUITY, Constituent, Holdings
 from bot.data.issuers.formats import ADVICE, Grid, read_sheets
 from bot.data.provider import Observations, compared, known_fund, observations_of, rows_by_kind
 from bot.data.store import FileContents, Preview
@@ -38,6 +42,9 @@ MISSING = frozenset({"", "-", "--"})
 WHOLE_WITHIN = 2.0  # percent that the weights of a whole portfolio add up to
 ROUNDED = 0.005  # percent by which each of them is rounded
 UNSORTED = 0.05  # share of the market value that may be in no sector
+VALUE_WITHIN = 0.02  # of quantity times price: a price is rounded to the cent
+# Above this share of the rows it is the columns that mean something else.
+COLUMNS_WRONG = 0.2
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,19 @@ class SheetTable:
             yield f"{within} {count}", cells, sum(bool(cell.strip()) for cell in row) <= 1
 
 
-def find_table(sheets: Mapping[str, Grid], titles: Mapping[str, str]) -> SheetTable | None:
-    """The first table in any sheet with all these titles (by our names) in its header, else None."""
+def find_table(
+    sheets: Mapping[str, Grid], titles: Mapping[str, str], more: Mapping[str, str] | None = None
+) -> SheetTable | None:
+    """The first table in any sheet with all these titles (by our names) in its header, else None.
+
+    Its columns are these, and those of `more` that it has.
+    """
     for sheet, grid in sheets.items():
         for count, row in enumerate(grid[:HEADER_WITHIN]):
             header = [" ".join(cell.casefold().split()) for cell in row]
             if all(title in header for title in titles.values()):
-                columns = {name: header.index(title) for name, title in titles.items()}
+                wanted = {**titles, **(more or {})}
+                columns = {name: header.index(title) for name, title in wanted.items() if title in header}
                 return SheetTable(sheet, columns, grid[:count], grid[count + 1 :])
     return None
 
@@ -78,6 +91,7 @@ def cell_beside(preamble: Grid, title: str) -> str | None:
 
 
 _SATURDAY = 5  # as weekday() counts
+_MONTH_DAY = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")  # SSGA's distributions: 12/18/2020
 
 
 class SheetReader:
@@ -96,6 +110,7 @@ class SheetReader:
         self.unfinished: set[str] = set()
         self.empty = 0
         self.notes: list[str] = []  # sentences
+        self.holdings: Holdings | None = None
 
     def session_before(self, day: dt.date) -> str | None:
         """The last session up to a day of holdings (ISO), None in the future or before the calendar."""
@@ -126,11 +141,11 @@ class SheetReader:
         payments_by_day: dict[str, set[tuple[float, str]]] = {}
         for place, day, cells in self._dated(table, "ex-date"):
             try:
-                amount = number_in(cells, "total") or None
+                amount = sum(number_in(cells, title) or 0.0 for title in PAID if title in cells)
             except BadCell as error:
                 self.bad.append(f"{place}: {error}")
                 continue
-            if amount is None:
+            if not amount:
                 self.empty += 1
             else:
                 payments_by_day.setdefault(day, set()).add((amount, cells.get("payable", "")))
@@ -139,37 +154,72 @@ class SheetReader:
             for day, payments in sorted(payments_by_day.items())
         ]
 
-    def sectors(self, table: SheetTable, session: str) -> list[SectorWeight]:
-        """Percent of the equities' market value by sector, empty if too much of it is in none.
+    def constituents(self, table: SheetTable) -> list[Constituent]:
+        """The lines of a list of holdings.
 
-        Cash, futures and the like are left out. A list that breaks off, or whose weights are not those
-        of a whole fund, is wrong: the smallest holdings come last and no sum would miss them.
+        A list that breaks off, or whose weights are not those of a whole fund, is wrong: the smallest
+        holdings come last and no sum would miss them. So is one whose values are not quantity times price.
         """
-        values: dict[str, float] = {}
-        total, count, ended = 0.0, 0, bool(table.sheet)
+        lines: list[Constituent] = []
+        ended = bool(table.sheet)
         for place, cells, is_note in table.rows():
-            if is_note and count:
+            if is_note and lines:
                 ended = True
                 break
             if is_note:
                 continue
+            texts = ("" if (text := cells.get(name, "")) in MISSING else text for name in _TEXTS)
+            ticker, name, sector, currency = texts
             try:
+                quantity, price, value = (number(cells.get(title, "")) for title in _FIGURES)
                 weight = number(cells["weight"]) or 0.0
-                if cells.get("asset class", "Equity").casefold() == "equity":
-                    worth = (number(cells["value"]) or 0.0) if "value" in cells else weight
-                    values[cells["sector"]] = values.get(cells["sector"], 0.0) + worth
             except BadCell as error:
                 self.bad.append(f"{place}: {error}")
                 continue
-            total, count = total + weight, count + 1
-        self._check_whole(total, count, ended=ended)
+            kind = cells.get("asset class", EQUITY if ticker else "").casefold()
+            lines.append(
+                Constituent(ticker, name, sector, kind, quantity, price or None, value, weight, currency)
+            )
+        self._check_whole(sum(line.weight for line in lines), len(lines), ended=ended)
+        products = [
+            abs(line.quantity * line.price / line.value - 1)
+            for line in lines
+            if line.asset_class == EQUITY and line.quantity and line.price and line.value
+        ]
+        unequal = sum(apart > VALUE_WITHIN for apart in products)
+        if unequal > COLUMNS_WRONG * len(products):
+            self.bad.append(
+                f"market value is not quantity × price in {unequal:,} of {len(products):,} rows, "
+                "so its columns mean something else"
+            )
+        return lines
+
+    def sectors(self, lines: Sequence[Constituent], session: str) -> list[SectorWeight]:
+        """Percent of the equities' market value by sector, empty if too much of it is in none.
+
+        Cash, futures and the like are left out. Where a list has no values, its weights stand for them.
+        """
+        values: dict[str, float] = {}
+        has_values = any(line.value is not None for line in lines)
+        for line in lines:
+            if line.asset_class in {EQUITY, ""}:
+                worth = (line.value or 0.0) if has_values else line.weight
+                values[line.sector] = values.get(line.sector, 0.0) + worth
         whole = sum(values.values())
-        if whole <= 0 or sum(values.get(word, 0.0) for word in MISSING) > UNSORTED * whole:
+        if whole <= 0 or values.get("", 0.0) > UNSORTED * whole:
             return []
         return [
             SectorWeight(self._ticker, session, SECTOR, sector, round(WHOLE * values[sector] / whole, 4))
-            for sector in sorted(values.keys() - MISSING)
+            for sector in sorted(values.keys() - {""})
         ]
+
+    def keep_holdings(self, lines: Sequence[Constituent], day: dt.date, units: str | None) -> None:
+        """Keep the companies of a list as the file's `holdings`, if it says how much is held of them."""
+        equities = tuple(line for line in lines if line.asset_class == EQUITY)
+        if any(line.quantity for line in equities):
+            with suppress(BadCell):  # add_count reports it
+                count = number(units or "")
+                self.holdings = Holdings(self._ticker, day.isoformat(), count, equities)
 
     def add_count(self, rows: dict[str, FundFacts], holdings: SheetTable, day: dt.date, session: str) -> None:
         """Add the shares outstanding above the holdings, for a session that the history does not have."""
@@ -199,12 +249,14 @@ class SheetReader:
     def _dated(self, table: SheetTable, column: str) -> Iterator[tuple[str, str, Cells]]:
         ended = False
         for place, cells, is_note in table.rows():
+            if cells.get("ticker", self._ticker) != self._ticker and not is_note:
+                continue  # a list of all funds of an issuer
             if all(cell in MISSING for cell in cells.values()):
                 ended = ended or is_note
                 self.empty += not is_note
                 continue
             try:
-                day = date(cells[column])
+                day = date(_MONTH_DAY.sub(r"\3-\1-\2", cells[column].strip()))
                 if day > self._today:
                     raise BadCell(f"{day} is in the future")
             except BadCell as error:
@@ -226,12 +278,25 @@ FORMER_NAMES = {"ishares russell 2000 index fund": "ishares russell 2000 etf"}
 # Titles in the files by our names.
 HISTORICAL = {"date": "as of", "nav": "nav per share", "shares": "shares outstanding"}
 DISTRIBUTIONS = {"ex-date": "ex-date", "payable": "payable date", "total": "total distribution"}
+SSGA_DISTRIBUTIONS = {
+    "ticker": "ticker",
+    "ex-date": "ex-date",
+    "payable": "payable date",
+    "total": "dividend ($)",
+    "short": "short term capital gain ($)",
+    "long": "long term capital gain ($)",
+}
+PAID = ("total", "short", "long")  # what a distribution is the sum of
 ISHARES_HOLDINGS = {
     "sector": "sector",
     "asset class": "asset class",
     "value": "market value",
     "weight": "weight (%)",
 }
+# Those of the titles of holdings that old files lack; the first names are of texts, the others of figures.
+_TEXTS, _FIGURES = ("ticker", "name", "sector", "currency"), ("quantity", "price", "value")
+ISHARES_MORE = {name: name for name in (*_TEXTS, *_FIGURES) if name not in ISHARES_HOLDINGS}
+SSGA_MORE = {"ticker": "ticker", "name": "name", "currency": "local currency", "quantity": "shares held"}
 _AS_OF, _COUNT = "Fund Holdings as of", "Shares Outstanding"
 SSGA = "SSGA"
 NAVHIST = {"date": "date", "nav": "nav", "shares": "shares outstanding", "assets": "total net assets"}
@@ -270,9 +335,12 @@ class IssuerFile:
             reader.notes.append("It has no history of NAV and shares: that is in the fund workbook.")
         day = _as_of(holdings)
         session = reader.session_before(day) if day else None
-        weights = reader.sectors(holdings, session) if session else []
+        weights: list[SectorWeight] = []
         if day and session:
+            lines = reader.constituents(holdings)
+            weights = reader.sectors(lines, session)
             reader.add_count(facts, holdings, day, session)
+            reader.keep_holdings(lines, day, cell_beside(holdings.preamble, _COUNT))
         if not weights and not reader.bad:
             if not self.history:
                 raise ImportRejected(_no_weights_reason(holdings, day, name))
@@ -290,7 +358,10 @@ class IssuerFile:
             reader.bad.append(f"the date of its holdings: {error}")
             return []
         session = reader.session_before(day)
-        weights = reader.sectors(holdings, session or "")
+        lines = reader.constituents(holdings)
+        weights = reader.sectors(lines, session or "")
+        if session:
+            reader.keep_holdings(lines, day, None)
         if not session or not weights:
             reader.notes.append(
                 "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them."
@@ -300,18 +371,23 @@ class IssuerFile:
 
 def recognise_file(sheets: Mapping[str, Grid], pair: Pair) -> IssuerFile | None:
     """The tables of a file of either issuer, None for any other file."""
-    history, holdings = find_table(sheets, HISTORICAL), find_table(sheets, ISHARES_HOLDINGS)
+    history, holdings = find_table(sheets, HISTORICAL), find_table(sheets, ISHARES_HOLDINGS, ISHARES_MORE)
     if history or holdings:
         layout, fund = "iShares fund workbook" if history else "iShares holdings", _fund_name(holdings)
         distributions = find_table(sheets, DISTRIBUTIONS)
         return IssuerFile(ISHARES, layout, fund, _ticker(fund, pair), history, holdings, distributions)
-    history, holdings = find_table(sheets, NAVHIST), find_table(sheets, SSGA_HOLDINGS)
+    history, holdings = find_table(sheets, NAVHIST), find_table(sheets, SSGA_HOLDINGS, SSGA_MORE)
     if table := history or holdings:
         fund = shorten(cell_beside(table.preamble, "Ticker Symbol") or "", 80)
         ticker = fund if fund in pair.tickers else None
         if history:
             return IssuerFile(SSGA, "SSGA NAV history", fund, ticker, history, None)
         return IssuerFile(SSGA, "SSGA holdings", fund, ticker, None, holdings)
+    if distributions := find_table(sheets, SSGA_DISTRIBUTIONS):
+        listed = {cells["ticker"] for _, cells, _ in distributions.rows()}
+        tickers = [*filter(listed.__contains__, pair.tickers)]
+        ticker = tickers[0] if len(tickers) == 1 else None
+        return IssuerFile(SSGA, "SSGA distributions", ticker or "", ticker, None, None, distributions)
     return None
 
 
@@ -383,8 +459,6 @@ def off_market_sentence(sessions: Sequence[str]) -> str:
 ISSUERS = {"ishares": ISHARES, "spdr": SSGA, "state street": SSGA}
 # NAV is rounded to the cent at worst, a share count to one.
 ASSETS_WITHIN = 1e-3
-# Above this share of the rows it is the columns that mean something else.
-ASSETS_WRONG = 0.2
 
 
 def read_issuer(
@@ -427,7 +501,7 @@ def read_issuer(
         empty=reader.empty,
         notes=(*_unequal_assets(rows.get("fund_facts", ()), name), *reader.notes),
     )
-    return FileContents(rows, preview, f"{fund} import")
+    return FileContents(rows, preview, f"{fund} import", holdings=reader.holdings)
 
 
 def _fund(file: IssuerFile, expected: str | None, name: str, pair: Pair) -> str:
@@ -461,7 +535,7 @@ def _unequal_assets(facts: Sequence[FundFacts], name: str) -> list[str]:
         if row.nav and row.shares and row.assets
     ]
     unequal = [session for session, ratio in whole if abs(ratio - 1) > ASSETS_WITHIN]
-    if len(unequal) > ASSETS_WRONG * len(whole):
+    if len(unequal) > COLUMNS_WRONG * len(whole):
         raise ImportRejected(
             f"{name} was not imported: NAV × shares is not the total assets in {len(unequal):,} of "
             f"{len(whole):,} rows, so its columns mean something else."
@@ -482,5 +556,5 @@ def _unknown_layout(sheets: Mapping[str, Grid], name: str) -> str:
         has = f"its sheets are {listed([f'“{shorten(sheet)}”' for sheet in sheets])}"
     return (
         f"{name} has no known layout: {has}. Known are iShares' fund workbook and holdings, "
-        f"and SSGA's navhist and holdings. {ADVICE}"
+        f"and SSGA's navhist, holdings and distributions. {ADVICE}"
     )

@@ -91,6 +91,7 @@ def holdings_csv(
     as_of: str = "Apr 10, 2026",
     count: str = "280,200,000.00",
     rows: list[list[Cell]] | None = None,
+    header: list[Cell] = COLUMNS,
 ) -> bytes:
     """The holdings CSV as iShares serves it, traps and all."""
     return csv_file(
@@ -101,7 +102,7 @@ def holdings_csv(
             ["Shares Outstanding", count],
             *([title, "-"] for title in ("Stock", "Bond", "Cash", "Other")),
             [NBSP],
-            COLUMNS,
+            header,
             *((EQUITIES + REST) if rows is None else rows),
             [NBSP],
             ['The content contained herein is owned\nor licensed by, among others, "BlackRock"\nand others.'],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,7 +15,6 @@ from bot.data.issuers.layouts import read_issuer
 from bot.data.load import build_market, read_frames
 from bot.data.provider import (
     AccessRefused,
-    Empty,
     FetchOutcome,
     NetworkDown,
     Observations,
@@ -22,7 +22,8 @@ from bot.data.provider import (
     Rejected,
     SchemaChanged,
 )
-from bot.data.refresh import refresh
+from bot.data.refresh import FIGURES, refresh
+from bot.pair import DEFAULT_PAIR, Pair
 from storage import observations, sources
 from storage.db import open_database
 from storage.observations import Written
@@ -35,6 +36,7 @@ from tests.fakes.website import page, redirect
 from tests.funds import PAIR
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -47,31 +49,43 @@ if TYPE_CHECKING:
 
 COMPLETED = pd.bdate_range("2020-11-02", "2020-12-14")
 TODAY = dt.date(2020, 12, 15)
-BY_HAND = "download it in a browser and run: python -m bot import issuer FILE"
+BY_HAND = "download the file at issuer.example in a browser and run: python -m bot import issuer FILE"
+OUR_NAME = f"small-versus-large-bot/{__version__}"
 
 
-def files(**answers: bytes | FetchOutcome) -> IssuerFiles:
-    """The provider with each ticker's answer instead of a network."""
-    urls = {ticker: f"https://issuer.example/{ticker}" for ticker in answers}
-    return IssuerFiles(urls, lambda url: answers[url[-3:]], lambda: TODAY)
+def one_file(ticker: str, root: str = "https://issuer.example") -> Pair:
+    """The pair with one file, the history of this fund at `root`/TICKER."""
+    none = (replace(fund, issuer_file="", holdings_file="", distributions_file="") for fund in DEFAULT_PAIR)
+    url = f"{root}/{ticker}"
+    return Pair(*(replace(fund, issuer_file=url) if fund.ticker == ticker else fund for fund in none))
+
+
+def issuer(ticker: str, fetched: Callable[[str, str], bytes | FetchOutcome], **texts: str) -> IssuerFiles:
+    """The provider of one fund's history, with answers instead of a network."""
+    return IssuerFiles(one_file(ticker), fetch=fetched, today=lambda: TODAY, **texts)
+
+
+def given(ticker: str, answer: bytes | FetchOutcome, **texts: str) -> IssuerFiles:
+    """The provider of one fund's history that gets this answer."""
+    return issuer(ticker, lambda *_: answer, **texts)
 
 
 def test_a_file_is_downloaded_through_redirects_under_our_own_name(site: Website) -> None:
     whole = spreadsheetml(samples.FUND)
     site.pages = {"/old": redirect("/file"), "/file": page(whole, Content_Type="text/html")}
-    assert fetch(f"{site.address}/old") == whole
-    assert site.agents == [f"small-versus-large-bot/{__version__}"] * 2
+    assert fetch(f"{site.address}/old", OUR_NAME) == whole
+    assert site.agents == [OUR_NAME] * 2
 
 
 def test_what_stops_a_download_is_its_outcome(site: Website, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "LARGEST", 1_000_000)
     site.pages = {"/refused": page("<html>", "403 Forbidden"), "/big": page(b"x" * 1_000_001)}
-    assert fetch(f"{site.address}/refused") == AccessRefused("HTTP 403")
-    assert fetch(f"{site.address}/big") == SchemaChanged("larger than 1 MB")
+    assert fetch(f"{site.address}/refused", OUR_NAME) == AccessRefused("HTTP 403")
+    assert fetch(f"{site.address}/big", OUR_NAME) == SchemaChanged("larger than 1 MB")
 
 
 def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
-    provider = files(IWM=spreadsheetml(samples.FUND))
+    provider = given("IWM", spreadsheetml(samples.FUND))
     payload = figures(provider.fund("IWM", COMPLETED[:-1]))
     assert [row.session for row in payload["fund_facts"]] == ["2020-11-30", "2020-12-04", "2020-12-11"]
     assert payload["sector_weights"] == samples.weights()
@@ -81,7 +95,7 @@ def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
 
 
 def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
-    provider = files(SPY=spreadsheetml(samples.NAVHIST))
+    provider = given("SPY", spreadsheetml(samples.NAVHIST))
     payload: Observations = {"fund_facts": samples.SPY_FACTS}
     assert provider.fund("SPY", COMPLETED) == Ok(payload)
     longer = COMPLETED.append(pd.DatetimeIndex(["2020-12-15"]))
@@ -91,38 +105,34 @@ def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
 
 
 def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
-    provider = files(IWM=samples.holdings_csv(as_of="Dec 11, 2020"), SPY=spreadsheetml(samples.SPY_HELD))
     count = FundFacts("IWM", "2020-12-11", nav=None, shares=280200000.0, assets=None)
     expected = Ok({"fund_facts": [count], "sector_weights": samples.weights()}, ("NAV",))
-    assert provider.fund("IWM", COMPLETED) == expected
-    spy = IssuerFiles({"SPY": "x"}, lambda _: spreadsheetml(samples.SPY_HELD), lambda: dt.date(2024, 5, 13))
-    note = "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them"
-    assert spy.fund("SPY", pd.bdate_range("2024-05-06", "2024-05-10")) == Empty(note)
+    assert given("IWM", samples.holdings_csv(as_of="Dec 11, 2020")).fund("IWM", COMPLETED) == expected
 
 
 def test_a_wall_is_named_with_the_way_around_it() -> None:
-    wall = files(IWM=b"<!doctype html><title>Are you a robot?</title>").fund("IWM", COMPLETED)
-    assert wall == AccessRefused("a web page instead of the file", BY_HAND)
-    assert wall.describe() == f"No data: refused (a web page instead of the file); {BY_HAND}."
+    wall = given("IWM", b"<!doctype html><title>Are you a robot?</title>").fund("IWM", COMPLETED)
+    assert wall == AccessRefused(f"a web page instead of the file to “{OUR_NAME}”", BY_HAND)
+    assert wall.describe() == f"No data: refused (a web page instead of the file to “{OUR_NAME}”); {BY_HAND}."
 
 
-def test_the_way_around_a_refusal_names_the_options_of_the_process() -> None:
-    refused = IssuerFiles({"IWM": "x"}, lambda _: AccessRefused("HTTP 403"), options="--config my.toml")
-    assert refused.fund("IWM", COMPLETED) == AccessRefused("HTTP 403", f"{BY_HAND} --config my.toml")
+def test_the_way_around_a_refusal_names_the_options_of_the_process_and_who_was_refused() -> None:
+    refused = given("IWM", AccessRefused("HTTP 403"), options="--config my.toml", user_agent="Browser/1")
+    expected = AccessRefused("HTTP 403 to “Browser/1”", f"{BY_HAND} --config my.toml")
+    assert refused.fund("IWM", COMPLETED) == expected
 
 
 def test_a_file_that_cannot_be_read_is_rejected_with_what_is_wrong() -> None:
     row: list[Cell] = ["Dek 11, 2020", 190.2135, "--", 290300000.0]
     wrong = [samples.HISTORICAL[0], row, *samples.HISTORICAL[2:]]
-    provider = files(IWM=b"", SPY=spreadsheetml(samples.FUND))
-    assert provider.fund("IWM", COMPLETED) == Rejected(
+    assert given("IWM", b"").fund("IWM", COMPLETED) == Rejected(
         "what issuer.example gave for IWM is empty. Download the file in a browser and run: "
         "python -m bot import issuer FILE"
     )
-    assert provider.fund("SPY", COMPLETED) == Rejected(
+    assert given("SPY", spreadsheetml(samples.FUND)).fund("SPY", COMPLETED) == Rejected(
         "what issuer.example gave for SPY is of IWM, not of SPY"
     )
-    broken = files(IWM=spreadsheetml({**samples.FUND, "Historical": wrong})).fund("IWM", COMPLETED)
+    broken = given("IWM", spreadsheetml({**samples.FUND, "Historical": wrong})).fund("IWM", COMPLETED)
     assert broken.describe() == (
         "Rejected, nothing was stored: what issuer.example gave for IWM was not imported, 1 thing is wrong: "
         "Historical, row 2: “Dek 11, 2020” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020."
@@ -130,67 +140,72 @@ def test_a_file_that_cannot_be_read_is_rejected_with_what_is_wrong() -> None:
 
 
 def test_what_the_download_says_is_passed_on_and_only_what_has_an_address_is_asked() -> None:
-    provider = files(IWM=NetworkDown("no answer in time"))
-    assert provider.fund("IWM", COMPLETED) == NetworkDown("no answer in time")
-    assert provider.tickers == ("IWM",)
-    assert (provider.name, provider.label, provider.serves) == ("issuer", "issuer file", ("fund",))
+    provider = given("IWM", NetworkDown("the connection failed"))
+    assert provider.fund("IWM", COMPLETED) == NetworkDown("the connection failed")
+    asked = [(ticker, figure) for ticker in PAIR for figure in FIGURES if provider.has(ticker, figure)]
+    assert asked == [("IWM", "fund")]
+    assert (provider.name, provider.label) == ("issuer", "issuer file")
 
 
 async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Website, tmp_path: Path) -> None:
     site.pages = {"/IWM": page(spreadsheetml(samples.FUND)), "/SPY": page("<html>no</html>")}
-    urls = {ticker: f"{site.address}/{ticker}" for ticker in PAIR}
+    both = Pair(one_file("IWM", site.address).small, one_file("SPY", site.address).large)
     now = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
     async with open_database(tmp_path / "bot.db") as database:
-        reports = await refresh(database, [IssuerFiles(urls)], Sessions(), now)
+        reports = await refresh(database, [IssuerFiles(both)], Sessions(), now)
         facts = await database.run(lambda db: observations.newest(db, FundFacts))
         stands = {status.subject: status for status in await database.run(sources.source_statuses)}
     assert (facts[-1].session, facts[-1].shares, facts[-1].source) == ("2020-12-11", 290300000.0, "issuer")
     assert str(reports[0]) == (
-        "issuer file, IWM fund: 5 fund facts, 3 distributions, 2 sector weights. Stored: 10 new, 0 revised."
+        "issuer file, IWM fund: 5 fund facts, 3 distributions, 2 sector weights; 3 companies held as of "
+        "2020-12-11. Stored: 10 new, 0 revised."
     )
     assert str(reports[1]) == (
-        f"issuer file, SPY fund: No data: refused (a web page instead of the file); {BY_HAND}."
+        f"issuer file, SPY fund: No data: refused (a web page instead of the file to “{OUR_NAME}”); "
+        f"{BY_HAND.replace('issuer.example', '127.0.0.1')}."
     )
-    assert stands["SPY fund"].rests_until == now + dt.timedelta(hours=6)
+    assert stands["SPY fund"].rests_until == now + dt.timedelta(hours=24)
     outcomes = {subject: status.outcome for subject, status in stands.items()}
     assert outcomes == {"IWM fund": "Ok", "SPY fund": "AccessRefused"}
 
 
-async def test_a_late_file_is_asked_for_until_it_comes_with_growing_pauses(tmp_path: Path) -> None:
-    """The file of Friday lacks Thursday; a day later there have been a dozen requests, then it is there."""
+async def test_a_file_is_asked_for_once_a_day_late_or_not_over_restarts_and_by_hand(tmp_path: Path) -> None:
+    """The file of Friday lacks Thursday: it is asked for daily until it comes, by a refresh by hand too."""
     late: list[list[Cell]] = [row for row in samples.HISTORICAL if row[0] != "Dec 11, 2020"]
     history = {"now": spreadsheetml({**samples.FUND, "Historical": late, "Holdings": []})}
-    asked: list[str] = []
+    asked: list[dt.datetime] = []
+    start = dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC)  # Monday: Friday's count is expected
+    clock = {"now": start}
 
-    def fetched(url: str) -> bytes:
-        asked.append(url)
+    def fetched(*_: str) -> bytes:
+        asked.append(clock["now"])
         return history["now"]
 
-    provider = IssuerFiles({"IWM": "https://issuer.example/IWM"}, fetched, lambda: TODAY)
-    start = dt.datetime(2020, 12, 14, 21, 15, tzinfo=dt.UTC)  # Monday: Friday's count is expected
-    counts = []
     async with open_database(tmp_path / "bot.db") as database:
-        for minute in range(0, 24 * 60, 5):
-            now = start + dt.timedelta(minutes=minute)
-            await refresh(database, [provider], Sessions(), now, tickers=("IWM",))
-            if minute in {0, 25, 60, 6 * 60}:
-                counts.append(len(asked))
-        counts.append(len(asked))
-        row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
-        assert row is not None
-        assert row.missing == "2020-12-07 2020-12-08 2020-12-09 2020-12-10 2020-12-11"
-        assert (row.outcome, row.failures, row.last_session) == ("Partial", 0, start.date())
-        days = [f"Dec {day:02}, 2020" for day in (7, 8, 9, 10)]
-        filled: list[list[Cell]] = [[day, 189.0, "--", 285e6] for day in days]
-        filled = [samples.HISTORICAL[0], *filled, *samples.HISTORICAL[1:]]
-        history["now"] = spreadsheetml({**samples.FUND, "Historical": filled, "Holdings": []})
-        await refresh(
-            database, [provider], Sessions(), start + dt.timedelta(hours=23), tickers=("IWM",), force=True
-        )
-        row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
-        assert row is not None
-        assert (row.missing, row.outcome) == ("", "Ok")
-    assert counts == [1, 1, 3, 9, 15]
+
+        async def stands() -> tuple[str, str]:
+            row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
+            assert row is not None
+            return row.outcome, row.missing
+
+        for hour in range(0, 50, 2):
+            clock["now"] = start + dt.timedelta(hours=hour)
+            provider = issuer("IWM", fetched)  # as after a restart
+            [*reports] = await refresh(database, [provider], Sessions(), clock["now"], force=hour % 4 == 0)
+            if hour == 8:
+                assert str(reports[0]).startswith(
+                    "issuer file, IWM fund: asked for at 01:15 UTC on 2020-12-15, not again before 00:00 on "
+                    "2020-12-16. 4 fund facts, 3 distributions; missing"
+                )
+            if hour == 24:
+                missing = "2020-12-07 2020-12-08 2020-12-09 2020-12-10 2020-12-11"
+                assert await stands() == ("Partial", missing)
+                days = [f"Dec {day:02}, 2020" for day in (7, 8, 9, 10, 14)]
+                filled: list[list[Cell]] = [[day, 189.0, "--", 285e6] for day in days]
+                filled = [samples.HISTORICAL[0], *filled, *samples.HISTORICAL[1:]]
+                history["now"] = spreadsheetml({**samples.FUND, "Historical": filled, "Holdings": []})
+        assert (await stands())[0] == "Ok"
+    assert [f"{moment:%d %H:%M}" for moment in asked] == ["14 21:15", "15 01:15", "16 01:15"]
 
 
 async def fetched_twice(
@@ -198,14 +213,14 @@ async def fetched_twice(
 ) -> tuple[list[FetchReport], list[tuple[str, float | None, float | None]], sources.SourceStatus]:
     """Reports of IWM's file fetched one answer after the other, the facts then stored, and how it stands."""
     left = list(answers)
-    provider = IssuerFiles({"IWM": "https://issuer.example/IWM"}, lambda _: left.pop(0), lambda: TODAY)
+    provider = issuer("IWM", lambda *_: left.pop(0))
     start = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
     bars = [Bar("IWM", day, close) for day, close in prices.items()]
     reports: list[FetchReport] = []
     async with open_database(tmp_path / "bot.db") as database:
         await database.run(lambda db: observations.add(db, Bar, bars, source="yahoo", observed_at=start))
-        for hours in range(len(answers)):
-            now = start + dt.timedelta(hours=hours)
+        for days in range(len(answers)):
+            now = start + dt.timedelta(days=days)
             reports += await refresh(database, [provider], Sessions(), now, tickers=("IWM",), force=True)
         rows = await database.run(lambda db: observations.newest(db, FundFacts))
         row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
@@ -225,7 +240,7 @@ async def test_a_fetched_file_of_another_fund_changes_nothing_and_says_why(tmp_p
     assert not report.ok
     assert facts == []
     assert (row.outcome, row.detail, row.last_success) == ("Rejected", why, None)
-    assert f"{row.rests_until:%Y-%m-%d %H:%M}" == "2020-12-12 03:30"
+    assert f"{row.rests_until:%Y-%m-%d %H:%M}" == "2020-12-12 21:30"
 
 
 async def test_a_fetched_file_off_the_price_here_and_there_says_where(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.analytics.sessions import Sessions
+from bot.data.csv_cells import number
+from bot.data.holdings import Constituent, Holdings
 from bot.data.issuers.layouts import read_issuer
 from bot.errors import ImportRejected
 from storage.rows import Distribution, FundFacts
+from tests import shared_data
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls, xlsx
 
@@ -31,7 +34,9 @@ NO_FUND = "not a fund of this bot; it compares IWM and SPY."
 NO_DATE = "is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 DAMAGED = "file is damaged, breaks off before its end or has a password; download it again."
-KNOWN = "Known are iShares' fund workbook and holdings, and SSGA's navhist and holdings. " + ADVICE
+KNOWN = (
+    "Known are iShares' fund workbook and holdings, and SSGA's navhist, holdings and distributions. " + ADVICE
+)
 
 
 def read(data: bytes, ticker: str | None = None) -> FileContents:
@@ -425,3 +430,45 @@ def test_an_xlsx_with_a_part_exchanged(draw: st.DataObject) -> None:
     whole = xlsx(samples.NAVHIST)
     at = draw.draw(st.integers(4, len(whole)))
     accept(whole[:at] + draw.draw(st.binary(max_size=8)) + whole[at + draw.draw(st.integers(0, 8)) :], "SPY")
+
+
+def constituent(row: list[Cell], price: float | None = None) -> Constituent:
+    ticker, name, sector, kind, value, weight, quantity = map(str, row)
+    figures = (number(quantity), price, number(value), number(weight) or 0.0)
+    return Constituent(ticker, name, sector, kind.lower(), *figures)
+
+
+def test_holdings_are_the_companies_with_what_the_file_says_of_each() -> None:
+    companies = tuple(map(constituent, samples.EQUITIES))
+    assert read(samples.holdings_csv()).holdings == Holdings("IWM", "2026-04-10", 280200000.0, companies)
+    assert read(spreadsheetml(samples.FUND)).holdings == Holdings("IWM", "2020-12-11", 290300000.0, companies)
+    soft = Constituent("SOFT", "SAMPLE SOFTWARE", "", "equity", 1000.0, None, None, 60.5, "USD")
+    held = read(spreadsheetml(samples.SPY_HELD)).holdings
+    assert held is not None
+    assert (held.as_of, held.units, len(held.constituents), held.constituents[0]) == (
+        "2024-05-10",
+        None,
+        2,
+        soft,
+    )
+
+
+def test_values_that_are_not_quantity_times_price_mean_that_columns_have_moved() -> None:
+    header = [*samples.COLUMNS, "Price"]
+    rows = [[*row, price] for row, price in zip(samples.EQUITIES, ("5,000.00", "6,000.00", "-"), strict=True)]
+    held = read(samples.holdings_csv(header=header, rows=[*rows, *samples.REST])).holdings
+    assert held is not None
+    assert [company.price for company in held.constituents] == [5000.0, 6000.0, None]
+    moved = [[*row[:4], row[6], row[5], row[4], row[7]] for row in rows]
+    assert refusal(samples.holdings_csv(header=header, rows=[*moved, *samples.REST])).endswith(
+        "market value is not quantity × price in 2 of 2 rows, so its columns mean something else"
+    )
+
+
+@shared_data.shared
+def test_the_issuers_own_holdings_of_a_day() -> None:
+    data = (shared_data.FOLDER / "bottom_up" / "IWM_holdings_2026-07-17.csv").read_bytes()
+    held = read_issuer(data, name="file", completed=SESSIONS.index, today=dt.date(2026, 7, 20)).holdings
+    assert held is not None
+    assert (held.as_of, held.units, len(held.constituents)) == ("2026-07-17", 279_100_000.0, 1972)
+    assert sum(company.price is not None for company in held.constituents) == 1964
