@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
     from bot.alerts.rule import Rule
     from bot.analytics.market import Market
-    from bot.messages.charts import Chart
+    from bot.messages.canvas import Chart
     from bot.messages.common import Answer
 
 
@@ -110,7 +110,7 @@ def _backtested(rule: Rule, market: Market) -> Chart:
 def _drawn(answer: Answer) -> Chart:
     if answer.draw is None:
         raise LookupError("the answer has no picture")
-    return answer.draw()
+    return answer.draw()()
 
 
 def _metric(rule: Rule, market: Market) -> pd.Series:

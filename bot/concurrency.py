@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import logging
 import multiprocessing
 import os
@@ -21,7 +22,6 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import partial
 from threading import Event, Lock, RLock, Thread, Timer, current_thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -260,6 +260,17 @@ def serve_jobs(pipe: Connection, limits: Limits) -> None:
             outcome = _attempt(job)
             _end_in(0)
             pipe.send(outcome)
+            del job, outcome
+            trim_heap()
+
+
+def trim_heap() -> None:
+    """Collect garbage and return free memory to the system, where the C library is glibc."""
+    gc.collect()
+    with suppress(ImportError, OSError, AttributeError, TypeError):
+        import ctypes  # noqa: PLC0415 - an optional part of Python
+
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _end_in(seconds: float) -> None:
@@ -307,15 +318,14 @@ class ChartRenderer:
         self._executor = ThreadPoolExecutor(1, "charts")  # one, so that charts are drawn in order
         self._drawing: dict[object, asyncio.Future[Any]] = {}
 
-    async def draw(self, spec: Callable[[], T]) -> T:
-        """Return the chart that `spec` draws, once for all who wait for it.
+    async def draw(self, spec: Callable[[], Callable[[], T]]) -> T:
+        """Return the chart that the job draws which `spec` returns, once for all who wait for it.
 
         Raises what the spec raises, and ChartFailed if the process fails or is closed.
         """
-        job = partial(self._process.run, spec) if self._process else spec
         drawing: asyncio.Future[T] | None = self._drawing.get(spec)
         if drawing is None:
-            drawing = asyncio.get_running_loop().run_in_executor(self._executor, job)
+            drawing = asyncio.get_running_loop().run_in_executor(self._executor, self._run, spec)
             self._drawing[spec] = drawing
             drawing.add_done_callback(lambda _: self._drawing.pop(spec))
         try:
@@ -323,6 +333,10 @@ class ChartRenderer:
         except JobFailed as error:
             _log.warning("a chart was not drawn: %s", error)
             raise ChartFailed(ASK_AGAIN) from error
+
+    def _run(self, spec: Callable[[], Callable[[], T]]) -> T:
+        job = spec()
+        return self._process.run(job) if self._process else job()
 
     def close(self) -> None:
         """Kill the process, even while it draws, and start no other."""

@@ -26,7 +26,7 @@ from bot.messages.pages.multiples import multiples_answer
 from bot.messages.pages.trend import trend_answer
 from bot.services.questions import run_backtest
 from tests.fakes.chart_texts import chart_texts
-from tests.fakes.child_jobs import crash, hang, process_id
+from tests.fakes.child_jobs import crash, hang, loaded_modules, memory, process_id, refuse
 from tests.messages.pages import alert_with_events, context
 from tests.sample_market import sample_market
 
@@ -39,9 +39,24 @@ NOTHING = partial(rule_chart, [ConditionPanel("", LINE * float("nan"), PERCENT)]
 async def test_a_chart_is_the_same_wherever_it_is_drawn_and_an_error_says_where_it_came_up() -> None:
     apart = ChartRenderer(apart=True)
     assert await apart.draw(SPEC) == await ChartRenderer().draw(SPEC)
-    with pytest.raises(NoData, match="There is nothing to draw for “A line”") as refused:
+    with pytest.raises(NoData, match="There is nothing to draw for “A line”"):
         await apart.draw(NOTHING)
-    assert "in rule_chart" in refused.value.__notes__[0]
+    with pytest.raises(ValueError, match="not this one") as refused:
+        await apart.draw(lambda: refuse)
+    assert "in refuse" in refused.value.__notes__[0]
+    apart.close()
+
+
+async def test_the_chart_process_loads_no_pandas_and_gives_back_what_a_chart_took() -> None:
+    apart = ChartRenderer(apart=True)
+    await apart.draw(SPEC)
+    assert not {"pandas", "bot.messages.charts"} & await apart.draw(lambda: loaded_modules)
+    before = await apart.draw(lambda: memory)
+    for number in range(12):
+        await apart.draw(
+            partial(rule_chart, [ConditionPanel("", LINE, PERCENT)], ChartStyle(f"{number}", ""))
+        )
+    assert await apart.draw(lambda: memory) < before + 8
     apart.close()
 
 
@@ -67,8 +82,8 @@ def chart_specs() -> dict[str, ChartSpec]:
 async def test_a_chart_of_each_kind_has_the_same_words_in_the_chart_process() -> None:
     apart, specs = ChartRenderer(apart=True), chart_specs()
     assert len(specs) == 9
-    job = partial(chart_texts, list(specs.values()))
-    there, here = await asyncio.gather(apart.draw(job), asyncio.to_thread(job))
+    job = partial(chart_texts, [spec() for spec in specs.values()])
+    there, here = await asyncio.gather(apart.draw(lambda: job), asyncio.to_thread(job))
     apart.close()
     assert there == here
     flows = there[list(specs).index("flows")]
@@ -78,23 +93,23 @@ async def test_a_chart_of_each_kind_has_the_same_words_in_the_chart_process() ->
 async def test_a_crash_costs_one_chart(caplog: pytest.LogCaptureFixture) -> None:
     apart = ChartRenderer(apart=True)
     with pytest.raises(ChartFailed, match=ASK_AGAIN):
-        await apart.draw(crash)
+        await apart.draw(lambda: crash)
     assert "a chart was not drawn: the process of the job failed" in caplog.text
-    assert await apart.draw(process_id) != os.getpid()
+    assert await apart.draw(lambda: process_id) != os.getpid()
     apart.close()
 
 
 async def test_a_chart_without_end_is_given_up() -> None:
     charts = ChartRenderer(apart=True, limits=Limits(job_seconds=0.05))
     with pytest.raises(ChartFailed, match=ASK_AGAIN):
-        await charts.draw(hang)
+        await charts.draw(lambda: hang)
     charts.close()
 
 
 async def test_closing_gives_up_what_waits_and_starts_no_other_process() -> None:
     before, charts = set(multiprocessing.active_children()), ChartRenderer(apart=True)
-    await charts.draw(process_id)
-    waiting = [asyncio.create_task(charts.draw(spec)) for spec in (hang, process_id)]
+    await charts.draw(lambda: process_id)
+    waiting = [asyncio.create_task(charts.draw(partial(partial, job))) for job in (hang, process_id)]
     await asyncio.sleep(0)
     charts.close()
     errors = await asyncio.gather(*waiting, return_exceptions=True)

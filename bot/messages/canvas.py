@@ -2,7 +2,7 @@
 
 The only module that imports matplotlib, and only when a chart is drawn. A chart is a Figure of its own
 on the Agg canvas: no pyplot, no shared state, so charts can be drawn in several threads. The same input
-gives the same bytes.
+gives the same bytes. A Picture is plain arrays: the process that draws it does without pandas.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from bot.analytics.units import MINUS, Unit
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
     Ticks = tuple[list[float], list[str]]
 
 WIDTH, HEIGHT, PANEL_HEIGHT = 6.0, 3.4, 1.3  # inches; PANEL_HEIGHT for each further panel
@@ -77,25 +77,23 @@ class ChartStyle:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """A picture and its caption (plain text, to be escaped)."""
+
+    png: bytes
+    caption: str
+
+
+@dataclass(frozen=True, eq=False)
 class Line:
     """One series on an axis. `name` is shown above the last value at its end."""
 
-    series: pd.Series
+    x: Floats  # days since 1970
+    y: Floats  # with a gap (NaN) for whatever is not finite
     colour: str
     name: str = ""
     width: float = 2.0
     style: str = "-"
-
-    @property
-    def x(self) -> NDArray[np.float64]:
-        """Days since 1970."""
-        return days(pd.DatetimeIndex(self.series.index))
-
-    @property
-    def y(self) -> NDArray[np.float64]:
-        """The values with a gap (NaN) for whatever is not finite."""
-        numbers: NDArray[np.float64] = finite_values(self.series).to_numpy(dtype="float64")
-        return numbers
 
     @property
     def drawable(self) -> bool:
@@ -103,20 +101,46 @@ class Line:
         return bool(np.isfinite(self.y).any())
 
 
-def finite_values(series: pd.Series) -> pd.Series:
-    """Return the series as floats with NaN for whatever is not finite."""
-    numbers = series.astype("float64")
-    return numbers.where(np.isfinite(numbers))
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Lines on one value axis with about `ticks` ticks, which holds the values `shown` too.
+
+    `level` is a value that the reader compares with; `marks` are points to be marked (x, y).
+    """
+
+    lines: Sequence[Line]
+    unit: Unit
+    title: str = ""
+    ticks: int = 5
+    shown: Sequence[float] = ()
+    level: float | None = None
+    marks: tuple[Floats, Floats] | None = None
 
 
-def days(index: pd.DatetimeIndex) -> NDArray[np.float64]:
-    """Return the days since 1970 of naive midnights, the x of every chart."""
-    numbers: NDArray[np.float64] = index.to_numpy().astype("datetime64[D]").astype("float64")
-    return numbers
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Panels below each other over the same days, with all that is written around them."""
+
+    style: ChartStyle
+    panels: Sequence[Panel]
+    caption: str
+    ratios: Sequence[float] = ()  # heights of the panels, by default equal
+    note: str = ""
+    panel_height: float = PANEL_HEIGHT
+
+    def draw(self) -> Chart:
+        """Return the chart."""
+        ratios = self.ratios or (1.0,) * len(self.panels)
+        figure, all_axes = new_figure(self.style, ratios, self.note, self.panel_height)
+        for axes, panel in zip(all_axes, self.panels, strict=True):
+            draw_panel(axes, panel, self.style.theme)
+        days = np.concatenate([line.x for panel in self.panels for line in panel.lines])
+        finish_layout(figure, all_axes, float(days.min()), float(days.max()))
+        return Chart(png(figure), self.caption)
 
 
 def new_figure(
-    style: ChartStyle, ratios: Sequence[float] = (1.0,), note: str = "", panel_height: float = PANEL_HEIGHT
+    style: ChartStyle, ratios: Sequence[float], note: str, panel_height: float
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with title, footer and sample label, and an empty panel for each height ratio."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
@@ -163,53 +187,27 @@ def _wrap(text: Text, *paragraphs: str) -> int:
     return len(lines)
 
 
-def draw_lines(
-    axes: Axes,
-    lines: Sequence[Line],
-    unit: Unit,
-    theme: Theme,
-    *,
-    title: str = "",
-    most: int = 5,
-    shown: Sequence[float] = (),
-) -> None:
-    """Draw the lines, their end labels and a value axis with about `most` ticks that holds `shown` too."""
-    _style_text(axes.set_title(title, loc="left"), theme.muted)
-    for line in lines:
+def draw_panel(axes: Axes, panel: Panel, theme: Theme) -> None:
+    """Draw the lines with their end labels and levels, and set the value axis."""
+    _style_text(axes.set_title(panel.title, loc="left"), theme.muted)
+    for line in panel.lines:
         x, y = line.x, line.y
         known = np.isfinite(np.concatenate([[np.nan], y, [np.nan]]))
         alone = known[1:-1] & ~known[:-2] & ~known[2:]  # between two gaps: no segment, so it gets a dot
         width = line.width if len(y) <= _THIN_LINE_FROM else 0.6 * line.width
         axes.plot(x, y, color=line.colour, lw=width, ls=line.style, solid_capstyle="round", zorder=3)
         axes.plot(x[alone], y[alone], color=line.colour, ls="", marker="o", ms=line.width + 1, zorder=3)
-        _label_end(axes, line, unit)
-    low, high = set_value_axis(axes, lines, unit, most, shown)
-    if unit.signed and low < 0 < high:
-        draw_level(axes, 0, theme)
-
-
-def draw_level(axes: Axes, value: float, theme: Theme) -> None:
-    """Draw a thin horizontal line, behind all others, at a value that the reader compares with."""
-    axes.axhline(value, color=theme.muted, lw=0.8, zorder=1)
-
-
-def set_value_axis(
-    axes: Axes, lines: Sequence[Line], unit: Unit, most: int = 5, shown: Sequence[float] = ()
-) -> tuple[float, float]:
-    """Set a value axis that holds the lines and the values to be shown. Returns its ends."""
-    values = np.concatenate([line.y for line in lines])
-    low, high = limits(np.append(values[np.isfinite(values)], shown))
+        _label_end(axes, line, panel.unit)
+    if panel.marks is not None:
+        x, y = panel.marks
+        axes.plot(x, y, ls="", marker="o", ms=6, mfc=theme.ground, mec=theme.ink, mew=1.4, zorder=4)
+    values = np.concatenate([line.y for line in panel.lines])
+    low, high = limits(np.append(values[np.isfinite(values)], panel.shown))
     axes.set_ylim(low, high)
-    axes.set_yticks(*value_ticks(low, high, unit, most))
-    return low, high
-
-
-def draw_marks(axes: Axes, points: pd.Series, theme: Theme) -> None:
-    """Mark points of the line with open circles."""
-    x = days(pd.DatetimeIndex(points.index))
-    axes.plot(
-        x, points.to_numpy(), ls="", marker="o", ms=6, mfc=theme.ground, mec=theme.ink, mew=1.4, zorder=4
-    )
+    axes.set_yticks(*value_ticks(low, high, panel.unit, panel.ticks))
+    for level in (panel.level, 0.0 if panel.unit.signed and low < 0 < high else None):
+        if level is not None:  # behind all lines
+            axes.axhline(level, color=theme.muted, lw=0.8, zorder=1)
 
 
 def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
@@ -231,13 +229,12 @@ def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
     _style_text(label, line.colour)
 
 
-def finish_layout(figure: Figure, panels: Sequence[Axes], index: pd.DatetimeIndex) -> None:
+def finish_layout(figure: Figure, panels: Sequence[Axes], first: float, last: float) -> None:
     """Set the date axis, lay out the figure, and place the end labels, which need the layout."""
-    x = days(index)
-    margin = max(0.015 * (x[-1] - x[0]), 0.5)
+    margin = max(0.015 * (last - first), 0.5)
     for axes in panels:
-        axes.set_xlim(x[0] - margin, x[-1] + margin)
-        axes.set_xticks(*(date_ticks(x[0], x[-1]) if axes is panels[-1] else ([], [])))
+        axes.set_xlim(first - margin, last + margin)
+        axes.set_xticks(*(date_ticks(first, last) if axes is panels[-1] else ([], [])))
         for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
             tick.set_parse_math(False)
     figure.draw_without_rendering()
@@ -277,7 +274,7 @@ def spread(wanted: Sequence[float], height: float, low: float, high: float) -> l
     return [float(centre) for centre in centres]
 
 
-def limits(values: NDArray[np.float64]) -> tuple[float, float]:
+def limits(values: Floats) -> tuple[float, float]:
     """Return the ends of an axis with a margin around all (finite) `values`. They are never equal."""
     low, high = float(values.min()), float(values.max())
     margin = 0.06 * (high - low)

@@ -1,40 +1,36 @@
-"""The charts of all pages as PNG, each with a caption in words for those who cannot see the picture.
+"""The pictures of all pages, each with a caption in words for those who cannot see it.
 
-Colour-blind-safe lines, labelled at their ends, readable on a phone. Inputs are plain pandas objects on
-naive midnight sessions; values are in the unit's own scale (percent in percent, money in dollars). NaN is a
-gap and never bridged. A chart without any value raises NoData. Captions are plain text.
+Each function returns what draws the chart, in plain arrays, so that another process can draw it.
+Colour-blind-safe lines, labelled at their ends, readable on a phone. Inputs are plain pandas objects on naive
+midnight sessions; values are in the unit's own scale (percent in percent, money in dollars). NaN is a gap and
+never bridged. A chart without any value raises NoData. Captions are plain text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD, Unit
 from bot.errors import NoData
-from bot.messages import canvas
-from bot.messages.canvas import ChartStyle, Line, finite_values
+from bot.messages.canvas import HEIGHT, Chart, ChartStyle, Line, Panel, Picture
 from bot.messages.html import capital
 from bot.text import short_date
+
+if TYPE_CHECKING:
+    from bot.messages.canvas import Floats
 
 FIXED = "threshold"  # name of a level that is an amount; one that moves has a name of its own
 FIRED = "fired"  # what marked sessions are called
 _DATES = 5  # marked sessions that are named; a caption holds 1,024 characters
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A picture and its caption (plain text, to be escaped)."""
-
-    png: bytes
-    caption: str
-
-
-# A chart to be drawn later, elsewhere: a function of this module with its inputs, so that it can be pickled.
-ChartSpec: TypeAlias = Callable[[], Chart]
+Drawing: TypeAlias = Callable[[], Chart]  # can be pickled
+ChartSpec: TypeAlias = Callable[[], Drawing]  # a chart to be drawn later: a function below with its inputs
 
 
 @dataclass(frozen=True)
@@ -73,32 +69,45 @@ class ConditionPanel:
         return self.unit.in_one_scale(largest, typed)
 
 
-def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel) -> Chart:
+def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel) -> Drawing:
     """Draw returns since the first session, in percent: sessions x funds, 0 at the base."""
     above, theme = _fund_lines(returns, style), style.theme
     start, end = returns.index[0], returns.index[-1]
-    ratio = Line(panel.ratio.loc[start:end], theme.ink, "ratio", 1.6)
-    average = Line(panel.average.loc[start:end], theme.muted, "average", 1.4, "--")
-    below = [line for line in (ratio, average) if line.drawable]
-    figure, axes = canvas.new_figure(style, ratios=(2.3, 1.0) if below else (1.0,))
-    canvas.draw_lines(axes[0], above, PERCENT, theme)
-    if below:
-        canvas.draw_lines(axes[1], below, LEVEL, theme, title=panel.title, most=3)
-    canvas.finish_layout(figure, axes, pd.DatetimeIndex(returns.index))
+    ratio = _line(panel.ratio.loc[start:end], theme.ink, "ratio", 1.6)
+    average = _line(panel.average.loc[start:end], theme.muted, "average", 1.4, "--")
+    panels = [Panel(above, PERCENT)]
+    if below := [line for line in (ratio, average) if line.drawable]:
+        panels.append(Panel(below, LEVEL, panel.title, 3))
     against = describe_average(panel.ratio.loc[:end], panel.average.loc[:end])
-    return Chart(canvas.png(figure), caption(style, [*describe_comparison(returns), against]))
+    words = caption(style, [*describe_comparison(returns), against])
+    return Picture(style, panels, words, (2.3, 1.0)[: len(panels)]).draw
 
 
-def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Chart:
+def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Drawing:
     """Draw the money into each fund added up over the window: sessions x funds, dollars a session."""
     sums = flows.cumsum()
     lines = _fund_lines(sums, style)
     unit = USD.in_one_scale(max(float(finite_values(sums[name]).abs().max()) for name in sums.columns))
-    figure, axes = canvas.new_figure(style)
-    canvas.draw_lines(axes[0], lines, unit, style.theme, shown=(0.0,))
-    canvas.finish_layout(figure, axes, pd.DatetimeIndex(flows.index))
     totals = ", ".join(f"{name} {unit.show(_last_value(sums[name]))}" for name in sums.columns)
-    return Chart(canvas.png(figure), caption(style, [f"{totals}, {_span(sums)}."]))
+    words = caption(style, [f"{totals}, {_span(sums)}."])
+    return Picture(style, [Panel(lines, unit, shown=(0.0,))], words).draw
+
+
+def finite_values(series: pd.Series) -> pd.Series:
+    """Return the series as floats with NaN for whatever is not finite."""
+    numbers = series.astype("float64")
+    return numbers.where(np.isfinite(numbers))
+
+
+def days(index: pd.DatetimeIndex) -> Floats:
+    """Return the days since 1970 of naive midnights, the x of every chart."""
+    numbers: Floats = index.to_numpy().astype("datetime64[D]").astype("float64")
+    return numbers
+
+
+def _line(series: pd.Series, colour: str, name: str = "", width: float = 2.0, style: str = "-") -> Line:
+    index = pd.DatetimeIndex(series.index)
+    return Line(days(index), finite_values(series).to_numpy(), colour, name, width, style)
 
 
 def _fund_lines(frame: pd.DataFrame, style: ChartStyle) -> list[Line]:
@@ -114,40 +123,37 @@ def _named_lines(
 ) -> list[Line]:
     """Return a line per series that has a value. Colour, width and pattern follow its place."""
     pens = zip(series.items(), style.theme.lines, widths, patterns, strict=False)
-    lines = [Line(values, colour, name, width, pattern) for (name, values), colour, width, pattern in pens]
+    lines = [_line(values, colour, name, width, pattern) for (name, values), colour, width, pattern in pens]
     return [line for line in lines if line.drawable]
 
 
 def rule_chart(
     panels: Sequence[ConditionPanel], style: ChartStyle, fires: Sequence[pd.Timestamp] = ()
-) -> Chart:
+) -> Drawing:
     """Draw conditions of a rule, or a metric, in panels of their own, with their levels, the fires marked.
 
     The caption has a line for each condition; of one without a name it tells the range, too.
     """
-    theme, sentences = style.theme, list[str]()
+    theme, sentences, drawn = style.theme, list[str](), list[Panel]()
     shown = [_trimmed(panel.series, style) for panel in panels]
-    note = f"○ {FIRED}" if fires else ""
-    figure, all_axes = canvas.new_figure(style, ratios=(1.0,) * len(panels), note=note)
-    for axes, panel, series in zip(all_axes, panels, shown, strict=True):
-        unit, lines, compared = panel.shown_unit, [Line(series, theme.lines[0])], ""
+    for panel, series in zip(panels, shown, strict=True):
+        unit, lines, compared = panel.shown_unit, [_line(series, theme.lines[0])], ""
         if panel.level is not None:
             level = panel.level.reindex(series.index)
-            lines.append(Line(level, theme.muted, panel.level_name, 1.4, "--"))
+            lines.append(_line(level, theme.muted, panel.level_name, 1.4, "--"))
             compared = describe_threshold(panel.level_name, level, unit)
-        drawable = [line for line in lines if line.drawable]
-        title, most = (panel.name, 3) if len(panels) > 1 else ("", 5)
-        canvas.draw_lines(axes, drawable, unit, theme, title=title, most=most)
-        if fires:
-            canvas.draw_marks(axes, series.reindex(_known(fires, series)), theme)
+        marked = series.reindex(_known(fires, series)) if fires else None
+        marks = None if marked is None else (days(pd.DatetimeIndex(marked.index)), marked.to_numpy())
+        title, ticks = (panel.name, 3) if len(panels) > 1 else ("", 5)
+        drawn.append(Panel([line for line in lines if line.drawable], unit, title, ticks, marks=marks))
         value, between = describe_metric(series, unit)
         sentences += (
             [f"{panel.name}: {value} {compared}".rstrip()] if panel.name else [value, between, compared]
         )
-    canvas.finish_layout(figure, all_axes, _sessions_of(shown))
     if fires:
         sentences.append(describe_fires(_known(fires, panels[0].series)))
-    return Chart(canvas.png(figure), caption(style, sentences))
+    note = f"○ {FIRED}" if fires else ""
+    return Picture(style, drawn, caption(style, sentences), note=note).draw
 
 
 def _known(sessions: Sequence[pd.Timestamp], series: pd.Series) -> list[pd.Timestamp]:
@@ -155,7 +161,7 @@ def _known(sessions: Sequence[pd.Timestamp], series: pd.Series) -> list[pd.Times
     return [session for session in sessions if session in known]
 
 
-def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, base: float) -> Chart:
+def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, base: float) -> Drawing:
     """Draw panels of one scale below each other, but those without any value.
 
     `base` is the value at which all lines begin.
@@ -166,13 +172,13 @@ def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, b
     if not drawn:
         raise _nothing_to_draw(style)
     all_lines = [line for _, lines in drawn for line in lines]
-    figure, all_axes = canvas.new_figure(style, ratios=(1.0,) * len(drawn), panel_height=canvas.HEIGHT - 1)
-    for axes, (title, lines) in zip(all_axes, drawn, strict=True):
-        canvas.draw_lines(axes, lines, unit, style.theme, title=title)
-        canvas.set_value_axis(axes, all_lines, unit, shown=(base,))
-        canvas.draw_level(axes, base, style.theme)
-    canvas.finish_layout(figure, all_axes, _sessions_of(line.series for line in all_lines))
-    return Chart(canvas.png(figure), caption(style, [describe_indexed(panel, unit) for panel in panels]))
+    shown = (base, *(float(end(line.y)) for line in all_lines for end in (np.nanmin, np.nanmax)))
+    return Picture(
+        style,
+        [Panel(lines, unit, title, shown=shown, level=base) for title, lines in drawn],
+        caption(style, [describe_indexed(panel, unit) for panel in panels]),
+        panel_height=HEIGHT - 1,
+    ).draw
 
 
 def _trimmed(series: pd.Series, style: ChartStyle) -> pd.Series:
@@ -186,10 +192,6 @@ def _trimmed(series: pd.Series, style: ChartStyle) -> pd.Series:
 
 def _nothing_to_draw(style: ChartStyle) -> NoData:
     return NoData(f"There is nothing to draw for “{style.title}”: no figure is stored for this window.")
-
-
-def _sessions_of(series: Iterable[pd.Series]) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(sorted(set().union(*(values.index for values in series))))
 
 
 def caption(style: ChartStyle, sentences: Sequence[str]) -> str:

@@ -121,7 +121,7 @@ async def test_a_picture_asked_for_again_is_neither_computed_nor_drawn(
         pages.append(arguments)
         return compare_answer(*arguments)
 
-    async def count(spec: Callable[[], T]) -> T:
+    async def count(spec: Callable[[], Callable[[], T]]) -> T:
         drawn.append(spec)
         return await draw(spec)
 
@@ -151,11 +151,11 @@ async def test_a_picture_asked_for_again_is_neither_computed_nor_drawn(
 
 
 class Pickling(ChartRenderer):
-    """Draws what is left of a picture's inputs on the way to another process."""
+    """Draws what is left of a picture on the way to another process."""
 
-    async def draw(self, spec: Callable[[], T]) -> T:
+    async def draw(self, spec: Callable[[], Callable[[], T]]) -> T:
         """Draw what a pickle brings."""
-        return await super().draw(pickle.loads(pickle.dumps(spec)))  # noqa: S301 - our own
+        return await super().draw(lambda: pickle.loads(pickle.dumps(spec())))  # noqa: S301 - our own
 
 
 async def test_every_picture_can_be_drawn_in_a_process_of_its_own(talk: Talk) -> None:

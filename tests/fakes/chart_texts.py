@@ -13,16 +13,16 @@ from bot.messages import canvas
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.messages.charts import ChartSpec
+    from bot.messages.charts import Drawing
 
 
-def chart_texts(specs: Sequence[ChartSpec]) -> list[list[str]]:
+def chart_texts(drawings: Sequence[Drawing]) -> list[list[str]]:
     """Of each chart the caption, then titles, ticks, end labels, names of levels, notes and stamp.
 
     The charts are not laid out, which takes longest and changes no word.
     """
     with patch.object(canvas, "png", return_value=b"") as png, patch.object(Figure, "draw_without_rendering"):
-        captions = [spec().caption for spec in specs]
+        captions = [drawing().caption for drawing in drawings]
     figures = [call.args[0] for call in png.call_args_list]
     return [
         [caption, *(text.get_text() for text in figure.findobj(Text))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 _open_sockets: list[socket.socket] = []
@@ -44,6 +45,16 @@ def print_noise() -> int:
     os.write(1, b"noise")
     os.write(2, b"noise")
     return os.getpid()
+
+
+def loaded_modules() -> set[str]:
+    """The names of all modules that the process has imported."""
+    return set(sys.modules)
+
+
+def memory() -> float:
+    """The resident memory of the process in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def refuse() -> int:

@@ -17,7 +17,7 @@ from bot.analytics.market import MULTIPLE_COLUMNS, Market, Source
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.local.botapi import parse_html
-from bot.messages.charts import Chart
+from bot.messages.charts import Drawing
 from bot.messages.common import MAX_BUTTON_DATA, Answer, button_rows
 from bot.messages.html import TABLE_WIDTH
 from bot.pair import DEFAULT_PAIR, Pair
@@ -63,7 +63,7 @@ def button_labels(answer: Answer) -> list[list[str]]:
     return [[label for label, _ in row] for row in answer.buttons]
 
 
-def drawing(answer: Answer) -> partial[Chart]:
+def drawing(answer: Answer) -> partial[Drawing]:
     """The chart of an answer, with the arguments that it would be drawn of."""
     assert isinstance(answer.draw, partial)
     return answer.draw

@@ -8,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bot.analytics.units import LEVEL, MULTIPLE, PERCENT, USD, Unit
-from bot.messages.canvas import THEMES, ChartStyle, Theme, date_ticks, days, limits, spread, value_ticks
+from bot.messages.canvas import THEMES, ChartStyle, Theme, date_ticks, limits, spread, value_ticks
+from bot.messages.charts import days
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,10 @@ def metric_panel(
     return ConditionPanel("", series, unit, None if level is None else series * 0 + level, name)
 
 
-def drawn(chart: Callable[..., charts.Chart], *args: object, **named: object) -> tuple[Figure, str]:
+def drawn(chart: Callable[..., charts.Drawing], *args: object, **named: object) -> tuple[Figure, str]:
     """The figure that a function draws, and its caption."""
     with patch.object(canvas, "png", return_value=b"") as png:
-        caption = chart(*args, **named).caption
+        caption = chart(*args, **named)().caption
     return png.call_args.args[0], caption
 
 
@@ -117,7 +117,7 @@ def assert_apart(group: Sequence[Text]) -> None:
 
 
 def test_a_comparison_is_a_sharp_png_without_software_or_time() -> None:
-    png = compare_chart(pair(240, 16.14, 15.48), ChartStyle("Title", FOOTER, DARK), ratio_panel(240)).png
+    png = compare_chart(pair(240, 16.14, 15.48), ChartStyle("Title", FOOTER, DARK), ratio_panel(240))().png
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", png[16:24]) == (1200, 940)
     assert len(png) < 500_000
@@ -127,7 +127,7 @@ def test_a_comparison_is_a_sharp_png_without_software_or_time() -> None:
 
 def test_equal_input_gives_equal_bytes_also_from_several_threads() -> None:
     def draw(_: int) -> bytes:
-        return rule_chart([metric_panel(walk(60, 5), PERCENT)], LOOK).png
+        return rule_chart([metric_panel(walk(60, 5), PERCENT)], LOOK)().png
 
     with ThreadPoolExecutor(3) as pool:
         assert len({draw(0), *pool.map(draw, range(3))}) == 1
