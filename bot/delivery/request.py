@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import httpx
 import msgspec
 from telegram.constants import PollingLimit
-from telegram.error import TelegramError
+from telegram.error import NetworkError, TelegramError
 from telegram.request import HTTPXRequest
 
 if find_spec("sniffio") is None:  # httpcore tries to import it ten times a request, a search of all folders
@@ -75,9 +74,10 @@ class _Parameters(msgspec.Struct):
 
 
 class _Refusal(msgspec.Struct):
-    """What else an answer may hold, if it is no result."""
+    """The fields of a refusal without which it is not the Bot API's."""
 
-    description: str = ""
+    ok: bool
+    description: str
     parameters: _Parameters | None = None
 
 
@@ -119,21 +119,25 @@ class TelegramRequest(HTTPXRequest):
         return _BoundedClient(**self._client_kwargs)
 
     async def do_request(self, url: str, method: str, *args: Any, **options: Any) -> tuple[int, bytes]:  # noqa: ANN401 - the library's
-        """Return status and content of the answer. Raises TelegramError for one that is unreadable."""
+        """Return status and content of the answer. Raises TelegramError for one that is unreadable.
+
+        A refusal that is a proxy's page, whatever its status, says nothing about the chat or the token.
+        """
         code, payload = await super().do_request(url, method, *args, **options)
         if httpx.codes.is_success(code):
             _checked(payload, _RESULTS.get(url.rpartition("/")[2], _Answer[Any]))
-        else:
-            with suppress(TelegramError):
-                _checked(payload, _Refusal)
-                return code, payload
-            payload = payload[:MAX_QUOTE]
+            return code, payload
+        try:
+            _checked(payload, _Refusal)
+        except TelegramError as error:
+            reason = f"{httpx.codes.get_reason_phrase(code)} ({code})"
+            raise NetworkError(f"{reason}, not by the Bot API: {payload[:MAX_QUOTE]!r}") from error
         return code, payload
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
         """Return the content of an answer or of a refusal."""
-        return _checked(payload, _Refusal)
+        return _checked(payload, dict[str, Any])
 
 
 def _checked(payload: bytes, shape: Any) -> dict[str, Any]:  # noqa: ANN401 - a type, perhaps a generic one

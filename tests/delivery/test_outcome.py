@@ -58,7 +58,7 @@ def caused(error: TelegramError, cause: Exception) -> TelegramError:
             ErrorClass.UNKNOWN,
         ),
         (NetworkError("Internal Server Error (500)"), ErrorClass.UNKNOWN),
-        (NetworkError("Bad Gateway (502). Parsing the server response b'<html>' failed"), ErrorClass.UNKNOWN),
+        (NetworkError("Bad Gateway (502), not by the Bot API: b'<html>'"), ErrorClass.UNKNOWN),
         (TimedOut(), ErrorClass.UNKNOWN),
         (TelegramError("Invalid server response"), ErrorClass.UNKNOWN),
         (RetryAfter(3), ErrorClass.HALTED),

@@ -40,6 +40,18 @@ async def test_an_answer_of_another_shape_leaves_the_outcome_unknown(method: str
         assert await METHODS[method](bot)
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 502])
+async def test_a_refusal_by_a_proxy_blames_neither_the_chat_nor_the_token(status: int) -> None:
+    async with FakeBotApi() as api, TelegramRequest() as request:
+        api.chat(42)
+        bot = ExtBot(api.token, base_url=api.base_url, request=request, get_updates_request=request)
+        for body in (b"<html>Blocked", b"", b"[]", b'{"error":"blocked"}', b'{"ok":false,"description":1}'):
+            api.fail("sendMessage", replace(answer(body), status=status))
+            with pytest.raises(NetworkError, match=rf"\({status}\), not by the Bot API: ") as caught:
+                await bot.send_message(42, "x")
+            assert classify(caught.value) is ErrorClass.UNKNOWN
+
+
 async def test_an_answer_that_drips_is_cut_off() -> None:
     request = TelegramRequest(read_timeout=0.1, write_timeout=0.1, connect_timeout=0.1, pool_timeout=0.1)
     async with FakeBotApi() as api, request, asyncio.timeout(5):
