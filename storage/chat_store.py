@@ -102,13 +102,11 @@ class StoredChat(msgspec.Struct, frozen=True):
     numbers: str | None
 
 
-class DueSummary(msgspec.Struct, frozen=True):
+class DueSummary(NamedTuple):
     """A summary of one local date that is due and not claimed."""
 
     id: int
     chat_id: int
-    kind: str
-    local_date: dt.date
     due_at: dt.datetime
 
 
@@ -329,11 +327,12 @@ def prune_summaries(db: sqlite_utils.Database, before: Moment, limit: int) -> in
 def due_summaries(db: sqlite_utils.Database, now: Moment) -> list[DueSummary]:
     """Returns the summaries of active chats that are due and not claimed, oldest first."""
     sql = """
-        SELECT summaries.* FROM summaries JOIN chats USING (chat_id)
+        SELECT id, chat_id, due_at FROM summaries JOIN chats USING (chat_id)
         WHERE summaries.status = 'due' AND due_at <= ? AND chats.status = 'active'
         ORDER BY due_at, id
     """
-    return select_as(db, DueSummary, sql, (instant(now),))
+    rows = db.execute(sql, (instant(now),)).fetchall()
+    return [DueSummary(row_id, chat, dt.datetime.fromisoformat(due_at)) for row_id, chat, due_at in rows]
 
 
 def claim_summary(db: sqlite_utils.Database, summary_id: int) -> bool:

@@ -9,38 +9,45 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import time
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
 from bot.messages.common import AS_NEW, Answer, payload_of
-from bot.messages.html import bold, lines, localized
+from bot.messages.html import bold, lines
 from bot.messages.pages.summary import summary_answer
 from bot.services import DAILY, context_of
 from bot.services.alert_views import view_active_alerts
 from bot.services.chats import settings_of
 from storage import chat_store, outbox
-from storage.db import StorageError
 from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
     import sqlite_utils
 
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.market import Market
+    from bot.analytics.sessions import Sessions
+    from bot.config import Config
     from bot.services import Services
-    from storage.chat_store import DueSummary, StoredChat
+    from storage.chat_store import DueSummary
+    from storage.outbox import MessageBody
 
 
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
 _FRIDAY = 4
+_PIECE, _LONGEST_READ = 100, 0.008  # chats, and seconds, after which commands get their turn
+_TEXTS = 256  # equal ones are made once
+_NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 _SECOND, _DAY = dt.timedelta(seconds=1), dt.timedelta(days=1)
 
 
@@ -98,7 +105,7 @@ class Summaries:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._planned: dt.datetime | None = None
+        self._planned = _NEVER
 
     async def run(self) -> int:
         """Queue what is due. Returns the number of messages.
@@ -107,26 +114,38 @@ class Summaries:
 
         What falls due while closes of the last session are still expected waits for them.
         """
-        services, now = self._services, self._services.clock()
-        since = self._planned if self._planned is not None and self._planned <= now else None
-        plan = partial(_plan, default_zone=services.config.time.timezone, since=since, now=now)
-        due = await services.database.run(plan)
-        self._planned = now
-        if not due:
+        services, now, run = self._services, self._services.clock(), self._services.database.run
+        await self._plan(now)
+        if not (due := await run(partial(_due, now=now))):
             return 0
         market = await services.markets.current()
         if services.live and _is_awaited(market, services, now):
             return 0
         context = await asyncio.to_thread(context_of, market, services.markets)
+        body = lru_cache(_TEXTS)(partial(_body, context, services.markets.sessions()))
+        session = f"{market.last_completed:%Y-%m-%d}"
         queued = 0
-        for chat_id, rows in due.items():
-            try:
-                queued += await _queue_summary(services, context, rows, now)
-            except StorageError:
-                raise
-            except Exception:  # noqa: BLE001 - one chat must not stop the others
-                _log.exception("the summary of chat %s failed; the next tick tries again", chat_id)
+        while due:
+            texts = await run(partial(_read, config=services.config, due=due, now=now))
+            bodies = await asyncio.to_thread(_made, body, texts)
+            rows = {chat_id: due.pop(chat_id) for chat_id in texts}
+            queued += await run(partial(_queue, rows=rows, bodies=bodies, session=session, now=now))
         return queued
+
+    async def _plan(self, now: dt.datetime) -> None:
+        """Add the rows that fell due since the last call; at the first, yesterday's and today's."""
+        run, default_zone = self._services.database.run, self._services.config.time.timezone
+        since = self._planned if self._planned <= now else _NEVER
+        for wanted in await run(chat_store.summary_times):
+            zone = chat_store.zone_of(wanted.zone, default_zone)
+            today = now.astimezone(zone).date()
+            for day in (today - _DAY, today):
+                due_at = due_instant(day, wanted.at, zone)
+                wants = day.weekday() <= _FRIDAY or not wanted.weekdays
+                if wants and due_at is not None and since < due_at <= now:
+                    plan = partial(chat_store.plan_summaries, wanted=wanted, kind=DAILY)
+                    await run(partial(plan, local_date=day.isoformat(), due_at=due_at))
+        self._planned = now
 
 
 def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
@@ -135,46 +154,8 @@ def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
     return now < services.markets.sessions().close(market.last_completed) + STALE_AFTER
 
 
-async def _queue_summary(
-    services: Services, context: EvaluationContext, rows: list[DueSummary], now: dt.datetime
-) -> int:
-    """Queue the summary of one chat. Returns the number of messages queued, 0 or 1."""
-    chat_id = rows[0].chat_id
-
-    def read(db: sqlite_utils.Database) -> tuple[list[AlertView], StoredChat | None]:
-        return view_active_alerts(db, chat_id, services.clock()), chat_store.get_chat(db, chat_id)
-
-    alerts, chat = await services.database.run(read)
-    settings = settings_of(services.config, chat)
-    late = now - rows[-1].due_at > LATE_AFTER
-    sessions = services.markets.sessions()
-    try:
-        answer = await asyncio.to_thread(
-            summary_answer, context, alerts, sessions, late=late, total=bool(settings.total)
-        )
-    except NoData as error:
-        answer = Answer(lines(bold("Daily summary"), str(error)))
-    answer = replace(answer, html=localized(answer.html, settings.numbers))
-    session = f"{context.market.last_completed:%Y-%m-%d}"
-    return await services.database.run(partial(_queue, rows=rows, answer=answer, session=session, now=now))
-
-
-def _plan(
-    db: sqlite_utils.Database, default_zone: str, since: dt.datetime | None, now: dt.datetime
-) -> dict[int, list[DueSummary]]:
-    """Return the due rows by chat, oldest first, after adding those that fell due after `since`.
-
-    Without `since`, at the first run of a process, yesterday's and today's are added, unless they are stored.
-    """
-    for wanted in chat_store.summary_times(db):
-        zone = chat_store.zone_of(wanted.zone, default_zone)
-        today = now.astimezone(zone).date()
-        for day in (today - _DAY, today):
-            if wanted.weekdays and day.weekday() > _FRIDAY:
-                continue
-            instant = due_instant(day, wanted.at, zone)
-            if instant is not None and instant <= now and (since is None or since < instant):
-                chat_store.plan_summaries(db, wanted, DAILY, day.isoformat(), instant)
+def _due(db: sqlite_utils.Database, now: dt.datetime) -> dict[int, list[DueSummary]]:
+    """Return the due rows by chat, oldest first, without those that must not be sent."""
     chat_store.skip_before_restore(db)
     chat_store.skip_asleep(db, now)
     due: dict[int, list[DueSummary]] = defaultdict(list)
@@ -183,23 +164,74 @@ def _plan(
     return due
 
 
-def _queue(
-    db: sqlite_utils.Database, rows: list[DueSummary], answer: Answer, session: str, now: dt.datetime
-) -> int:
-    """Claim the chat's due rows and queue one summary, unless that session's was sent before.
+class _Text(NamedTuple):
+    """What the text of a chat's summary depends on, beside the Market."""
 
-    It replaces those that could not be sent yet. Returns the number of messages queued, 0 or 1.
+    alerts: tuple[AlertView, ...]
+    total: bool
+    numbers: str | None
+    late: bool
+
+
+def _read(
+    db: sqlite_utils.Database, config: Config, due: dict[int, list[DueSummary]], now: dt.datetime
+) -> dict[int, _Text]:
+    """Return the texts of some chats, for no longer than commands may wait."""
+    texts: dict[int, _Text] = {}
+    until = time.perf_counter() + _LONGEST_READ
+    ids = list(islice(due, _PIECE))
+    stored = {chat.chat_id: chat for chat in chat_store.chats_by_id(db, ids)}
+    for chat_id in ids:
+        alerts = tuple(view_active_alerts(db, chat_id, now))
+        settings = settings_of(config, stored.get(chat_id))
+        late = now - due[chat_id][-1].due_at > LATE_AFTER
+        texts[chat_id] = _Text(alerts, bool(settings.total), settings.numbers, late)
+        if time.perf_counter() > until:
+            break
+    return texts
+
+
+def _made(body: Callable[[_Text], MessageBody], texts: dict[int, _Text]) -> dict[int, MessageBody]:
+    """Return the messages by chat. One that fails must not stop the others."""
+    bodies: dict[int, MessageBody] = {}
+    for chat_id, text in texts.items():
+        try:
+            bodies[chat_id] = body(text)
+        except Exception:  # noqa: BLE001 - whatever it was
+            _log.exception("the summary of chat %s failed; the next tick tries again", chat_id)
+    return bodies
+
+
+def _body(context: EvaluationContext, sessions: Sessions, text: _Text) -> MessageBody:
+    try:
+        answer = summary_answer(context, text.alerts, sessions, late=text.late, total=text.total)
+    except NoData as error:
+        answer = Answer(lines(bold("Daily summary"), str(error)))
+    return payload_of(answer, AS_NEW, numbers=text.numbers)
+
+
+def _queue(
+    db: sqlite_utils.Database,
+    rows: dict[int, list[DueSummary]],
+    bodies: dict[int, MessageBody],
+    session: str,
+    now: dt.datetime,
+) -> int:
+    """Claim the due rows of chats that have a message and queue it, unless that session's was sent before.
+
+    It replaces those that could not be sent yet. Returns the number of messages queued.
     """
-    claimed = [row for row in rows if chat_store.claim_summary(db, row.id)]
-    if not claimed:
-        return 0
-    for row in claimed[:-1]:
-        chat_store.finish_summary(db, row.id, "skipped")
-    chat_id = rows[0].chat_id
-    message = NewMessage(chat_id, None, "summary", f"summary:{chat_id}:{session}", payload_of(answer, AS_NEW))
-    queued = outbox.enqueue(db, message, now)
-    chat_store.finish_summary(db, claimed[-1].id, "sent" if queued is not None else "skipped")
-    if queued is None:
-        return 0
-    outbox.replace_summaries(db, chat_id, queued, now)
-    return 1
+    count = 0
+    for chat_id, body in bodies.items():
+        claimed = [row.id for row in rows[chat_id] if chat_store.claim_summary(db, row.id)]
+        for row_id in claimed[:-1]:
+            chat_store.finish_summary(db, row_id, "skipped")
+        if not claimed:
+            continue
+        message = NewMessage(chat_id, None, "summary", f"summary:{chat_id}:{session}", body)
+        queued = outbox.enqueue(db, message, now)
+        chat_store.finish_summary(db, claimed[-1], "skipped" if queued is None else "sent")
+        if queued is not None:
+            outbox.replace_summaries(db, chat_id, queued, now)
+            count += 1
+    return count

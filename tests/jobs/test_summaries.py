@@ -1,4 +1,5 @@
 import datetime as dt
+import json
 import logging
 from collections.abc import Callable
 from itertools import count
@@ -247,6 +248,37 @@ async def test_one_chats_fault_costs_no_other_its_summary_and_is_tried_again(
     assert await desk.summaries.run() == 1
     rows = await desk.query("SELECT chat_id FROM outbox ORDER BY id")
     assert [row["chat_id"] for row in rows] == [2, 1]
+
+
+async def test_equal_texts_are_made_once_and_what_a_text_depends_on_makes_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.closes(QUIET)
+    sql = """
+        INSERT INTO chats (chat_id, kind, created_at, summary_at)
+        SELECT value, 'private', '2020-01-15T23:00:00Z', '18:30' FROM json_each(?)
+    """
+    await desk.change(sql, (json.dumps([*range(1, 251)]),))  # more than are read at once
+    await desk.change("UPDATE chats SET returns = 'total' WHERE chat_id = 7")
+    await desk.change("UPDATE chats SET numbers = '1.234,5' WHERE chat_id = 120")
+    await desk.alert("ratio > 0.7", chat_id=240)
+    real, made = summary.summary_answer, list[str]()
+
+    def counted(*arguments: Any, **named: Any) -> Answer:  # noqa: ANN401 - passed on
+        answer = real(*arguments, **named)
+        made.append(answer.html)
+        return answer
+
+    monkeypatch.setattr(summaries, "summary_answer", counted)
+    assert await run_at(desk, "2020-01-15 23:30") == 250
+    assert len(made) == 4
+    groups = await desk.query("SELECT json_group_array(chat_id) AS chats FROM outbox GROUP BY payload")
+    alone = [json.loads(row["chats"]) for row in groups if len(json.loads(row["chats"])) < 247]
+    assert sorted(alone) == [[7], [120], [240]]
+    await desk.closes([0.51], DAYS[0])
+    assert await run_at(desk, "2020-01-16 23:30") == 250
+    assert len(made) == 8
+    assert not set(made[:4]) & set(made[4:])
 
 
 async def test_a_full_disk_is_no_chats_fault(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
