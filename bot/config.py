@@ -249,7 +249,7 @@ class CalendarSection(Section):
     """The exchange's calendar."""
 
     closed: tuple[Date, ...] = ()
-    """Days on which the exchange is closed, but which the calendar library does not know yet."""
+    """Days on which the exchange is closed, but which this version does not know yet."""
 
 
 class FundSection(Section):

@@ -1,6 +1,6 @@
 """The tables of the documentation, made from what the program itself goes by.
 
-    python -m docs.tables        # writes them into docs/*.md, and config.example.toml
+    python -m docs.tables        # writes them into docs/*.md, and config.example.toml and closures.csv
 
 A table stands between `<!-- name -->` and `<!-- /name -->`. A test compares what stands there with
 what is made here, so that no command, metric, key or subcommand is missing or out of date.
@@ -13,6 +13,7 @@ import inspect
 import json
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,12 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import exchange_calendars
+import pandas as pd
+from pandas.errors import Pandas4Warning
 from pydantic import SecretStr
 
 from bot.alerts.presets import PRESETS
 from bot.analytics.flows import FLAGS
 from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
+from bot.analytics.sessions import EXCHANGE, FIRST_DAY
 from bot.chat.commands import COMMANDS
 from bot.chat.settings import SETTINGS
 from bot.cli import CLI_COMMANDS
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 EXAMPLE = ROOT / "config.example.toml"
+CLOSURES = ROOT / "bot" / "analytics" / "closures.csv"
+LAST_YEAR = 2050  # of the closures
 EXAMPLE_HEAD = """\
 # Copy to config.toml, edit, and run: python -m bot run --config config.toml
 # Every key may be left out; what stands here is its default unless the comment says otherwise.
@@ -212,6 +219,18 @@ def example_config() -> str:
     return "".join(blocks)
 
 
+def closures() -> str:
+    """The text of closures.csv: the weekdays on which the exchange closes early or is closed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Pandas4Warning)  # the library still calls what pandas 4 will remove
+        calendar = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY, end=f"{LAST_YEAR}-12-31")
+        weekdays = pd.bdate_range(FIRST_DAY, f"{LAST_YEAR}-12-31")
+    closes = calendar.closes.dt.tz_convert(EXCHANGE)
+    lines = [f"{day:%Y-%m-%d},\n" for day in weekdays.difference(calendar.sessions)]
+    lines += [f"{day:%Y-%m-%d},{closes[day]:%H:%M}\n" for day in calendar.early_closes]
+    return "".join(["day,close\n", *sorted(lines)])
+
+
 def subcommands() -> str:
     """Every subcommand; --config and --db, which all take, are left out."""
     rows = [(f"`{_usage(command)}`", str(command.help)) for command in CLI_COMMANDS]
@@ -260,6 +279,7 @@ def main() -> None:
         text = page.read_text(encoding="utf-8")
         page.write_text(filled(text), encoding="utf-8")
     EXAMPLE.write_text(example_config(), encoding="utf-8")
+    CLOSURES.write_text(closures(), encoding="utf-8")
 
 
 if __name__ == "__main__":

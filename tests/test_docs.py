@@ -75,6 +75,10 @@ def test_the_example_configuration_is_what_the_program_says() -> None:
     assert tables.EXAMPLE.read_text(encoding="utf-8") == tables.example_config(), "run: python -m docs.tables"
 
 
+def test_the_closures_are_those_that_the_calendar_library_has() -> None:
+    assert tables.CLOSURES.read_text(encoding="utf-8") == tables.closures(), "run: python -m docs.tables"
+
+
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_every_subcommand_is_in_the_pages(name: str) -> None:
     assert f"| `python -m bot {name}" in ALL

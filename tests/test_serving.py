@@ -335,7 +335,7 @@ def test_what_polls_loads_nothing_that_computes_or_renders() -> None:
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
     )
     assert {"telegram", "sqlite_utils"} <= (names := set(loaded.stdout.split()))
-    assert not names & {"pandas", "numpy", "matplotlib", "exchange_calendars", "yfinance"}
+    assert not names & {"pandas", "numpy", "matplotlib", "yfinance"}
 
 
 async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(

@@ -278,7 +278,7 @@ def _written_at(file: Path) -> dt.datetime | None:
 def check_calendar(sessions: Sessions, now: dt.datetime) -> Finding:
     """Check that the exchange's sessions are known far enough ahead."""
     ahead = (sessions.index[-1].date() - now.date()).days
-    words, advice = f"sessions known for {ahead} days ahead", "install a newer exchange_calendars"
+    words, advice = f"sessions known for {ahead} days ahead", "install a newer version"
     return _measured(ahead > LEAST_CALENDAR, "calendar", words, f"{advice}, or set the clock")
 
 
