@@ -63,6 +63,7 @@ def _observations_table(name: str, key: tuple[str, ...], values: str) -> str:
 
 _PROVISIONAL = "provisional INTEGER NOT NULL DEFAULT 0"  # why a figure is not used: rows.Provisional
 _BAR = f"open REAL, high REAL, low REAL, close REAL NOT NULL, volume INTEGER, {_PROVISIONAL}"
+_FACTS = "nav REAL, shares REAL, assets REAL, flow REAL"
 _MULTIPLE = "value REAL, holdings_date TEXT, price_date TEXT, coverage REAL"
 # An amount or a ratio of NULL: the source withdrew the distribution or the split.
 # The level of a sector weight: sector, industry group, or revenue (the share from the home market).
@@ -70,7 +71,7 @@ _OBSERVATIONS = f"""
     {_observations_table("bars", ("ticker", "session"), _BAR)}
     {_observations_table("distributions", ("ticker", "ex_date"), f"amount REAL, {_PROVISIONAL}")}
     {_observations_table("splits", ("ticker", "session"), "ratio REAL")}
-    {_observations_table("fund_facts", ("ticker", "session"), "nav REAL, shares REAL, assets REAL")}
+    {_observations_table("fund_facts", ("ticker", "session"), _FACTS)}
     {_observations_table("multiples", ("ticker", "session", "metric", "convention", "basis"), _MULTIPLE)}
     {_observations_table("sector_weights", ("ticker", "session", "level", "sector"), "weight REAL")}
 

@@ -222,6 +222,13 @@ def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str |
     return latest
 
 
+def last_fact(db: sqlite_utils.Database, ticker: str, source: str) -> str | None:
+    """Last session for which a source gave a fund fact, None without any."""
+    sql = "SELECT max(session) FROM fund_facts WHERE ticker = ? AND source = ?"
+    last: str | None = select_value(db, sql, (ticker, source))
+    return last
+
+
 def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
     """Changes whenever observations do: by this process (new rows, or old ones given again) or by another."""
     tables = (f"SELECT max(id) FROM {table}" for table in KINDS)  # noqa: S608 - as above

@@ -190,14 +190,18 @@ class Split(Observation, frozen=True):
 
 
 class FundFacts(Observation, frozen=True):
-    """Net asset value per share, shares outstanding and total net assets."""
+    """Net asset value per share, shares outstanding, total net assets; and by filings a month's flow.
+
+    `flow` are the dollars of the month whose last session it is.
+    """
 
     table = "fund_facts"
-    figures = ("nav", "shares", "assets")
+    figures = ("nav", "shares", "assets", "flow")
 
     nav: float | None = None
     shares: float | None = None
     assets: float | None = None
+    flow: float | None = None
 
 
 class Multiple(Observation, frozen=True):

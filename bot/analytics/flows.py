@@ -310,6 +310,14 @@ def flow_summary(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | Non
     )
 
 
+def month_flow(frame: pd.DataFrame, sessions: pd.DatetimeIndex, end: pd.Timestamp) -> float | None:
+    """Dollars of the calendar month whose last session is `end`, None without the counts at both its ends."""
+    before = sessions[sessions < end.replace(day=1)]
+    if not len(before) or not {before[-1], end} <= set(frame.index) or frame.loc[end, "held"]:
+        return None
+    return float(frame["flow"].loc[before[-1] : end].iloc[1:].sum())
+
+
 def believed(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows before what waits for an IMPOSSIBLE jump to be resolved, all without one."""
     return frame[~frame["held"]] if (frame["flag"] == IMPOSSIBLE).any() else frame

@@ -83,6 +83,7 @@ class Market:
     disputes       closes on which another source disagrees with the one that is used
     provisional    figures that were given and are not used, because they are implausible
     first_close    the first stored close of both funds, also where it is later than last_completed
+    official       per ticker a Series of each month's last session -> dollars of the month, by filings
     whole          the Market of which this is the part up to `anchor`
     options        --config and --db of the process, for the command lines in messages
     results        what functions with `per_market` have computed of it
@@ -102,6 +103,7 @@ class Market:
     disputes: tuple[Dispute, ...] = ()
     provisional: tuple[ProvisionalFigures, ...] = ()
     first_close: pd.Timestamp | None = None
+    official: Mapping[str, pd.Series] = field(default_factory=dict)
     whole: Market | None = None
     options: str = ""
     results: dict[tuple[object, ...], Any] = field(default_factory=dict, init=False, repr=False)
@@ -209,6 +211,7 @@ class Market:
                 for figures in self.provisional
                 if figures.amounts.index[0] <= anchor
             ),
+            official={ticker: flows.loc[:anchor] for ticker, flows in self.official.items()},
             last_completed=completed[-1] if len(completed) else last,
             anchor=anchor,
             whole=self.whole or self,

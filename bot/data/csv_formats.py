@@ -110,7 +110,8 @@ def _reason(cells: Cells, column: str) -> int:
 
 
 def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    row = FundFacts(ticker, session, *(number_in(cells, name, above_zero=True) for name in FundFacts.figures))
+    nav, shares, assets = (number_in(cells, name, above_zero=True) for name in ("nav", "shares", "assets"))
+    row = FundFacts(ticker, session, nav, shares, assets, number_in(cells, "flow", signed=True))
     check_facts(row)
     return [row]
 
@@ -188,6 +189,7 @@ FORMATS = {
             "fund-facts",
             "fund facts",
             _columns(
+                "flow",
                 nav=("nav per share", "net asset value"),
                 shares=("shares outstanding", "units"),
                 assets=("total net assets", "net assets", "aum"),

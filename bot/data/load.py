@@ -26,7 +26,7 @@ from bot.analytics.market import (
 )
 from bot.analytics.sessions import Sessions
 from bot.data import source_selection
-from bot.data.provider import LABELS
+from bot.data.provider import LABELS, SEC
 from bot.data.provisional import NOUNS, REASONS
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS, Frames
 from bot.errors import BadInput, NoData
@@ -118,6 +118,8 @@ def build_market(
 ) -> Market:
     """Market of stored rows as of the instant `now`: nothing after the last completed session."""
     last = sessions.last_completed(now)
+    filed = frames["fund_facts"][frames["fund_facts"]["source"] == SEC]
+    frames = {**frames, "fund_facts": frames["fund_facts"][frames["fund_facts"]["source"] != SEC]}
     real = _without_sample(frames)
     if not all(frame.empty for frame in real.values()):
         frames = real
@@ -156,6 +158,12 @@ def build_market(
         ),
         provisional=_unsettled(frames, last) if PENDING in frames else (),
         first_close=both.min() if len(both) else None,
+        official={
+            str(ticker): pd.Series(
+                rows["flow"].to_numpy(dtype="float64"), pd.DatetimeIndex(rows["session"]).as_unit("ns")
+            ).loc[:last]
+            for ticker, rows in filed.groupby("ticker", observed=True)
+        },
         options=options,
     )
 

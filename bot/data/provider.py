@@ -198,9 +198,11 @@ class Provider:
         del ticker, completed
         return Empty(f"{self.label} has no fund facts")
 
-    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """What a file of any other kind says, e.g. "holdings"."""
-        del ticker, completed
+    def document(
+        self, figure: str, ticker: str, completed: pd.DatetimeIndex, since: dt.date | None
+    ) -> FetchOutcome:
+        """What a file of any other kind says, e.g. "holdings". `since`: the last session known of filings."""
+        del ticker, completed, since
         return Empty(f"{self.label} has no {figure}")
 
     def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
@@ -252,17 +254,18 @@ def _counts(payload: Observations) -> str:
     return ", ".join(parts) or "no figures"
 
 
+SEC = "sec"  # the source of official monthly flows
 # What people read for each source, by its name in storage, in order of preference.
 LABELS = {
     "yahoo": "Yahoo",
     "issuer": "issuer file",
     "csv": "CSV import",
     "daily-csv": "daily CSV",
-    "sec": "SEC filing",
+    SEC: "SEC filing",
     SAMPLE: "sample data",
 }
 # Days between two requests for the same file, by source; a list of distributions is asked for once a week.
-FILE_DAYS = {"issuer": 1, "sec": 7}
+FILE_DAYS = {"issuer": 1, SEC: 7}
 # Fallback source -> the one whose sessions it fills, by their names in storage.
 STANDS_FOR = {"daily-csv": "yahoo"}
 

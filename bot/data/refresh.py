@@ -24,6 +24,7 @@ from bot.analytics.sessions import Sessions
 from bot.data.csv_source import DailyCsv
 from bot.data.holdings import store_holdings
 from bot.data.issuers.fetch import IssuerFiles
+from bot.data.issuers.nport import OFFICIAL, SecFilings
 from bot.data.provider import (
     FILE_DAYS,
     STANDS_FOR,
@@ -50,6 +51,7 @@ from bot.data.store import store, with_withdrawals
 from bot.data.yahoo import Yahoo
 from bot.text import listed
 from storage import sources
+from storage.observations import last_fact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +78,8 @@ def build_providers(config: Config) -> list[Provider]:
         )
     if config.issuer.fetch and any(fund.files for fund in config.pair):
         providers.append(IssuerFiles(config.pair, config.issuer.user_agent, config.command_options))
+    if config.sec.contact and any(fund.sec for fund in config.pair):
+        providers.append(SecFilings(config.pair, config.sec.contact, config.command_options))
     return providers
 
 
@@ -85,7 +89,7 @@ def switched_on(config: Config) -> set[str]:
 
 
 # Figures in the order of their use: alerts wait for prices.
-FIGURES = ("prices", "multiples", "fund", "holdings", "distributions")
+FIGURES = ("prices", "multiples", "fund", "holdings", "distributions", OFFICIAL)
 
 _log = logging.getLogger(__name__)
 # One thread for all sources: their libraries are not made for more, and neither are their limits.
@@ -139,9 +143,12 @@ class FetchRequest:
             since = await database.run(
                 partial(fetch_start, source=name, ticker=self.ticker, completed=completed)
             )
+        elif self.figure == OFFICIAL:
+            last = await database.run(partial(last_fact, ticker=self.ticker, source=name))
+            since = dt.date.fromisoformat(last) if last else None
         loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(_worker, self._call_provider, since, completed)
-        if since is not None and isinstance(outcome, Ok):
+        if self.figure == "prices" and since is not None and isinstance(outcome, Ok):
             changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
             if await database.run(changed):
                 outcome = await loop.run_in_executor(_worker, self._call_provider, None, completed)
@@ -156,7 +163,7 @@ class FetchRequest:
             if self.figure in {"multiples", "fund"}:
                 read = self.provider.multiples if self.figure == "multiples" else self.provider.fund
                 return read(self.ticker, completed)
-            return self.provider.document(self.figure, self.ticker, completed)
+            return self.provider.document(self.figure, self.ticker, completed, since)
         except Exception as error:  # noqa: BLE001 - one source's bug stops no other
             _log.exception("%s failed on %s", self.provider.name, self.subject)
             return NetworkDown(f"the request failed ({type(error).__name__})")
@@ -249,6 +256,8 @@ def _success(
     missing = [item for item in outcome.missing if item in recent]
     if request.figure == "prices":
         last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
+    elif request.figure == OFFICIAL:
+        last = last_fact(db, ticker, name)
     subject = request.subject
     sources.record_success(
         db,

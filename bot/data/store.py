@@ -71,6 +71,7 @@ class FileContents:
     complete: tuple[str, ...] = ()  # kinds for which every session of the file has a value or none
     exported: bool = False  # whether it is an export, whose rows name their source and instant
     holdings: Holdings | None = None
+    source: str = TYPED_IN
 
 
 def store(

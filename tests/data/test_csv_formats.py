@@ -238,8 +238,8 @@ def test_every_source_is_written(database: Database) -> None:
     fill(database, {"fund_facts": [replace(fact, nav=1.0)]}, source="yahoo")
     fill(database, {"fund_facts": [replace(fact, nav=2.0)]})
     fill(database, simulated("2020-12-01"), "sample")
-    header = "date,nav,shares,assets,source,observed_at\n"
-    csv, yahoo = f"2020-12-11,2.0,,,csv,{AT}\n", f"2020-12-11,1.0,,,yahoo,{AT}\n"
+    header = "date,nav,shares,assets,flow,source,observed_at\n"
+    csv, yahoo = f"2020-12-11,2.0,,,,csv,{AT}\n", f"2020-12-11,1.0,,,,yahoo,{AT}\n"
     assert exported(database, "fund-facts", "IWM") == header + csv + yahoo
     exported_file = database.run_sync(lambda db: export(db, "fund-facts", "IWM"))
     assert (exported_file.rows, exported_file.sources) == (2, ("Yahoo", "CSV import"))

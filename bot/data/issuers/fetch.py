@@ -98,10 +98,13 @@ def store_issuer(
 
     Raises ImportRejected as `accept` does.
     """
-    ticker = contents.preview.ticker
+    ticker, subject = contents.preview.ticker, contents.subject
+    if contents.source != ISSUER:
+        rows, source = contents.observations, contents.source
+        return contents, store_import(db, rows, source=source, subject=subject, observed_at=observed_at)
     rows, far = accepted_rows(db, ticker, contents.observations, name)
     rows = with_withdrawals(db, ISSUER, ticker, Ok(rows), pd.DatetimeIndex([]))
-    written = store_import(db, rows, source=ISSUER, subject=contents.subject, observed_at=observed_at)
+    written = store_import(db, rows, source=ISSUER, subject=subject, observed_at=observed_at)
     if contents.holdings:
         store_holdings(db, contents.holdings, observed_at=observed_at)
     if not far:
@@ -185,12 +188,15 @@ class IssuerFiles(Provider):
         """NAV and shares of all sessions, distributions and holdings, as far as the file has them."""
         return self.document("fund", ticker, completed)
 
-    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+    def document(
+        self, figure: str, ticker: str, completed: pd.DatetimeIndex, since: dt.date | None = None
+    ) -> FetchOutcome:
         """What a file of a fund says. KeyError for one without an address.
 
         A dated file is asked for of the session before the last one, whose file is published by now, and
         must be of that day: for a day without holdings sites answer with those of another one.
         """
+        del since
         day = f"{completed[-1 - BEHIND]:%Y-%m-%d}" if len(completed) > BEHIND else ""
         url = self._funds[ticker].files[figure].replace("{date}", day.replace("-", ""))
         dated = url != self._funds[ticker].files[figure]

@@ -37,14 +37,17 @@ UNPACKED = 100_000_000  # bytes in the parts of an xlsx
 MOST_CELLS, A_SHEET = 600_000, 1_000
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 BOM = b"\xef\xbb\xbf"
-XML, EXCEL, TEXT = "SpreadsheetML", "Excel", "text"
+XML, EXCEL, TEXT, NPORT = "SpreadsheetML", "Excel", "text", "N-PORT"
 
 _START = 4096  # bytes within which a file says what it is
 _PAGE = re.compile(
     rb"(?:<\?xml[^<>]*+>\s*+|<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|div|script|meta|title)\b",
     re.DOTALL | re.IGNORECASE,
 )
-_WORKBOOK = re.compile(rb"<(?:[a-z]+:)?Workbook\b")
+_XML = {
+    XML: re.compile(rb"<(?:[a-z]+:)?Workbook\b"),
+    NPORT: re.compile(rb"<(?:[a-z]+:)?edgarSubmission\b"),
+}
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx, xls
 _OTHERS = {
     b"%PDF": "a PDF",
@@ -59,7 +62,7 @@ class WebPageInstead(ImportRejected):
 
 
 def detect_format(data: bytes, name: str) -> str:
-    """XML (SpreadsheetML as served), EXCEL (re-saved) or TEXT. Raises ImportRejected for anything else."""
+    """XML (SpreadsheetML), EXCEL (re-saved), NPORT or TEXT. Raises ImportRejected for anything else."""
     if len(data) > LARGEST:
         raise ImportRejected(f"{name} is larger than {LARGEST / 1e6:.0f} MB, too large for an issuer's file.")
     start = data[:_START].removeprefix(BOM).lstrip()
@@ -71,8 +74,8 @@ def detect_format(data: bytes, name: str) -> str:
         start = start.replace(b"\x00", b"")[2:]
     if _PAGE.match(start):
         raise WebPageInstead(f"{name} is a web page, not a file of figures. {ADVICE}")
-    if _WORKBOOK.search(start):
-        return XML
+    if xml := [form for form, mark in _XML.items() if mark.search(start)]:
+        return xml[0]
     for mark, words in _OTHERS.items():
         if start.startswith(mark):
             raise ImportRejected(f"{name} is {words}. {ADVICE}")

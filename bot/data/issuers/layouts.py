@@ -25,8 +25,10 @@ from bot.analytics.valuation import SECTOR
 from bot.data.csv_cells import BadCell, Cells, date, number, number_in, shorten
 from bot.data.csv_formats import FORMATS, WHOLE, check_facts
 from bot.data.holdings import EQUITY, Constituent, Holdings
-from bot.data.issuers.formats import ADVICE, Grid, read_sheets
+from bot.data.issuers.formats import ADVICE, NPORT, Grid, detect_format, read_sheets
+from bot.data.issuers.nport import read_nport
 from bot.data.provider import Observations, compared, known_fund, observations_of, rows_by_kind
+from bot.data.source_selection import ISSUER
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR, Fund, Pair
@@ -123,7 +125,7 @@ class SheetReader:
         places: dict[str, str] = {}
         for place, day, cells in self._dated(table, "date"):
             try:
-                nav, shares, assets = (number_in(cells, name) or None for name in FundFacts.figures)
+                nav, shares, assets = (number_in(cells, name) or None for name in _FACTS)
                 row = FundFacts(self._ticker, day, nav, shares, assets)
                 check_facts(row)
             except BadCell as error:
@@ -275,6 +277,7 @@ ISHARES = "iShares"
 # What funds were called in older files.
 FORMER_NAMES = {"ishares russell 2000 index fund": "ishares russell 2000 etf"}
 
+_FACTS = ("nav", "shares", "assets")
 # Titles in the files by our names.
 HISTORICAL = {"date": "as of", "nav": "nav per share", "shares": "shares outstanding"}
 DISTRIBUTIONS = {"ex-date": "ex-date", "payable": "payable date", "total": "total distribution"}
@@ -480,6 +483,8 @@ def read_issuer(
     with everything that is wrong, for anything but a whole file of a known layout and fund.
     """
     expected = known_fund(ticker, pair) if ticker is not None else None
+    if detect_format(data, name) == NPORT:
+        return read_nport(data, name, completed, pair, expected)
     sheets = read_sheets(data, name)
     file = recognise_file(sheets, pair)
     if file is None:
@@ -501,7 +506,7 @@ def read_issuer(
         empty=reader.empty,
         notes=(*_unequal_assets(rows.get("fund_facts", ()), name), *reader.notes),
     )
-    return FileContents(rows, preview, f"{fund} import", holdings=reader.holdings)
+    return FileContents(rows, preview, f"{fund} import", holdings=reader.holdings, source=ISSUER)
 
 
 def _fund(file: IssuerFile, expected: str | None, name: str, pair: Pair) -> str:
@@ -556,5 +561,5 @@ def _unknown_layout(sheets: Mapping[str, Grid], name: str) -> str:
         has = f"its sheets are {listed([f'“{shorten(sheet)}”' for sheet in sheets])}"
     return (
         f"{name} has no known layout: {has}. Known are iShares' fund workbook and holdings, "
-        f"and SSGA's navhist, holdings and distributions. {ADVICE}"
+        f"SSGA's navhist, holdings and distributions, and N-PORT filings. {ADVICE}"
     )

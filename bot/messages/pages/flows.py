@@ -15,7 +15,7 @@ from bot.messages import common
 from bot.messages.charts import ChartSpec, flows_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
-from bot.text import command_line, counted, short_date
+from bot.text import MONTHS, command_line, counted, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,7 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Wind
         _reading(market, extra[-1] if extra else _MONTH),
         *(_fund(market, ticker, windows) for ticker in market.pair.tickers),
         *_signals(market),
+        _official(market),
         *next_step,
         "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
@@ -134,6 +135,20 @@ def _signals(market: Market) -> list[str]:
         f"{small} 20d flow less that of the 20d before: {shown['flow_change']}.",
         f"Gap {small} − {large} 20d, as % of assets: {shown['flow_gap']}.",
     ]
+
+
+def _official(market: Market) -> str | None:
+    """Return the last month's flows by the funds' own filings beside ours, None without any."""
+    parts = []
+    for ticker, filed in market.official.items():
+        if filed.empty:
+            continue
+        end, dollars = filed.index[-1], float(filed.iloc[-1])
+        ours = flows.month_flow(flows.daily_flows(market, ticker), market.sessions, end)
+        month = f"{MONTHS[end.month - 1]} {end.year}"
+        shown = USD.show(ours) if ours is not None else NOT_AVAILABLE
+        parts.append(f"{ticker} {USD.show(dollars)} in {month}, ours {shown}")
+    return f"Official, by filings (N-PORT): {'; '.join(parts)}." if parts else None
 
 
 def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec | None:
