@@ -239,14 +239,12 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
                 self._end()
 
     def _end(self) -> None:
+        """Kill the process. The pipe is closed when nobody uses it: a reader would meet another file."""
         with self._lock:
-            process, pipe = self._process, self._pipe
-            self._process = self._pipe = None
+            process, self._process, self._pipe = self._process, None, None
         if process is not None:
             process.kill()
             process.join()
-        if pipe is not None:
-            pipe.close()
 
 
 def serve_jobs(pipe: Connection, limits: Limits) -> None:
