@@ -37,6 +37,7 @@ from bot.alerts.lexer import (
     nearest_word,
     read_count,
     tokenize,
+    without_request,
 )
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, MIRROR, OPS, Condition, Rule, Target
 from bot.analytics.windows import DATE, Window, parse_date, parse_window
@@ -66,6 +67,8 @@ _OPTIONS = {
 }
 _COMPARISON = f"a comparison ({', '.join(OPS)})"
 _COMPARING = ("above", "below", "over", "under", "crosses")
+_BETWEEN = "between"
+_WITHIN = frozenset({"in", "within", "during"})  # before a window that follows the target
 _DATED = re.compile(rf"(?:since )?({DATE})")
 _WINDOW_START = re.compile(r"[0-9]|since$")
 _PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
@@ -78,6 +81,9 @@ def parse_rule(text: str, registry: Mapping[str, Metric], *, subject: bool = Fal
     """
     if len(text) > MOST_CHARACTERS:
         raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.")
+    if (bare_text := without_request(text)) != text:
+        with suppress(BadInput):  # the error of the whole text names the rule that it is most likely about
+            return parse_rule(bare_text, registry, subject=subject)
     tokens = Tokens(tokenize(text))
     if not tokens.text:
         example = next(iter(registry.values())).example
@@ -122,10 +128,10 @@ class _RuleParser:
         self._conditions: list[Condition] = []  # read so far
 
     def rule(self) -> Rule:
-        self._conditions.append(self._condition())
+        self._conditions += self._compared_metric()
         while self._tokens.text == "and":
             self._tokens.take()
-            self._conditions.append(self._condition())
+            self._conditions += self._compared_metric()
         if len(self._conditions) > MOST_CONDITIONS:
             example = str(Rule(tuple(self._conditions[:MOST_CONDITIONS])))
             raise BadInput(
@@ -140,14 +146,33 @@ class _RuleParser:
             raise BadInput(problem, str(replace(rule, silent=False)))
         return rule
 
-    def _condition(self) -> Condition:
+    def _compared_metric(self) -> list[Condition]:
+        """The condition at the cursor, two for “between”."""
         funds = []  # typed before the metric: "iwm inflows 5d"
         while self._tokens.text in self._funds:
             funds.append(self._tokens.take())
         metric, self._negative = self._metric(funds)
-        draft = Condition(
-            metric.name, self._arguments(metric, funds), self._tokens.take(), Target(AMOUNT, 0.0)
-        )
+        typed = self._typed_arguments(metric, funds)
+        op = self._tokens.take().lower()
+        if op != _BETWEEN:
+            conditions = [self._condition(metric, typed, op)]
+        else:
+            conditions = [self._condition(metric, typed, ">")]
+            if self._tokens.text != "and":
+                example = f"{conditions[0].subject} between {conditions[0].target} and ..."
+                raise BadInput(
+                    f"“between” needs two targets{self._tokens.mismatch}: {example}", metric.example
+                )
+            self._tokens.take()
+            conditions.append(self._condition(metric, typed, "<"))
+        if self._tokens.text in _WITHIN:  # "outflows > $2bn in 5 days"
+            window = next((w for w in (2, 1) if _assign(metric, typed, self._tokens.ahead(w, skip=1))), 0)
+            self._tokens.take(1 + window if window else 0)
+        return [replace(condition, arguments=_with_defaults(metric, typed)) for condition in conditions]
+
+    def _condition(self, metric: Metric, typed: Mapping[str, Argument], op: str) -> Condition:
+        """The condition that the target at the cursor completes."""
+        draft = Condition(metric.name, _with_defaults(metric, typed), op, Target(AMOUNT, 0.0))
         target = self._target(metric, draft)
         if not self._negative:
             return self._possible(metric, replace(draft, target=target))
@@ -196,14 +221,15 @@ class _RuleParser:
                 problem = "A metric is missing. All metrics: /help metrics"
             return BadInput(problem, self._so_far(funds))
         meant = "" if self._conditions else nearest_rule(tokens.all, registry)
-        is_sentence = meant and not set(OPS) & set(tokens.all.split())
+        begins_sentence = _SENTENCE_WORD.fullmatch(tokens.text) is not None
+        is_sentence = meant and (begins_sentence or not set(OPS) & set(tokens.all.split()))
         if not is_sentence and (near := nearest_word(tokens.text, [*registry, *words])):
             example = registry[words.get(near, near)].example
             return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
         following = self._named_metric(words, 1)
         takers = [metric for metric in registry.values() if any(p.kind == "fund" for p in metric.parameters)]
         others = [word for word in tokens.text.split("/") if word in self._other_funds]
-        if following and registry[following[1]] in takers and tokens.text.isalpha():
+        if following and registry[following[1]] in takers and tokens.text.isalpha() and not begins_sentence:
             return self._not_a_fund(tokens.text, registry[following[1]])
         if others:
             first = registry[words["/".join(self._funds)]] if "/" in tokens.text else takers[0]
@@ -227,24 +253,22 @@ class _RuleParser:
         compared = " and ".join(fund.upper() for fund in self._funds)
         return BadInput(f"{word.upper()} is not a fund of this bot; it compares {compared}.", metric.example)
 
-    def _arguments(self, metric: Metric, funds: list[str]) -> tuple[tuple[str, Argument], ...]:
-        """The arguments up to the comparison, in the registry's order, with defaults filled in."""
+    def _typed_arguments(self, metric: Metric, funds: list[str]) -> dict[str, Argument]:
+        """The arguments up to the comparison."""
         arguments: dict[str, Argument] = {}
         for fund in funds:
             if not _assign(metric, arguments, fund.lower()):
                 raise BadInput(f"“{fund}” does not go with {metric.name}.", metric.example)
-        while self._tokens.text not in OPS:
+        while self._tokens.text not in (*OPS, _BETWEEN):
             widths = (width for width in (2, 1) if _assign(metric, arguments, self._tokens.ahead(width)))
             width = next(widths, 0)
             if not width:
                 raise self._bad_argument(metric, [p for p in metric.parameters if p.name not in arguments])
             self._tokens.take(width)
         for parameter in metric.parameters:
-            if parameter.name not in arguments:
-                if parameter.default is None:
-                    raise BadInput(f"{metric.name} needs {_describe(parameter)}.", metric.example)
-                arguments[parameter.name] = parameter.default
-        return tuple((parameter.name, arguments[parameter.name]) for parameter in metric.parameters)
+            if parameter.name not in arguments and parameter.default is None:
+                raise BadInput(f"{metric.name} needs {_describe(parameter)}.", metric.example)
+        return arguments
 
     def _bad_argument(self, metric: Metric, free: list[Parameter]) -> BadInput:
         """The error for a word that is neither an argument nor a comparison."""
@@ -388,6 +412,7 @@ _SENTENCE_WORDS = {
     "pe_premium": r"expensive\w*|cheap\w*|valu\w+|premium",
     "ratio_vs_sma": r"average|trend\w*",
 }
+_SENTENCE_WORD = re.compile("money|cash|" + "|".join(v for k, v in _SENTENCE_WORDS.items() if k != "flow"))
 _SENTENCE_BELOW = re.compile(
     r"<|\b(?:underperform\w*|lag\w*|behind|trail\w*|outflow\w*|leav\w+|cheap\w*|fall\w*|drop\w*|loses?)\b"
 )
@@ -472,6 +497,12 @@ def _assign(metric: Metric, arguments: dict[str, Argument], text: str) -> bool:
     return False
 
 
+def _with_defaults(metric: Metric, typed: Mapping[str, Argument]) -> tuple[tuple[str, Argument], ...]:
+    """All arguments in the registry's order; those that were not typed have their defaults."""
+    arguments = {**metric.defaults(), **typed}
+    return tuple((parameter.name, arguments[parameter.name]) for parameter in metric.parameters)
+
+
 def _argument(parameter: Parameter, text: str) -> Argument | None:
     """The text as an argument. None if it is not of the parameter's kind or is out of range."""
     match parameter.kind:
@@ -528,6 +559,12 @@ def _no_rearm(bare: Rule) -> str:
     if condition.target.kind != AMOUNT:
         return f"“rearm” needs a target that stands still; “{condition.target}” moves."
     return ""
+
+
+def reads_percent_as_points(text: str, rule: Rule) -> bool:
+    """Whether amounts of a rule that is in percentage points were typed in percent."""
+    units = {condition.target.unit for condition in rule.conditions}
+    return "pp" in units and "%" not in units and re.search(r"%|\bpercent\b", text) is not None
 
 
 def grammar_words(registry: Mapping[str, Metric]) -> frozenset[str]:

@@ -16,28 +16,38 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bot.analytics.units import SCALES
+from bot.analytics.windows import named_dates
+
 _VERBS = r"(?:(?:is|are|goes|moves|rises|climbs|falls|drops|crosses|crossing|cross)\s+)?(?:back\s+)?"
 _OWN = r"(?:\b(?:its|the)\s+)?"
 _DASH = r"\s*+(?:-\s*+)?"
+_REACHES = r"\b(?:at|hits?|makes?|reach(?:es)?)\s+(?:an?\s+|the\s+)?(?:new\s+)?"
 _DAYS = rf"{_DASH}(?:d|days?|sessions?)"
 
 # (what is typed, what it means), applied in this order outside quotes.
 PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
     for pattern, meaning in (
-        (r"≥|\bat least\b", " >= "),
-        (r"≤|\bat most\b", " <= "),
+        (r"≥|=>|\bat least\b", " >= "),
+        (r"≤|=<|\bat most\b", " <= "),
+        (r"[\u2010-\u2015\u2212\ufe63\uff0d](?=[$.0-9])", "-"),  # other hyphens, dashes and minus signs
+        (r"&&?", " and "),
         (rf"\b{_VERBS}(?:above|over|more than|greater than|higher than)\b", " > "),
         (rf"\b{_VERBS}(?:below|under|less than|lower than)\b", " < "),
         (r"\b(?:crosses|crossing|cross)\b", " crosses "),
         (rf"{_OWN}\b(\d+)(?:{_DAYS})?{_DASH}(?:(?:simple )?(?:moving )?average|[ds]?ma)\b", r" sma \1 "),
-        (rf"{_OWN}\b52{_DASH}weeks?{_DASH}(high|low)\b", r" \1 252 "),
+        (rf"{_OWN}\b(?:52{_DASH}weeks?|(?:1|one|a){_DASH}year){_DASH}(high|low)\b", r" \1 252 "),
         (rf"{_OWN}\b(\d+){_DAYS}{_DASH}(high|low)\b", r" \2 \1 "),
+        (rf"{_REACHES}high (\d+)\b", r" > high \1 "),
+        (rf"{_REACHES}low (\d+)\b", r" < low \1 "),
+        (r"\b(?:is|goes|turns)\s+positive\b(?!\s*[<>])", " > 0 "),
+        (r"\b(?:is|goes|turns)\s+negative\b(?!\s*[<>])", " < 0 "),
         (rf"{_OWN}\b(\d+(?:\.\d+)?)(?:st|nd|rd|th) percentile\b", r" pct \1 "),
         (r"\b(sma|high|low|pct)([0-9])", r"\1 \2"),
         (r"\bp/(e|b|s|cf|fcf)\b", r"p\1"),
         (r"\bre-arm\b", " rearm "),
-        (rf"\bfor (\d+){_DAYS}(?: in a row)?\b", r" confirm \1 "),
+        (rf"\bfor (\d+){_DAYS}(?: in a row)?\b|\b(\d+){_DAYS} in a row\b", r" confirm \1\2 "),
         (r"\b(?:at|from|if|into|its|of|the|when)\b", " "),
         (r",(?=\s|$)", " "),
     )
@@ -69,7 +79,7 @@ _TOKEN = re.compile(r"[<>]=?|[^\s<>]+")
 LONGEST_COUNT = 5_000  # sessions; the oldest ETF history has fewer than twice that
 COUNT_UNITS = frozenset({"d", "day", "days", "session", "sessions"})
 # Units that people set apart from their number.
-AMOUNT_UNITS = frozenset(["k", "m", "mn", "b", "bn", "%", "percent", "pct", "pp", "pts", "points", "x"])
+AMOUNT_UNITS = frozenset({*SCALES, "%", "percent", "pct", "pp", "pts", "points", "x"} - {""})
 _COUNT = re.compile(r"([0-9]{1,9})(d|days?|sessions?)?")
 _AMOUNT_START = re.compile(r"[-+\u2212]?\$?[-+\u2212]?[0-9.]")
 
@@ -83,6 +93,19 @@ class Token:
 
     text: str
     typed: str
+
+
+_REQUEST = re.compile(
+    r"(?:please\s+)?(?:(?:alert|message|notify|ping|tell|warn)\s+me|let\s+me\s+know)"
+    r"\s+(?:as soon as|if|that|when|whenever)\s",
+    re.IGNORECASE,
+)
+
+
+def without_request(text: str) -> str:
+    """The text without words such as “tell me when” at its start."""
+    match = _REQUEST.match(text.strip())
+    return text.strip()[match.end() :] if match else text
 
 
 def tokenize(text: str) -> list[Token]:
@@ -107,6 +130,7 @@ def _is_invisible(letter: str) -> bool:
 
 
 def _plain(text: str) -> list[Token]:
+    text = named_dates(text)
     for pattern, meaning in PHRASES:
         text = pattern.sub(meaning, text)
     return [Token(token.lower(), token) for token in _TOKEN.findall(text)]

@@ -16,14 +16,32 @@ from bot.errors import BadInput
 MINUS = "\u2212"
 NOT_AVAILABLE = "n/a"
 
-_SCALES = {"": 0, "k": 3, "m": 6, "mn": 6, "b": 9, "bn": 9}
+SCALES = {
+    "": 0,
+    "k": 3,
+    "thousand": 3,
+    "m": 6,
+    "mn": 6,
+    "mln": 6,
+    "mio": 6,
+    "million": 6,
+    "b": 9,
+    "bn": 9,
+    "bln": 9,
+    "mrd": 9,
+    "billion": 9,
+}
 _SUFFIXES = {"%": "%", "percent": "%", "pct": "%", "pp": "pp", "pts": "pp", "points": "pp", "x": "x"}
 _WORDS = {"$": "dollars", "%": "percent (%)", "pp": "percentage points (pp)", "x": "times (x)"}
-# A comma stands only between thousands: "1,5%" is refused, never read as 15 %.
+# A comma between thousands ("1,000" and "1,234.5") groups them; any other is a decimal comma ("1,5", "0,520"
+# and "1.234,5").
+_GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?"
 _AMOUNT = re.compile(
     r"(?P<sign>[-+\u2212]?)(?P<dollar>\$?)(?P<sign2>[-+\u2212]?)"
-    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)\s*(?:(?P<scale>bn|b|mn|m|k)\s*)?"
-    r"(?P<unit>%|percent|pct|pp|pts|points|x)?",
+    rf"(?:(?P<grouped>{_GROUPED})|(?P<german>[1-9]\d{{0,2}}(?:\.\d{{3}})+,\d+|\d+,\d+)"
+    r"|(?P<plain>\d+(?:\.\d*)?|\.\d+))\s*"
+    rf"(?:(?P<scale>{'|'.join(sorted(filter(None, SCALES), reverse=True))})\s*)?"
+    rf"(?P<unit>{'|'.join(sorted(_SUFFIXES, reverse=True))})?",
     re.IGNORECASE,
 )
 
@@ -47,13 +65,17 @@ class Unit:
         """Value of a typed amount, e.g. "$1.5bn" -> 1.5e9. Raises BadInput, which names what is wrong.
 
         A percent or point amount must carry its unit unless it is zero, so that "5" is never
-        taken for 5 % by guesswork.
+        taken for 5 % by guesswork. Points may be written in percent.
         """
         match = _AMOUNT.fullmatch(text.strip())
         if match is None or (match["sign"] and match["sign2"]):
             raise BadInput(f"“{text}” is not an amount.", self.example)
         negative = (match["sign"] or match["sign2"]) in {"-", MINUS}
-        number = Decimal(match["number"].replace(",", "")).scaleb(_SCALES[(match["scale"] or "").lower()])
+        if match["german"]:
+            digits = match["german"].replace(".", "").replace(",", ".")
+        else:
+            digits = match["plain"] or match["grouped"].replace(",", "")
+        number = Decimal(digits).scaleb(SCALES[(match["scale"] or "").lower()])
         self._check(text, match["dollar"], match["unit"], match["scale"], number)
         value = float(-number if negative else number)
         if not math.isfinite(value):
@@ -65,7 +87,7 @@ class Unit:
         symbol = "$" if dollar else _SUFFIXES[unit.lower()] if unit else ""
         if dollar and unit:
             raise BadInput(f"“{text}” has two units.", self.example)
-        if symbol and symbol != self.symbol:
+        if symbol and symbol != self.symbol and (symbol, self.symbol) != ("%", "pp"):
             raise BadInput(f"“{text}” is in {symbol}; this needs {self.words}.", self.example)
         if scale and self.symbol != "$":
             raise BadInput(f"“{text}”: {scale} is for money; this needs {self.words}.", self.example)
@@ -127,7 +149,7 @@ def _money(value: float, decimals: int | None, scale: str | None = None) -> str:
     if scale is None:
         scale = "bn" if abs(value) >= 0.1e9 else "m" if abs(value) >= 0.1e6 else ""
     shown = {"bn": places, "m": max(places - 1, 0)}.get(scale, 0)
-    rounded = round(value / 10 ** _SCALES[scale], shown)
+    rounded = round(value / 10 ** SCALES[scale], shown)
     return f"{_sign(rounded, True)}${abs(rounded):,.{shown}f}{scale}"
 
 

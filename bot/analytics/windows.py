@@ -28,7 +28,18 @@ Days: TypeAlias = "pd.DatetimeIndex | NDArray[np.datetime64]"
 WORDS = ("ytd", "mtd", "since")  # windows, or beginnings of one, that are words
 EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
-DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"  # a pattern
+# Dates in numbers, as a pattern. A year alone is one only after a word such as “since”.
+DATE = r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
+_DATE_FORMS = re.compile(
+    r"(?P<year>[0-9]{4})(?:-[0-9]{2}){0,2}|[0-9]{1,2}(?P<joint>[./])[0-9]{1,2}(?P=joint)[0-9]{4}"
+)
+_NAMED_DATE = re.compile(
+    r"\b(?:(?P<before>[0-9]{1,2})(?:st|nd|rd|th)?[ .-]{1,2})?"
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+    r"(?:[ -](?P<day>[0-9]{1,2})(?:st|nd|rd|th)?)?,?[ -](?P<year>[0-9]{4})\b",
+    re.IGNORECASE,
+)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _DATE = "2020-12-11"  # an example
 _DAY: np.timedelta64 = np.timedelta64(1, "D")
@@ -146,7 +157,9 @@ def parse_window(text: str, example: str = "") -> Window:
     if words == "since":
         raise BadInput("“since” needs a date written YYYY-MM-DD.", example or "since 2020-09-30")
     if words.startswith("since "):
-        return Window("since", since=parse_date(text.strip()[len("since") :].strip(), example or _DATE))
+        return Window(
+            "since", since=parse_date(text.strip()[len("since") :].strip(), example or _DATE, begins=True)
+        )
     match = _COUNTED.fullmatch(words)
     if match is None:
         raise BadInput(f"“{text}” is not a window; one of these works: {EXAMPLES}.", example)
@@ -161,15 +174,49 @@ def out_of_range(text: str, kind: str, longest: int, example: str) -> BadInput:
     return BadInput(f"“{text}” is out of range (1{kind} to {longest}{kind}).", example)
 
 
-def parse_date(text: str, example: str = _DATE) -> dt.date:
-    """A date written YYYY-MM-DD or D.M.YYYY, of a year that pandas counts in nanoseconds. Raises BadInput."""
-    if re.fullmatch(DATE, text) is None:
+def parse_date(text: str, example: str = _DATE, *, begins: bool = False) -> dt.date:
+    """A date that a person typed, of a year that pandas counts in nanoseconds. Raises BadInput.
+
+    2020-12-11, 11.12.2020, 12/13/2020 if only one order is a date, and what `named_dates` writes. A whole
+    month (2020-12) or year stands for its last day, or, where a window `begins` with it, for the day before
+    its first: the base close of that month or year.
+    """
+    match = _DATE_FORMS.fullmatch(text)
+    if match is None:
         raise BadInput(f"“{text}” is not a date written YYYY-MM-DD.", example)
-    year, month, day = map(int, text.split("-") if "-" in text else reversed(text.split(".")))
+    numbers = [int(number) for number in re.findall(r"[0-9]+", text)]
+    year, *month_day = numbers if match["year"] else numbers[::-1]
     if not _FIRST_YEAR <= year <= _LAST_YEAR:
         raise BadInput(f"“{text}” is not within {_FIRST_YEAR} to {_LAST_YEAR}.", example)
+    if len(month_day) < 2:
+        month = month_day[0] if month_day else (1 if begins else len(MONTHS))
+        first = _date(text, (year, month, 1), example)
+        after = dt.date(year + month // len(MONTHS), month % len(MONTHS) + 1, 1)
+        return (first if begins else after) - dt.timedelta(days=1)
+    month, day = month_day
+    if match["joint"] == "/":
+        if month <= len(MONTHS) and day <= len(MONTHS) and month != day:
+            both = " or ".join(f"{year}-{m:02}-{d:02}" for m, d in ((month, day), (day, month)))
+            raise BadInput(f"“{text}” can be two dates; type {both}.", example)
+        month, day = sorted((month, day))
+    return _date(text, (year, month, day), example)
+
+
+def _date(text: str, numbers: tuple[int, int, int], example: str) -> dt.date:
     try:
-        return dt.date(year, month, day)
+        return dt.date(*numbers)
     except ValueError:
+        year, month, day = numbers
         named = f"{day} {MONTHS[month - 1]} {year}" if 1 <= month <= len(MONTHS) else f"month {month}"
         raise BadInput(f"“{text}” is not a date: there is no {named}.", example) from None
+
+
+def named_dates(text: str) -> str:
+    """The text with dates in words as numbers: "Sep 30, 2020" and "30 September 2020", "Sep 2020"."""
+
+    def written(match: re.Match[str]) -> str:
+        month = [name.lower() for name in MONTHS].index(match["month"][:3].lower()) + 1
+        day = match["before"] or match["day"]
+        return f"{match['year']}-{month:02}" + (f"-{int(day):02}" if day else "")
+
+    return _NAMED_DATE.sub(written, text)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.alerts.grammar import parse_rule
+from bot.alerts.grammar import parse_rule, reads_percent_as_points
 from bot.alerts.presets import Preset, preset_of
 from bot.alerts.rule import CROSSES, Rule
 from bot.chat import alert_edit
@@ -61,7 +61,10 @@ async def on_alert(ask: Ask) -> Answer:
         return await asyncio.to_thread(guide_page, new[1], context, ask.now)
     match = _BY_NUMBER.fullmatch(text)
     if match is None:
-        return await alert_edit.render_started(await alerts.create(caller, text))
+        started = await alerts.create(caller, text)
+        in_points = reads_percent_as_points(text, started.alert.rule)
+        remark = "% is read as percentage points (pp) here." if in_points else None
+        return await alert_edit.render_started(started, remark)
     number, action, words = int(match[1]), (match[2] or "").lower(), match[3] or ""
     if not action:
         return await alert_edit.render_shown(await alert_views.show(caller, number))

@@ -116,10 +116,9 @@ async def back(ask: Ask, number: int, text: str) -> Answer:
     return await render_started(await alerts.create(ask.caller, mirrors[int(text or 1) - 1]))
 
 
-async def render_started(started: StartedAlert) -> Answer:
-    """Render an alert that starts now, with the rule or the end that it had before."""
+async def render_started(started: StartedAlert, remark: str | None = None) -> Answer:
+    """Render an alert that starts now, with the rule or the end that it had before, else with a remark."""
     alert, context = started.alert, started.context
-    remark: str | None = None
     if started.previous is not None:
         remark = "Was: " + code(started.previous)
     elif started.ended:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bot.alerts.grammar import parse_subject
 from bot.analytics.metrics import metrics_of
-from bot.analytics.windows import YTD, Window, out_of_range, parse_date
+from bot.analytics.windows import YTD, Window, named_dates, out_of_range, parse_date
 from bot.errors import BadInput
 from bot.messages.pages.backtest import backtest_answer, backtest_choices
 from bot.messages.pages.chart import metric_answer
@@ -136,7 +136,7 @@ def _chart_of(rule: str) -> str:
 
 async def on_backtest(ask: Ask) -> Answer:
     """/backtest: the rule's fires over the last years; without a rule, rules to choose from."""
-    text = ask.text.strip()
+    text = named_dates(ask.text.strip())
     if not text:
         context = await evaluation_context(ask.caller)
         return await asyncio.to_thread(backtest_choices, context, _BACKTEST)

@@ -16,7 +16,7 @@ from bot.alerts.presets import Preset, preset_of
 from bot.alerts.series import known_sessions, rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
-from bot.analytics.windows import DATE, EXAMPLES, AsOf, Window, parse_date, parse_window
+from bot.analytics.windows import DATE, EXAMPLES, AsOf, Window, named_dates, parse_date, parse_window
 from bot.errors import BadInput, ConfigError, NoData
 from bot.services import Services, context_of
 from bot.services.alert_views import parse_alert_rule
@@ -226,7 +226,7 @@ def parse_question(
     window (words, bare numbers) for the command.
     """
     question = MarketQuestion()
-    words = text.split()
+    words = named_dates(text).split()
     while words:
         word = words.pop(0)
         lower = word.lower()
@@ -256,7 +256,7 @@ def parse_question(
 def _with_date(question: MarketQuestion, word: str, words: list[str], example: str) -> MarketQuestion:
     if not words:
         raise BadInput(f"“{word}” needs a date after it.", example)
-    day = parse_date(words.pop(0), example)
+    day = parse_date(words.pop(0), example, begins=word == "since")
     if word == "since":
         return replace(question, windows=(*question.windows, Window("since", since=day)))
     if getattr(question.dates, word) is not None:

@@ -44,12 +44,22 @@ SPELLINGS = {
         "ratio > sma200 | RATIO>SMA200 | ratio above its 200-day moving average | ratio > 200dma | "
         "ratio > 200 sma"
     ),
-    "ratio >= 0.5": "ratio>=0.5 | ratio ≥ 0.5 | ratio at least 0.5",
+    "ratio >= 0.5": "ratio>=0.5 | ratio ≥ 0.5 | ratio at least 0.5 | ratio => 0.5 | ratio => 0,5",
     "ratio < 0.5": (
         "  ratio   <   0.50  | ratio below 0.5 | ratio falls under 0.5 | ratio crosses below 0.5 | "
         "ratio less than 0.5"
     ),
-    "ratio <= 0.5": "ratio ≤ 0.5 | ratio at most 0.5",
+    "ratio <= 0.5": "ratio ≤ 0.5 | ratio at most 0.5 | ratio =< 0.5",
+    "ratio > 0.4 and ratio < 0.5": "ratio between 0.4 and 0.5 | ratio Between 0,4 AND 0,5",
+    "flow iwm 5d < -$1bn and flow iwm 5d > -$2bn": "outflows between $1bn and $2bn in 5 days",
+    "ratio > sma 200 and excess 3m > 5pp": (
+        "ratio > sma 200 & excess 3m > 5% | ratio>sma200 && excess 3m>5 percent"
+    ),
+    "ratio > sma 200 until 2026-12-31": (
+        "ratio > sma 200 until 31 Dec 2026 | ratio > sma 200 until December 31st, 2026 | "
+        "ratio > sma 200 until 2026-12 | ratio > sma 200 until 2026 | ratio > sma 200 until 12/31/2026"
+    ),
+    "excess since 2019-12-31 > 5pp": "excess since Jan 2020 > 5pp | excess since 2020 > 5pp",
     "ratio > pct 97.5": "ratio > pct97.5",
     "ratio > pct 90": "ratio > pct 90% | ratio above its 90th percentile",
     "ratio > pct 0": "ratio > pct 0",
@@ -73,10 +83,14 @@ SPELLINGS = {
     "pe spy positive > 25x": "pe positive spy > 25x",
     "pe iwm losses_in > 25x": "pe losses in > 25",
     "gauge_low 50 > 5%": "gauge low > 5%",
-    "flow iwm 5d > $1.5bn": "flow iwm 5d > 1.5bn | flow iwm 5d > $1,500m",
-    "flow iwm 5d < -$250k": "flow iwm 5d < −$250k | flow iwm 5d < $-250 k",
+    "flow iwm 5d > $1.5bn": (
+        "flow iwm 5d > 1.5bn | flow iwm 5d > $1,500m | flow iwm 5d > 1.5 billion | "
+        "flow iwm 5d > $1.500,0 mio | flow iwm > $1,5 bln in 5 days | iwm flow > 1,500,000,000 within 5d"
+    ),
+    "flow iwm 5d < -$250k": (
+        "flow iwm 5d < −$250k | flow iwm 5d < $-250 k | flow iwm 5d < –250 thousand | flow iwm 5d < −$250,000"
+    ),
     "gauge 200 > 20%": "gauge 200 > 20 %",
-    "gauge 200 > 0%": "gauge 200 > 0",
     "excess 3m > 2pp once": "excess 3m > 2 points once",
     "ratio > 0.5": (
         "ratio > .5 | ratio above 0.5 | ratio is over 0.5 | ratio rises above 0.5 | "
@@ -84,11 +98,16 @@ SPELLINGS = {
         'ratio > 0.5 confirm 1 | ratio > 0.5 note ""'
     ),
     "ratio crosses 0.5": "ratio Crosses 0.5 | ratio cross 0.5",
-    "ratio crosses sma 200": "trend crosses its 200 day average",
+    "ratio crosses sma 200": (
+        "trend crosses its 200 day average | Tell me when the trend crosses its 200-day average | "
+        "please alert me if the ratio crosses 200 dma"
+    ),
     "ratio > sma 50": "ratio above the 50 session simple moving average",
     "ratio > high 250": "ratio above its 250 day high",
     "ratio < low 20": "ratio below its 20-day low",
-    "ratio > high 252": "ratio above its 52-week high",
+    "ratio > high 252": "ratio above its 52-week high | ratio at 1-year high | ratio hits a new 52 week high",
+    "ratio < low 252": "ratio makes a new one-year low",
+    "gauge 200 > 0%": "gauge > 0% | gauge is positive | gauge turns positive",
     "flow iwm 5d > $1bn": "iwm inflows 5d above $1bn",
     "flow spy 5d > $1bn": "inflow into spy 5d above $1bn",
     "pe_premium losses_in > 20%": "pe premium over 20 % | P/E premium > 20%",
@@ -105,7 +124,7 @@ SPELLINGS = {
     "ratio > 0.5 confirm 3 once": (
         "ratio > 0.5 confirm 3 sessions once | ratio > 0.5 once confirm 3d | ratio > 0.5 for 3 days once"
     ),
-    "ratio > 0.5 confirm 3": "ratio > 0.5 for 3 sessions in a row",
+    "ratio > 0.5 confirm 3": "ratio > 0.5 for 3 sessions in a row | ratio > 0.5 3 days in a row",
     "ratio > 0.5 cooldown 250": "ratio > 0.5 cooldown 250",
     "ratio > 0.5 confirm 2 once": "ratio > 0.5, confirm 2, once",
     "ratio > 0.5 rearm 0.49": "ratio > 0.5 rearm at 0.49",
@@ -259,7 +278,7 @@ MISTAKES = {
         "excess iwn > 5pp": (
             f"“iwn” is not understood after “excess”; expected a window (5d, 3m, ytd) or {COMPARISON}."
         ),
-        "excess 3m > 5%": "“5%” is in %; this needs percentage points (pp).",
+        "excess 3m > 5x": "“5x” is in x; this needs percentage points (pp).",
     },
     "channel > 2": {
         "channel since 2020-02-30 > 5": "“2020-02-30” is not a date: there is no 30 Feb 2020.",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.analytics.windows import MTD, YTD, Window, parse_date, parse_window
+from bot.analytics.windows import MTD, YTD, Window, named_dates, parse_date, parse_window
 from bot.errors import BadInput
 
 DAYS = st.dates(dt.date(1995, 1, 1), dt.date(2030, 12, 31))
@@ -142,7 +142,45 @@ def test_a_date_that_does_not_exist_is_named_as_such(text: str, missing: str) ->
     assert caught.value.example == "/trend asof 2020-12-11"
 
 
-@pytest.mark.parametrize("text", ["2020-9-30", "20200930", "2020-W40-3", "30.09.20", "30/09/2020", ""])
+@pytest.mark.parametrize(
+    ("typed", "day", "begin"),
+    [
+        ("2020-12-11", "2020-12-11", "2020-12-11"),
+        ("11.12.2020", "2020-12-11", "2020-12-11"),
+        ("12/13/2020", "2020-12-13", "2020-12-13"),
+        ("13/12/2020", "2020-12-13", "2020-12-13"),
+        ("5/5/2020", "2020-05-05", "2020-05-05"),
+        ("2020-02", "2020-02-29", "2020-01-31"),
+        ("2020-12", "2020-12-31", "2020-11-30"),
+        ("2020", "2020-12-31", "2019-12-31"),
+        ("Sep 30 2020", "2020-09-30", "2020-09-30"),
+        ("September 30th, 2020", "2020-09-30", "2020-09-30"),
+        ("30 sept. 2020", "2020-09-30", "2020-09-30"),
+        ("1st May 2020", "2020-05-01", "2020-05-01"),
+        ("30-Sep-2020", "2020-09-30", "2020-09-30"),
+        ("March 2021", "2021-03-31", "2021-02-28"),
+    ],
+)
+def test_a_date_is_read_as_people_write_it(typed: str, day: str, begin: str) -> None:
+    assert str(parse_date(named_dates(typed))) == day
+    assert str(parse_date(named_dates(typed), begins=True)) == begin
+
+
+def test_a_date_that_can_be_two_is_refused_with_both() -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_date("09/10/2020")
+    assert caught.value.sentence == "“09/10/2020” can be two dates; type 2020-10-09 or 2020-09-10."
+
+
+@given(st.dates(dt.date(1900, 1, 1), dt.date(2199, 12, 31)))
+def test_every_date_in_words_is_that_date(day: dt.date) -> None:
+    for form in ("%d %B %Y", "%b %d, %Y", "%B %d %Y", "%d-%b-%Y", "%d.%m.%Y", "%Y-%m-%d"):
+        assert parse_date(named_dates(day.strftime(form))) == day
+
+
+@pytest.mark.parametrize(
+    "text", ["2020-9-30", "20200930", "2020-W40-3", "30.09.20", "30/09.2020", "2020-09-", ""]
+)
 def test_other_dates_are_refused(text: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_date(text)

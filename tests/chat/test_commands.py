@@ -111,7 +111,7 @@ MISTAKES = {
     "/compare QQQ": f"“QQQ” is not understood here. Only IWM and SPY are compared, no other ticker. {HERE}",
     "/compare asof": f"“asof” needs a date after it.{COMPARE}",
     "/compare asof 2020-12-11 asof 2020-12-10": f"“asof” is given twice.{COMPARE}",
-    "/compare asof 13/12/2020": f"“13/12/2020” is not a date written YYYY-MM-DD.{COMPARE}",
+    "/compare asof 12/10/2020": f"“12/10/2020” can be two dates; type 2020-10-12 or 2020-12-10.{COMPARE}",
     "/compare asof 2020-13-01": f"“2020-13-01” is not a date: there is no month 13.{COMPARE}",
     "/compare asof 0001-01-01": f"“0001-01-01” is not within 1900 to 2199.{COMPARE}",
     "/flows since 0001-01-01": "“0001-01-01” is not within 1900 to 2199.\nExample: /flows 3m asof 2020-12-11",
