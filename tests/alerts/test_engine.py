@@ -301,7 +301,9 @@ def test_history_that_arrives_up_to_the_mark_gives_the_state_of_creation(
     assert state == replace(first_state(a_rule, some, DAY), session=DAY)
     assert state.status is status
     assert (event and (event.kind, event.value)) == (value and (ALREADY, value))
+    assert not event or event.levels == rearm_levels(a_rule, state, side_ops(a_rule)[0], event.figures)
     assert settle(a_rule, state, some) == (state, None)
+    assert settle(a_rule, armed(a_rule), some) == (armed(a_rule), None)
 
 
 def test_the_band_is_a_quarter_of_the_deviation_over_sixty_to_252_values() -> None:
