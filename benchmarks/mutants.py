@@ -19,12 +19,14 @@ import resource
 import subprocess
 import sys
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
 from hypothesis import Phase, settings
 
+TESTS = ["tests/alerts", "tests/jobs/test_fast_path.py"]
 PYTEST = ["-q", "-n0", "-p", "no:cacheprovider"]
 LEAST, TIMES = 5, 4  # a mutant may take so many seconds of CPU, and this multiple of what its tests take
 SURVIVED, NOTICED, NO_TESTS, TIMEOUT = 0, 1, 33, 36  # mutmut's exit codes
@@ -101,7 +103,7 @@ class Forks:
 
     def _failing(self, items: list[pytest.Item]) -> str:
         """The first test that fails, "" if none does."""
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip_longest(items, items[1:]):
             began = time.process_time()
             reports = runtestprotocol(item, log=False, nextitem=following)
             self._seconds[item.nodeid] = time.process_time() - began
@@ -121,7 +123,7 @@ def main() -> None:
     results = Results()
     if arguments.again:
         for name in results.mutants(arguments.names, {SURVIVED, NO_TESTS}):
-            command = [sys.executable, "-m", "pytest", "-x", *PYTEST, "tests/alerts", "tests/jobs"]
+            command = [sys.executable, "-m", "pytest", "-x", *PYTEST, *TESTS, "tests/jobs"]
             environment = os.environ | {"MUTANT_UNDER_TEST": name}
             code = subprocess.run(command, env=environment, capture_output=True, check=False).returncode  # noqa: S603 - our own interpreter
             results.record(name, NOTICED if code else SURVIVED)
@@ -129,7 +131,7 @@ def main() -> None:
     phases = [Phase.explicit, Phase.generate]
     quick = {"max_examples": 5, "deadline": None, "derandomize": True, "database": None, "phases": phases}
     settings.register_profile("mutants", **quick)  # type: ignore[arg-type]
-    options = ["--hypothesis-profile=mutants", "--assert=plain", "--tb=native", *PYTEST, "tests/alerts"]
+    options = ["--hypothesis-profile=mutants", "--assert=plain", "--tb=native", *PYTEST, *TESTS]
     raise SystemExit(pytest.main(options, plugins=[Forks(results, results.mutants(arguments.names, {None}))]))
 
 

@@ -110,7 +110,8 @@ def stored_closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
 
 
 def _without_sample(frames: Frames) -> Frames:
-    return {table: frame[frame["source"] != SAMPLE] for table, frame in frames.items()}
+    kept = {table: (frame["source"] != SAMPLE).to_numpy() for table, frame in frames.items()}
+    return {table: frame if kept[table].all() else frame[kept[table]] for table, frame in frames.items()}
 
 
 def build_market(
@@ -170,10 +171,12 @@ def build_market(
 
 def _unsettled(frames: Frames, last: pd.Timestamp) -> tuple[ProvisionalFigures, ...]:
     """The provisional figures but the distributions of days that the issuer's own list covers."""
+    pending = frames[PENDING]
+    if pending.empty:
+        return ()
     listed = frames["distributions"]
     listed = listed[(listed["source"] == source_selection.ISSUER) & (listed["provisional"] == 0)]
     spans = {ticker: (days.min(), days.max()) for ticker, days in listed.groupby("ticker")["session"]}
-    pending = frames[PENDING]
     settled = [
         noun == "distribution" and ticker in spans and spans[ticker][0] <= session <= spans[ticker][1]
         for noun, ticker, session in pending[["noun", "ticker", "session"]].itertuples(index=False)

@@ -150,11 +150,16 @@ class SelectedSeries:
 
 
 def _by_source(frame: pd.DataFrame, ticker: str) -> dict[str, pd.DataFrame]:
-    groups = {str(name): rows for name, rows in frame[frame["ticker"] == ticker].groupby("source")}
-    return {
-        name: groups[name].set_index(pd.DatetimeIndex(groups[name]["session"]).as_unit("ns")).sort_index()
-        for name in sorted(groups, key=lambda name: _PREFERENCE.index(name) if name in _PREFERENCE else 99)
-    }
+    """The rows of a ticker by session, of each source; the preferred source first."""
+    rows = frame[(frame["ticker"] == ticker).to_numpy()]
+    if rows.empty:
+        return {}
+    rows = rows.set_index(pd.DatetimeIndex(rows["session"]).as_unit("ns")).sort_index()
+    names = rows["source"].unique()
+    if len(names) == 1:
+        return {str(names[0]): rows}
+    order = sorted(names, key=lambda name: _PREFERENCE.index(name) if name in _PREFERENCE else 99)
+    return {str(name): rows[(rows["source"] == name).to_numpy()] for name in order}
 
 
 def levels_by_source(frames: Frames, ticker: str, kind: str, column: str) -> dict[str, pd.Series]:
