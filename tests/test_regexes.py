@@ -60,16 +60,20 @@ def compiled(value: object) -> Iterator[re.Pattern[Any]]:
             yield from compiled(member)
 
 
+def syntax(module: ModuleType) -> Iterator[ast.AST]:
+    """The parts of a module's source, none where it has no expressions and compiles none."""
+    text = Path(str(module.__file__)).read_text(encoding="utf-8")
+    if "re." in text or any(any(compiled(value)) for value in vars(module).values()):
+        yield from ast.walk(ast.parse(text))
+
+
 def collect(module: ModuleType, uses: Uses) -> None:
     """Add the expressions of a module and how it uses them."""
     space = dict(vars(module))
     for value in vars(module).values():
         for pattern in compiled(value):
             uses.setdefault(pattern, set())
-    text = Path(str(module.__file__)).read_text(encoding="utf-8")
-    if "re." not in text and not any(any(compiled(value)) for value in space.values()):
-        return
-    for node in ast.walk(ast.parse(text)):
+    for node in syntax(module):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in METHODS:
             for pattern in compiled(space.get(node.value.id)):
                 uses[pattern].add(node.attr)
