@@ -2,19 +2,14 @@
 
 import asyncio
 import gzip
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
 from dataclasses import replace
-from pathlib import Path
-from typing import cast
 
 import pytest
-import trustme
+from httpcore._synchronization import current_async_library
 from telegram.error import NetworkError, TelegramError, TimedOut
 from telegram.ext import ExtBot
 
-from bot.delivery import request as requests
 from bot.delivery.outcome import ErrorClass, classify
 from bot.delivery.request import TelegramRequest
 from tests.fakes.botapi import FakeBotApi
@@ -79,120 +74,11 @@ async def test_a_compressed_answer_is_bounded_by_what_it_unpacks_to(times: int, 
             await bot.get_me()
 
 
-HEAD = b"HTTP/1.1 200 OK\r\n"
-ANSWER = b'{"ok":true,"result":true}'
-LENGTH = b"Content-Length: 25\r\n"
-CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n5\r\n%s\r\n14\r\n%s\r\n0\r\n\r\n"
+def test_a_request_searches_for_no_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def find_spec(self, name: str, *_rest: object) -> None:
+            raise AssertionError(f"{name} is searched for")
 
-
-@asynccontextmanager
-async def a_server(
-    answer: bytes, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that sends these bytes for each request; gives its address and the requests by connection."""
-    received: list[bytes] = []
-    serving: list[tuple[asyncio.Task[None], asyncio.StreamWriter]] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = len(received)
-        received.append(b"")
-        serving.append((cast("asyncio.Task[None]", asyncio.current_task()), writer))
-        while part := await reader.read(2**16):
-            received[number] += part
-            writer.write(answer)
-            if b"close" in answer or LENGTH not in answer or answer.endswith(b"{"):
-                break
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", ssl=tls)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}/bot", received
-    finally:
-        server.close()
-        for task, writer in serving:
-            writer.transport.abort()
-            await asyncio.wait([task])
-
-
-@pytest.mark.parametrize(
-    ("answer", "connections"),
-    [
-        (HEAD + LENGTH + b"\r\n" + ANSWER, 1),
-        (b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + LENGTH + b"\r\n" + ANSWER, 1),
-        (HEAD + LENGTH + b"Connection: close\r\n\r\n" + ANSWER, 3),
-        (HEAD + LENGTH + b"\r\n" + ANSWER + b"more", 3),
-        (HEAD + CHUNKED % (ANSWER[:5], ANSWER[5:]), 3),
-        (HEAD + b"\r\n" + ANSWER, 3),
-    ],
-)  # fmt: skip
-async def test_a_connection_is_used_again_unless_its_server_ends_it(answer: bytes, connections: int) -> None:
-    async with a_server(answer) as (address, received), TelegramRequest() as request:
-        for _ in range(3):
-            assert await request.post(f"http://{address}/x") is True
-            await asyncio.sleep(0.01)  # until the server has closed it
-        assert len(received) == connections
-
-
-async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "IDLE_SECONDS", -1.0)
-    async with (
-        a_server(HEAD + LENGTH + b"\r\n" + ANSWER) as (address, received),
-        TelegramRequest() as request,
-    ):
-        for _ in range(3):
-            await request.post(f"http://{address}/x")
-        assert len(received) == 3
-
-
-@pytest.mark.parametrize(
-    "answer", [b"", HEAD + LENGTH + b"\r\n{", b"SSH-2.0\r\n\r\n", HEAD + b"A: " + b"a" * 2**18]
-)
-async def test_an_answer_that_breaks_off_leaves_the_outcome_unknown(answer: bytes) -> None:
-    async with a_server(answer) as (address, _), TelegramRequest() as request:
-        with pytest.raises(NetworkError, match=r"^httpx\.RemoteProtocolError") as caught:
-            await request.post(f"http://{address}/x")
-        assert classify(caught.value) is ErrorClass.UNKNOWN
-
-
-async def test_a_request_that_finds_no_connection_was_not_sent() -> None:
-    request = TelegramRequest(connection_pool_size=1, read_timeout=9, pool_timeout=0.05)
-    async with a_server(LENGTH) as (address, received), request:
-        first = asyncio.create_task(request.post(f"http://{address}/x"))
-        with pytest.raises(TimedOut) as late:
-            await asyncio.gather(*[request.post(f"http://{address}/x") for _ in range(2)])
-        assert classify(late.value) is ErrorClass.LATER
-        assert len(received) == 1
-        await request.shutdown()  # which ends what is under way
-        with pytest.raises(NetworkError) as cut:
-            await first
-        assert classify(cut.value) is ErrorClass.UNKNOWN
-    with pytest.raises(NetworkError) as refused:
-        async with request:
-            await request.post(f"http://{address}/x")
-    assert classify(refused.value) is ErrorClass.LATER
-
-
-async def test_the_certificate_of_a_server_is_checked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    async with a_server(HEAD + LENGTH + b"\r\n" + ANSWER, context) as (address, received):
-        async with TelegramRequest() as request:
-            with pytest.raises(NetworkError, match="CERTIFICATE_VERIFY_FAILED") as caught:
-                await request.post(f"https://{address}/x")
-            assert classify(caught.value) is ErrorClass.LATER
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        async with TelegramRequest() as request:
-            for _ in range(2):
-                assert await request.post(f"https://{address}/x") is True
-        assert len(received) == 1
-
-
-async def test_a_proxy_is_used_where_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with a_server(HEAD + LENGTH + b"\r\n" + ANSWER) as (address, received):
-        monkeypatch.setenv("http_proxy", f"http://{address.removesuffix('/bot')}")
-        async with TelegramRequest() as request:
-            assert await request.post("http://api.example.com/x") is True
-        assert received[0].startswith(b"POST http://api.example.com/x HTTP/1.1\r\n")
+    current_async_library()  # imports what is installed
+    monkeypatch.setattr(sys, "meta_path", [Refusing()])
+    assert current_async_library() == "asyncio"
