@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
 from storage.rows import (
     KINDS,
+    Bar,
+    FundFacts,
     K,
     Provisional,
     columns,
@@ -215,24 +217,23 @@ def first_observed(db: sqlite_utils.Database) -> str | None:
     return min(filter(None, instants), default=None)
 
 
-def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str | None:
-    """Last session for which a source gave a bar, None without any."""
-    sql = "SELECT max(session) FROM bars WHERE ticker = ? AND source = ?"
+def latest_session(
+    db: sqlite_utils.Database, ticker: str, source: str, kind: type[Bar | FundFacts] = Bar
+) -> str | None:
+    """Last session for which a source gave a bar, or a fund fact; None without any."""
+    sql = f"SELECT max(session) FROM {kind.table} WHERE ticker = ? AND source = ?"  # noqa: S608 - as above
     latest: str | None = select_value(db, sql, (ticker, source))
     return latest
 
 
-def last_fact(db: sqlite_utils.Database, ticker: str, source: str) -> str | None:
-    """Last session for which a source gave a fund fact, None without any."""
-    sql = "SELECT max(session) FROM fund_facts WHERE ticker = ? AND source = ?"
-    last: str | None = select_value(db, sql, (ticker, source))
-    return last
-
-
 def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
-    """Changes whenever observations do: by this process (new rows, or old ones given again) or by another."""
+    """Changes whenever observations do: by this process (new rows, or old ones given again) or by another.
+
+    And when a source begins or ends to refuse its files, which a Market names.
+    """
     tables = (f"SELECT max(id) FROM {table}" for table in KINDS)  # noqa: S608 - as above
-    queries = (*tables, "SELECT count(*) FROM readings", "PRAGMA data_version")
+    refused = "SELECT count(*) FROM sources WHERE outcome = 'AccessRefused'"
+    queries = (*tables, "SELECT count(*) FROM readings", refused, "PRAGMA data_version")
     return tuple(db.execute(sql).fetchone()[0] for sql in queries)
 
 

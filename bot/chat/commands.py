@@ -10,7 +10,7 @@ from bot.analytics.valuation import convention_for
 from bot.chat import admin, alert_commands, info, market_commands, privacy
 from bot.chat.access import Ask, Role
 from bot.chat.settings import changes_settings, on_settings
-from bot.messages.common import Answer
+from bot.messages.common import Answer, flow_steps
 from bot.messages.pages.help import Entry, help_page
 
 Handler = Callable[[Ask], Awaitable[Answer]]
@@ -37,8 +37,10 @@ async def on_help(ask: Ask) -> Answer:
     """/help: all commands, or one command or metric."""
     word = ask.text.lower().lstrip("/").partition("@")[0]
     if word in METRICS:
-        convention = convention_for(await ask.services.markets.current())
-        return help_page(word, entries(owner=ask.is_owner), ask.services.pair, convention)
+        market = await ask.services.markets.current()
+        shown, convention = entries(owner=ask.is_owner), convention_for(market)
+        steps = flow_steps(market, market.pair.tickers)
+        return help_page(word, shown, ask.services.pair, convention, steps)
     command = BY_NAME.get(word)
     return help_page(command.name if command else ask.text, entries(owner=ask.is_owner), ask.services.pair)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import shutil
 import sys
 from contextlib import suppress
 from functools import partial
@@ -15,6 +16,7 @@ from bot.cli import ISSUER_FILE
 from bot.cli.console import beside_the_bot, log_briefly, open_beside_the_bot, refuse_other_pair, say, spinner
 from bot.data.csv_cells import read_bytes
 from bot.data.csv_formats import export
+from bot.data.holdings import stored_holdings
 from bot.data.import_csv import read_csv
 from bot.data.load import pending_frame, provisional_figures
 from bot.data.provider import known_fund
@@ -36,7 +38,7 @@ from storage.db import (
 from storage.outbox import RestoreReport, settle_restore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -138,27 +140,47 @@ def write_whole(file: Path, text: str) -> None:
 def refresh_sources(config: Config) -> int:
     """`refresh`: fetch from every source now. Returns 1 if no source answered, else 0."""
     log_briefly()
-    with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Asking the sources"):
-        reports = asyncio.run(_refresh(config, database))
+    with open_beside_the_bot(config.storage.database, config.pair) as database:
+        with spinner("Asking the sources") as progress:
+            reports = asyncio.run(_refresh(config, database, getattr(progress, "update", str)))
         statuses = database.run_sync(sources.source_statuses)
+        known = _known(config, database) if sys.stdout.isatty() else []
     for report in reports:
         say(str(report))
     failed = {(report.source, report.subject) for report in reports if not report.ok}
     if failed:
         say(_advice(config, statuses, failed))
+    for line in known:
+        say(line)
     if not reports:
         say("No source is switched on; see [sources] in the config.")
     return 0 if not reports or any(report.ok for report in reports) else 1
 
 
-async def _refresh(config: Config, database: Database) -> list[FetchReport]:
+def _known(config: Config, database: Database) -> list[str]:
+    """Return what is known of each fund now, as wide as the terminal."""
+    from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: other commands do without
+    from bot.messages.pages.status import knowledge  # noqa: PLC0415 - as above
+
+    sessions, now = Sessions(config.calendar.closed), dt.datetime.now(dt.UTC)
+    frames = database.run_sync(read_frames)
+    market = build_market(frames, sessions, now, config.pair, config.command_options)
+    held = {
+        ticker: database.run_sync(partial(stored_holdings, ticker=ticker)) for ticker in market.pair.tickers
+    }
+    return knowledge(market, held, min(shutil.get_terminal_size().columns, 80))
+
+
+async def _refresh(
+    config: Config, database: Database, progress: Callable[[str], object]
+) -> list[FetchReport]:
     from bot import app  # noqa: PLC0415 - as above
     from bot.local.terminal import Terminal, printer  # noqa: PLC0415 - as above
     from bot.services import wall_clock  # noqa: PLC0415 - as above
 
     services = app.build_services(config, database, wall_clock, live=True)
     bot = app.local_bot(services, Terminal(printer(sys.stdout), None, wall_clock).api)
-    return await bot.scheduler.refresh(force=True)
+    return await bot.scheduler.refresh(force=True, progress=progress)
 
 
 def _advice(config: Config, statuses: Sequence[SourceStatus], failed: Collection[tuple[str, str]]) -> str:

@@ -6,16 +6,20 @@ imported when they run.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
 import shutil
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.cli.console import refuse_other_pair, refuse_reserved, say
+from bot.cli.console import refuse_other_pair, refuse_reserved, say, spinner
 from bot.errors import BotError, ConfigError
 from bot.jobs.backup_files import (
     dated_backups,
@@ -36,10 +40,10 @@ from storage.db import (
     refuse_lost,
     refuse_unsound,
 )
+from storage.rows import Row, insert, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     import httpx
 
@@ -122,6 +126,8 @@ def all_checks(
     yield check_calendar(sessions, now)
     yield check_disk(config.storage.database)
     yield from _database_and_backups(config, now, check_contents, partial(refuse_unsound, whole=True))
+    if online:
+        yield from ask_sources(config, sessions, now)
 
 
 def _database_and_backups(
@@ -283,6 +289,26 @@ def check_calendar(sessions: Sessions, now: dt.datetime) -> Finding:
 
 
 # The database, its data and the bot
+
+
+def ask_sources(config: Config, sessions: Sessions, now: dt.datetime) -> Iterator[Finding]:
+    """Ask each source once, as “refresh” does, and say what it gave, which is not stored.
+
+    What the database's statuses forbid is not asked: files that were asked for lately, sources that rest.
+    """
+    from bot.data.refresh import build_providers, refresh  # noqa: PLC0415 - late: as for the sessions
+
+    statuses: list[Row] = []
+    with suppress(StorageError), open_database(config.storage.database, read_only=True) as database:
+        statuses = database.run_sync(lambda db: select(db, "SELECT * FROM sources"))
+    with tempfile.TemporaryDirectory() as folder, open_database(Path(folder) / "bot.db") as thrown_away:
+        for status in statuses:
+            thrown_away.run_sync(partial(insert, table="sources", row=status))
+        with spinner("Asking the sources"):
+            asking = refresh(thrown_away, build_providers(config), sessions, now, force=True)
+            reports = asyncio.run(asking)
+    for report in reports:
+        yield Finding(OK if report.ok else NOTE, f"asked {report.label}, {report.subject}", report.outcome)
 
 
 def check_database(

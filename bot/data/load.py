@@ -35,6 +35,7 @@ from bot.text import date_phrase
 from storage import observations
 from storage.observations import fingerprint, first_observed
 from storage.rows import KINDS, Bar, FundFacts, Moment, Observation, Provisional, Split
+from storage.sources import source_statuses
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -46,6 +47,7 @@ _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it 
 _NAMES = ("ticker", "source", "metric", "convention", "basis")  # columns by which rows are picked
 _RESTATED = 1_000  # replaced share counts that are remembered
 
+REFUSED = "refused"  # the frame of what sources refuse to programs
 PENDING = "pending"  # the frame of provisional figures among those that a Market is made of
 PENDING_COLUMNS = ("ticker", "noun", "source", "reason", "session", "value")
 
@@ -98,6 +100,14 @@ def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Fram
         **frames,
         REPLACED: pd.DataFrame(replaced, columns=list(REPLACED_COLUMNS)),
         PENDING: pending_frame(db, moment),
+        REFUSED: pd.DataFrame(
+            [
+                (status.subject, status.detail)
+                for status in (source_statuses(db) if known is None else ())
+                if status.outcome == "AccessRefused"
+            ],
+            columns=["subject", "detail"],
+        ),
     }
 
 
@@ -120,7 +130,9 @@ def build_market(
     """Market of stored rows as of the instant `now`: nothing after the last completed session."""
     last = sessions.last_completed(now)
     filed = frames["fund_facts"][frames["fund_facts"]["source"] == SEC]
-    frames = {**frames, "fund_facts": frames["fund_facts"][frames["fund_facts"]["source"] != SEC]}
+    unfiled = frames["fund_facts"][frames["fund_facts"]["source"] != SEC]
+    refusals = frames.get(REFUSED, pd.DataFrame())
+    frames = {name: frame for name, frame in frames.items() if name != REFUSED} | {"fund_facts": unfiled}
     real = _without_sample(frames)
     if not all(frame.empty for frame in real.values()):
         frames = real
@@ -165,6 +177,7 @@ def build_market(
             ).loc[:last]
             for ticker, rows in filed.groupby("ticker", observed=True)
         },
+        refusals=dict(refusals.to_numpy()),
         options=options,
     )
 

@@ -79,9 +79,11 @@ class Ok(FetchOutcome):
         """What came, counted, and the newest few of what did not."""
         shown, more = ", ".join(self.missing[-_LISTED:]), len(self.missing) - _LISTED
         missing = f"; missing {shown}{f' and {more:,} more' if more > 0 else ''}" if self.missing else ""
-        held = self.holdings
-        companies = f"; {len(held.constituents):,} companies held as of {held.as_of}" if held else ""
-        return f"{_counts(self.payload)}{companies}{missing}."
+        counts, held = _counts(self.payload), self.holdings
+        if held:
+            companies = f"{len(held.constituents):,} companies held as of {held.as_of}"
+            counts = f"{counts}; {companies}" if self.payload else companies
+        return f"{counts}{missing}."
 
 
 @dataclass(frozen=True)

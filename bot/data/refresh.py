@@ -28,6 +28,7 @@ from bot.data.issuers.nport import OFFICIAL, SecFilings
 from bot.data.provider import (
     FILE_DAYS,
     STANDS_FOR,
+    AccessRefused,
     FetchOutcome,
     NetworkDown,
     Ok,
@@ -51,10 +52,11 @@ from bot.data.store import store, with_withdrawals
 from bot.data.yahoo import Yahoo
 from bot.text import listed
 from storage import sources
-from storage.observations import last_fact
+from storage.observations import latest_session
+from storage.rows import FundFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     import sqlite_utils
@@ -144,7 +146,9 @@ class FetchRequest:
                 partial(fetch_start, source=name, ticker=self.ticker, completed=completed)
             )
         elif self.figure == OFFICIAL:
-            last = await database.run(partial(last_fact, ticker=self.ticker, source=name))
+            last = await database.run(
+                partial(latest_session, ticker=self.ticker, source=name, kind=FundFacts)
+            )
             since = dt.date.fromisoformat(last) if last else None
         loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(_worker, self._call_provider, since, completed)
@@ -186,7 +190,10 @@ _RECENT = 30  # sessions; older ones are not requested any more
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What became of one request: `ok` when figures came, `written` per kind of storage.observations."""
+    """What became of one request: `ok` when figures came, `written` per kind of storage.observations.
+
+    refused: whether a site refused a file, so that a person has to download it.
+    """
 
     source: str
     label: str
@@ -194,6 +201,7 @@ class FetchReport:
     outcome: str  # one sentence
     ok: bool
     written: Mapping[str, Written] = field(default_factory=dict)
+    refused: bool = False
 
     def __str__(self) -> str:
         """One line for people."""
@@ -230,7 +238,9 @@ def store_outcome(
         rests_until=rest_until(outcome, name, now),
     )
     sources.record_address(db, name, request.subject, request.address)
-    return FetchReport(name, request.provider.label, request.subject, sentence, ok=False)
+    refused = isinstance(outcome, AccessRefused) and name in FILE_DAYS
+    label, subject = request.provider.label, request.subject
+    return FetchReport(name, label, subject, sentence, ok=False, refused=refused)
 
 
 def _success(
@@ -257,7 +267,7 @@ def _success(
     if request.figure == "prices":
         last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
     elif request.figure == OFFICIAL:
-        last = last_fact(db, ticker, name)
+        last = latest_session(db, ticker, name, FundFacts)
     subject = request.subject
     sources.record_success(
         db,
@@ -274,7 +284,8 @@ def _success(
         store_holdings(db, outcome.holdings, observed_at=now)
     if outcome.digest:
         sources.record_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
-    return FetchReport(name, request.provider.label, subject, sentence, bool(written), written)
+    ok = bool(written) or outcome.holdings is not None
+    return FetchReport(name, request.provider.label, subject, sentence, ok, written)
 
 
 def _same_as_before(
@@ -288,7 +299,7 @@ def _same_as_before(
     return f" The same answer as on {since}." if since and since < completed[-1].date() else ""
 
 
-async def refresh(
+async def refresh(  # noqa: PLR0913 - options by name
     database: Database,
     providers: Sequence[Provider],
     sessions: Sessions,
@@ -297,12 +308,15 @@ async def refresh(
     tickers: Sequence[str] | None = None,
     calls: int | None = None,
     force: bool = False,
+    progress: Callable[[str], object] = str,
 ) -> list[FetchReport]:
     """Fetch from every provider what is due at `now` and store it. Returns one FetchReport per request.
 
     tickers: the funds to fetch; None means all that a provider serves.
     calls: the most requests per ticker and provider in one run (the scheduler makes one a tick).
-    force: fetch what is already stored too. A source that asked to slow down is left alone all the same.
+    force: fetch what is already stored too, but no file that was asked for lately. A source that asked to
+        slow down is left alone all the same.
+    progress: called with words before each request.
     Errors of storage pass through.
     """
     reports: list[FetchReport] = []
@@ -325,12 +339,17 @@ async def refresh(
             sentence = f"It asked to slow down and is left alone until {until:%H:%M} UTC on {until:%Y-%m-%d}."
             reports.append(FetchReport(provider.name, provider.label, "all figures", sentence, ok=False))
         else:
-            reports += await _make_requests(database, due, sessions, now, calls)
+            reports += await _make_requests(database, due, sessions, now, calls, progress)
     return reports
 
 
 async def _make_requests(
-    database: Database, due: Sequence[FetchRequest], sessions: Sessions, now: dt.datetime, calls: int | None
+    database: Database,
+    due: Sequence[FetchRequest],
+    sessions: Sessions,
+    now: dt.datetime,
+    calls: int | None,
+    progress: Callable[[str], object],
 ) -> list[FetchReport]:
     """Make requests to one provider until it asks to slow down."""
     completed = sessions.index[sessions.index <= sessions.last_completed(now)]
@@ -340,6 +359,7 @@ async def _make_requests(
         if calls is not None and calls_made[request.ticker] >= calls:
             continue
         calls_made[request.ticker] += 1
+        progress(f"{request.provider.label}: {request.subject} ({sum(calls_made.values())} of {len(due)})")
         outcome = await request.fetch(database, completed)
         note = partial(store_outcome, request=request, outcome=outcome, completed=completed, now=now)
         reports.append(await database.run(note))

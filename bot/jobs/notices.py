@@ -37,14 +37,18 @@ from bot.messages.alerts.notices import (
     recovery_notice,
     split_text,
 )
+from bot.messages.common import Answer
+from bot.messages.html import bold, lines
 from bot.services.alert_views import read_state
 from storage import alert_store, chat_store, sources
+from storage.rows import get_meta, remove_meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.analytics.market import Market
     from bot.config import Config
+    from bot.data.refresh import FetchReport
     from bot.pair import Pair
     from bot.services import Services
     from storage.alert_store import ExpiringAlert, SplitChange, StoredAlert
@@ -98,6 +102,30 @@ def _has_until(alert: ExpiringAlert) -> bool:
         return "until" in json.loads(alert.rule_json)
     except (ValueError, TypeError):
         return False
+
+
+async def report_refusals(services: Services, reports: Sequence[FetchReport]) -> int:
+    """Tell the owner, once, of each fund whose files a site refuses. Returns the number of messages."""
+    now, config = services.clock(), services.config
+
+    def store(db: sqlite_utils.Database) -> int:
+        sentences = []
+        for report in reports:
+            key = f"refused:{report.source}:{report.subject.partition(' ')[0]}"
+            known = get_meta(db, key)
+            if report.refused and known is None:
+                set_meta(db, key, report.subject)
+                sentences.append(str(report))
+            elif report.ok and known == report.subject:
+                remove_meta(db, key)
+        if sentences and config.access.owner is not None:
+            title, again = bold("A site refuses files"), "It is asked again once a day; you are told once."
+            writer = OutboxWriter(db, now, config.time.timezone)
+            dedup = f"refused:{now:%Y-%m-%dT%H:%M:%S}"
+            writer.notice((config.access.owner, None), dedup, Answer(lines(title, *sentences, again)))
+        return len(sentences)
+
+    return await services.database.run(store) if reports else 0
 
 
 async def report_outages(services: Services) -> int:

@@ -23,7 +23,7 @@ from bot.errors import OUT_OF_MEMORY, is_out_of_memory
 from bot.jobs.backups import Backups
 from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.deferred import send_deferred
-from bot.jobs.notices import announce_ends, report_outages
+from bot.jobs.notices import announce_ends, report_outages, report_refusals
 from bot.jobs.summaries import Summaries
 from bot.services import EVENTS_KEPT, OUTBOX_KEPT, wall_clock
 from storage import alert_store, chat_store, outbox, sources
@@ -68,13 +68,23 @@ class Scheduler:
         self._pruned_at: dt.datetime | None = None
         self._work, self._sending = RunningWork(), RunningWork()
 
-    async def refresh(self, *, calls: int | None = None, force: bool = False) -> list[FetchReport]:
+    async def refresh(
+        self, *, calls: int | None = None, force: bool = False, progress: Callable[[str], object] = str
+    ) -> list[FetchReport]:
         """Fetch what is due from the sources, or everything with `force`. Does nothing when offline."""
         services = self._services
         if not services.live:
             return []
         sessions, now = services.markets.sessions(), services.clock()
-        return await refresh(services.database, self._providers, sessions, now, calls=calls, force=force)
+        return await refresh(
+            services.database,
+            self._providers,
+            sessions,
+            now,
+            calls=calls,
+            force=force,
+            progress=progress,
+        )
 
     async def evaluate(self) -> TickResult:
         """Queue deferred notifications, evaluate alerts and queue the summaries that are due."""
@@ -96,7 +106,11 @@ class Scheduler:
 
     async def ask_sources(self) -> None:
         """Make at most one request per fund to each source. Errors are logged."""
-        await self._run_safely(lambda: self.refresh(calls=1))
+
+        async def ask() -> None:
+            await report_refusals(self._services, await self.refresh(calls=1))
+
+        await self._run_safely(ask)
 
     async def run_jobs(self) -> None:
         """Record the heartbeat and run all jobs, then wake the delivery. Errors of a step are logged."""

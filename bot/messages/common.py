@@ -20,10 +20,11 @@ from bot.analytics.performance import TOO_SHORT, performance
 from bot.analytics.trend import percentile_rank
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
 from bot.analytics.windows import AsOf, Window
+from bot.data.issuers.fetch import by_hand
 from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
 from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, table
-from bot.text import counted, date_phrase, short_date
+from bot.text import command_line, counted, date_phrase, short_date
 from storage.outbox import MessageBody
 
 if TYPE_CHECKING:
@@ -503,6 +504,30 @@ def left_out_notes(market: Market, ticker: str) -> list[str]:
             "and are left out."
         )
     return [*sentences, *market.notes.get(f"facts:{ticker}", ())]
+
+
+def flow_steps(market: Market, tickers: Iterable[str]) -> list[str]:
+    """Return how to get the units of funds that lack them, or whose issuer refuses the file."""
+    steps = []
+    for fund in market.pair:
+        ticker, refusal = fund.ticker, market.refusals.get(f"{fund.ticker} fund")
+        if ticker not in tickers:
+            continue
+        if refusal:
+            steps.append(f"{ticker}, its issuer's file: {refusal}")
+        elif market.is_sample or len(market.fund(ticker)["shares"].dropna()):
+            continue
+        elif fund.issuer_file:
+            refresh = command_line("refresh", market.options)
+            instead = by_hand(fund, "fund", market.options)
+            steps.append(f"{ticker}: its issuer's file brings NAV and units: {refresh}; or {instead}")
+        else:
+            command = command_line("import issuer FILE", market.options)
+            steps.append(
+                f"{ticker}: no address of its issuer's files is known. Put issuer_file into [pair] of the "
+                f"config, or download its file of NAV and units and run: {command}"
+            )
+    return steps
 
 
 def no_flow_reason(market: Market, ticker: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 import sqlite_utils
 
 import storage.db
+from bot import __version__
 from bot.analytics.sessions import Sessions
 from bot.cli import doctor
 from bot.cli.console import open_exclusively
@@ -37,12 +38,29 @@ from storage.migrations import NAMES
 from storage.rows import Bar, FundFacts, set_meta
 from tests.cli.conftest import Call, process
 from tests.fakes.website import Answer, Website, page
+from tests.fakes.yahoo import FakeYahoo
 from tests.storage.messages import queue_message
 
 TOKEN = "123456789:" + "A" * 35
 NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)
 ME = '{"ok": true, "result": {"id": 1, "is_bot": true, "first_name": "B", "username": "my_bot"}}'
 DAY = dt.date(2026, 11, 20)
+
+
+@pytest.fixture(autouse=True)
+def no_source_is_asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "fake_sources" not in request.fixturenames:
+        monkeypatch.setattr(doctor, "ask_sources", lambda *_: iter(()))
+
+
+@pytest.fixture
+def fake_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeYahoo]:
+    folder = tmp_path / "authority"
+    folder.mkdir()
+    with FakeYahoo(folder) as sources_on_loopback:
+        for name, value in sources_on_loopback.environment.items():
+            monkeypatch.setenv(name, value)
+        yield sources_on_loopback
 
 
 @pytest.fixture
@@ -276,11 +294,11 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
     assert broken.words.startswith("bot.db is no database, or damaged at its start; ")
 
 
-def test_doctor_draws_and_downloads_nothing_and_its_quick_form_loads_little() -> None:
+def test_doctor_offline_draws_and_downloads_nothing_and_its_quick_form_loads_little() -> None:
     program = (
         "import sys\n"
         "from bot.cli import main\n"
-        "for form in (['--quick'], []):\n"
+        "for form in (['--quick'], ['--offline']):\n"
         "    code = main(['doctor', '--db', 'bot.db', *form])\n"
         "    print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)\n"
     )
@@ -347,6 +365,32 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
         "ok   queue: 0 waiting, 0 given up",
         "note backups: none in backups yet; the running bot makes one a night, “backup” makes one now",
     ]
+
+
+def test_each_source_is_asked_once_and_nothing_is_stored(bot: Call, fake_sources: FakeYahoo) -> None:
+    Path("config.toml").write_text('[storage]\ndatabase = "bot.db"\n[sources]\nyahoo = false\n')
+    call = ("doctor", "--config", "config.toml")
+
+    def told() -> list[str]:
+        return bot(*call).lines("asked issuer file, ")
+
+    assert [line.partition(": ")[0] for line in told()] == [
+        f"note asked issuer file, {file}"
+        for file in ("IWM fund", "SPY fund", "IWM holdings", "SPY holdings", "SPY distributions")
+    ]
+    name = f"small-versus-large-bot/{__version__}"
+    spy = DEFAULT_PAIR.large
+    assert told()[1] == (
+        f"note asked issuer file, SPY fund: No data: refused (HTTP 403 to “{name}”); download "
+        f"{spy.issuer_file} in a browser and run: python -m bot import issuer FILE --config config.toml."
+    )
+    assert not Path("bot.db").exists()
+    bot("refresh", "--config", "config.toml")
+    before = Path("bot.db").read_bytes()
+    asked_so_far = len(fake_sources.asked)
+    assert [line for line in told() if ", not again before " in line] == told()
+    assert (len(fake_sources.asked), Path("bot.db").read_bytes()) == (asked_so_far, before)
+    assert bot(*call, "--offline").lines("asked issuer") == []
 
 
 def test_a_healthy_bot_is_well(bot: Call) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import datetime as dt
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,9 @@ def test_refresh_stores_yahoos_figures(bot: Call, tmp_path: Path, monkeypatch: p
         forget(tmp_path / "cache")
         second = bot("refresh", "--db", "bot.db")
         assert yahoo.count("chart") > asked
+        with monkeypatch.context() as patch:
+            patch.setattr(getattr(sys.stdout, "unredacted", sys.stdout), "isatty", lambda: True)
+            on_a_terminal = bot("refresh", "--db", "bot.db")
         yahoo.fail("all", "429")
         limited = bot("refresh", "--db", "bot.db")
     assert (first.code, first.err) == (0, "")
@@ -161,6 +165,10 @@ def test_refresh_stores_yahoos_figures(bot: Call, tmp_path: Path, monkeypatch: p
     ]
     assert (second.code, second.err) == (0, "")
     assert len(second.lines("Stored: 0 new, 0 revised.")) == 6
+    table = on_a_terminal.out[on_a_terminal.out.index("IWM        since") :].splitlines()
+    assert table[1] == f"prices     {days[0]}  {last:%Y-%m-%d}  Yahoo"
+    assert "Lacking: units, holdings, filings." in table
+    assert table[-1] == "Filings: set [sec] contact in the config."
     assert limited.code == 1
     asked_to_wait, *kept, what_next = limited.out.splitlines()
     assert len(kept) == 5
@@ -178,7 +186,7 @@ def test_refresh_stores_yahoos_figures(bot: Call, tmp_path: Path, monkeypatch: p
     assert answers.lines("Source: Yahoo.")
     assert answers.lines("Morningstar via Yahoo, basis unstated")
     assert answers.lines("P/E", "16.0x")
-    found = bot("doctor", "--db", "bot.db")
+    found = bot("doctor", "--offline", "--db", "bot.db")
     assert found.lines(f"ok   data: prices to {last:%Y-%m-%d}, current; Yahoo")
     assert found.lines("note source Yahoo, IWM prices: ", "; failed 1x: ")
 

@@ -11,6 +11,7 @@ from bot.messages.canvas import LIGHT
 from bot.messages.pages.compare import compare_answer
 from bot.messages.pages.flows import flows_answer
 from bot.messages.pages.fundamentals import attribution_answer
+from bot.pair import DEFAULT_PAIR, Fund, Pair
 from tests.analytics.facts import facts_at
 from tests.messages.pages import button_labels, days, drawing, market, page, shown
 from tests.sample_market import sample_market
@@ -67,17 +68,34 @@ def test_without_any_facts_only_that_is_said() -> None:
         "Fund flows · close of Wed 8 Jan 2020",
         "IWM: n/a, no fund facts.",
         "SPY: n/a, no fund facts.",
-        (
-            "To add IWM and SPY, import the file that the fund's issuer publishes: "
-            "python -m bot import issuer FILE"
+        *(
+            f"{fund.ticker}: its issuer's file brings NAV and units: python -m bot refresh; or download "
+            f"{fund.issuer_file} in a browser and run: python -m bot import issuer FILE"
+            for fund in DEFAULT_PAIR
         ),
-        "or a CSV file of its units: python -m bot import fund-facts FILE --ticker IWM",
+        "Or a CSV file of its units: python -m bot import fund-facts FILE --ticker IWM",
         "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
         "Source: none.",
     ]
     assert answer.draw is None
     assert button_labels(answer) == [["Compare", "What moved it"]]
+
+
+def test_a_refusal_is_told_with_what_to_do_also_where_older_counts_are_stored() -> None:
+    refusals = {"SPY fund": "No data: refused (HTTP 403).", "SPY holdings": "No data: refused (HTTP 429)."}
+    for units in ({}, {"SPY": [250.0] * 5}):
+        of = replace(market([50.0] * 5, units={"IWM": [250.0] * 5, **units}), refusals=refusals)
+        steps = [line for line in page_of_flows(of) if line.startswith(("SPY, ", "IWM, ", "IWM: its"))]
+        assert steps == ["SPY, its issuer's file: No data: refused (HTTP 403)."]
+
+
+def test_of_another_pair_no_address_is_known_and_that_is_told() -> None:
+    of = replace(market([50.0] * 5), pair=Pair(Fund("IWM"), Fund("SPY")))
+    assert page_of_flows(of)[3] == (
+        "IWM: no address of its issuer's files is known. Put issuer_file into [pair] of the config, or "
+        "download its file of NAV and units and run: python -m bot import issuer FILE"
+    )
 
 
 def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:

@@ -9,10 +9,12 @@ from bot.alerts.rule import Condition
 from bot.alerts.view import EvaluationContext
 from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
+from bot.data.issuers.fetch import by_hand
 from bot.messages.alerts.card import figure_lines
 from bot.messages.alerts.guide import edit_menu, guide_start, neighbouring_targets, suggested_targets
 from bot.messages.alerts.history import alert_list
 from bot.messages.pages.backtest import backtest_choices
+from bot.pair import DEFAULT_PAIR
 from tests.funds import PAIR
 from tests.messages.pages import FLAT, LONG, alert_view, button_labels, context, empty, market, shown
 from tests.sample_market import sample_market
@@ -98,7 +100,8 @@ def test_steps_lie_on_both_sides_and_are_written_short(value: float, rule: str) 
     assert len(str(lower)) < 12
 
 
-ISSUER = "come with the issuer's file: python -m bot import issuer FILE"
+ISSUER = "{}: its issuer's file brings NAV and units: python -m bot refresh; or {}"
+IWM_FILE, SPY_FILE = (ISSUER.format(fund.ticker, by_hand(fund, "fund")) for fund in DEFAULT_PAIR)
 NO_COUNTS = "Money turns cannot be evaluated yet: no share counts of"
 PE = [("2020-03-02", ticker, "pe", 20.0) for ticker in PAIR]
 
@@ -112,7 +115,8 @@ PE = [("2020-03-02", ticker, "pe", 20.0) for ticker in PAIR]
             [
                 f"{NO_COUNTS} IWM and SPY stored.",
                 "Too expensive cannot be evaluated yet: no pe_premium morningstar stored.",
-                f"Share counts of IWM and SPY {ISSUER}",
+                IWM_FILE,
+                SPY_FILE,
                 "Yahoo gives it once a day: python -m bot refresh",
             ],
         ),
@@ -122,7 +126,7 @@ PE = [("2020-03-02", ticker, "pe", 20.0) for ticker in PAIR]
             [
                 f"{NO_COUNTS} SPY stored.",
                 "Too expensive: IWM's P/E, against SPY's, is a tenth higher than at the newest session.",
-                f"Share counts of SPY {ISSUER}",
+                SPY_FILE,
             ],
         ),
         (
@@ -154,7 +158,7 @@ def test_presets_that_cannot_be_evaluated_are_not_offered_and_say_what_is_lackin
 @pytest.mark.parametrize(
     ("rule", "step"),
     [
-        ("flow iwm 5d > $1bn", f"Share counts of IWM {ISSUER}"),
+        ("flow iwm 5d > $1bn", IWM_FILE),
         (
             "pe iwm losses_in > 25x",
             "pe losses_in comes from a file alone: python -m bot import multiples FILE --ticker IWM",

@@ -8,11 +8,13 @@ import pytest
 
 from bot.analytics.market import Market
 from bot.config import Config
+from bot.data.holdings import Holdings
 from bot.data.refresh import switched_on
 from bot.messages.pages.status import (
     COUNTS_CHECKED,
     StatusReport,
     about_answer,
+    knowledge,
     source_healths,
     status_answer,
 )
@@ -255,3 +257,27 @@ def test_about_defines_and_does_not_advise() -> None:
     assert (text[0], text[-1]) == ("About", "Not investment advice.")
     defined = {line.split(":")[0] for line in text if ":" in line}
     assert {"Price return", "Total return", "Ratio", "Flow", "Multiples", "Percentile"} <= defined
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_what_is_known_of_each_fund_is_a_table_of_the_terminals_width(width: int) -> None:
+    of = replace(
+        market([50.0] * 5, units={"IWM": [250.0] * 4}),
+        official={"IWM": pd.Series([1e9], pd.DatetimeIndex(["2020-01-31"]))},
+        refusals={"SPY holdings": "No data: refused (HTTP 403); download the file and import it."},
+    )
+    held = {"IWM": Holdings("IWM", "2020-01-07", None, ()), "SPY": None}
+    text = "\n".join(knowledge(of, held, width)).splitlines()
+    address = DEFAULT_PAIR.large.issuer_file
+    assert max(len(line) for line in text if address not in line) <= width
+    first = "20-01-02 20-01-08" if width == 40 else "2020-01-02 2020-01-08"
+    rows = [" ".join(line.split()) for line in text if line]
+    assert rows[0] == "IWM since to from"
+    assert rows[1].startswith(f"prices {first} ")
+    assert rows[3].startswith("units ")
+    assert any(line.startswith("filings ") for line in rows)
+    words = " ".join(rows)
+    assert "Lacking: payouts, sectors, multiples. SPY since to from" in words
+    assert "SPY holdings: No data: refused (HTTP 403); download the file and import it." in words
+    assert "SPY: its issuer's file brings NAV and units: python -m bot refresh; or download" in words
+    assert words.endswith("Filings: set [sec] contact in the config.")

@@ -129,9 +129,9 @@ _REACHED = {"the answer broke off", "it leads in a circle"}  # faults of request
 Fetch: TypeAlias = "Callable[[str, str], bytes | FetchOutcome]"
 
 
-def fetch(url: str, user_agent: str, timeout: float = TIMEOUT) -> bytes | FetchOutcome:
+def fetch(url: str, user_agent: str) -> bytes | FetchOutcome:
     """Download a file. Returns the outcome instead if that fails."""
-    answer = download(url, timeout=timeout, largest=LARGEST, accept=ANY_FILE, user_agent=user_agent)
+    answer = download(url, timeout=TIMEOUT, largest=LARGEST, accept=ANY_FILE, user_agent=user_agent)
     return answer.content if isinstance(answer, DownloadedFile) else answer
 
 

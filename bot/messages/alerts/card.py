@@ -206,11 +206,7 @@ def next_steps(rule: Rule, context: EvaluationContext) -> list[str]:
             continue
         funds, convention = funds_of(market.pair, arguments), str(arguments.get("convention"))
         if metric.part == "facts":
-            lacks = [fund for fund in funds if market.fund(fund)["shares"].isna().all()]
-            issuer = command_line("import issuer FILE", market.options)
-            steps += [f"Share counts of {' and '.join(lacks)} come with the issuer's file: {issuer}"] * bool(
-                lacks
-            )
+            steps += common.flow_steps(market, funds)
         elif metric.part == "multiples":
             multiple = metric.name.removesuffix("_premium")
             rows = market.multiples[market.multiples["metric"] == multiple]

@@ -15,7 +15,7 @@ from bot.messages import common
 from bot.messages.charts import ChartSpec, flows_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
-from bot.text import MONTHS, command_line, counted, short_date
+from bot.text import MONTHS, counted, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +33,9 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Wind
     market.require_end()
     windows = list(dict.fromkeys((*FLOW_WINDOWS, *extra)))
     missing = [t for t in market.pair.tickers if flows.daily_flows(market, t).empty]
-    next_step: tuple[str, ...] = ()
-    if missing:
-        issuer = command_line("import issuer FILE", market.options)
-        next_step = (
-            f"To add {' and '.join(missing)}, import the file that the fund's issuer publishes: {issuer}",
-            f"or a CSV file of its units: {market.import_line('fund-facts', missing[0])}",
-        )
+    next_step = common.flow_steps(market, market.pair.tickers)
+    if missing and next_step:
+        next_step.append(f"Or a CSV file of its units: {market.import_line('fund-facts', missing[0])}")
     html = lines(
         common.heading("Fund flows", market, as_of, priced=False),
         _reading(market, extra[-1] if extra else _MONTH),

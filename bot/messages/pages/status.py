@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -13,13 +15,14 @@ import pandas as pd
 from bot.analytics import flows
 from bot.analytics.market import SAMPLE, Market
 from bot.analytics.units import MINUS
-from bot.data.provider import LABELS
+from bot.data.provider import LABELS, SEC
 from bot.data.schedule import closed_until, next_try
 from bot.messages.common import (
     DISCLAIMER,
     SAMPLE_NOTICE,
     Answer,
     age,
+    flow_steps,
     left_out_notes,
     provisional_notes,
     shortened,
@@ -28,10 +31,11 @@ from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label,
 from bot.text import MONTHS, counted, date_phrase, short_date
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from bot.analytics.sessions import Sessions
+    from bot.data.holdings import Holdings
     from bot.pair import Pair
     from bot.services.questions import StoredStatus
     from storage.observations import Restatement
@@ -41,6 +45,8 @@ RESTATED_DAYS = 30
 COUNTS_CHECKED = 20  # a month of share counts
 _RESTATED_SHOWN = 5
 _SESSIONS_SHOWN = 3
+_WIDE = 50  # columns of a terminal in which dates have room for four digits of the year
+_DATE = {"%Y-%m-%d": 10, "%y-%m-%d": 8}  # columns of a date
 _NOW = "now"
 # Statuses of the outbox in words; what was sent is no news.
 _QUEUE = {
@@ -288,6 +294,55 @@ def _restatement(restatement: Restatement) -> str:
     words = str(restatement).replace(day, short_date(dt.date.fromisoformat(day)), 1)
     words = words.replace(" -> ", " → ").replace("(-", f"({MINUS}")
     return f"{words}, {LABELS.get(restatement.source, restatement.source)}"
+
+
+def knowledge(market: Market, held: Mapping[str, Holdings | None], width: int) -> list[str]:
+    """Return lines on what is known of each fund, since when and from whom, and on what is lacking.
+
+    For a terminal of `width` columns, at least 40.
+    """
+    form = "%Y-%m-%d" if width >= _WIDE else "%y-%m-%d"
+    wrapped = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
+    rows: list[str] = []
+    for fund in market.pair:
+        ticker, facts, holdings = fund.ticker, market.fund(fund.ticker), held.get(fund.ticker)
+        weights, multiples = (
+            rows.loc[rows["ticker"] == ticker, "session"] for rows in (market.weights, market.multiples)
+        )
+        filed = market.official.get(ticker, pd.Series(dtype="float64"))
+        prices = market.prices.get(ticker, pd.Series(dtype="float64")).dropna()
+        companies = f"{len(holdings.constituents):,} companies" if holdings else ""
+        part = f"facts:{ticker}"
+        kinds: dict[str, tuple[Iterable[object], str]] = {
+            "prices": (prices.index, market.source("prices").label),
+            "payouts": (market.distributions_of(ticker).index, market.source("prices").label),
+            "NAV": (facts["nav"].dropna().index, market.source(part).label),
+            "units": (facts["shares"].dropna().index, market.source(part).label),
+            "holdings": ([holdings.as_of] if holdings else [], companies),
+            "sectors": (weights, ""),
+            "multiples": (multiples, market.source("multiples").label),
+            "filings": (filed.index, LABELS[SEC]),
+        }
+        rows.append(f"{ticker:9}  {'since':{_DATE[form]}}  {'to':{_DATE[form]}}  from")
+        lacking = []
+        for kind, (sessions, label) in kinds.items():
+            if len(days := pd.DatetimeIndex(list(sessions))):
+                row = f"{kind:9}  {days.min():{form}}  {days.max():{form}}  {label}"
+                rows.append(row[:width].rstrip())
+            else:
+                lacking.append(kind)
+        steps = [f"Lacking: {', '.join(lacking)}."] * bool(lacking) + flow_steps(market, [ticker])
+        steps += [
+            f"{name}: {refusal}"
+            for name, refusal in market.refusals.items()
+            if name.startswith(f"{ticker} ") and name != f"{ticker} fund"
+        ]
+        if "prices" in lacking:
+            steps.append(f"Prices: {market.import_line('prices', ticker)}")
+        if "filings" in lacking and fund.sec:
+            steps.append("Filings: set [sec] contact in the config.")
+        rows += [*map(wrapped, steps), ""]
+    return rows[:-1]
 
 
 def about_answer(pair: Pair) -> Answer:
