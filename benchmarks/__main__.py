@@ -26,7 +26,7 @@ from pathlib import Path
 from benchmarks.results import Result, number
 from storage.db import SQLITE_VERSION
 
-NAMES = ("judging", "replies", "start", "compare", "fanout")
+NAMES = ("judging", "replies", "start", "compare", "fanout", "summaries", "sql")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 LONGEST = 3600.0  # seconds
 FAILED = "FAILED"
