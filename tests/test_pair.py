@@ -27,12 +27,12 @@ from bot.chat.commands import BY_NAME
 from bot.chat.dispatch import menu
 from bot.cli import demo, main
 from bot.errors import ConfigError
-from bot.messages import canvas
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.services.questions import refuse_reserved_tickers
 from storage.db import open_database
 from tests.chat.people import command_lines
 from tests.chat.talk import ME, OWNER, STEP, Talk, talking
+from tests.fakes.chart_texts import leave_out_drawing
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import Fund as YahooFund
 
@@ -156,7 +156,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         texts.extend(text.get_text() for text in figure.findobj(Text) if isinstance(text, Text))
         return PICTURE
 
-    monkeypatch.setattr(canvas, "png", png)
+    leave_out_drawing(monkeypatch, png)
     return texts
 
 

@@ -10,9 +10,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bot.messages import canvas
 from tests.chat.people import every_button
 from tests.chat.talk import ME, OCTOBER, RULE, Talk, make_sample, prepared, talking
+from tests.fakes.chart_texts import leave_out_drawing
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         Image.new("RGB", (8, 5), (red, green, blue)).save(buffer, "PNG")
         return buffer.getvalue()
 
-    monkeypatch.setattr(canvas, "png", blank)
+    leave_out_drawing(monkeypatch, blank)
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from bot.data.csv_formats import FORMATS
 from bot.data.provider import observations_of, rows_by_kind
 from bot.data.sample import sample_observations
 from bot.data.store import store
-from bot.messages import canvas
 from storage import observations, outbox
 from storage.db import hold_lock, open_database
 from storage.rows import KINDS, Bar, Observation, Provisional, SectorWeight
 from tests.cli.conftest import Call, Files, Result
 from tests.data.issuers import samples
+from tests.fakes.chart_texts import leave_out_drawing
 from tests.funds import PAIR
 from tests.shared_data import FOLDER, shared
 from tests.storage.messages import queue_message
@@ -143,7 +143,7 @@ EVERY = (
 
 def test_what_is_exported_and_imported_answers_the_same(bot: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """All kinds, two sources of prices, figures that were replaced, a split; also as it was known before."""
-    monkeypatch.setattr(canvas, "png", lambda _: b"")
+    leave_out_drawing(monkeypatch, lambda _: b"")
     say_everything()
     for kind in FORMATS:
         for ticker in PAIR:

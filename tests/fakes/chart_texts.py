@@ -11,9 +11,17 @@ from matplotlib.text import Text
 from bot.messages import canvas
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    import pytest
 
     from bot.messages.charts import Drawing
+
+
+def leave_out_drawing(patch: pytest.MonkeyPatch, png: Callable[[Figure], bytes]) -> None:
+    """Make charts that are neither laid out nor drawn, which takes longest; `png` gives their picture."""
+    patch.setattr(canvas, "png", png)
+    patch.setattr(Figure, "draw_without_rendering", lambda _: None)
 
 
 def chart_texts(drawings: Sequence[Drawing]) -> list[list[str]]:
