@@ -18,6 +18,7 @@ from bot.chat.reply import FAILED, UNUSABLE
 from bot.chat.settings import SETTINGS
 from bot.local.botapi import ApiMessage, Json
 from storage import chat_store
+from storage.rows import KINDS
 from tests.chat.talk import GROUP, ME, OWNER, STEP, YOU, Talk, talking
 
 ADMIN, MEMBER, STRANGER, BLOCKED = 21, 22, 23, 24
@@ -149,6 +150,8 @@ def _takes_away(line: str) -> bool:
 
 
 def rows(db: Any) -> dict[str, list[dict[str, Any]]]:  # noqa: ANN401 - sqlite_utils.Database
-    """Every row of every table but the notes of updates and SQLite's own counters."""
+    """Every row of every table but the notes of updates and SQLite's own; how many observations there are."""
     ours = (table for table in db.tables if table.name != "updates" and not table.name.startswith("sqlite_"))
-    return {table.name: list(table.rows) for table in ours}
+    return {
+        table.name: [{"rows": table.count}] if table.name in KINDS else list(table.rows) for table in ours
+    }
