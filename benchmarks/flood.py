@@ -93,6 +93,7 @@ async def measure(
             storage={"database": path},
             access={"mode": "open"},
             sources={"yahoo": False},
+            issuer={"fetch": False},
         )
         bot = app.telegram_bot(link_to_telegram(config, database), chart_process=True)
         async with bot.application:

@@ -31,8 +31,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
 from storage.rows import (
     KINDS,
-    Bar,
-    FundFacts,
     K,
     Provisional,
     columns,
@@ -217,11 +215,9 @@ def first_observed(db: sqlite_utils.Database) -> str | None:
     return min(filter(None, instants), default=None)
 
 
-def latest_session(
-    db: sqlite_utils.Database, ticker: str, source: str, kind: type[Bar | FundFacts] = Bar
-) -> str | None:
-    """Last session for which a source gave a bar, or a fund fact; None without any."""
-    sql = f"SELECT max(session) FROM {kind.table} WHERE ticker = ? AND source = ?"  # noqa: S608 - as above
+def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str | None:
+    """Last session for which a source gave a bar, None without any."""
+    sql = "SELECT max(session) FROM bars WHERE ticker = ? AND source = ?"
     latest: str | None = select_value(db, sql, (ticker, source))
     return latest
 

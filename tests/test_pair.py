@@ -342,10 +342,10 @@ def test_a_database_of_another_pair_is_refused_and_left_as_it_is(line: CommandLi
 def test_funds_known_by_their_ticker_alone_are_noted_by_doctor(line: CommandLine) -> None:
     _, output = line.run("doctor", "--offline")
     for key, fund in (("small", "IJR"), ("large", "IVV")):
-        words = f"nothing is known of {fund} but its ticker: its issuer's files are neither fetched nor "
-        assert (
-            f"note pair: {words}recognised by its name; put name and issuer_file into [pair.{key}]" in output
+        words = (
+            f"no address of {fund}'s issuer is known, so its files are not fetched and flows need an import"
         )
+        assert f"note pair: {words}; put name and issuer_file into [pair.{key}] of the config" in output
 
 
 @pytest.mark.usefixtures("drawn")

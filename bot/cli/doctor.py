@@ -182,10 +182,10 @@ def check_pair(pair: Pair) -> Iterator[Finding]:
     except ConfigError as error:
         yield from (Finding(FAIL, "pair", problem) for problem in error.problems)
     for key, fund in (("small", pair.small), ("large", pair.large)):
-        if fund.name == fund.ticker and not fund.issuer_file:
+        if not fund.issuer_file:
             words = (
-                f"nothing is known of {fund.ticker} but its ticker: its issuer's files are neither fetched "
-                f"nor recognised by its name; put name and issuer_file into [pair.{key}] of the config"
+                f"no address of {fund.ticker}'s issuer is known, so its files are not fetched and flows need "
+                f"an import; put name and issuer_file into [pair.{key}] of the config"
             )
             yield Finding(NOTE, "pair", words)
 

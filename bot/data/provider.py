@@ -200,11 +200,9 @@ class Provider:
         del ticker, completed
         return Empty(f"{self.label} has no fund facts")
 
-    def document(
-        self, figure: str, ticker: str, completed: pd.DatetimeIndex, since: dt.date | None
-    ) -> FetchOutcome:
-        """What a file of any other kind says, e.g. "holdings". `since`: the last session known of filings."""
-        del ticker, completed, since
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """What a file of any other kind says, e.g. "holdings"."""
+        del ticker, completed
         return Empty(f"{self.label} has no {figure}")
 
     def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:

@@ -52,8 +52,6 @@ from bot.data.store import store, with_withdrawals
 from bot.data.yahoo import Yahoo
 from bot.text import listed
 from storage import sources
-from storage.observations import latest_session
-from storage.rows import FundFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,14 +143,9 @@ class FetchRequest:
             since = await database.run(
                 partial(fetch_start, source=name, ticker=self.ticker, completed=completed)
             )
-        elif self.figure == OFFICIAL:
-            last = await database.run(
-                partial(latest_session, ticker=self.ticker, source=name, kind=FundFacts)
-            )
-            since = dt.date.fromisoformat(last) if last else None
         loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(_worker, self._call_provider, since, completed)
-        if self.figure == "prices" and since is not None and isinstance(outcome, Ok):
+        if since is not None and isinstance(outcome, Ok):
             changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
             if await database.run(changed):
                 outcome = await loop.run_in_executor(_worker, self._call_provider, None, completed)
@@ -167,7 +160,7 @@ class FetchRequest:
             if self.figure in {"multiples", "fund"}:
                 read = self.provider.multiples if self.figure == "multiples" else self.provider.fund
                 return read(self.ticker, completed)
-            return self.provider.document(self.figure, self.ticker, completed, since)
+            return self.provider.document(self.figure, self.ticker, completed)
         except Exception as error:  # noqa: BLE001 - one source's bug stops no other
             _log.exception("%s failed on %s", self.provider.name, self.subject)
             return NetworkDown(f"the request failed ({type(error).__name__})")
@@ -267,7 +260,7 @@ def _success(
     if request.figure == "prices":
         last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
     elif request.figure == OFFICIAL:
-        last = latest_session(db, ticker, name, FundFacts)
+        last = max(row.session for row in outcome.payload["fund_facts"])
     subject = request.subject
     sources.record_success(
         db,

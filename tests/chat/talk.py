@@ -164,6 +164,7 @@ async def talking(sample: Path | None, folder: Path, **settings: Any) -> AsyncIt
             storage={"database": path},
             access={"mode": "open", "owner": OWNER},
             sources={"yahoo": False},
+            issuer={"fetch": False},
         )
         noted = database.run_sync(lambda db: [row["update_id"] for row in db["updates"].rows])
         api.last_update_id = max(noted, default=api.last_update_id)

@@ -17,7 +17,7 @@ import msgspec
 import pandas as pd
 
 from bot.data.csv_source import ANY_FILE, USER_AGENT, DownloadedFile, download, short_reason
-from bot.data.holdings import store_holdings, stored_holdings
+from bot.data.holdings import store_holdings
 from bot.data.issuers.formats import LARGEST, WebPageInstead
 from bot.data.issuers.layouts import off_market_sentence, read_issuer
 from bot.data.load import stored_closes
@@ -188,15 +188,12 @@ class IssuerFiles(Provider):
         """NAV and shares of all sessions, distributions and holdings, as far as the file has them."""
         return self.document("fund", ticker, completed)
 
-    def document(
-        self, figure: str, ticker: str, completed: pd.DatetimeIndex, since: dt.date | None = None
-    ) -> FetchOutcome:
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """What a file of a fund says. KeyError for one without an address.
 
         A dated file is asked for of the session before the last one, whose file is published by now, and
         must be of that day: for a day without holdings sites answer with those of another one.
         """
-        del since
         day = f"{completed[-1 - BEHIND]:%Y-%m-%d}" if len(completed) > BEHIND else ""
         url = self._funds[ticker].files[figure].replace("{date}", day.replace("-", ""))
         dated = url != self._funds[ticker].files[figure]
@@ -246,20 +243,13 @@ class IssuerFiles(Provider):
         """
         stored = observations.newest(db, FundFacts, ticker=ticker, source=ISSUER)
         known = {row.session: row for row in stored}
-        if outcome.holdings:
-            newest = stored_holdings(db, ticker)
-            if newest and newest.as_of > outcome.holdings.as_of:
-                return Empty(f"it is of {outcome.holdings.as_of}, older than what is stored"), ""
-        facts = [
-            row
-            for row in outcome.payload.get("fund_facts", ())
-            if row.nav is not None or row.session not in known or known[row.session].nav is None
-        ]
-        payload = (
-            {**outcome.payload, "fund_facts": facts} if "fund_facts" in outcome.payload else outcome.payload
-        )
+        rows = outcome.payload
+        if facts := rows.get("fund_facts"):
+            by_history = {day for day, row in known.items() if row.nav is not None}
+            facts = [row for row in facts if row.nav is not None or row.session not in by_history]
+            rows = {**rows, "fund_facts": facts}
         try:
-            rows, far = accepted_rows(db, ticker, payload, self._file_name(ticker))
+            rows, far = accepted_rows(db, ticker, rows, self._file_name(ticker))
         except ImportRejected as error:
             return Rejected(str(error).rstrip(".")), ""
         new = [nav for nav in far if nav.split()[0] not in known]

@@ -17,7 +17,6 @@ import datetime as dt
 import re
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -215,16 +214,16 @@ class SheetReader:
             for sector in sorted(values.keys() - {""})
         ]
 
-    def keep_holdings(self, lines: Sequence[Constituent], day: dt.date, units: str | None) -> None:
+    def keep_holdings(self, lines: Sequence[Constituent], day: dt.date, units: float | None) -> None:
         """Keep the companies of a list as the file's `holdings`, if it says how much is held of them."""
         equities = tuple(line for line in lines if line.asset_class == EQUITY)
         if any(line.quantity for line in equities):
-            with suppress(BadCell):  # add_count reports it
-                count = number(units or "")
-                self.holdings = Holdings(self._ticker, day.isoformat(), count, equities)
+            self.holdings = Holdings(self._ticker, day.isoformat(), units, equities)
 
-    def add_count(self, rows: dict[str, FundFacts], holdings: SheetTable, day: dt.date, session: str) -> None:
-        """Add the shares outstanding above the holdings, for a session that the history does not have."""
+    def add_count(
+        self, rows: dict[str, FundFacts], holdings: SheetTable, day: dt.date, session: str
+    ) -> float | None:
+        """Return the shares outstanding above the holdings, and add them if the history lacks the session."""
         text = cell_beside(holdings.preamble, _COUNT)
         try:
             count = number(text or "")
@@ -232,12 +231,13 @@ class SheetReader:
             check_facts(row)
         except BadCell as error:
             self.bad.append(f"{_COUNT} above the holdings: {error}")
-            return
+            return None
         if count and count > 0 and session not in rows:
             if session == day.isoformat():
                 rows[session] = row
             else:
                 self.closed.add(day.isoformat())
+        return count
 
     def _check_whole(self, total: float, count: int, *, ended: bool) -> None:
         """Holdings of text must be followed by something, and all must add up to the fund."""
@@ -342,8 +342,7 @@ class IssuerFile:
         if day and session:
             lines = reader.constituents(holdings)
             weights = reader.sectors(lines, session)
-            reader.add_count(facts, holdings, day, session)
-            reader.keep_holdings(lines, day, cell_beside(holdings.preamble, _COUNT))
+            reader.keep_holdings(lines, day, reader.add_count(facts, holdings, day, session))
         if not weights and not reader.bad:
             if not self.history:
                 raise ImportRejected(_no_weights_reason(holdings, day, name))

@@ -38,15 +38,13 @@ from bot.text import MONTHS, command_line
 from storage.rows import FundFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 OFFICIAL = "official"  # the figure as the sources call it: "IWM official"
 _FILINGS = "https://www.sec.gov/cgi-bin/browse-edgar?action=getcompany&CIK={}&type=NPORT-P"
 _FEED = f"{_FILINGS}&count=10&output=atom"
-_QUARTERS = 4  # filings of a first refresh
+_QUARTERS = 2  # filings that are read: the last half year
 _PAUSE = 0.2  # seconds between two requests: the SEC allows ten a second
-# A filing appears within 75 days of its quarter, and the next one 90 days later.
-_NEXT = dt.timedelta(days=80)
 _TIMEOUT = 20.0  # seconds
 _MONTHS = 3
 
@@ -129,43 +127,44 @@ class SecFilings(Provider):
         self._user_agent = f"{USER_AGENT} {contact}"
         self._numbers = {fund.ticker: fund.sec for fund in pair if fund.sec}
         self.tickers = tuple(self._numbers)
+        self._read: dict[str, Sequence[FundFacts]] = {}
 
     def address(self, ticker: str, figure: str) -> str:
         """A hash of the fund's number and the User-Agent."""
         return digest(figure, self._numbers[ticker], self._user_agent)
 
-    def document(
-        self, figure: str, ticker: str, completed: pd.DatetimeIndex, since: dt.date | None = None
-    ) -> FetchOutcome:
-        """The flows of the newest filings; `since` is the last month known."""
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """The flows of the newest filings, of each of which a process reads one once."""
         del figure
         try:
-            rows = self._rows(ticker, completed, f"{since + _NEXT}" if since else "")
+            feed = decode(self._fetch(_FEED.format(self._numbers[ticker]), ticker))
+            rows: dict[str, FundFacts] = {}
+            for entry in feed.split("<entry>")[1 : _QUARTERS + 1]:
+                for row in self._filing(_text("filing-href", entry), ticker, completed):
+                    rows.setdefault(row.session, row)
         except _Failed as failure:
             return failure.outcome
         except ImportRejected as error:
             return Rejected(str(error).rstrip("."))
-        return Ok({"fund_facts": rows}) if rows else Empty("no filing of it since the last one")
+        if not rows:
+            return Empty("no list of filings" if "<entry>" not in feed else "its filings are of other funds")
+        return Ok({"fund_facts": [row for _, row in sorted(rows.items())]})
 
-    def _rows(self, ticker: str, completed: pd.DatetimeIndex, first: str) -> list[FundFacts]:
-        """The flows by the filings from a date on, the newest of each month. A list may have other funds'."""
-        feed = decode(self._fetch(_FEED.format(self._numbers[ticker]), ticker))
-        entries = feed.split("<entry>")[1:]
-        if not entries:
-            raise _Failed(SchemaChanged("no list of filings"))
-        rows: dict[str, FundFacts] = {}
-        for entry in [entry for entry in entries if _text("filing-date", entry) > first][:_QUARTERS]:
-            folder = _HREF.search(_text("filing-href", entry))
-            if folder is None:
-                raise _Failed(SchemaChanged("a filing without an address"))
+    def _filing(self, href: str, ticker: str, completed: pd.DatetimeIndex) -> Sequence[FundFacts]:
+        """The flows of one filing; none of another fund's, which a list may have."""
+        folder = _HREF.search(href)
+        if folder is None:
+            raise _Failed(SchemaChanged("a filing without an address"))
+        if folder[0] not in self._read:
             self._pause(_PAUSE)
             data = self._fetch(f"{folder[0]}primary_doc.xml", ticker)
             detect_format(data, "a filing")
+            rows: Sequence[FundFacts] = ()
             with suppress(OtherFund):
                 contents = read_nport(data, "a filing", completed, self._pair, ticker)
-                for row in contents.observations["fund_facts"]:
-                    rows.setdefault(row.session, row)
-        return [row for _, row in sorted(rows.items())]
+                rows = contents.observations["fund_facts"]
+            self._read[folder[0]] = rows
+        return self._read[folder[0]]
 
     def _fetch(self, url: str, ticker: str) -> bytes:
         """Download a file. Raises _Failed."""

@@ -35,7 +35,8 @@ NO_DATE = "is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"
 ADVICE = "Download the file in a browser and run: python -m bot import issuer FILE"
 DAMAGED = "file is damaged, breaks off before its end or has a password; download it again."
 KNOWN = (
-    "Known are iShares' fund workbook and holdings, and SSGA's navhist, holdings and distributions. " + ADVICE
+    "Known are iShares' fund workbook and holdings, SSGA's navhist, holdings and distributions, and N-PORT "
+    f"filings. {ADVICE}"
 )
 
 

@@ -114,18 +114,17 @@ def test_a_real_filing_of_another_fund_is_recognised_and_refused() -> None:
     )
 
 
-def ask(fake: FakeYahoo, ticker: str = "IWM", since: dt.date | None = None) -> FetchOutcome:
-    del fake  # it is in the environment
-    provider = SecFilings(contact=CONTACT, options="--db my.db", pause=lambda _: None)
-    return provider.document("official", ticker, COMPLETED, since)
+def provider() -> SecFilings:
+    return SecFilings(contact=CONTACT, options="--db my.db", pause=lambda _: None)
 
 
-def test_the_sec_is_asked_only_with_a_contact_which_is_declared(fake: FakeYahoo) -> None:
+@pytest.mark.usefixtures("fake")
+def test_the_sec_is_asked_only_with_a_contact_which_is_declared() -> None:
     assert "sec" not in [provider.name for provider in build_providers(Config())]
     with_contact = Config().with_keys(sec={"contact": CONTACT})
     assert [provider.name for provider in build_providers(with_contact)] == ["yahoo", "issuer", "sec"]
     agent = f"small-versus-large-bot/{__version__} {CONTACT}"
-    wall = ask(fake)
+    wall = provider().document("official", "IWM", COMPLETED)
     assert isinstance(wall, AccessRefused)
     assert wall.reason == f"HTTP 403 to “{agent}”"
     assert wall.instead == (
@@ -135,34 +134,31 @@ def test_the_sec_is_asked_only_with_a_contact_which_is_declared(fake: FakeYahoo)
     )
 
 
-def test_the_newest_filings_are_fetched_and_later_only_new_ones(fake: FakeYahoo) -> None:
-    older = filing(end="2020-07-31", mon3='redemption="0" reinvestment="0" sales="7"')
+def test_the_two_newest_filings_are_fetched_each_once(fake: FakeYahoo) -> None:
+    older = filing(end="2020-09-30", mon3='redemption="0" reinvestment="0" sales="7"')
     fake.files = {
         f"CIK={IWM}": feed(("2020-12-09", "3"), ("2020-12-08", "2"), ("2020-09-28", "1")),
-        "/3/primary_doc": Answer(200, filing("S000000009")),
-        "/2/primary_doc": Answer(200, filing()),
-        "/1/primary_doc": Answer(200, older),
+        "/3/primary_doc": Answer(200, filing()),
+        "/2/primary_doc": Answer(200, older),
     }
-    whole = ask(fake)
-    assert isinstance(whole, Ok)
-    assert [(row.session, row.flow) for row in whole.payload["fund_facts"]] == [
-        ("2020-05-29", 49.75),
-        ("2020-06-30", 49.75),
-        ("2020-07-31", 7.0),
-        ("2020-08-31", 49.75),
-        ("2020-09-30", 49.75),
-        ("2020-10-30", 49.75),
-    ]
-    assert len(fake.asked) == 4
-    assert ask(fake, since=dt.date(2020, 7, 31)) == Ok({"fund_facts": MONTHS})
-    assert ask(fake, since=dt.date(2020, 10, 30)) == Empty("no filing of it since the last one")
-    assert len(fake.asked) == 8
+    sec = provider()
+    for requests in (3, 4):
+        whole = sec.document("official", "IWM", COMPLETED)
+        assert isinstance(whole, Ok)
+        flows = [(row.session, row.flow) for row in whole.payload["fund_facts"]]
+        assert flows == [("2020-07-31", 49.75), *((row.session, 49.75) for row in MONTHS)]
+        assert len(fake.asked) == requests
+    fake.files = {
+        f"CIK={IWM}": feed(("2020-12-09", "4")),
+        "/4/primary_doc": Answer(200, filing("S000000009")),
+    }
+    assert sec.document("official", "IWM", COMPLETED) == Empty("its filings are of other funds")
 
 
 @pytest.mark.parametrize(
     ("listing", "document", "outcome"),
     [
-        (Answer(200, b"<html>no</html>"), None, SchemaChanged("no list of filings")),
+        (Answer(200, b"<html>no</html>"), None, Empty("no list of filings")),
         (Answer(500, b""), None, NetworkDown("the server is out of order (HTTP 500)")),
         (feed(("2020-12-08", "2")), Answer(200, b"<html>no</html>"), "a filing is a web page, not"),
         (feed(("2020-12-08", "2")), Answer(200, filing()[:-9]), "a filing breaks off before its end"),
@@ -175,7 +171,7 @@ def test_what_is_no_list_or_no_filing_stores_nothing(
     fake: FakeYahoo, listing: Answer, document: Answer | None, outcome: FetchOutcome | str
 ) -> None:
     fake.files = {"browse-edgar": listing, **({"primary_doc": document} if document else {})}
-    answer = ask(fake)
+    answer = provider().document("official", "IWM", COMPLETED)
     if isinstance(outcome, str):
         assert isinstance(answer, Rejected)
         assert answer.reason.startswith(outcome)
@@ -186,7 +182,7 @@ def test_what_is_no_list_or_no_filing_stores_nothing(
 async def test_official_flows_stand_beside_ours_in_flows(fake: FakeYahoo, database: Database) -> None:
     fake.files = {f"CIK={IWM}": feed(("2020-12-08", "2")), "/2/primary_doc": Answer(200, filing())}
     now = dt.datetime(2020, 12, 11, 22, tzinfo=dt.UTC)
-    provider = SecFilings(contact=CONTACT, pause=lambda _: None)
+    sec = provider()
     days = SESSIONS.index[(SESSIONS.index >= "2020-08-27") & (SESSIONS.index <= "2020-12-11")]
 
     def write(counts: dict[str, float]) -> None:
@@ -195,13 +191,13 @@ async def test_official_flows_stand_beside_ours_in_flows(fake: FakeYahoo, databa
 
     bars = [Bar(ticker, f"{day:%Y-%m-%d}", 2.0) for day in days for ticker in ("IWM", "SPY")]
     database.run_sync(lambda db: observations.add(db, Bar, bars, source="yahoo", observed_at=now))
-    [first, second] = await refresh(database, [provider], SESSIONS, now)
+    [first, second] = await refresh(database, [sec], SESSIONS, now)
     assert str(first) == "SEC filing, IWM official: 3 fund facts. Stored: 3 new, 0 revised."
     assert not second.ok
     status = database.run_sync(lambda db: sources.source_status(db, "sec", "IWM official"))
     assert status is not None
     assert str(status.last_session) == "2020-10-30"
-    assert await refresh(database, [provider], SESSIONS, now + dt.timedelta(days=5)) == []  # once a week
+    assert await refresh(database, [sec], SESSIONS, now + dt.timedelta(days=5)) == []  # once a week
 
     def line() -> str:
         market = build_market(database.run_sync(read_frames), SESSIONS, now)

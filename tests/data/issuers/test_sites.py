@@ -20,7 +20,7 @@ from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.rows import KINDS, Distribution, FundFacts
 from tests.data.issuers import samples
-from tests.data.issuers.builders import Cell, spreadsheetml, xlsx
+from tests.data.issuers.builders import Book, Cell, spreadsheetml, xlsx
 from tests.fakes.yahoo import WALL
 from tests.fakes.yahoo_proxy import Answer
 
@@ -109,12 +109,27 @@ async def test_the_files_of_both_funds_come_in_five_requests(fake: FakeYahoo, da
     assert len(fake.asked) == 5
 
 
+async def test_an_older_list_of_holdings_is_left_and_the_history_beside_it_stored(
+    fake: FakeYahoo, database: Database
+) -> None:
+    fake.files = {DATE: Answer(200, FILES[f"component=holdings{DATE}"])}
+    await ask(database)
+    older: Book = {**samples.FUND, "Holdings": [["04-Dec-2020"], *samples.HELD[1:]]}
+    fake.files = {"component=fundDownload": Answer(200, spreadsheetml(older))}
+    assert (await ask(database, NOW + dt.timedelta(days=2)))["IWM fund"].ok
+    held = database.run_sync(partial(stored_holdings, ticker="IWM"))
+    assert held is not None
+    assert held.as_of == "2020-12-11"
+    assert len(database.run_sync(partial(observations.newest, kind=FundFacts, ticker="IWM"))) == 5
+
+
 async def test_a_killed_refresh_goes_on_where_it_ended(fake: FakeYahoo, database: Database) -> None:
     serve(fake)
-    [provider, now] = IssuerFiles(), NOW
-    await refresh(database, [provider], Sessions(), now, calls=1)
+    words: list[str] = []
+    await refresh(database, [IssuerFiles()], Sessions(), NOW, calls=1, progress=words.append)
+    assert words == ["issuer file: IWM fund (1 of 5)", "issuer file: SPY fund (2 of 5)"]
     assert len(fake.asked) == 2
-    assert len(await ask(database, now, force=True)) == 5
+    assert len(await ask(database, NOW)) == 5
     assert len(fake.asked) == 5
 
 
