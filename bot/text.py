@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 PROGRAM = "python -m bot"
@@ -43,6 +44,23 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Return a question such as "Did you mean flows?", or "" if no name is near."""
     name = nearest(word, names)
     return f"Did you mean {name}?" if name else ""
+
+
+_CLOCK = re.compile(r"([0-9]{1,2})(?:[:.h]?([0-9]{2}))?(?:\s*([ap])\.?m\.?)?")
+
+
+def clock_time(text: str) -> str | None:
+    """A time of day as "18:30", of 18:30, 18.30, 1830, 18, 6:30pm, noon or midnight; None for other text."""
+    words = text.strip().lower()
+    match = _CLOCK.fullmatch({"noon": "12", "midnight": "0"}.get(words, words))
+    if match is None:
+        return None
+    hour, minute, half = int(match[1]), int(match[2] or 0), match[3]
+    if half:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half == "p" else 0)
+    return f"{hour:02d}:{minute:02d}" if hour < 24 and minute < 60 else None
 
 
 # Named here because strftime's names follow the machine's locale.

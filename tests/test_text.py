@@ -1,7 +1,7 @@
 import pytest
 
 from bot.messages.html import capital
-from bot.text import counted, did_you_mean, listed, nearest
+from bot.text import clock_time, counted, did_you_mean, listed, nearest
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,16 @@ def test_suggestion_is_a_question_or_nothing() -> None:
     assert did_you_mean("flwos", NAMES) == "Did you mean flows?"
     assert did_you_mean("weather", NAMES) == ""
     assert did_you_mean("RATIO_VS", ("Ratio_vs_SMA",)) == "Did you mean Ratio_vs_SMA?"
+
+
+@pytest.mark.parametrize(
+    ("typed", "clock"),
+    [
+        *(("18:30", "18:30"), ("18.30", "18:30"), ("1830", "18:30"), ("18h30", "18:30"), ("7", "07:00")),
+        *(("6:30pm", "18:30"), ("6 PM", "18:00"), ("12am", "00:00"), ("12 p.m.", "12:00"), ("830", "08:30")),
+        *(("noon", "12:00"), ("midnight", "00:00"), ("24:00", None), ("13pm", None), ("0am", None)),
+        *(("18:60", None), ("7:5", None), ("tea", None), ("", None), ("²", None)),
+    ],
+)
+def test_a_time_of_day_is_read_as_people_write_it(typed: str, clock: str | None) -> None:
+    assert clock_time(typed) == clock

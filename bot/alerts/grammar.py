@@ -82,8 +82,11 @@ def parse_rule(text: str, registry: Mapping[str, Metric], *, subject: bool = Fal
     if len(text) > MOST_CHARACTERS:
         raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.")
     if (bare_text := without_request(text)) != text:
-        with suppress(BadInput):  # the error of the whole text names the rule that it is most likely about
+        try:
             return parse_rule(bare_text, registry, subject=subject)
+        except BadInput as error:
+            if error.example == nearest_rule(bare_text, registry):
+                raise
     tokens = Tokens(tokenize(text))
     if not tokens.text:
         example = next(iter(registry.values())).example

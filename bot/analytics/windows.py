@@ -1,10 +1,11 @@
 """Windows of time: how a window is parsed and printed, and where its base session lies.
 
-    window = N "d" | N "w" | N "m" | N "y" | "ytd" | "mtd" | "since" DATE
+    window = N "d" | N "w" | N "m" | N "y" | "ytd" | "qtd" | "mtd" | "max" | "since" DATE
 
 Days are sessions; weeks, months and years are calendar time counted back from the anchor K
-(clipped to the month's end). The base is the last session on or before the target. YTD and MTD
-start at the last session of the previous year or month. All dates are naive midnights.
+(clipped to the month's end). The base is the last session on or before the target. YTD, QTD and MTD
+start at the last session of the previous year, quarter or month, MAX at the first session there is. All
+dates are naive midnights.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Days: TypeAlias = "pd.DatetimeIndex | NDArray[np.datetime64]"
-WORDS = ("ytd", "mtd", "since")  # windows, or beginnings of one, that are words
-EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
-_COUNTED = re.compile(r"(\d{1,5})\s*(d|day|days|w|week|weeks|m|month|months|y|year|years)", re.IGNORECASE)
+NAMED = ("ytd", "qtd", "mtd", "max")
+WORDS = (*NAMED, "since")  # windows, or beginnings of one, that are words
+EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30"
+_COUNTED = re.compile(r"(\d{1,5})\s*(d|days?|sessions?|w|weeks?|m|mos?|months?|y|yrs?|years?)", re.IGNORECASE)
+_SPACED = re.compile(rf"\b{_COUNTED.pattern}\b", re.IGNORECASE)
 # Dates in numbers, as a pattern. A year alone is one only after a word such as “since”.
 DATE = r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
 _DATE_FORMS = re.compile(
@@ -61,7 +64,7 @@ class AsOf:
 
 
 class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A span that ends at the session asked about; `kind` is d, w, m, y, ytd, mtd or since."""
+    """A span that ends at the session asked about; `kind` is d, w, m, y, since or one of NAMED."""
 
     kind: str
     count: int = 0
@@ -106,6 +109,10 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
                 period = days.astype(f"datetime64[{self.kind[0].upper()}]")
                 begin: NDArray[np.datetime64] = period.astype("datetime64[D]")
                 target = begin - _DAY
+            case "qtd":
+                months = days.astype("datetime64[M]")
+                begin = (months - months.astype("int64") % 3).astype("datetime64[D]")
+                target = begin - _DAY
             case "since":
                 target = np.full(len(days), np.datetime64(self.since, "D"))
             case _:
@@ -132,6 +139,8 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
             positions = np.where((counted < 0) | (ends < 0), -1, based)
         elif self.kind == "d":
             positions = ends - self.count
+        elif self.kind == "max":
+            positions = np.where(ends > 0, 0, -1)
         else:
             positions = _last_until(sessions, self.targets(anchors))
         late = positions > ends
@@ -152,7 +161,7 @@ MTD = Window("mtd")
 def parse_window(text: str, example: str = "") -> Window:
     """The window that a person typed. Raises BadInput with forms that work, or with `example`."""
     words = text.strip().lower()
-    if words in {"ytd", "mtd"}:
+    if words in NAMED:
         return Window(words)
     if words == "since":
         raise BadInput("“since” needs a date written YYYY-MM-DD.", example or "since 2020-09-30")
@@ -163,7 +172,7 @@ def parse_window(text: str, example: str = "") -> Window:
     match = _COUNTED.fullmatch(words)
     if match is None:
         raise BadInput(f"“{text}” is not a window; one of these works: {EXAMPLES}.", example)
-    count, kind = int(match[1]), match[2][0]
+    count, kind = int(match[1]), match[2][0].replace("s", "d")
     if not 0 < count <= _LONGEST[kind]:
         raise out_of_range(text, kind, _LONGEST[kind], example or f"1{kind}")
     return Window(kind, count)
@@ -209,6 +218,11 @@ def _date(text: str, numbers: tuple[int, int, int], example: str) -> dt.date:
         year, month, day = numbers
         named = f"{day} {MONTHS[month - 1]} {year}" if 1 <= month <= len(MONTHS) else f"month {month}"
         raise BadInput(f"“{text}” is not a date: there is no {named}.", example) from None
+
+
+def joined_windows(text: str) -> str:
+    """The text with each length of time as one word: "6 months" is 6months."""
+    return _SPACED.sub(r"\1\2", text)
 
 
 def named_dates(text: str) -> str:

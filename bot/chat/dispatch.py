@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -45,7 +45,7 @@ from bot.messages.common import AS_EDIT, AS_NEW, Answer
 from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
 from bot.services import Services, chats
-from bot.services.questions import parse_question
+from bot.services.questions import parse_question, plain_question
 from bot.text import counted
 from storage import chat_store
 from storage.db import StorageError
@@ -215,7 +215,7 @@ class Dispatcher:
 
     async def on_request(self, update: Update, context: Context) -> None:
         """Answer a typed command, words in a private chat, or a pressed button, each update once."""
-        request = parse_update(update)
+        request = self._read_request(update)
         ask = self._ask(update, request.words) if request is not None else None
         if request is None or ask is None:
             await _answer_query(update.callback_query)
@@ -298,6 +298,14 @@ class Dispatcher:
         elif error_class not in _UNSENT:
             raise error
         _log.warning("an answer to chat %s did not arrive: %s", chat, error_text(error))
+
+    def _read_request(self, update: Update) -> CommandRequest | None:
+        """Return the request of an update; plain words in a private chat may ask what /compare answers."""
+        request = parse_update(update)
+        if request is None or not request.name or request.name.lower() in BY_NAME:
+            return request
+        words = plain_question(f"{request.name} {request.words}", self._services.pair)
+        return request if words is None else replace(request, name="compare", words=words)
 
     def _ask(self, update: Update, words: str) -> Ask | None:
         chat, user = update.effective_chat, update.effective_user

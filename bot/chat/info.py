@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import re
 from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -19,13 +18,13 @@ from bot.messages.pages.help import start_answer
 from bot.messages.pages.status import RESTATED_DAYS, StatusReport, about_answer, source_healths, status_answer
 from bot.messages.pages.summary import summary_answer
 from bot.services import alert_views, chats, context_of, questions
+from bot.text import clock_time
 
 if TYPE_CHECKING:
     from bot.chat.access import Ask
     from storage.chat_store import StoredChat
 
 
-_TIME = re.compile(r"([01]?[0-9]|2[0-3])[:.]([0-5][0-9])")
 _TIMES = ("08:00", "16:30", chats.SUMMARY_TIME)
 _ON = f"/summary on {chats.SUMMARY_TIME}"
 
@@ -80,10 +79,11 @@ async def on_summary(ask: Ask) -> Answer:
             return Answer(lines(bold("Daily summary off."), f"On again: {_ON}"))
         case [] | ["on"]:
             return await _subscribe(ask, None if weekdays is not None else chats.SUMMARY_TIME, weekdays)
-        case ["on", time] | [time] if (match := _TIME.fullmatch(time)) is not None:
-            return await _subscribe(ask, f"{int(match[1]):02d}:{match[2]}", weekdays)
-        case ["on", time] | [time] if words[0] == "on" or time[0].isdigit():
-            raise BadInput(f"“{time}” is not a time of day; times are written from 00:00 to 23:59.", _ON)
+        case ["on", *time] | ["at", *time] | time if words[0] in {"on", "at"} or time[0][0].isdigit():
+            typed = " ".join(time).removeprefix("at ")
+            if (clock := clock_time(typed)) is None:
+                raise BadInput(f"“{typed}” is not a time of day such as 18:30 or 6:30pm.", _ON)
+            return await _subscribe(ask, clock, weekdays)
     raise BadInput(f"“{ask.text.strip()}” is not understood; use now, on HH:MM, weekdays, daily or off.", _ON)
 
 

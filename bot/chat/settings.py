@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +16,7 @@ from bot.messages.common import Answer, Button, in_rows
 from bot.messages.html import DEFAULT_NUMBERS, NUMBERS, Html, bold, code, lines, zone_label, zone_name
 from bot.services import Caller, chats
 from bot.services.chats import RETURNS, ChatSettings, settings_of
-from bot.text import nearest
+from bot.text import clock_time, nearest
 
 if TYPE_CHECKING:
     from bot.chat.access import Ask
@@ -27,8 +28,7 @@ _CITIES = (
     *("Europe/London", "Europe/Berlin", "Asia/Kolkata"),
     *("Asia/Singapore", "Asia/Tokyo", "UTC"),
 )
-_CLOCK = r"([01]?[0-9]|2[0-3])(?:[:.]([0-5][0-9]))?"
-_SPAN = re.compile(rf"{_CLOCK}(?:\s*(?:-|–|to)\s*|\s+){_CLOCK}")
+_SPAN = re.compile(r"(\S+?(?: [ap]m)?)\s*(?:[-\u2013]|\bto\b| )\s*(\S+(?: [ap]m)?)")
 _OFFSET = re.compile(r"(?:utc|gmt) ?(?P<sign>[-+\u2212\u2013]) ?(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?")
 _FARTHEST_WEST, _FARTHEST_EAST = 12, 14  # hours from UTC, where people live
 # What people write for the time of a region. As zones EST, MST and HST would have no summer time.
@@ -40,7 +40,38 @@ _ABBREVIATIONS = {
     **dict.fromkeys(("cet", "cest", "mez", "mesz"), "Europe/Berlin"),
     "bst": "Europe/London",
 }
-_SYNONYMS = {"tr": "total"}  # as /compare has it
+# Cities that no zone is named after, without accents.
+_CITIES_OF_ZONES = {
+    "America/New_York": "nyc ny atlanta baltimore boston charlotte miami orlando philadelphia washington",
+    "America/Chicago": "austin dallas houston minneapolis nashville new_orleans san_antonio st_louis",
+    "America/Denver": "albuquerque salt_lake_city",
+    "America/Los_Angeles": "la las_vegas portland sacramento san_diego san_francisco san_jose seattle sf",
+    "America/Toronto": "montreal ottawa quebec",
+    "America/Sao_Paulo": "rio rio_de_janeiro brasilia",
+    "Europe/London": "birmingham cardiff edinburgh glasgow leeds liverpool manchester",
+    "Europe/Berlin": "cologne dresden dusseldorf frankfurt hamburg koln leipzig munchen munich stuttgart",
+    "Europe/Zurich": "basel bern geneva genf lausanne",
+    "Europe/Vienna": "graz linz salzburg wien",
+    "Europe/Paris": "bordeaux lille lyon marseille nice toulouse",
+    "Europe/Rome": "milan milano naples turin roma",
+    "Europe/Madrid": "barcelona sevilla valencia",
+    "Europe/Amsterdam": "rotterdam the_hague utrecht",
+    "Europe/Warsaw": "gdansk krakow wroclaw",
+    "Asia/Kolkata": "bangalore bengaluru bombay chennai delhi hyderabad mumbai new_delhi pune",
+    "Asia/Shanghai": "beijing guangzhou peking shenzhen",
+    "Asia/Tokyo": "kyoto osaka",
+    "Asia/Dubai": "abu_dhabi",
+    "Asia/Jerusalem": "haifa tel_aviv",
+    "Australia/Sydney": "canberra",
+    "Africa/Johannesburg": "cape_town durban pretoria",
+}
+_SYNONYMS = {
+    "tr": "total",  # as /compare has it
+    **dict.fromkeys(("american", "british", "english", "uk", "us"), "1,234.5"),
+    **dict.fromkeys(("dutch", "german", "italian", "spanish"), "1.234,5"),
+    **dict.fromkeys(("french", "polish", "swedish"), "1 234,5"),
+    "swiss": "1'234.5",
+}
 _BUTTONS_PER_ROW = 3
 
 
@@ -119,16 +150,20 @@ def _zones() -> dict[str, str]:
     for name in names:
         cities.setdefault(name.rpartition("/")[2].lower(), []).append(name)
     unique = {city: zones[0] for city, zones in cities.items() if len(zones) == 1}
-    return unique | {name.lower(): name for name in names}
+    others = {city: name for name, words in _CITIES_OF_ZONES.items() for city in words.split()}
+    return others | unique | {name.lower(): name for name in names}
 
 
 def _parse_zone(text: str) -> str:
     words = text.lower()
     if (offset := _OFFSET.fullmatch(words)) is not None:
         return _zone_of_offset(text, offset)
-    name = _ABBREVIATIONS.get(words) or _zones().get(words.replace(" ", "_"))
+    letters = (letter for letter in unicodedata.normalize("NFKD", words) if not unicodedata.combining(letter))
+    city = re.sub(r"[ .,]+", "_", "".join(letters)).strip("_")
+    name = _ABBREVIATIONS.get(words) or _zones().get(city) or _zones().get(city.replace("_", ""))
     if name is None:
         near = nearest(text.replace(" ", "_"), dict.fromkeys(_zones().values()))
+        near = near or _zones().get(nearest(city, _zones()) or "", "")
         hint = f" Did you mean {near}?" if near else ""
         raise BadInput(
             f"“{text[:40]}” is not a time zone.{hint}", f"/settings zone {near or 'Europe/Berlin'}"
@@ -150,10 +185,10 @@ def _parse_quiet(text: str) -> str:
     """Return the hours as "HH:MM-HH:MM", or "off"."""
     if text.lower() in {"off", "none", "no"}:
         return "off"
-    match = _SPAN.fullmatch(text.lower())
-    if match is None:
+    match = _SPAN.fullmatch(" ".join(text.lower().split()))
+    start, end = (clock_time(match[1]), clock_time(match[2])) if match else (None, None)
+    if start is None or end is None:
         raise BadInput(f"“{text[:40]}” is not a span of time.", "/settings quiet 22:00-07:00")
-    start, end = (f"{int(match[at]):02d}:{match[at + 1] or '00'}" for at in (1, 3))
     if start == end:
         raise BadInput("Quiet hours cannot begin and end at the same time.", "/settings quiet 22:00-07:00")
     return f"{start}-{end}"

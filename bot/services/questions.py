@@ -16,7 +16,17 @@ from bot.alerts.presets import Preset, preset_of
 from bot.alerts.series import known_sessions, rule_lag
 from bot.analytics import trend
 from bot.analytics.metrics import METRICS
-from bot.analytics.windows import DATE, EXAMPLES, AsOf, Window, named_dates, parse_date, parse_window
+from bot.analytics.windows import (
+    DATE,
+    EXAMPLES,
+    NAMED,
+    AsOf,
+    Window,
+    joined_windows,
+    named_dates,
+    parse_date,
+    parse_window,
+)
 from bot.errors import BadInput, ConfigError, NoData
 from bot.services import Services, context_of
 from bot.services.alert_views import parse_alert_rule
@@ -40,6 +50,15 @@ MOST_ANSWERS = 256  # that a Market keeps
 _KINDS = {"tr": True, "total": True, "price": False, "both": None}
 _DATE_WORDS = ("asof", "known", "since")
 _JOINTS = ("vs", "and")  # between the funds, which are both in every answer
+_DATE = re.compile(DATE)
+_DATE_OR_YEAR = re.compile(rf"{DATE}|(?:19|20)[0-9]{{2}}")
+# Words of a plain question that say nothing about the window, and those that say it is about the pair.
+_FILLER = re.compile(
+    r"an?|the|th[ei]se?|and|are|at|do|does|did|doing|for|from|how|i[ns]|it|la(?:rge|st)|of|on|over|past|small|caps?"
+    r"|compared?|perform(?:ance|ed|ing)?|than|to|versus|vs|against|what|with"
+)
+_THIS = re.compile(r"\bthis ([mqy])(?:onth|uarter|ear)\b", re.IGNORECASE)
+_ABOUT = frozenset({"cap", "caps", "small", "large", "compare", "smallcaps", "largecaps"})
 _GUIDE = "new"  # /alert new opens the guide
 _EXAMPLE_FUNDS = {"small": "IJR", "large": "IVV"}
 _TICKER = re.compile(r"\^?[A-Z][A-Z.]{0,5}")
@@ -222,24 +241,27 @@ def parse_question(
 ) -> MarketQuestion:
     """Return the question that the words after a command ask; raises BadInput naming the word.
 
-    A date by itself is the beginning of a window. `kinds` allows tr and price; `rest` keeps what is not a
-    window (words, bare numbers) for the command.
+    A date by itself is the beginning of a window, a second one its end; a command without windows takes it as
+    the date asked about. `kinds` allows tr and price; `rest` keeps what is not a window (words, bare numbers)
+    for the command.
     """
     question = MarketQuestion()
-    words = named_dates(text).split()
+    text = joined_windows(named_dates(text))
+    words = (text if rest else text.replace(",", " ")).split()
     while words:
         word = words.pop(0)
         lower = word.lower()
         if lower in _DATE_WORDS:
             question = _with_date(question, lower, words, example)
-        elif most_windows and re.fullmatch(DATE, word):
-            question = _with_date(question, "since", [word], example)
+        elif (_DATE if rest else _DATE_OR_YEAR).fullmatch(word):
+            begins = most_windows and all(window.since is None for window in question.windows)
+            question = _with_date(question, "since" if begins else "asof", [word], example)
         elif kinds and lower in _KINDS:
             both = question.stated and question.total is not _KINDS[lower]  # "tr price" asks for both
             question = replace(question, total=None if both else _KINDS[lower], stated=True)
         elif not rest and lower in (*pair.words, *_JOINTS):
             continue
-        elif not rest or lower in {"ytd", "mtd"} or (lower[0].isdigit() and not lower.isdigit()):
+        elif not rest or lower in NAMED or (lower[0].isdigit() and not lower.isdigit()):
             question = _with_window(question, word, pair, example, kinds=kinds)
         else:
             question = replace(question, rest=(*question.rest, lower))
@@ -251,6 +273,22 @@ def parse_question(
             raise BadInput(f"{command} takes one window.", example)
         raise BadInput(f"{len(question.windows)} windows are too many; at most {most_windows}.", example)
     return question
+
+
+def plain_question(text: str, pair: Pair) -> str | None:
+    """Return the words of /compare that plain words ask for, None if they ask for something else.
+
+    "IWM vs SPY last 6 months" asks for 6months, "how are small caps doing?" for the usual windows.
+    """
+    text = _THIS.sub(lambda match: f"{match[1]}td", joined_windows(named_dates(text)))
+    words = [word.strip("?!.;:").lower() for word in text.split()]
+    line = " ".join(word for word in words if not _FILLER.fullmatch(word))
+    try:
+        question = parse_question(line, "/compare", pair, kinds=True)
+    except BadInput:
+        return None
+    is_about_pair = not _ABOUT.union(pair.words).isdisjoint(words)
+    return line if is_about_pair or question.windows else None
 
 
 def _with_date(question: MarketQuestion, word: str, words: list[str], example: str) -> MarketQuestion:
@@ -272,7 +310,7 @@ def _with_window(
     except BadInput as error:
         if word[0].isdigit():
             raise
-        names = ("ytd", "mtd", "since", "asof", "known", *(_KINDS if kinds else ()))
+        names = (*NAMED, "since", "asof", "known", *(_KINDS if kinds else ()))
         hint = did_you_mean(word, names) or (pair.fill(_OTHER_FUND) if _TICKER.fullmatch(word) else "")
         raise BadInput(
             f"“{word}” is not understood here. {hint + ' ' if hint else ''}"

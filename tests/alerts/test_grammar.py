@@ -253,7 +253,7 @@ MISTAKES = {
         "qqq inflows 5d above $1bn": "QQQ is not a fund of this bot; it compares IWM and SPY.",
         "iwm SPY flow > 5": "“SPY” does not go with flow.",
         "flow 1q > 5": (
-            "“1q” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."
+            "“1q” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30."
         ),
         "flow 101y > 5": "“101y” is out of range (1y to 100y).",
         "flow since 2020-13-01 > 5": "“2020-13-01” is not a date: there is no month 13.",

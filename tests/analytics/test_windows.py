@@ -21,7 +21,7 @@ COUNTED = st.one_of(
     st.builds(Window, st.just("y"), st.integers(1, 100)),
 )
 SINCE = st.builds(Window, st.just("since"), since=DAYS)
-WINDOWS = st.one_of(COUNTED, SINCE, st.sampled_from([YTD, MTD]))
+WINDOWS = st.one_of(COUNTED, SINCE, st.sampled_from([YTD, Window("qtd"), MTD, Window("max")]))
 # As people ask: spans that have a base in a few decades.
 USUAL = st.one_of(
     st.builds(Window, st.just("d"), st.integers(1, 60)),
@@ -98,11 +98,27 @@ def test_spellings(text: str, window: Window) -> None:
     assert parse_window(text) == window
 
 
+@pytest.mark.parametrize(
+    ("kind", "day", "base"),
+    [
+        ("qtd", "2020-03-31", "2019-12-31"),
+        ("qtd", "2020-04-01", "2020-03-31"),
+        ("qtd", "2020-12-11", "2020-09-30"),
+        ("max", "2020-12-11", "2019-01-02"),
+        ("max", "2019-01-02", None),
+    ],
+)
+def test_bases_of_the_quarter_and_of_all_history(kind: str, day: str, base: str | None) -> None:
+    sessions = pd.bdate_range("2019-01-02", "2020-12-31")
+    (position,) = Window(kind).bases(sessions, pd.DatetimeIndex([pd.Timestamp(day)]))
+    assert (sessions[position] if position >= 0 else None) == (pd.Timestamp(base) if base else None)
+
+
 @pytest.mark.parametrize("text", ["soon", "", "-3m", "1.5y", "sincerely"])
 def test_what_is_not_a_window_is_named_with_what_works(text: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_window(text)
-    works = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
+    works = "5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30"
     assert str(caught.value) == f"“{text}” is not a window; one of these works: {works}."
 
 

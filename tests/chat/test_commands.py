@@ -24,11 +24,11 @@ NO_PRICES = (
     "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
     "python -m bot import prices IWM_daily.csv --ticker IWM"
 )
-WINDOWS = "5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30"
+WINDOWS = "5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30"
 COMPARE = "\nExample: /compare 3y tr asof 2020-12-11"
 HELP, RULE = "All commands: /help", "That reads as a rule."
 BACKTEST = "\nExample: /backtest ratio > sma 200 10y"
-TIMES = "times are written from 00:00 to 23:59.\nExample: /summary on 18:30"
+TIMES = "such as 18:30 or 6:30pm.\nExample: /summary on 18:30"
 HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
 
 
@@ -130,8 +130,8 @@ MISTAKES = {
     "/history abc": "“abc” is not an alert's number.\nExample: /history 1",
     "/history 9": "There is no alert #9 in this chat. Your alerts: /alerts",
     "/history ²": "“²” is not an alert's number.\nExample: /history 1",
-    "/summary on 25:00": f"“25:00” is not a time of day; {TIMES}",
-    "/summary 6pm": f"“6pm” is not a time of day; {TIMES}",
+    "/summary on 25:00": f"“25:00” is not a time of day {TIMES}",
+    "/summary 66pm": f"“66pm” is not a time of day {TIMES}",
 }
 
 

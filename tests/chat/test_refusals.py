@@ -28,8 +28,8 @@ WRONG = {
     "/backtest": "zzz > 5 | ratio > 5% | drawdown > 30% | ratio > sma 200 99y | ratio asof 2020-13-01",
     "/chart": "zzz | iwm | ratio > 5 | ratio_vs 5y | flow 9x | excess | ratio asof 2020-13-01",
     "/settings": """zne | zone Amerika/Chicago | zone GMT+99 | quiet at night | quiet 7-7 | returns gross
-        theme pink | numbers german""",
-    "/summary": "on 25:00 | at noon | now weekdays",
+        theme pink | numbers roman""",
+    "/summary": "on 25:00 | at tea | now weekdays",
     "/compare": "7q | since 2020-13-01 | asof | 1d 2d 3d 4d 5d 6d 7d | XYZ",
     "/help": "momentun | nonsense",
     "/history": "x | 9",
@@ -120,7 +120,7 @@ async def test_an_alert_that_cannot_be_read_has_no_button_that_ends_it(chat: Tal
 async def test_a_guess_from_a_sentence_is_confirmed_in_the_guide(chat: Talk) -> None:
     (refused,) = await chat.ask("/alert alert me when IWM beats SPY by 5% over 3 months", OWNER)
     assert refused.text == (
-        "“alert” is not a metric. Do you mean this rule?\nExample: /alert excess 3m > 5pp"
+        "“beats” is not a metric. Do you mean this rule?\nExample: /alert excess 3m > 5pp"
     )
     (page,) = await chat.press(refused, "Set it up")
     assert page.text.startswith("Your rule\nexcess 3m > 5pp\n")

@@ -70,6 +70,15 @@ SPELLINGS = {
     "/settings zone berlin": "Time zone: Europe/Berlin (set)",
     "/settings zone new york": "Time zone: America/New_York (set)",
     "/settings zone ASIA/TOKYO": "Time zone: Asia/Tokyo (set)",
+    "/settings zone München": "Time zone: Europe/Berlin (set)",
+    "/settings zone NYC": "Time zone: America/New_York (set)",
+    "/settings zone St. Louis": "Time zone: America/Chicago (set)",
+    "/settings zone São Paulo": "Time zone: America/Sao_Paulo (set)",
+    "/settings numbers German": "Numbers: 1.234,5 (set)",
+    "/settings numbers swiss": "Numbers: 1'234.5 (set)",
+    "/settings quiet 10pm-7am": "Quiet hours: 22:00-07:00 (set)",
+    "/settings quiet 10 pm to 7 am": "Quiet hours: 22:00-07:00 (set)",
+    "/settings quiet 2230 – 6.15": "Quiet hours: 22:30-06:15 (set)",
     "/settings quiet 22-7": "Quiet hours: 22:00-07:00 (set)",
     "/settings quiet 9.30 to 18:05": "Quiet hours: 09:30-18:05 (set)",
     "/settings QUIET Off": "Quiet hours: off (set)",
@@ -153,8 +162,8 @@ async def test_what_is_mistyped_is_named_and_changes_nothing(talk: Talk) -> None
 
 async def test_formats_of_numbers_are_named_as_they_are_typed_whatever_the_chat_has_set(talk: Talk) -> None:
     await talk.ask("/settings numbers 1.234,5")
-    (refused,) = await talk.ask("/settings numbers german")
-    assert refused.text.startswith("“german” is not one of these: 1,234.5 · 1.234,5 · 1 234,5 · 1'234.5\n")
+    (refused,) = await talk.ask("/settings numbers roman")
+    assert refused.text.startswith("“roman” is not one of these: 1,234.5 · 1.234,5 · 1 234,5 · 1'234.5\n")
     (choice,) = await talk.ask("/settings numbers")
     assert "the scales of charts, keep 1,234.5.\n" in choice.text
 
