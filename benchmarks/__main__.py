@@ -103,18 +103,23 @@ def main() -> int:
         results = importlib.import_module(f"benchmarks.{name}").run(options.quick)
         print(json.dumps([asdict(result) for result in results]))
         return 0
-    before, results = machine(), []
+    before, results = machine(), list[Result]()
     for name in names:
         print(f"\n{name}", flush=True)
         for result in results_of(name, quick=options.quick):
             print(result, flush=True)
             results.append(result)
+        if not options.only and not options.quick:  # now, as an hour of figures may be broken off
+            RESULTS.write_text(page(before, results))
     unmet = sum(not result.holds for result in results)
     print(f"\n{len(results) - unmet} of {len(results)} hold.")
-    if not options.only and not options.quick:
-        lines = "\n".join(f"- {line}" for line in (f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", *before))
-        RESULTS.write_text(f"# Figures of `python -m benchmarks`\n\n{lines}\n\n{table(results)}")
     return 1 if unmet else 0
+
+
+def page(about: Sequence[str], results: Sequence[Result]) -> str:
+    """Return the contents of RESULTS.md."""
+    lines = "\n".join(f"- {line}" for line in (f"{dt.datetime.now(dt.UTC):%Y-%m-%d}", *about))
+    return f"# Figures of `python -m benchmarks`\n\n{lines}\n\n{table(results)}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """CPU time and memory of evaluating up to 100,000 alerts, beside Prometheus evaluating as many rules.
 
-    python -m benchmarks.judging [SHARE]
+    python -m benchmarks.judging [--quick]
 
 A process for each measurement, on a database in a temporary folder with twenty alerts a chat over twelve
-metrics of the sample market, nearly all at a level of their own. SHARE below 1 is a quick look. States,
+metrics of the sample market, nearly all at a level of their own. States,
 events and messages are committed. Prometheus is started where Debian's package is installed, else its figure
 of last time is stated.
 """
@@ -23,13 +23,13 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from benchmarks.results import Result
 from bot.alerts.engine import Side, State, default_band, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.rule import Rule
@@ -71,20 +71,6 @@ _SUBJECTS = (
 )
 # Seconds for 10,000 rules by Prometheus 2.42 on two cores, its rule_group_last_duration.
 PROMETHEUS_BEFORE = 0.47
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured figure beside its goal: at most so much."""
-
-    name: str
-    value: float
-    goal: float
-    unit: str = "s CPU"
-
-    def __str__(self) -> str:
-        met = "met" if self.value <= self.goal else "NOT MET"
-        return f"{self.name:58}{self.value:10.3f} {self.unit:10} at most {self.goal:<8.3f} {met}"
 
 
 # One database
@@ -179,7 +165,7 @@ def insert(db: sqlite_utils.Database, made: list[tuple[Rule, State]]) -> None:
 # One measurement, in a process of its own
 
 
-async def run(path: Path, scenario: str) -> dict[str, float]:
+async def evaluated(path: Path, scenario: str) -> dict[str, float]:
     """Seconds of CPU, fires and peak memory of one run."""
     now = [MADE]
     with open_database(path) as database:
@@ -209,8 +195,9 @@ def _measured(database: Path, scenario: str) -> dict[str, float]:
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
 
 
-def measure(share: float = 1.0) -> list[Figure]:
-    """All figures; `share` makes the numbers of alerts smaller."""
+def run(quick: bool = False) -> list[Result]:
+    """Return all figures."""
+    share = 0.02 if quick else 1.0
     counts = {"1,000": 1_000, "10,000": 10_000, "100,000": 100_000}
     scaled = {name: max(int(count * share), 100) for name, count in counts.items()}
     with tempfile.TemporaryDirectory() as name:
@@ -230,27 +217,24 @@ def measure(share: float = 1.0) -> list[Figure]:
         firing = _measured(database("10,000", 0.2), "steady")
         thresholds = _measured(database("10,000", 0.0), "steady")
         caught_up = _measured(database("10,000", None), "catch-up")
-    known, prometheus = measure_prometheus(scaled["10,000"])
+    note, prometheus = measure_prometheus(scaled["10,000"])
     further = firing["fires"] - many["fires"]
     per_alert = [row["seconds"] / scaled[name] for row, name in ((few, "1,000"), (steady, "100,000"))]
     return [
-        Figure(f"100,000 alerts, one session, {steady['fires']:.0f} fire", steady["seconds"], 1.0),
-        Figure("100,000 alerts, the first run after a start", first["seconds"], 3.0),
-        Figure("100,000 alerts, peak memory", max(steady["peak"], first["peak"]), 350.0, "MB"),
-        Figure("cost of an alert, 100,000 beside 1,000", per_alert[1] / per_alert[0], 1.0, "times"),
-        Figure(
-            f"10,000 rules beside Prometheus ({known}: {prometheus:.2f} s)",
-            thresholds["seconds"] / prometheus,
-            0.1,
-            "times",
-        ),
-        Figure(
+        Result(f"100,000 alerts, one session, {steady['fires']:.0f} fire", steady["seconds"], "s CPU", 1.0),
+        Result("100,000 alerts, the first run after a start", first["seconds"], "s CPU", 3.0),
+        Result("100,000 alerts, peak memory", max(steady["peak"], first["peak"]), "MB", 350.0),
+        Result("cost of an alert, 100,000 beside 1,000", per_alert[1] / per_alert[0], "times", 1.0),
+        Result("10,000 rules, beside Prometheus", thresholds["seconds"], "s CPU", 0.1, prometheus, note=note),
+        Result(
             f"each further fire, of {firing['fires']:.0f}",
             1000 * (firing["seconds"] - many["seconds"]) / max(further, 1),
-            0.3,
             "ms CPU",
+            0.3,
         ),
-        Figure(f"30 sessions, 10,000 alerts, {caught_up['fires']:.0f} fires", caught_up["seconds"], 1.0),
+        Result(
+            f"30 sessions, 10,000 alerts, {caught_up['fires']:.0f} fires", caught_up["seconds"], "s CPU", 1.0
+        ),
     ]
 
 
@@ -258,10 +242,10 @@ def measure(share: float = 1.0) -> list[Figure]:
 
 
 def measure_prometheus(count: int) -> tuple[str, float]:
-    """Median seconds of Prometheus for as many threshold rules, and whether it was started now."""
+    """Median seconds of Prometheus for as many threshold rules, and which one if it is not installed."""
     program = shutil.which("prometheus")
     if program is None:
-        return "last time", PROMETHEUS_BEFORE
+        return "Prometheus of last time", PROMETHEUS_BEFORE
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -280,7 +264,7 @@ def measure_prometheus(count: int) -> tuple[str, float]:
             [*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL
         ) as process:
             try:
-                return "now", statistics.median(_durations(address))
+                return "", statistics.median(_durations(address))
             finally:
                 process.terminate()
 
@@ -302,10 +286,10 @@ def main() -> None:
         case ["build", path, count, firing]:
             asyncio.run(build(Path(path), int(count), json.loads(firing)))
         case ["run", path, scenario]:
-            print(json.dumps(asyncio.run(run(Path(path), scenario))))
+            print(json.dumps(asyncio.run(evaluated(Path(path), scenario))))
         case rest:
-            for figure in measure(float(rest[0]) if rest else 1.0):
-                print(figure)
+            for result in run("--quick" in rest):
+                print(result)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from benchmarks.start import PATIENCE, Row, _running
+from benchmarks.results import Result
+from benchmarks.start import PATIENCE, _running
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.pictures import png
@@ -99,13 +100,18 @@ class Side:
         self.note("text of /compare, asked for the first time", [first])
 
 
-def measure(rounds: int = 5) -> list[Row]:
+def run(quick: bool = False) -> list[Result]:
+    """Return all figures."""
+    return measure(1 if quick else 5)
+
+
+def measure(rounds: int = 5) -> list[Result]:
     """Return all figures, medians of so many rounds."""
     with tempfile.TemporaryDirectory() as name:
         return asyncio.run(_measured(Path(name), rounds))
 
 
-async def _measured(folder: Path, rounds: int) -> list[Row]:
+async def _measured(folder: Path, rounds: int) -> list[Result]:
     make_sample(folder / "bot.db")
     async with AsyncExitStack() as running:
         own, peer = [Side(await running.enter_async_context(FakeBotApi(poll_limit=30))) for _ in range(2)]
@@ -142,14 +148,14 @@ async def _first_answers(api: FakeBotApi) -> dict[str, object]:
     return learned
 
 
-def _rows(name: str, own: Sequence[list[float]], peer: Sequence[list[float]]) -> list[Row]:
+def _rows(name: str, own: Sequence[list[float]], peer: Sequence[list[float]]) -> list[Result]:
     """Return the median over the rounds of each round's p50, and the p99 of all, both in milliseconds."""
     halves = [1000 * statistics.median(map(statistics.median, rounds)) for rounds in (own, peer)]
     first = name.endswith("first time")
-    rows = [Row(f"{name}: p50, ms", halves[0], halves[1], halves[0] / halves[1], 3.0 if first else 1.5)]
+    rows = [Result(f"{name}: p50", halves[0], "ms", 3.0 if first else 1.5, halves[1])]
     if not first:
         late = [1000 * _p99(rounds) for rounds in (own, peer)]
-        rows.append(Row(f"{name}: p99, ms", late[0], late[1], late[0] / late[1], 3.0))
+        rows.append(Result(f"{name}: p99", late[0], "ms", 3.0, late[1]))
     return rows
 
 
@@ -161,10 +167,8 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="of which medians are taken (5)")
-    for row in measure(parser.parse_args().rounds):
-        print(
-            f"{row.name:55} {row.figure:8.3g} beside {row.peer:8.3g}: {row.ratio:5.2f} (at most {row.goal:g})"
-        )
+    for result in measure(parser.parse_args().rounds):
+        print(result)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from benchmarks.results import Result, compared
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_frames
 from storage.db import open_database
@@ -61,16 +62,6 @@ PATIENCE = 60.0
 PERSON, CHARTS_EACH = 1_000, 20  # within the quota of commands
 
 
-class Row(NamedTuple):
-    """A figure, the peer's, their ratio, and the most that the ratio (without a peer, the figure) may be."""
-
-    name: str
-    figure: float
-    peer: float | None
-    ratio: float | None
-    goal: float
-
-
 class Process(NamedTuple):
     """One bot that polls: its process, and the wall and CPU seconds until its first getUpdates."""
 
@@ -79,16 +70,16 @@ class Process(NamedTuple):
     cpu: float
 
 
-def measure(rounds: int = 5, charts: int = 300) -> list[Row]:
+def run(quick: bool = False) -> list[Result]:
+    """Return all figures."""
+    return measure(1, 10) if quick else measure()
+
+
+def measure(rounds: int = 5, charts: int = 300) -> list[Result]:
     """Return all figures, medians of so many rounds."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return [*_imports(folder, rounds), *asyncio.run(_bots(folder, rounds, charts))]
-
-
-def _compared(name: str, figures: list[float], peers: list[float], goal: float) -> Row:
-    figure, peer = statistics.median(figures), statistics.median(peers)
-    return Row(name, figure, peer, figure / peer, goal)
 
 
 def write_prices(file: Path, ticker: str) -> Path:
@@ -120,7 +111,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def _imports(folder: Path, rounds: int) -> list[Row]:
+def _imports(folder: Path, rounds: int) -> list[Result]:
     files = {ticker: write_prices(folder / f"{ticker}.csv", ticker) for ticker in ("IWM", "SPY")}
     both = []
     for _ in range(rounds + 1):  # the first one compiles
@@ -139,13 +130,13 @@ def _imports(folder: Path, rounds: int) -> list[Row]:
             build_market(stored.run_sync(read_frames), sessions, dt.datetime.now(dt.UTC))
             reading.append(time.process_time() - began)
     return [
-        Row("import of 26 years of both funds, CPU s", statistics.median(both[1:]), None, None, 1.0),
-        _compared("the same beside two processes that import pandas", both[1:], floor, 1.3),
-        Row("reading and building the Market, CPU s", statistics.median(reading[1:]), None, None, 0.06),
+        Result("import of 26 years of both funds", statistics.median(both[1:]), "s CPU", 1.0),
+        compared("the same beside two processes that import pandas", "s CPU", both[1:], floor, 1.3),
+        Result("reading and building the Market", statistics.median(reading[1:]), "s CPU", 0.06),
     ]
 
 
-async def _bots(folder: Path, rounds: int, charts: int) -> list[Row]:
+async def _bots(folder: Path, rounds: int, charts: int) -> list[Result]:
     """Return what is measured of running bots."""
     async with FakeBotApi(poll_limit=30) as api:
         peer = ("-c", PEER, api.root, api.token)
@@ -170,21 +161,23 @@ async def _bots(folder: Path, rounds: int, charts: int) -> list[Row]:
     bare = memory[False]
     ours_started, peers_started = starts[True], starts[False]
     return [
-        _compared(
-            "start to the first getUpdates, wall s",
+        compared(
+            "start to the first getUpdates",
+            "s",
             [bot.wall for bot in ours_started],
             [bot.wall for bot in peers_started],
             1.5,
         ),
-        _compared(
-            "start to the first getUpdates, CPU s",
+        compared(
+            "start to the first getUpdates",
+            "s CPU",
             [bot.cpu for bot in ours_started],
             [bot.cpu for bot in peers_started],
             1.5,
         ),
-        _compared("memory when idle, MB", memory[True], bare, 2.5),
-        _compared(f"memory after {charts} charts, MB", [drawn], bare, 4.0),
-        _compared("memory when idle after charts, MB", [idle], bare, 2.5),
+        compared("memory when idle", "MB", memory[True], bare, 2.5),
+        compared(f"memory after {charts} charts", "MB", [drawn], bare, 4.0),
+        compared("memory when idle after charts", "MB", [idle], bare, 2.5),
     ]
 
 
@@ -263,11 +256,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of which medians are taken (5)")
     parser.add_argument("--charts", type=int, default=300, help="that are drawn (300)")
     options = parser.parse_args()
-    for row in measure(options.rounds, options.charts):
-        peer = (
-            "" if row.peer is None or row.ratio is None else f"beside {row.peer:.3g}: {row.ratio:.2f} times"
-        )
-        print(f"{row.name:55} {row.figure:8.3g} {peer:30} (at most {row.goal:g})")
+    for result in measure(options.rounds, options.charts):
+        print(result)
 
 
 if __name__ == "__main__":
