@@ -264,8 +264,7 @@ LABELS = {
     SEC: "SEC filing",
     SAMPLE: "sample data",
 }
-# Days between two requests for the same file, by source; a list of distributions is asked for once a week.
-FILE_DAYS = {"issuer": 1, SEC: 7}
+FILE_SOURCES = {"issuer", SEC}  # sites that are asked for a file once a day at most
 # Fallback source -> the one whose sessions it fills, by their names in storage.
 STANDS_FOR = {"daily-csv": "yahoo"}
 

@@ -26,7 +26,7 @@ from bot.data.holdings import store_holdings
 from bot.data.issuers.fetch import IssuerFiles
 from bot.data.issuers.nport import OFFICIAL, SecFilings
 from bot.data.provider import (
-    FILE_DAYS,
+    FILE_SOURCES,
     STANDS_FOR,
     AccessRefused,
     FetchOutcome,
@@ -122,7 +122,7 @@ class FetchRequest:
 
     def kept(self, status: SourceStatus | None, now: dt.datetime) -> FetchReport | None:
         """The report that it is not made, even by a person's wish, because its file was asked for lately."""
-        if status is None or self.address != status.address or self.provider.name not in FILE_DAYS:
+        if status is None or self.address != status.address or self.provider.name not in FILE_SOURCES:
             return None
         until = kept_until(status, now)
         if until <= now:
@@ -231,7 +231,7 @@ def store_outcome(
         rests_until=rest_until(outcome, name, now),
     )
     sources.record_address(db, name, request.subject, request.address)
-    refused = isinstance(outcome, AccessRefused) and name in FILE_DAYS
+    refused = isinstance(outcome, AccessRefused) and name in FILE_SOURCES
     label, subject = request.provider.label, request.subject
     return FetchReport(name, label, subject, sentence, ok=False, refused=refused)
 

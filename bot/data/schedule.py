@@ -18,7 +18,7 @@ import pandas as pd
 from bot.analytics.sessions import SETTLE, STALE_AFTER, Sessions
 from bot.concurrency import Backoff
 from bot.data.provider import (
-    FILE_DAYS,
+    FILE_SOURCES,
     STANDS_FOR,
     AccessRefused,
     FetchOutcome,
@@ -69,6 +69,7 @@ _BEHIND = " fund"
 # A source's own request to wait is believed up to a day.
 _LONGEST_WAIT = 86_400.0
 _EPOCH = dt.datetime.min.replace(tzinfo=dt.UTC)
+_WEEKLY = (" distributions", " official")  # subjects whose files change once in months
 _UNREACHED = {"NetworkDown", IMPORTED}  # outcomes for which no site was asked
 
 
@@ -99,15 +100,11 @@ def kept_until(status: SourceStatus, now: dt.datetime) -> dt.datetime:
     The days are UTC's. An attempt that did not reach its site does not count, nor does one in the future.
     """
     rest = status.rests_until or _EPOCH
-    longest = FILE_REST if status.source in FILE_DAYS else REST
-    rest = rest if rest <= now + longest else _EPOCH  # whatever clock set it
-    if (
-        not (days := FILE_DAYS.get(status.source))
-        or status.outcome in _UNREACHED
-        or status.last_attempt > now
-    ):
+    is_file = status.source in FILE_SOURCES
+    rest = rest if rest <= now + (FILE_REST if is_file else REST) else _EPOCH  # whatever clock set it
+    if not is_file or status.outcome in _UNREACHED or status.last_attempt > now:
         return rest
-    days = 7 if status.subject.endswith(" distributions") else days
+    days = 7 if status.subject.endswith(_WEEKLY) and not status.failures else 1
     midnight = status.last_attempt.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return max(rest, midnight + dt.timedelta(days=days))
 
@@ -177,7 +174,7 @@ def rest_until(outcome: FetchOutcome, source: str, now: dt.datetime) -> dt.datet
     """Until when a subject is left alone after `outcome`, None unless it was refused or rejected."""
     if not isinstance(outcome, AccessRefused | Rejected):
         return None
-    return now + (FILE_REST if source in FILE_DAYS else REST)
+    return now + (FILE_REST if source in FILE_SOURCES else REST)
 
 
 def closed_until(statuses: Iterable[SourceStatus], now: dt.datetime) -> dt.datetime | None:

@@ -327,8 +327,9 @@ def knowledge(market: Market, held: Mapping[str, Holdings | None], width: int) -
         lacking = []
         for kind, (sessions, label) in kinds.items():
             if len(days := pd.DatetimeIndex(list(sessions))):
-                row = f"{kind:9}  {days.min():{form}}  {days.max():{form}}  {label}"
-                rows.append(row[:width].rstrip())
+                row = f"{kind:9}  {days.min():{form}}  {days.max():{form}}  "
+                short = label if len(row + label) <= width else label.partition(" ")[0]
+                rows.append(f"{row}{short}".rstrip())
             else:
                 lacking.append(kind)
         steps = [f"Lacking: {', '.join(lacking)}."] * bool(lacking) + flow_steps(market, [ticker])
