@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ from bot.jobs.notices import announce_ends, report_outages, report_refusals
 from bot.jobs.summaries import Summaries
 from bot.services import EVENTS_KEPT, OUTBOX_KEPT, wall_clock
 from storage import alert_store, chat_store, outbox, sources
-from storage.db import StorageError
+from storage.db import StorageError, analyses
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -173,7 +174,8 @@ class Scheduler:
             while deleted == _PIECE:
                 deleted = await run(prune)
         await run(lambda db: outbox.release_delayed(db, now))
-        await run(lambda db: db.execute("PRAGMA optimize"), plain=True)
+        for statement in await run(analyses):
+            await run(methodcaller("execute", statement))
         self._pruned_at = now
 
     def cut(self) -> None:

@@ -73,3 +73,11 @@ async def test_no_statement_scans_a_table_that_grows(desk: Desk) -> None:
         if bad := [line for line in plan if SCAN.search(line)]:
             scans[words] = bad
     assert scans == {}
+
+
+async def test_statistics_are_those_of_indexes_that_are_quickly_counted(desk: Desk) -> None:
+    await ready(desk)
+    await scheduled(desk, Counter()).run_jobs()
+    indexes = {row["idx"] for row in await desk.query("SELECT idx FROM sqlite_stat1")}
+    assert {"outbox_status", "alert_events_session"} & indexes
+    assert not {name for name in indexes if "_copy" in name}
