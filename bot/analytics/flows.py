@@ -285,28 +285,28 @@ def flow_summary(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | Non
     """
     if frame.empty:
         return FlowSummary(window, None, None)
-    index = pd.DatetimeIndex(frame.index)
-    impossible = frame[frame["flag"] == IMPOSSIBLE]
+    index, rows = pd.DatetimeIndex(frame.index), np.arange(len(frame))
     if len(believed(frame)) < len(frame):
-        return FlowSummary(window, None, index[-1], flags=_flags(impossible))
+        flags = _flags(frame, rows[frame["flag"] == IMPOSSIBLE])
+        return FlowSummary(window, None, index[-1], flags=flags)
     base = int(_bases(frame, window, pd.DatetimeIndex([anchor if anchor is not None else index[-1]]))[0])
     if base < 0:
         return FlowSummary(window, None, index[-1])
-    span, start = frame.iloc[base + 1 :], frame.iloc[base]
-    dollars, before = float(span["flow"].sum()), None
+    flow, shares, by_close = (frame[name].to_numpy() for name in ("flow", "shares", "by_close"))
+    dollars, before = float(np.nansum(flow[base + 1 :])), None
     if window.counted:
         earlier = int(_bases(frame, window, index[base : base + 1])[0])
-        before = float(frame["flow"].iloc[earlier + 1 : base + 1].sum()) if earlier >= 0 else None
+        before = float(np.nansum(flow[earlier + 1 : base + 1])) if earlier >= 0 else None
     return FlowSummary(
         window=window,
         base=index[base],
         end=index[-1],
         dollars=dollars,
-        percent=100 * dollars / float(start["shares"] * start["nav"]),
-        units=100 * (float(frame["shares"].iloc[-1]) / float(start["shares"]) - 1),
+        percent=100 * dollars / float(shares[base] * frame["nav"].iloc[base]),
+        units=100 * float(shares[-1] / shares[base] - 1),
         before=before,
-        flags=_flags(span),
-        by_close=bool(span["by_close"].any()),
+        flags=_flags(frame, rows[base + 1 :]),
+        by_close=bool(by_close[base + 1 :].any()),
     )
 
 
@@ -320,11 +320,14 @@ def month_flow(frame: pd.DataFrame, sessions: pd.DatetimeIndex, end: pd.Timestam
 
 def believed(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows before what waits for an IMPOSSIBLE jump to be resolved, all without one."""
-    return frame[~frame["held"]] if (frame["flag"] == IMPOSSIBLE).any() else frame
+    held = frame["held"].to_numpy()
+    return frame[~held] if held.any() and (frame["flag"] == IMPOSSIBLE).any() else frame
 
 
-def _flags(span: pd.DataFrame) -> tuple[tuple[pd.Timestamp, str, str], ...]:
-    return tuple((day, row["flag"], row["note"]) for day, row in span[span["flag"] != ""].iterrows())
+def _flags(frame: pd.DataFrame, rows: NDArray[np.intp]) -> tuple[tuple[pd.Timestamp, str, str], ...]:
+    flags = frame["flag"].to_numpy()
+    flagged = rows[flags[rows] != ""]
+    return tuple((frame.index[row], flags[row], frame["note"].iloc[row]) for row in flagged)
 
 
 def _bases(frame: pd.DataFrame, window: Window, anchors: pd.DatetimeIndex | None = None) -> NDArray[np.intp]:

@@ -120,7 +120,7 @@ class Market:
         """The parts that each have a source of their own: "prices", "facts:IWM", ..., "multiples"."""
         return ("prices", *(f"facts:{ticker}" for ticker in self.pair.tickers), "multiples")
 
-    @property
+    @cached_property
     def end(self) -> pd.Timestamp | None:
         """Last session on which both funds have a close, None in an empty Market."""
         return self.closes.index[-1] if len(self.closes) else None

@@ -14,9 +14,9 @@ import pandas as pd
 
 from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics import flows, trend, units, valuation
-from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures
+from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures, per_market
 from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
-from bot.analytics.performance import TOO_SHORT, performance
+from bot.analytics.performance import TOO_SHORT
 from bot.analytics.trend import percentile_rank
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
 from bot.analytics.windows import AsOf, Window
@@ -30,6 +30,8 @@ from storage.outbox import MessageBody
 if TYPE_CHECKING:
     from bot.alerts.series import Histories
     from bot.alerts.view import EvaluationContext
+    from bot.analytics.performance import Performance
+    from bot.pair import Pair
 
 
 Button = tuple[str, str]  # label, and the command line it stands for
@@ -135,6 +137,7 @@ def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> 
     )
 
 
+@per_market
 def _disputes(market: Market) -> list[str]:
     """Return how much and how often sources differed in the last year, a line per pair of sources."""
     begin = market.require_end() - pd.DateOffset(years=1)
@@ -173,6 +176,7 @@ def provisional_notes(provisional: Iterable[ProvisionalFigures]) -> list[str]:
     return sentences
 
 
+@per_market
 def _missing_sessions(market: Market) -> str | None:
     """Return a note if sessions of the last year are missing."""
     end = market.require_end()
@@ -385,21 +389,18 @@ def subject_title(metric: Metric, arguments: Arguments) -> str:
     return ", ".join([" ".join(title), *stated])
 
 
-def returns_table(market: Market, windows: Sequence[Window], total: bool) -> Html:
-    """Return the total or price returns of both funds over the windows, with their gap.
+def returns_table(pair: Pair, returns: Sequence[Performance], total: bool) -> Html:
+    """Return the total or price returns of both funds over windows as a table, with their gap.
 
     It says why there are none, but for too little history.
     """
-    returns = [performance(market, window, total) for window in windows]
     rows = [
         (str(row.window), PERCENT.show(row.small), PERCENT.show(row.large), POINTS.show(row.gap))
         for row in returns
     ]
     title = "Total return, distributions reinvested" if total else "Price return"
     missing = {str(row.window): row.reason for row in returns if row.reason != TOO_SHORT}
-    return lines(
-        bold(title), pre(table(("", *market.pair.tickers, "gap"), rows)), *missing_figure_lines(missing)
-    )
+    return lines(bold(title), pre(table(("", *pair.tickers, "gap"), rows)), *missing_figure_lines(missing))
 
 
 def missing_figure_lines(reasons: Mapping[str, str]) -> list[str]:
@@ -419,6 +420,7 @@ def closes_missing_line(market: Market, arguments: Arguments) -> str | None:
     return f"{counted(missing, 'session')} {verb} missing among its {count} closes." if missing else None
 
 
+@per_market
 def ratio_line(market: Market) -> str:
     """Return the ratio, its distance to the 200-day average, and since when it has been on this side."""
     r = trend.ratio(market)
@@ -440,6 +442,7 @@ def ratio_line(market: Market) -> str:
     )
 
 
+@per_market
 def channel_line(market: Market) -> str:
     """Return a sentence on whether the long downtrend is breaking."""
     ratio = trend.ratio(market)
@@ -460,6 +463,7 @@ def channel_line(market: Market) -> str:
     return f"Trend line from {since}: {pace} a year; the ratio is {sigmas} sigma from it ({place})."
 
 
+@per_market
 def flow_line(market: Market) -> str:
     """Return the flow of both funds over 20 sessions, with the last one if it is not the Market's."""
     parts = []
@@ -492,6 +496,7 @@ def flagged_days(flow: flows.FlowSummary) -> str:
     return f"{counted(len(doubtful), 'flagged day')}, {last}{flag} on {short_date(day)} (see /flows)"
 
 
+@per_market
 def left_out_notes(market: Market, ticker: str) -> list[str]:
     """Return sentences on share counts left out: made of assets, on closed days, of other sources."""
     facts = market.fund(ticker)
@@ -539,6 +544,7 @@ def no_flow_reason(market: Market, ticker: str) -> str:
     return "no fund facts with a share count (Yahoo's is frozen and cannot give flows)"
 
 
+@per_market
 def multiple_line(market: Market) -> str:
     """Return the newest P/E of both funds with its convention, or a note that none is stored."""
     figures = valuation.multiple_figures(market, "pe")

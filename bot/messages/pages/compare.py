@@ -35,11 +35,12 @@ def compare_answer(
     market.require_end()
     windows = list(dict.fromkeys((*RETURN_WINDOWS, *extra)))
     kinds = (False, True) if total is None else (total,)
-    rows = [performance(market, window, kinds[0]) for window in windows]
+    returns = {kind: [performance(market, window, kind) for window in windows] for kind in kinds}
+    rows = returns[kinds[0]]
     blocks: list[Html | str] = []
     for kind in kinds:
-        blocks.append(common.returns_table(market, windows, kind))
-        blocks += [line for window in windows if (line := _annualised(market, window, kind)) is not None]
+        blocks.append(common.returns_table(market.pair, returns[kind], kind))
+        blocks += [line for row in returns[kind] if (line := _annualised(market.pair, row)) is not None]
     html = lines(
         common.heading(market.pair.fill("{small} and {large}"), market, as_of),
         _leader(market.pair, rows, kinds[0]),
@@ -66,13 +67,12 @@ def compare_answer(
     return Answer(html, draw, "compare", buttons)
 
 
-def _annualised(market: Market, window: Window, total: bool) -> str | None:
+def _annualised(pair: Pair, row: Performance) -> str | None:
     """Return the annualised returns of a window of more than a year, None for a shorter one."""
-    row = performance(market, window, total)
     if row.base is None or row.end is None or row.small is None or (row.end - row.base).days <= _YEAR:
         return None
     small, large = (PERCENT.show(row.annualised(return_)) for return_ in (row.small, row.large))
-    return f"{window} a year: {market.pair.small.ticker} {small}, {market.pair.large.ticker} {large}."
+    return f"{row.window} a year: {pair.small.ticker} {small}, {pair.large.ticker} {large}."
 
 
 def _bases(rows: Sequence[Performance]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics import flows
+from bot.analytics.market import Market, per_market
 from bot.analytics.metrics import metric_value, metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, AsOf, Window
@@ -20,7 +21,6 @@ from bot.text import MONTHS, counted, short_date
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bot.analytics.market import Market
     from bot.messages.canvas import Theme
 
 _MONTH = Window("d", 20)
@@ -96,15 +96,17 @@ def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
         pre(table(("", "flow", "of assets", "units"), rows)),
         f"Base reports: {bases}." if bases else None,
         f"Flow by close where no NAV is stored: {by_close}." if by_close else None,
-        _check_by_assets(market, ticker, frame),
+        _check_by_assets(market, ticker),
         *(f"{flag} {short_date(day)}: {note}." for day, flag, note in flagged[:_FLAGS_SHOWN]),
         f"... and {counted(more, 'more flagged day')}." if more > 0 else None,
         *common.left_out_notes(market, ticker),
     )
 
 
-def _check_by_assets(market: Market, ticker: str, frame: pd.DataFrame) -> str | None:
+@per_market
+def _check_by_assets(market: Market, ticker: str) -> str | None:
     """Return the flow by the change of assets, if the source states them: it should be nearly the same."""
+    frame = flows.daily_flows(market, ticker)
     base = flows.flow_summary(frame, _MONTH, market.anchor).base
     by_assets = flows.flows_from_assets(market.fund(ticker)[["assets", "nav"]].reindex(frame.index))
     if base is None or base not in by_assets.index or by_assets.index[-1] != frame.index[-1]:
@@ -113,6 +115,7 @@ def _check_by_assets(market: Market, ticker: str, frame: pd.DataFrame) -> str | 
     return f"Check by the change of assets less NAV's return, {_MONTH}: {USD.show(dollars)}."
 
 
+@per_market
 def _signals(market: Market) -> list[str]:
     """Return z-score, acceleration and gap over 20 sessions, or why one is missing. Empty without facts."""
     small, large = market.pair.tickers

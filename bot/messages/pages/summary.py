@@ -86,8 +86,9 @@ def _changes(market: Market, total: bool) -> tuple[Html, ...]:
 
 @lru_cache(maxsize=4)
 def _body(market: Market, total: bool) -> Html:
+    returns = [performance(market, window, total) for window in _WINDOWS]
     return lines(
-        common.returns_table(market, _WINDOWS, total),
+        common.returns_table(market.pair, returns, total),
         common.ratio_line(market),
         common.channel_line(market),
         common.flow_line(market),

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics import trend
+from bot.analytics.market import Market, per_market
 from bot.analytics.metrics import METRICS, Arguments, metric_value
 from bot.analytics.performance import TOO_SHORT
 from bot.analytics.units import LEVEL, PERCENT
@@ -21,7 +22,6 @@ from bot.text import MONTHS, counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bot.analytics.market import Market
     from bot.messages.canvas import Theme
 
 # Label (a template of the pair) and registry entry of each line; the entry gives the unit and the history.
@@ -47,18 +47,10 @@ _FEW_YEARS = 10
 def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | None = None) -> Answer:
     """Return every trend metric with its value, and what they say together."""
     market.require_end()
-    rows, missing = [], {}
-    for label, name, arguments in _LINES:
-        metric = METRICS[name]
-        current = metric_value(metric, market, arguments)
-        rows.append((market.pair.fill(label), metric.unit.show(current.value)))
-        if current.value is None and not current.reason.startswith(TOO_SHORT):
-            missing[label] = current.reason
     html = lines(
         common.heading(f"Relative trend, {market.pair}", market, as_of),
         _reading(market),
-        pre(table(("", "value"), rows)),
-        *common.missing_figure_lines(missing),
+        _figures(market),
         common.ratio_line(market),
         common.channel_line(market),
         "",
@@ -73,6 +65,19 @@ def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | Non
     spans = (since,) if r.index[-1].date() > begin else ()
     buttons = ((*spans, *common.page_buttons(as_of, "Compare")),)
     return Answer(html, draw, "trend", buttons)
+
+
+@per_market
+def _figures(market: Market) -> Html:
+    """Return the table of all trend metrics, and why some are missing."""
+    rows, missing = [], {}
+    for label, name, arguments in _LINES:
+        metric = METRICS[name]
+        current = metric_value(metric, market, arguments)
+        rows.append((market.pair.fill(label), metric.unit.show(current.value)))
+        if current.value is None and not current.reason.startswith(TOO_SHORT):
+            missing[label] = current.reason
+    return lines(pre(table(("", "value"), rows)), *common.missing_figure_lines(missing))
 
 
 def seasons_answer(market: Market, as_of: AsOf, window: Window | None = None) -> Answer:
@@ -126,6 +131,7 @@ def _month(session: pd.Timestamp) -> str:
     return f"{MONTHS[session.month - 1]} {session.year}"
 
 
+@per_market
 def _reading(market: Market) -> Html | None:
     """Return who leads by the ratio's side of its two averages, None before both exist."""
     near, far = (float(trend.of_ratio(market, trend.ratio_vs_sma, n).iloc[-1]) for n in (50, common.AVERAGE))
