@@ -7,6 +7,7 @@ import pytest
 from telegram.ext import Application
 from telegram.warnings import PTBUserWarning
 
+from bot.data.provider import FetchOutcome, Provider
 from bot.delivery.outcome import DrainReport
 from bot.errors import OUT_OF_MEMORY
 from bot.jobs import scheduler as tick
@@ -54,7 +55,7 @@ class Counter:
         self.faults.append(error)
 
 
-class Source:
+class Source(Provider):
     """A source that notes what it is asked, and fails."""
 
     name, label, serves, tickers = "slow", "Slow", ("prices",), ("IWM", "SPY")
@@ -62,7 +63,7 @@ class Source:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def prices(self, ticker: str, *_: object) -> None:
+    def prices(self, ticker: str, *_: object) -> FetchOutcome:
         self.asked.append(ticker)
         raise ZeroDivisionError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,8 @@ from bot import __version__
 from bot.analytics.sessions import Sessions
 from bot.analytics.windows import AsOf
 from bot.config import Config
+from bot.data.csv_formats import export
+from bot.data.issuers.fetch import store_issuer
 from bot.data.issuers.layouts import read_issuer
 from bot.data.issuers.nport import SecFilings
 from bot.data.load import build_market, read_frames
@@ -103,6 +106,19 @@ def test_a_filing_that_cannot_be_used_is_refused_with_the_reason(data: bytes, se
 
 def test_a_filing_must_be_of_the_fund_that_was_named() -> None:
     assert refusal(filing(), "SPY").startswith("file is of A series & more (S000004344), not a fund")
+
+
+def test_an_imported_filing_is_of_the_sec_and_is_exported_as_a_fund_fact(database: Database) -> None:
+    contents = read_issuer(filing(), name="file", completed=COMPLETED, today=TODAY)
+    at = "2020-12-12T10:00:00Z"
+    database.run_sync(partial(store_issuer, contents=contents, name="file", observed_at=at))
+    [status] = database.run_sync(sources.source_statuses)
+    assert (status.source, status.subject, status.outcome) == ("sec", "IWM import", "Imported")
+    exported = database.run_sync(partial(export, form="fund-facts", ticker="IWM")).text.splitlines()
+    assert exported[:2] == [
+        "date,nav,shares,assets,flow,source,observed_at",
+        f"2020-08-31,,,,49.75,sec,{at}",
+    ]
 
 
 @shared_data.shared
