@@ -259,12 +259,13 @@ def serve_jobs(pipe: Connection, limits: Limits) -> None:
             _end_in(0)
             pipe.send(outcome)
             del job, outcome
+            gc.collect()
+            gc.freeze()  # what is left are modules and caches
             trim_heap()
 
 
 def trim_heap() -> None:
-    """Collect garbage and return free memory to the system, where the C library is glibc."""
-    gc.collect()
+    """Return free memory to the system, where the C library is glibc."""
     with suppress(ImportError, OSError, AttributeError, TypeError):
         import ctypes  # noqa: PLC0415 - an optional part of Python
 

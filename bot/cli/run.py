@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot import serving
+from bot.cli import loading
 from bot.cli.console import log_briefly, log_fully, open_exclusively, open_when_there_is_room, say, spinner
 from bot.errors import BotError
 from bot.text import counted
@@ -33,9 +34,10 @@ def run(config: Config) -> int:
 
 def _load(link: Link) -> Bot:
     """Load and return the whole bot."""
-    from bot import app  # noqa: PLC0415 - beside the first poll: it takes longer than all else at a start
+    with loading():
+        from bot import app  # noqa: PLC0415 - beside the first poll: it takes longer than all else at a start
 
-    return app.telegram_bot(link, chart_process=True)
+        return app.telegram_bot(link, chart_process=True)
 
 
 def check(config: Config, *, now: dt.datetime | None, offline: bool) -> int:

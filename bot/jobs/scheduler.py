@@ -7,6 +7,7 @@ holds the secret of the check, so logs name its host only.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bot.concurrency import RunningWork
+from bot.concurrency import RunningWork, trim_heap
 from bot.data.refresh import refresh
 from bot.errors import OUT_OF_MEMORY, is_out_of_memory
 from bot.jobs.backups import Backups
@@ -123,6 +124,7 @@ class Scheduler:
             partial(announce_ends, self._services),
             self._summaries.run,
             self._prune,
+            partial(asyncio.to_thread, trim_heap),
         )
         succeeded = [await self._run_safely(step) for step in steps]
         self._delivery.wake()

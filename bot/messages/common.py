@@ -358,7 +358,8 @@ def within(market: Market, series: pd.Series, window: Window) -> pd.Series:
     anchor = pd.DatetimeIndex([series.index[-1] if market.anchor is None else market.anchor])
     base = int(window.bases(market.sessions, anchor)[0])
     first = market.sessions[base] if base >= 0 else series.index[0]
-    return series.iloc[max(int(series.index.searchsorted(first, side="right")) - 1, 0) :]
+    # Not a view: an answer that is kept would keep all years.
+    return series.iloc[max(int(series.index.searchsorted(first, side="right")) - 1, 0) :].copy()
 
 
 def window_title(window: Window) -> str:

@@ -96,12 +96,15 @@ def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html | None
 
 def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSpec:
     grown = growth(market, window, total)
-    r = trend.ratio(market)
+    r, average = (
+        series.loc[grown.index[0] :].copy()  # not a view: an answer that is kept would keep all years
+        for series in (trend.ratio(market), trend.of_ratio(market, trend.average, common.AVERAGE))
+    )
     kind = "total return" if total else "price"
     small, large = market.pair.tickers
     title = f"{small} and {large}, {kind} since {short_date(grown.index[0])}"
     below = f"{small} ÷ {large} with its {common.AVERAGE}-day average"
-    panel = RatioPanel(r, trend.of_ratio(market, trend.average, common.AVERAGE), below)
+    panel = RatioPanel(r, average, below)
     return partial(compare_chart, grown, common.chart_style(title, market, theme), panel)
 
 

@@ -58,7 +58,8 @@ def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | Non
     )
     r = trend.ratio(market)
     average, name = trend.of_ratio(market, trend.average, common.AVERAGE), f"{common.AVERAGE}-day average"
-    panel = ConditionPanel("", common.within(market, r, window or Window("y", 2)), LEVEL, average, name)
+    shown = common.within(market, r, window or Window("y", 2))
+    panel = ConditionPanel("", shown, LEVEL, average.reindex(shown.index), name)
     draw = partial(rule_chart, [panel], common.chart_style(f"{market.pair} and its {name}", market, theme))
     begin = trend.channel_begin(r)
     since = (f"Since {begin.year}", f"/chart ratio since {begin}{as_of.suffix}")
