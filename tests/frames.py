@@ -1,8 +1,8 @@
 """Observations as the frames that a Market is built from."""
 
-import pandas as pd
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
+from bot.data.load import frame_of
 from bot.data.provider import Observations, rows_by_kind
 from bot.data.source_selection import Frames
 from storage.rows import KINDS, columns
@@ -12,9 +12,8 @@ def frames(observations: Observations, *, source: str = "", observed_at: str = "
     """A frame of each kind; of one source and instant where they are given."""
     rows = rows_by_kind(observations)
     origin = {"source": source, "observed_at": observed_at} if source else {}
+    groups = {table: [replace(row, **origin) for row in rows.get(table, ())] for table in KINDS}
     return {
-        table: pd.DataFrame(
-            [asdict(replace(row, **origin)) for row in rows.get(table, ())], columns=list(columns(kind))
-        )
+        table: frame_of({name: [getattr(row, name) for row in groups[table]] for name in columns(kind)})
         for table, kind in KINDS.items()
     }

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from
 _NAMES = ("ticker", "source", "metric", "convention", "basis")  # columns by which rows are picked
+_UNUSED = ("open", "high", "low", "volume")  # by any metric
 _RESTATED = 1_000  # replaced share counts that are remembered
 
 REFUSED = "refused"  # the frame of what sources refuse to programs
@@ -64,7 +65,7 @@ def pending_frame(db: sqlite_utils.Database, known: Moment | None = None) -> pd.
 
 def provisional_figures(pending: pd.DataFrame, last: pd.Timestamp) -> tuple[ProvisionalFigures, ...]:
     """The figures of a pending_frame() until the session `last`, those of one source and reason together."""
-    pending = pending.assign(session=pd.to_datetime(pending["session"]).astype("datetime64[ns]"))
+    pending = pending.assign(session=pending["session"].astype("datetime64[ns]"))
     groups = pending[pending["session"] <= last].groupby(list(PENDING_COLUMNS[:4]))
     return tuple(
         ProvisionalFigures(
@@ -78,18 +79,21 @@ def provisional_figures(pending: pd.DataFrame, last: pd.Timestamp) -> tuple[Prov
     )
 
 
-def _frame(columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
-    """A frame of these columns, whose names are categories: texts take ten times as long to compare."""
-    return pd.DataFrame(
-        {name: pd.Categorical(column) if name in _NAMES else column for name, column in columns.items()}
-    )
+def frame_of(columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+    """A frame of these columns, with sessions as days.
+
+    Names are categories: texts take ten times as long to compare.
+    """
+    frame = {name: pd.Categorical(column) if name in _NAMES else column for name, column in columns.items()}
+    return pd.DataFrame({**frame, "session": np.array(columns["session"], dtype="datetime64[ns]")})
 
 
 def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Frames:
     """Newest row per key of every kind the Market is made of, as known at the end of `known`."""
     moment = None if known is None else f"{known.isoformat()}T23:59:59Z"
     frames = {
-        table: _frame(observations.newest_columns(db, kind, known=moment)) for table, kind in KINDS.items()
+        table: frame_of(observations.newest_columns(db, kind, known=moment, without=_UNUSED))
+        for table, kind in KINDS.items()
     }
     replaced = [
         (restatement.key["ticker"], restatement.key["session"], restatement.source, restatement.old)
@@ -114,7 +118,7 @@ def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Fram
 def stored_closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
     """Split-adjusted closes of one fund as in a Market, empty with sample data only."""
     kinds: tuple[type[Observation], ...] = (Bar, Split)
-    frames = {kind.table: _frame(observations.newest_columns(db, kind, ticker=ticker)) for kind in kinds}
+    frames = {kind.table: frame_of(observations.newest_columns(db, kind, ticker=ticker)) for kind in kinds}
     prices: pd.Series = source_selection.prices(_without_sample(frames), ticker).data
     return prices
 
@@ -184,12 +188,12 @@ def build_market(
 
 def _unsettled(frames: Frames, last: pd.Timestamp) -> tuple[ProvisionalFigures, ...]:
     """The provisional figures but the distributions of days that the issuer's own list covers."""
-    pending = frames[PENDING]
-    if pending.empty:
+    if frames[PENDING].empty:
         return ()
     listed = frames["distributions"]
     listed = listed[(listed["source"] == source_selection.ISSUER) & (listed["provisional"] == 0)]
     spans = {ticker: (days.min(), days.max()) for ticker, days in listed.groupby("ticker")["session"]}
+    pending = frames[PENDING].assign(session=frames[PENDING]["session"].astype("datetime64[ns]"))
     settled = [
         noun == "distribution" and ticker in spans and spans[ticker][0] <= session <= spans[ticker][1]
         for noun, ticker, session in pending[["noun", "ticker", "session"]].itertuples(index=False)
@@ -218,14 +222,11 @@ def _multiples(frame: pd.DataFrame) -> tuple[pd.DataFrame, Source]:
         return empty.astype({"session": "datetime64[ns]", "value": "float64"}), NO_SOURCE
     names = list(dict.fromkeys(frame.sort_values("session")["source"][::-1]))
     source = Source(names[0], ", ".join(LABELS.get(n, n) for n in names), str(frame["observed_at"].max()))
-    frame = frame.assign(session=pd.to_datetime(frame["session"]).dt.as_unit("ns"))
-    frame = frame.astype(dict.fromkeys(("ticker", "metric", "convention", "basis"), "category"))
     return frame[[*MULTIPLE_COLUMNS, *_BEHIND]].sort_values("session", kind="stable"), source
 
 
 def _weights(frame: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
     frame = frame[list(WEIGHT_COLUMNS)]
-    frame = frame.assign(session=pd.to_datetime(frame["session"]).astype("datetime64[ns]"))
     return frame[frame["session"] <= last].sort_values("session", kind="stable")
 
 

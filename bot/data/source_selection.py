@@ -222,7 +222,9 @@ def _split_units(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitUn
     return classify_splits(levels[levels > 0], frame["observed_at"], splits)
 
 
-def _factors(frame: pd.DataFrame, column: str, splits: pd.Series) -> pd.Series:
+def _factors(frame: pd.DataFrame, column: str, splits: pd.Series) -> pd.Series | float:
+    if splits.empty:
+        return 1.0
     return unit_factors(frame["observed_at"], splits, _split_units(frame, column, splits))
 
 
@@ -236,7 +238,7 @@ def distributions(frames: Frames, ticker: str, priced: SelectedSeries) -> pd.Ser
     bars = _by_source(frames["bars"], ticker)
     amounts = {}
     for name, frame in _by_source(frames["distributions"], ticker).items():
-        split_units = _split_units(bars[name], "close", splits) if name in bars else {}
+        split_units = _split_units(bars[name], "close", splits) if name in bars and len(splits) else {}
         factors = unit_factors(frame["observed_at"], splits, split_units)
         final = frame["provisional"] == 0
         amounts[name] = (frame["amount"].astype("float64") / factors)[final].dropna()

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from bot.analytics.sessions import Sessions
-from bot.data.load import PENDING, PENDING_COLUMNS, build_market, read_frames
+from bot.data.load import PENDING, PENDING_COLUMNS, build_market, frame_of, read_frames
 from storage import observations
 from storage.db import open_database
 from storage.rows import KINDS, Bar, Distribution, FundFacts, Observation, Provisional, Split, columns
@@ -62,7 +62,8 @@ class Rows(dict[str, list[dict[str, Any]]]):
     ) -> Market:
         """The Market they make."""
         frames = {
-            table: pd.DataFrame(self[table], columns=list(columns(kind))) for table, kind in KINDS.items()
+            table: frame_of({name: [row.get(name) for row in self[table]] for name in columns(kind)})
+            for table, kind in KINDS.items()
         }
         return build_market(frames | dict(pending or {}), sessions, now)
 
