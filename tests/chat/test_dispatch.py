@@ -328,8 +328,8 @@ def test_who_floods_on_is_told_once_a_minute_though_a_command_is_heard_now_and_t
 
 
 async def test_plain_words_in_a_private_chat_ask_what_compare_answers(talk: Talk) -> None:
-    (compared,) = await talk.ask("/compare 2y")
-    (plain,) = await talk.ask("IWM vs SPY last 2 years?")
+    compared, *_ = await talk.ask("/compare 2y")
+    plain, *_ = await talk.ask("IWM vs SPY last 2 years?")
     assert plain.text == compared.text
     (unknown,) = await talk.ask("good morning")
     assert "“good” is not a command." in unknown.text
