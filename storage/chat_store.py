@@ -446,9 +446,9 @@ def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
 
 
 def _move_alerts(db: sqlite_utils.Database, old: int, new: int) -> None:
-    taken = {row["number"] for row in select(db, "SELECT number FROM alerts WHERE chat_id = ?", (new,))}
+    numbers = {row["number"] for row in select(db, "SELECT number FROM alerts WHERE chat_id = ?", (new,))}
     for alert in select(db, "SELECT alert_id, number FROM alerts WHERE chat_id = ? ORDER BY number", (old,)):
-        number = next_alert_number(db, new) if alert["number"] in taken else alert["number"]
+        number = next_alert_number(db, new) if alert["number"] in numbers else alert["number"]
         db.execute(
             "UPDATE alerts SET chat_id = ?, number = ? WHERE alert_id = ?", (new, number, alert["alert_id"])
         )

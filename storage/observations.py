@@ -320,14 +320,14 @@ class _VintageWriter(Generic[K]):
         history = self._history(rows)
         if any(at == self._at and row.values == values for at, row in history):
             return "unchanged"
-        given = next((row for row in rows if row.values == values), None)
-        if given is None:
-            given = _StoredRow(self._insert(key, values, self._at, _NO), self._at, _NO, values)
-        self._given_ids.append(given.id)
+        stored_row = next((row for row in rows if row.values == values), None)
+        if stored_row is None:
+            stored_row = _StoredRow(self._insert(key, values, self._at, _NO), self._at, _NO, values)
+        self._given_ids.append(stored_row.id)
         place = sum(at <= self._at for at, _ in history)
-        marks, vintages = dict.fromkeys((row.id for row in (*rows, given)), _NO), 0
+        marks, vintages = dict.fromkeys((row.id for row in (*rows, stored_row)), _NO), 0
         last: Values | None = None
-        for at, row in (*history[:place], (self._at, given), *history[place:]):
+        for at, row in (*history[:place], (self._at, stored_row), *history[place:]):
             if last is not None and agree(last, row.values):
                 continue
             last, mark, vintages = row.values, _LATER if vintages else _FIRST, vintages + 1

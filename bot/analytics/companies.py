@@ -203,7 +203,7 @@ def _words(name: object) -> set[str]:
 
 def share_a_word(first: Iterable[object], second: Iterable[object]) -> list[bool]:
     """Whether names, pair by pair, have a word in common that is no legal form."""
-    return [bool(_words(one) & _words(other)) for one, other in zip(first, second, strict=True)]
+    return [bool(_words(name) & _words(candidate)) for name, candidate in zip(first, second, strict=True)]
 
 
 def fund_sums(

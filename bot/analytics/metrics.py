@@ -419,8 +419,8 @@ def metrics_of(pair: Pair, convention: str | None = None) -> dict[str, Metric]:
 
     def default(metric: Metric) -> str:
         kind = metric.name.removesuffix("_premium")
-        given = [name for name, kinds in valuation.FROM_YAHOO.items() if kind in kinds]
-        return given[0] if usual in valuation.FROM_YAHOO and given and usual not in given else usual
+        names = [name for name, kinds in valuation.FROM_YAHOO.items() if kind in kinds]
+        return names[0] if usual in valuation.FROM_YAHOO and names and usual not in names else usual
 
     return {metric.name: metric.of_pair(pair, default(metric)) for metric in (*_TREND, *_FLOWS, *_VALUATION)}
 

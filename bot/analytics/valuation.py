@@ -168,8 +168,8 @@ def with_repeats(
     rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
     if convention != UNDATED or rows.empty:
         return history
-    given = (pd.DatetimeIndex(rows.loc[rows["ticker"] == ticker, "session"]) for ticker in tickers)
-    return history.reindex(history.index.union(reduce(pd.DatetimeIndex.intersection, given).unique()))
+    sessions = (pd.DatetimeIndex(rows.loc[rows["ticker"] == ticker, "session"]) for ticker in tickers)
+    return history.reindex(history.index.union(reduce(pd.DatetimeIndex.intersection, sessions).unique()))
 
 
 class FundMultiple(NamedTuple):

@@ -21,16 +21,16 @@ class Command(Entry):
     """One command: its entry in /help, its handler, and who may use it."""
 
     handler: Handler
-    who: Role = Role.MEMBER  # who may use it at all
+    role: Role = Role.MEMBER  # who may use it at all
     aliases: tuple[str, ...] = ()  # other names that are understood, not shown in the menu
     changes: Callable[[str], bool] | None = None  # whether these words change something: administrators only
 
     @property
     def users(self) -> str:
         """Who may use it, in words."""
-        if self.who is Role.MEMBER and self.changes is not None:
+        if self.role is Role.MEMBER and self.changes is not None:
             return "everybody; in groups administrators change"
-        return self.who.value
+        return self.role.value
 
 
 async def on_help(ask: Ask) -> Answer:
@@ -137,13 +137,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("status", "", "age of the data, state of the sources, restatements, queue", info.on_status),
     Command("about", "", "sources and definitions; not investment advice", info.on_about),
     Command("privacy", "", "what is stored about this chat, where, how long", privacy.on_privacy),
-    Command("export", "", "all that is stored about this chat, as a file", privacy.on_export, who=Role.ADMIN),
+    Command(
+        "export", "", "all that is stored about this chat, as a file", privacy.on_export, role=Role.ADMIN
+    ),
     Command(
         FORGET,
         "",
         "delete all that is stored about this chat",
         privacy.on_forgetme,
-        who=Role.ADMIN,
+        role=Role.ADMIN,
         aliases=("forget",),
         changes=privacy.deletes,
     ),
@@ -153,7 +155,7 @@ COMMANDS: tuple[Command, ...] = (
         "who may use the bot, figures, a backup, a message to all",
         admin.on_admin,
         example="/admin people",
-        who=Role.OWNER,
+        role=Role.OWNER,
         changes=admin.changes,
     ),
 )
@@ -181,4 +183,4 @@ def first_step(line: str) -> str:
 
 def entries(*, owner: bool = True) -> tuple[Command, ...]:
     """Return all commands, or those that others than the owner may use."""
-    return tuple(command for command in COMMANDS if owner or command.who is not Role.OWNER)
+    return tuple(command for command in COMMANDS if owner or command.role is not Role.OWNER)

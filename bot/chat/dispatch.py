@@ -342,7 +342,7 @@ class Dispatcher:
             return await command.handler(ask)
 
     async def _check_role(self, update: Update, context: Context, ask: Ask, command: Command) -> None:
-        role = command.who.required(changes=command.changes is not None and command.changes(ask.text))
+        role = command.role.required(changes=command.changes is not None and command.changes(ask.text))
         if role is Role.OWNER and not ask.is_owner:
             raise BadInput(reply.OWNER_ONLY)
         if role is Role.ADMIN and not await may_change(context.bot, update):

@@ -201,10 +201,10 @@ async def _draw(target: ReplyTarget, services: Services, spec: ChartSpec) -> byt
     return chart.png
 
 
-def error_answer(error: BotError, first_step: Callable[[str], str], asked: str = "") -> Answer:
+def error_answer(error: BotError, first_step: Callable[[str], str], typed: str = "") -> Answer:
     """Return an error as an answer: its sentence, its example as text, and a button to it.
 
-    The button changes nothing: it leads to the page `first_step(example)`, if that is not what was `asked`.
+    The button changes nothing: it leads to the page `first_step(example)`, if that is not what was `typed`.
     """
     sentence, example = error.sentence, error.example
     if not isinstance(sentence, Html):
@@ -212,7 +212,7 @@ def error_answer(error: BotError, first_step: Callable[[str], str], asked: str =
     lead = "Example: " if " " in example or not example.startswith("/") else "See: "
     step = first_step(example) if example.startswith("/") else ""
     label = "Try the example" if step == example else "Set it up"
-    button = ((label, step),) if step and step != asked else ()
+    button = ((label, step),) if step and step != typed else ()
     return Answer(lines(sentence, lead + code(example) if example else None), buttons=(button,))
 
 
@@ -223,8 +223,8 @@ def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> 
         parse_rule(typed, metrics_of(pair))
         alert = f"/alert {typed}"
         html = lines(bold("That reads as a rule."), "To be told when it turns true: " + code(alert))
-        ways = (("Make it an alert", f"/alert new {typed}"), ("Backtest", f"/backtest {typed}"))
-        return Answer(html, buttons=(ways,))
+        buttons = (("Make it an alert", f"/alert new {typed}"), ("Backtest", f"/backtest {typed}"))
+        return Answer(html, buttons=(buttons,))
     word = name if len(name) <= _MAX_QUOTE_LENGTH else name[:_MAX_QUOTE_LENGTH] + "…"
     near = nearest(name.lstrip("/"), known)
     sentence = bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")

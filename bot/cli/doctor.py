@@ -394,8 +394,8 @@ def check_backups(config: Config, now: dt.datetime, failing: dt.datetime | None,
         return Finding(NOTE, "backups", words)
     day, newest = copies[0]
     age = max(today - day, dt.timedelta())
-    made = f"made {counted(age.days, 'day')} ago" if age else "made today"
-    words = f"{newest}, {made}, {len(copies)} kept"
+    made_ago = f"made {counted(age.days, 'day')} ago" if age else "made today"
+    words = f"{newest}, {made_ago}, {len(copies)} kept"
     if age <= OLDEST_BACKUP:
         return Finding(OK, "backups", words)
     advice = "the nightly ones fail, look at the bot's log" if runs else "make one with “backup”"

@@ -124,8 +124,8 @@ def stored_closes(db: sqlite_utils.Database, ticker: str) -> pd.Series:
 
 
 def _without_sample(frames: Frames) -> Frames:
-    kept = {table: (frame["source"] != SAMPLE).to_numpy() for table, frame in frames.items()}
-    return {table: frame if kept[table].all() else frame[kept[table]] for table, frame in frames.items()}
+    real = {table: (frame["source"] != SAMPLE).to_numpy() for table, frame in frames.items()}
+    return {table: frame if real[table].all() else frame[real[table]] for table, frame in frames.items()}
 
 
 def build_market(

@@ -226,6 +226,6 @@ def _repeated_bars(
 
 def _can_be_repeated(row: Bar | Distribution, source: str, completed: pd.DatetimeIndex) -> bool:
     """Whether a provisional figure becomes final if its source gives it again now."""
-    given: dt.datetime = pd.Timestamp(row.observed_at).tz_convert("America/New_York").tz_localize(None)
-    earlier = given < completed[-1] + _EARLIEST_CLOSE
+    observed_at: dt.datetime = pd.Timestamp(row.observed_at).tz_convert("America/New_York").tz_localize(None)
+    earlier = observed_at < completed[-1] + _EARLIEST_CLOSE
     return row.source == source and row.provisional not in CONTRADICTIONS and earlier

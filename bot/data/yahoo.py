@@ -118,10 +118,10 @@ class RecordingSession:
             return len(chunk) if len(body) <= _LARGEST else _ABORT
 
         try:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
+            remaining = self._deadline - time.monotonic()
+            if remaining <= 0:
                 raise TimeoutError
-            options["timeout"] = min(self._timeout, left)
+            options["timeout"] = min(self._timeout, remaining)
             response = self._send(method=method, url=url, content_callback=collect, **options)
         except OSError as error:
             large = f"its answer is larger than {_LARGEST / 1e6:.0f} MB" if len(body) > _LARGEST else ""

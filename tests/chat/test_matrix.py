@@ -59,7 +59,7 @@ def role(line: str) -> Role:
     """Who may use a command line, by the table."""
     name, _, words = line.removeprefix("/").partition(" ")
     command = BY_NAME[name]
-    return command.who.required(changes=command.changes is not None and command.changes(words.strip()))
+    return command.role.required(changes=command.changes is not None and command.changes(words.strip()))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_table_says_who_may_use_what(wanted: Role, line: str) -> None:
 def test_every_command_with_limits_and_every_deed_of_an_alert_was_thought_of() -> None:
     lines = {line for listed in ROLES.values() for line in listed}
     limited = {
-        f"/{command.name}" for command in COMMANDS if command.who is not Role.MEMBER or command.changes
+        f"/{command.name}" for command in COMMANDS if command.role is not Role.MEMBER or command.changes
     }
     assert {line.split()[0] for line in lines} == limited
     assert {f"/alert 1 {deed}" for deed in (*LOOKS, *CHANGES)} <= lines

@@ -317,9 +317,9 @@ def _target_rows(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Bu
         row = []
         for target in neighbouring_targets(condition, context):
             change = f"{'cross' if condition.op == CROSSES else condition.op} {target}"
-            which = f"condition {position} " if several else ""
+            prefix = f"condition {position} " if several else ""
             label = f"{condition.metric} {change}" if several else f"{condition.op} {target}"
-            row.append((label, f"/alert {alert.number} edit {which}{change}"))
+            row.append((label, f"/alert {alert.number} edit {prefix}{change}"))
         rows.append(tuple(row))
     return tuple(filter(None, rows))
 

@@ -55,9 +55,9 @@ def compare_answer(
     )
     # The requested window, else a year, else the longest that has a base. Without any there is no chart.
     based_rows = sorted((row for row in rows if row.small is not None), key=lambda row: str(row.base))
-    wanted = [*extra, Window("y", 1), *(row.window for row in based_rows)]
+    windows = [*extra, Window("y", 1), *(row.window for row in based_rows)]
     drawable = {row.window for row in based_rows if row.base != row.end}
-    shown = next((window for window in wanted if window in drawable), None)
+    shown = next((window for window in windows if window in drawable), None)
     draw = None if shown is None else _chart(market, shown, kinds[0], theme)
     word = {None: "", False: " price", True: " tr"}[total]
     buttons = (

@@ -64,8 +64,8 @@ def _reading(market: Market, window: Window) -> Html | None:
             way = "flat" if flow.is_flat else "into" if flow.dollars > 0 else "out of"
             directions[way].append(ticker + " (unconfirmed)" * flow.is_unconfirmed)
     flat = " and ".join(directions.pop("flat"))
-    went = [f"{way} {' and '.join(tickers)}" for way, tickers in directions.items() if tickers]
-    phrases = [f"money went {' and '.join(went)}"] * bool(went) + [f"about flat in {flat}"] * bool(flat)
+    moves = [f"{way} {' and '.join(tickers)}" for way, tickers in directions.items() if tickers]
+    phrases = [f"money went {' and '.join(moves)}"] * bool(moves) + [f"about flat in {flat}"] * bool(flat)
     if not phrases:
         return None
     return bold(f"Reading, {common.window_title(window)}") + f": {', '.join(phrases)}."

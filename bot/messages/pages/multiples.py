@@ -151,8 +151,8 @@ def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
     undated = newest["price_date"].isna() if "price_date" in newest else newest["value"].notna()
     if undated.any():
         parts.append("price date not stated" if undated.all() else "some price dates not stated")
-    given = market.multiples
-    last = given.loc[given["convention"] == figures[0].convention, "session"].max()
+    rows = market.multiples
+    last = rows.loc[rows["convention"] == figures[0].convention, "session"].max()
     if last > newest["session"].max():
         parts.append(f"the same figures until {short_date(last)}, so they are as of their last change")
     return f"Source: {'; '.join(parts)}."
