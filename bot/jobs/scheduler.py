@@ -78,15 +78,8 @@ class Scheduler:
         if not services.live:
             return []
         sessions, now = services.markets.sessions(), services.clock()
-        return await refresh(
-            services.database,
-            self._providers,
-            sessions,
-            now,
-            calls=calls,
-            force=force,
-            progress=progress,
-        )
+        asked = partial(refresh, services.database, self._providers, sessions, now, progress=progress)
+        return await asked(calls=calls, force=force)
 
     async def evaluate(self) -> TickResult:
         """Queue deferred notifications, evaluate alerts and queue the summaries that are due."""

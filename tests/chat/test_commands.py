@@ -210,6 +210,13 @@ async def test_the_help_of_a_multiple_names_the_convention_that_is_stored(talk: 
     assert "yahoo (default losses_in)." in answer.text
 
 
+async def test_the_help_of_flows_says_how_to_get_units_that_lack(tmp_path: Path) -> None:
+    async with talking(None, tmp_path) as talk:
+        (flow,), (excess,) = await talk.ask("/help flow"), await talk.ask("/help excess")
+    file = "issuer's file brings NAV and units: python -m bot refresh; or download https://www."
+    assert [file in flow.text, file in excess.text] == [True, False]
+
+
 async def test_aliases_name_one_command_each_and_no_metric_hides_behind_one() -> None:
     names = [name for command in COMMANDS for name in (command.name, *command.aliases)]
     assert len(names) == len(set(names)) == len(BY_NAME)

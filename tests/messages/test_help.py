@@ -86,14 +86,6 @@ def test_a_metrics_arguments_are_told_with_their_defaults(name: str, stored: str
     assert line in shown(help_page(name, ENTRIES, DEFAULT_PAIR, stored))
 
 
-@pytest.mark.parametrize(
-    ("name", "told"), [("flow", True), ("units", True), ("excess", False), ("pe", False)]
-)
-def test_metrics_of_flows_say_how_to_get_what_they_lack(name: str, told: bool) -> None:
-    answer = help_page(name, ENTRIES, DEFAULT_PAIR, flow_steps=["IWM: import the file."])
-    assert (shown(answer)[-1] == "IWM: import the file.") is told
-
-
 def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
     answer = help_page("metrics", ENTRIES, DEFAULT_PAIR)
     lines = shown(answer)

@@ -65,17 +65,10 @@ def start_answer(pair: Pair) -> Answer:
     return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"), last))
 
 
-def help_page(
-    topic: str,
-    entries: Sequence[Entry],
-    pair: Pair,
-    convention: str | None = None,
-    flow_steps: Sequence[str] = (),
-) -> Answer:
+def help_page(topic: str, entries: Sequence[Entry], pair: Pair, convention: str | None = None) -> Answer:
     """Return all commands, or the page of one command or metric. Raises BadInput for anything else.
 
-    `convention` is the one that a rule without any takes, None for the usual one; `flow_steps` are how to
-    get the units that flows lack.
+    `convention` is the one that a rule without any takes, None for the usual one.
     """
     word = topic.strip().lower().lstrip("/")
     if not word:
@@ -84,8 +77,7 @@ def help_page(
     if word in by_name:
         return _command(by_name[word], pair)
     if word in METRICS:
-        metric = metrics_of(pair, convention)[word]
-        return _metric(metric, flow_steps if metric.part == "facts" else ())
+        return _metric(metrics_of(pair, convention)[word])
     if word in {"metrics", "metric"}:
         return metric_list(AsOf(), pair)
     near = nearest(word, [*by_name, *METRICS])
@@ -134,7 +126,7 @@ def _command(entry: Entry, pair: Pair) -> Answer:
     return Answer(html, buttons=((("Try it", entry.example),),))
 
 
-def _metric(metric: Metric, steps: Sequence[str]) -> Answer:
+def _metric(metric: Metric) -> Answer:
     parameters = "; ".join(map(_parameter, metric.parameters))
     html = lines(
         bold(metric.name) + f" · {metric.title}",
@@ -144,7 +136,6 @@ def _metric(metric: Metric, steps: Sequence[str]) -> Answer:
         f"Takes {parameters}." if parameters else None,
         "The figure of a session is known one session later." if metric.lag else None,
         "Alert: " + code(f"/alert {metric.example}"),
-        *steps,
     )
     buttons = ((("Chart", f"/chart {metric.name}"), ("Make an alert", f"/alert new {metric.name}")),)
     return Answer(html, buttons=buttons)
