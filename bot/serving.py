@@ -156,17 +156,19 @@ class _Start:
         if problem := await _connect(self._link):
             return problem
         polling = asyncio.create_task(self.poller.run())
-        await asyncio.wait({polling}, timeout=HEAD_START)
-        starting = asyncio.create_task(self._start())
+        tasks: set[asyncio.Task[Any]] = {polling}
         try:
-            await asyncio.wait({polling, starting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, timeout=HEAD_START)
             if not polling.done():
-                await starting
+                tasks.add(starting := asyncio.create_task(self._start()))
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if not polling.done():
+                    await starting
             return await polling
         finally:
-            for task in (polling, starting):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(polling, starting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def bot(self) -> Bot | None:
         """Return the bot once it is loaded, or None if it never is."""

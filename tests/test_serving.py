@@ -322,11 +322,26 @@ async def test_a_newcomer_that_meets_a_conflict_does_nothing_else(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "HEAD_START", PATIENCE)
+    loaded: list[None] = []
     conflict = refusal(409, "Conflict: terminated by other getUpdates request")
     place.api.fail("getUpdates", conflict, times=2)
-    async with at_work(place) as (_, task):
+    async with at_work(place, before_load=lambda: loaded.append(None)) as (_, task):
         assert await task == CONFLICT
     assert {request.method for request in place.api.requests} == {"getMe", "getUpdates"}
+    assert not loaded
+
+
+async def test_told_to_stop_at_its_first_poll_it_polls_no_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "HEAD_START", PATIENCE)
+    place.api.fail("getUpdates", hang())
+    async with at_work(place) as (_, task):
+        await place.api.until(lambda: place.api.calls("getUpdates"), PATIENCE)
+        assert await told_to_stop(task) == ""
+        await asyncio.sleep(0.05)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert len(place.api.calls("getUpdates")) == 1
 
 
 def test_what_polls_loads_nothing_that_computes_or_renders() -> None:
