@@ -377,7 +377,7 @@ REFUSED = {
     "/alert new ratio near 5": "“near” is not one of the choices after “ratio”.",
     "/alert new excess 3m > 5": "“5” has no unit; this needs percentage points (pp).",
     "/alert new flow iwm 9x >": (
-        "“9x” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30."
+        "“9x” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30."
     ),
 }
 

@@ -31,7 +31,7 @@ def test_help_lists_every_command_as_given() -> None:
         "/alert RULE: tell me when a rule turns true",
         "/status: age of the data & <queue>",
     ]
-    assert "Windows: 5d, 1w, 3m, 1y, ytd, mtd, since 2020-09-30." in lines
+    assert "Windows: 5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30." in lines
 
 
 @pytest.mark.parametrize("topic", ["compare", " /Compare ", "COMPARE"])
