@@ -72,7 +72,11 @@ def test_the_same_seed_gives_the_same_rows_on_every_machine(rows: Observations) 
     origin = {"source", "observed_at"}
     figures = {
         kind: [
-            {name: value for name, value in msgspec.to_builtins(row).items() if name not in origin}
+            {
+                name: value
+                for name, value in msgspec.to_builtins(row).items()
+                if name not in origin and value is not None
+            }
             for row in group
         ]
         for kind, group in rows_by_kind(rows).items()
