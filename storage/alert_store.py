@@ -21,10 +21,20 @@ import msgspec
 from storage import outbox
 from storage.chat_store import next_alert_number
 from storage.db import Refused
-from storage.rows import change, insert, instant, select, select_as, select_first, select_value, stored_value
+from storage.rows import (
+    change,
+    insert,
+    insert_all,
+    instant,
+    select,
+    select_as,
+    select_first,
+    select_value,
+    stored_value,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import sqlite_utils
 
@@ -223,13 +233,8 @@ def drop_states(db: sqlite_utils.Database, alert_id: int, since: str) -> None:
 
 
 def prune_states(db: sqlite_utils.Database, rows: Iterable[tuple[int, str]]) -> None:
-    """Delete, by alert_id, the states before the one that holds on a session."""
-    sql = """
-        DELETE FROM alert_states WHERE alert_id = ?1 AND session < (
-            SELECT max(session) FROM alert_states WHERE alert_id = ?1 AND session <= ?2
-        )
-    """
-    db.conn.executemany(sql, rows)
+    """Delete states of alerts before a session, each as alert_id and session."""
+    db.conn.executemany("DELETE FROM alert_states WHERE alert_id = ? AND session < ?", rows)
 
 
 def current_state(db: sqlite_utils.Database, alert_id: int) -> StoredState | None:
@@ -299,6 +304,12 @@ def take_changed(db: sqlite_utils.Database, limit: int) -> tuple[list[int], list
     return alert_ids, list(map(EvaluatedAlert._make, rows))
 
 
+def forget_changes(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> None:
+    """Note that alerts need not be read again."""
+    sql = "DELETE FROM alert_changes WHERE changed_id = ?"
+    db.conn.executemany(sql, [(alert_id,) for alert_id in alert_ids])
+
+
 def changed_ids(db: sqlite_utils.Database) -> set[int]:
     """Returns the ids of the alerts that were changed since they were read for evaluation."""
     return {row[0] for row in db.execute("SELECT changed_id FROM alert_changes")}
@@ -307,11 +318,6 @@ def changed_ids(db: sqlite_utils.Database) -> set[int]:
 def set_evaluated(db: sqlite_utils.Database, rows: Iterable[tuple[str | None, int]]) -> None:
     """Set the last evaluated sessions of alerts, each as session and alert_id."""
     db.conn.executemany("UPDATE alerts SET evaluated = ? WHERE alert_id = ?", rows)
-
-
-def keep_evaluated(db: sqlite_utils.Database, rows: Iterable[tuple[str, int]]) -> None:
-    """Set the last evaluated sessions of alerts that have none of their own, each as session and alert_id."""
-    db.conn.executemany("UPDATE alerts SET evaluated = coalesce(evaluated, ?) WHERE alert_id = ?", rows)
 
 
 class StoredSubject(msgspec.Struct, frozen=True):
@@ -399,35 +405,40 @@ class DeferredEvent(ChatEvent, frozen=True):
 E = TypeVar("E", bound=StoredEvent)
 
 
-def add_event(  # noqa: PLR0913 - an event's columns, by name
-    db: sqlite_utils.Database,
-    *,
-    alert_id: int,
-    session: str,
-    transition: str,
-    now: Moment,
-    value: float | None = None,
-    threshold: float | None = None,
-    detail: EventDetail | None = None,
-    revision: int = 0,
-    deferred: str | None = None,
-) -> int | None:
-    """Store an event of a session and return its event_id, or None when it is stored already.
+class NewEvent(NamedTuple):
+    """An event to be stored: columns of the alert_events table."""
 
-    `deferred` is why it is not sent yet: 'snooze', 'quiet' or 'asleep'.
-    """
-    row = {
-        "alert_id": alert_id,
-        "session": session,
-        "transition": transition,
-        "revision": revision,
-        "value": value,
-        "threshold": threshold,
-        "detail": msgspec.json.encode(detail or EventDetail()).decode(),
-        "created_at": instant(now),
-        "deferred": deferred,
-    }
-    return insert(db, "alert_events", row, unique=("alert_id", "session", "transition", "revision"))
+    event_id: int
+    alert_id: int
+    session: str
+    transition: str
+    detail: EventDetail = EventDetail()
+    value: float | None = None
+    threshold: float | None = None
+    revision: int = 0
+    deferred: str | None = None
+    message: int | None = None
+
+
+def next_event_id(db: sqlite_utils.Database) -> int:
+    """Returns an id above those of all events."""
+    return int(select_value(db, "SELECT coalesce(max(event_id), 0) + 1 FROM alert_events"))
+
+
+def add_events(db: sqlite_utils.Database, events: Sequence[NewEvent], now: Moment) -> set[int]:
+    """Store events under ids from `next_event_id` on. Returns the ids of those that were stored before."""
+    created = {"created_at": instant(now)}
+    details = (msgspec.json.encode(event.detail).decode() for event in events)
+    rows = [
+        {**event._asdict(), "detail": detail, **created}
+        for event, detail in zip(events, details, strict=True)
+    ]
+    key = ("alert_id", "session", "transition", "revision")
+    if insert_all(db, "alert_events", rows, unique=key) == len(rows):
+        return set()
+    event_ids = {event.event_id for event in events}
+    sql = "SELECT event_id FROM alert_events WHERE event_id >= ?"
+    return event_ids - {row[0] for row in db.execute(sql, (min(event_ids),))}
 
 
 def list_events(

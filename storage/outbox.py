@@ -30,6 +30,7 @@ from storage.rows import (
     change,
     get_meta,
     insert,
+    insert_all,
     instant,
     not_earlier,
     select,
@@ -40,7 +41,7 @@ from storage.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     import sqlite_utils
 
@@ -135,8 +136,25 @@ EARLIEST_CLOSE = "T17:00:00Z"
 
 def enqueue(db: sqlite_utils.Database, message: NewMessage, now: Moment) -> int | None:
     """Queue a message and return its id, or None when one with this `dedup` was queued before."""
-    at, restored, about = instant(now), get_meta(db, sources.RESTORED_AT), message.about
-    row = {
+    return insert(db, "outbox", _row(message, now, get_meta(db, sources.RESTORED_AT)), unique=("dedup",))
+
+
+def next_id(db: sqlite_utils.Database) -> int:
+    """Returns an id above those of all messages that ever were."""
+    sql = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'outbox'"
+    return int(select_value(db, sql))
+
+
+def enqueue_all(db: sqlite_utils.Database, messages: Mapping[int, NewMessage], now: Moment) -> None:
+    """Queue messages by their ids, from `next_id` on, except those with a `dedup` that was queued before."""
+    restored = get_meta(db, sources.RESTORED_AT)
+    rows = [{"id": key, **_row(message, now, restored)} for key, message in messages.items()]
+    insert_all(db, "outbox", rows, unique=("dedup",))
+
+
+def _row(message: NewMessage, now: Moment, restored: str | None) -> dict[str, object]:
+    at, about = instant(now), message.about
+    return {
         "chat_id": message.chat_id,
         "thread_id": message.thread_id,
         "kind": message.kind,
@@ -148,7 +166,6 @@ def enqueue(db: sqlite_utils.Database, message: NewMessage, now: Moment) -> int 
         "updated_at": at,
         "unknown": int(about is not None and restored is not None and about + EARLIEST_CLOSE <= restored),
     }
-    return insert(db, "outbox", row, unique=("dedup",))
 
 
 def _encode(body: MessageBody) -> str:

@@ -90,11 +90,25 @@ def insert(
     db: sqlite_utils.Database, table: str, row: Mapping[str, object], *, unique: Sequence[str] = ()
 ) -> int | None:
     """Insert a row and return its rowid, or None if a row with the same values of `unique` exists."""
-    unless = f"ON CONFLICT ({', '.join(unique)}) DO NOTHING" if unique else ""
-    values = ", ".join(f":{column}" for column in row)
-    sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values}) {unless}"  # noqa: S608 - names of the schema
-    cursor = db.execute(sql, row)  # type: ignore[arg-type]  # a Mapping is taken as well
+    cursor = db.execute(_insertion(table, tuple(row), tuple(unique)), tuple(row.values()))
     return cursor.lastrowid if cursor.rowcount == 1 else None
+
+
+def insert_all(
+    db: sqlite_utils.Database, table: str, rows: Sequence[Mapping[str, object]], *, unique: Sequence[str] = ()
+) -> int:
+    """Insert rows with the same columns as `insert` does. Returns how many there were not."""
+    if not rows:
+        return 0
+    sql = _insertion(table, tuple(rows[0]), tuple(unique))
+    return int(db.conn.executemany(sql, [tuple(row.values()) for row in rows]).rowcount)
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...], unique: tuple[str, ...]) -> str:
+    unless = f"ON CONFLICT ({', '.join(unique)}) DO NOTHING" if unique else ""
+    values = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values}) {unless}"  # noqa: S608 - names of the schema
 
 
 def change(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> int:

@@ -16,33 +16,17 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bot.alerts.engine import ConditionValue, Event, Sample, State, evaluate
+from bot.alerts.batch import carried, evaluate_series
+from bot.alerts.engine import ConditionValue, Event, State
 from bot.alerts.rule import AMOUNT, Condition, JsonStruct, Rule
 
 if TYPE_CHECKING:
+    from bot.alerts.batch import SeriesRun
+    from bot.alerts.series import SampleSeries
     from bot.analytics.metrics import Metric
     from bot.pair import Pair
 
 ConditionValues = tuple[ConditionValue, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """The sessions from the first revised one up to the mark, on revised data.
-
-    since      the first revised session
-    states     after each of these sessions, oldest first; they replace the stored ones, and the last is the
-               current one. Its `done` is false where the fire of a `once` rule is withdrawn
-    withdrawn  stored events, muted ones too, that no longer happen
-    new        events that were not stored before, or were muted; their sessions may be long past
-    kept       stored events that still happen, with their revised figures
-    """
-
-    since: dt.date
-    states: tuple[State, ...]
-    withdrawn: tuple[Event, ...]
-    new: tuple[Event, ...]
-    kept: tuple[Event, ...]
 
 
 class Revision(JsonStruct, frozen=True):
@@ -59,52 +43,69 @@ class Revision(JsonStruct, frozen=True):
     after: ConditionValues
     event: ConditionValues
 
-    @classmethod
-    def between(cls, states: Sequence[State], replayed: Replay, event: Event) -> Revision:
-        """The revision that withdraws an event, from the stored states and their replay."""
-        before = {state.session: state.figures for state in states}
-        after = {state.session: state.figures for state in replayed.states}
-        since, session = replayed.since, event.session
-        at_event = after.get(session, before.get(session, event.figures))
-        return cls(since, before.get(since, ()), after.get(since, ()), at_event)
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The sessions from the first revised one up to the mark, on revised data.
+
+    since      the first revised session
+    run        its states replace those stored of these sessions. `done` is false where the fire of a `once`
+               rule is withdrawn
+    withdrawn  stored events, muted ones too, that no longer happen
+    revisions  why each of these is withdrawn
+    new        events that were not stored before, or were muted; their sessions may be long past
+    kept       stored events that still happen, with their revised figures
+    """
+
+    since: dt.date
+    run: SeriesRun
+    withdrawn: tuple[Event, ...]
+    revisions: tuple[Revision, ...]
+    new: tuple[Event, ...]
+    kept: tuple[Event, ...]
 
 
 def replay(
-    rule: Rule, states: Sequence[State], samples: Sequence[Sample], stored: Sequence[Event]
+    rule: Rule,
+    states: Sequence[State],
+    evaluated: SampleSeries,
+    samples: SampleSeries,
+    stored: Sequence[Event],
 ) -> Replay | None:
     """Evaluate revised sessions again. Returns None when no input was revised.
 
-    states   the stored ones, oldest first: the first is the state before the sessions that can be
-             replayed, the last is the current one, whose session is the mark
-    samples  the rule's samples as `merge_samples` has them, from after the first state on. Those past the
-             mark are left to `evaluate`, which continues from the last state of the Replay
-    stored   the rule's events of these sessions that are in force, muted ones too
+    states     those at which the rule turned, oldest first, and the one at its last evaluated session
+    evaluated  its samples as they were evaluated
+    samples    the same as `merge_samples` has them; those past the last state are left to `evaluate_series`,
+               which continues from the last state of the Replay
+    stored     the rule's events of these sessions that are in force, muted ones too
 
-    The sessions are those of the states, and any that has figures now and had none when evaluated. A state
-    without figures is one that a rule was created, edited or resumed with: nothing before it is replayed.
+    A state without figures is one that a rule was created, edited or resumed with: nothing before it is
+    replayed.
     """
-    first = max((index for index, state in enumerate(states) if not state.figures), default=0)
-    states = states[first:]
-    old = {state.session: state for state in states[1:]}
-    evaluated = [sample for sample in samples if states[0].session < sample.session <= states[-1].session]
-    revised = (
-        sample.session
-        for sample in evaluated
-        if sample.session not in old or sample.figures != old[sample.session].figures
-    )
+    start = next((state for state in reversed(states) if not state.figures), states[0])
+    samples = samples[: samples.after(min(states[-1].session, rule.until or dt.date.max))]
+    old = {sample.session: sample.figures for sample in evaluated}
+    new = {sample.session: sample.figures for sample in samples}
+    revised = (day for day in new if day > start.session and new[day] != old.get(day))
     since = next(revised, None)
     if since is None:
         return None
     before = next(state for state in reversed(states) if state.session < since)
-    run = evaluate(rule, before, [sample for sample in evaluated if sample.session >= since])
+    run = evaluate_series(rule, carried(rule, before, samples, samples.after(since) - 1), samples)
     affected = {event.key: event for event in stored if event.session >= since}
     keys = {event.key for event in run.events}
-    added = [event for event in run.events if _is_new(event, affected.get(event.key))]
+    withdrawn = tuple(event for event in affected.values() if event.key not in keys)
+    added = tuple(event for event in run.events if _is_new(event, affected.get(event.key)))
     return Replay(
         since,
-        run.states,
-        withdrawn=tuple(event for event in affected.values() if event.key not in keys),
-        new=tuple(added),
+        run,
+        withdrawn,
+        revisions=tuple(
+            Revision(since, old.get(since, ()), new[since], new.get(event.session, event.figures))
+            for event in withdrawn
+        ),
+        new=added,
         kept=tuple(event for event in run.events if event not in added),
     )
 

@@ -9,11 +9,10 @@ is not confirmed yet, is awaited until it is. A Sample object is created only wh
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -67,16 +66,15 @@ class SampleSeries(Sequence[Sample]):
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> SampleSeries:
-        """The samples as arrays. A SampleSeries is returned unchanged."""
+        """The samples as arrays, what is not finite as NaN. A SampleSeries is returned unchanged."""
         if isinstance(samples, SampleSeries):
             return samples
         ordered = list(samples)
         conditions = list(zip(*(sample.figures for sample in ordered), strict=True))
         return cls(
             np.array([sample.session for sample in ordered], dtype="datetime64[D]"),
-            # None becomes NaN.
-            [np.array([figure.value for figure in figures], dtype="float64") for figures in conditions],
-            [np.array([figure.threshold for figure in figures], dtype="float64") for figures in conditions],
+            [_finite([figure.value for figure in figures]) for figures in conditions],
+            [_finite([figure.threshold for figure in figures]) for figures in conditions],
         )
 
     def __len__(self) -> int:
@@ -93,14 +91,13 @@ class SampleSeries(Sequence[Sample]):
         figures = []
         for observed_on, threshold_on in zip(self.observed, self.thresholds, strict=True):
             value, level = observed_on.item(position), threshold_on.item(position)
-            known = value if math.isfinite(value) else None, level if math.isfinite(level) else None
+            known = value if value == value else None, level if level == level else None  # noqa: PLR0124 - NaN
             figures.append(ConditionValue(*known))
         return Sample(self.day(position), tuple(figures))
 
     def day(self, position: int) -> dt.date:
         """The session at a position."""
-        day: dt.date = self.days[position].item()
-        return day
+        return cast(dt.date, self.days.item(position))
 
     def with_amounts(self, rule: Rule) -> SampleSeries:
         """The samples of a rule, from those of `subject_rule`, in which an amount is 0."""
@@ -139,6 +136,11 @@ class SampleSeries(Sequence[Sample]):
         """The last distances value - threshold of a condition, oldest first."""
         distances = (self.observed[index] - self.thresholds[index])[self.known[index]]
         return [float(distance) for distance in distances[-most:]]
+
+
+def _finite(figures: Sequence[float | None]) -> FloatArray:
+    values = np.array(figures, dtype="float64")  # None becomes NaN
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,16 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from bot.alerts.batch import SESSIONS_KEPT
 from bot.alerts.engine import ALREADY
 from bot.alerts.view import Life
 from bot.jobs.evaluate import (
-    RESTATED,
     WITHDRAWN,
     Alerts,
     Evaluator,
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
     from bot.alerts.engine import Event
     from bot.analytics.market import Market
-    from bot.jobs.evaluate import AlertSnapshot, EvaluationResult, EventInForce, InForce
+    from bot.jobs.evaluate import AlertEvent, AlertSnapshot, EvaluationResult, EventInForce, InForce
     from bot.jobs.notify import FireSessions, Notification, NotifiedResult
     from bot.messages.common import Answer
     from bot.services import Services
@@ -69,8 +67,8 @@ class Fire:
 class Evaluation:
     """The job that evaluates all active alerts, and stores their new states, events and messages.
 
-    Messages are made before the transaction. An alert that somebody changed meanwhile is left as it is,
-    and evaluated again by the next run. The job keeps the alerts in memory, and reads those that change.
+    Messages are made before the transaction, except about alerts that somebody changed meanwhile, which are
+    evaluated again in it. The job keeps the alerts in memory, and reads those that change.
     """
 
     def __init__(self, services: Services) -> None:
@@ -88,13 +86,13 @@ class Evaluation:
             return []
         self._last = None  # until this run is stored
         with _uncollected():
-            fires, skipped = await self._evaluate(market, alerts)
+            stored = await self._evaluate(market, alerts)
         await self._read_alerts()
-        self._last = None if skipped else market
-        return fires
+        self._last = None if stored.changed else market
+        return stored.fires
 
-    async def _evaluate(self, market: Market, alerts: Alerts) -> tuple[list[Fire], set[int]]:
-        """Evaluate on a Market. Returns the new fires, and the alerts that were changed meanwhile."""
+    async def _evaluate(self, market: Market, alerts: Alerts) -> StoredRun:
+        """Evaluate on a Market, and store what that changes."""
         services, database = self._services, self._services.database
         # 1. Evaluate.
         context = await asyncio.to_thread(context_of, market, services.markets)
@@ -107,18 +105,20 @@ class Evaluation:
         fires, windows = await database.run(
             partial(_read_fires_and_windows, results=results, default_zone=zone, now=now)
         )
-        notified = await asyncio.to_thread(Notifier(context).notify, results, fires, windows, now)
+        notifier = Notifier(context)
+        notified = await asyncio.to_thread(notifier.notify, results, fires, windows, now)
         # 3. Store both.
         store = partial(
             store_results,
             evaluator=evaluator,
+            notifier=notifier,
             notified=notified,
             default_zone=zone,
             sample=market.is_sample,
             now=services.clock(),
         )
         stored = await database.run(store)
-        alerts.move_on(evaluator)
+        alerts.move_on(evaluator, stored.level, stored.kept)
         return stored
 
     async def _market(self) -> Market:
@@ -216,196 +216,240 @@ def _read_fires_and_windows(
     return fires, {chat.chat_id: DeliveryWindow.of(chat, default_zone, now) for chat in chats}
 
 
+class StoredRun(NamedTuple):
+    """What a run has stored.
+
+    fires    the new ones
+    changed  alerts that were changed meanwhile
+    level    alerts that are level with their batch now
+    kept     the results after which alerts need not be read again
+    """
+
+    fires: list[Fire]
+    changed: set[int]
+    level: set[int]
+    kept: list[EvaluationResult]
+
+
 def store_results(
     db: sqlite_utils.Database,
     evaluator: Evaluator,
+    notifier: Notifier,
     notified: Sequence[NotifiedResult],
     *,
     default_zone: str,
     sample: bool,
     now: dt.datetime,
-) -> tuple[list[Fire], set[int]]:
-    """Store results with their messages, and up to which session alerts are evaluated, in one transaction.
-
-    Returns the new fires, and the ids of the alerts that were changed meanwhile and are left as they are.
-    """
-    changed = alert_store.changed_ids(db)
-    commit = _Commit(OutboxWriter(db, now, default_zone), sample, changed)
+) -> StoredRun:
+    """Store results with their messages, and up to which session alerts are evaluated, in one transaction."""
+    changed, since = alert_store.changed_ids(db), evaluator.revised_since
+    again = sorted(changed.intersection(result.stored.alert_id for result, _ in notified))
+    results: list[EvaluationResult] = []
+    if again:  # as they are now; one that reads other figures or is damaged is left to the next run
+        snapshots = [row for row in read_snapshots(db, again) if evaluator.progress_of(row[0])]
+        results = evaluator.evaluate(snapshots, read_events(db, again, since) if since else {})
+        fires, windows = _read_fires_and_windows(db, results, default_zone, now)
+        anew = notifier.notify(results, fires, windows, now)
+        notified = [row for row in notified if row[0].stored.alert_id not in changed]
+        notified += [row for row in anew if not row[0].broken]
+    commit = _Commit(OutboxWriter(db, now, default_zone), sample)
     commit.store(notified)
-    stay = changed.union(result.stored.alert_id for result, _ in notified if result.broken)
-    alert_store.set_evaluated(db, evaluator.evaluated_sessions(stay))
-    alert_store.keep_evaluated(db, evaluator.left_behind(stay))
+    broken = {result.stored.alert_id for result, _ in notified if result.broken}
+    level = evaluator.level() - changed - broken | {result.stored.alert_id for result in results}
+    kept = [row[0] for row in notified if row[0].goes_on and row[0].stored.alert_id not in changed]
+    alert_store.set_evaluated(db, [(None, alert_id) for alert_id in level])
+    alert_store.forget_changes(db, [result.stored.alert_id for result in kept])
     alert_store.save_subjects(db, evaluator.new_subjects())
     alert_store.drop_subjects(db, evaluator.unused_subjects())
-    return commit.fires, changed
+    return StoredRun(commit.fires, changed, level, kept)
 
 
 class _StoredEvent(NamedTuple):
-    """An event that has just been stored, and what is said about it where."""
+    """An event that is stored, and what is said about it."""
 
     event_id: int
+    result: EvaluationResult
     notification: Notification
-    place: Place
+
+    @property
+    def place(self) -> Place:
+        return _place(self.result)
+
+    @property
+    def change(self) -> AlertEvent:
+        return self.notification.alert_event
+
+    @property
+    def session(self) -> str:
+        return self.change.event.session.isoformat()
 
     @property
     def line(self) -> ListedEvent:
-        session = self.notification.alert_event.event.session.isoformat()
-        return self.event_id, session, str(self.notification.line)
+        return self.event_id, self.session, str(self.notification.line)
 
 
-@dataclass(frozen=True)
 class _Commit:
-    """One transaction, and what it has stored so far."""
+    """One transaction, and the fires that it has stored."""
 
-    writer: OutboxWriter
-    sample: bool
-    changed: set[int]  # alerts that were changed meanwhile
-    fires: list[Fire] = field(default_factory=list)
-    states: list[tuple[int, str, str]] = field(default_factory=list)
-    oldest: list[tuple[int, str]] = field(default_factory=list)  # states up to here are not needed
-
-    @property
-    def db(self) -> sqlite_utils.Database:
-        return self.writer.db
+    def __init__(self, writer: OutboxWriter, sample: bool) -> None:
+        self.writer, self.db, self.sample = writer, writer.db, sample
+        self.fires: list[Fire] = []
 
     def store(self, notified: Sequence[NotifiedResult]) -> None:
-        lists: dict[Place, list[_StoredEvent]] = defaultdict(list)
-        for result, notifications in notified:
-            alert = result.stored
-            if alert.alert_id in self.changed:
+        results = [result for result, _ in notified]
+        self.writer.read_chats(result.stored.chat_id for result in results)
+        self._store_states(results)
+        # 1. Events, with the messages that report them: a list for a place, or one of its own.
+        some = [(result, notification) for result, group in notified for notification in group]
+        first = alert_store.next_event_id(self.db)
+        events = [_StoredEvent(event_id, *row) for event_id, row in enumerate(some, start=first)]
+        reports: dict[object, list[_StoredEvent]] = defaultdict(list)
+        for event in events:
+            listed, text = event.notification.listed, event.notification.text
+            if event.change.stored is None and (listed or text is not None):
+                reports[event.place if listed else event.event_id].append(event)
+        messages = dict(enumerate(reports.values(), start=outbox.next_id(self.db)))
+        absent = self._store_events(events, messages)
+        # 2. Their messages.
+        stored = {key: [e for e in report if e.event_id not in absent] for key, report in messages.items()}
+        queued = {key: self._message(report) for key, report in stored.items() if report}
+        outbox.enqueue_all(self.db, queued, self.writer.now)
+        # 3. What follows from an event, or from its end.
+        for event in events:
+            change, alert = event.change, event.result.stored
+            if event.event_id in absent:
                 continue
-            if result.broken:
-                alert_store.update_alert(self.db, alert.alert_id, life=Life.PAUSED, reason=result.broken)
-                answer = notices.paused_message(alert.number, alert.rule, result.broken)
-                self._queue_notice(result, answer, "paused")
-                continue
-            for stored in self._store_events(result, notifications):
-                change = stored.notification.alert_event
-                if change.stored is not None:
-                    self._revise(change.stored, stored)
-                    continue
-                if change.event.kind != ALREADY:
-                    self.fires.append(Fire(alert.chat_id, alert.number, alert.rule, change.event))
-                if stored.notification.listed:
-                    lists[stored.place].append(stored)
-                else:
-                    self._queue_event(stored, "alert")
+            if change.stored is not None:
+                self._revise(change.stored, event)
+            elif change.event.kind != ALREADY:
+                self.fires.append(Fire(alert.chat_id, alert.number, alert.rule, change.event))
+        for result in results:
             self._set_life(result)
-        for place, listed in lists.items():
-            lines = [stored.line for stored in listed]
-            silent = all(stored.notification.silent for stored in listed)
-            self.writer.event_list(place, lines, notices.AWAY, sample=self.sample, silent=silent)
-        alert_store.save_states(self.db, self.states)
-        alert_store.prune_states(self.db, self.oldest)
+
+    def _store_states(self, results: Sequence[EvaluationResult]) -> None:
+        states: list[tuple[int, str, str]] = []
+        for result in results:
+            alert_id = result.stored.alert_id
+            if result.since is not None:
+                alert_store.drop_states(self.db, alert_id, result.since.isoformat())
+            states += [(alert_id, state.session.isoformat(), state.to_json()) for state in result.turned]
+        alert_store.save_states(self.db, states)
+        oldest = [(result.stored.alert_id, result.oldest.isoformat()) for result in results if result.oldest]
+        alert_store.prune_states(self.db, oldest)
 
     def _store_events(
-        self, result: EvaluationResult, notifications: Sequence[Notification]
-    ) -> list[_StoredEvent]:
-        """Store the states and the events of one alert. Returns the new events."""
-        alert_id = result.stored.alert_id
-        if result.since is not None:
-            alert_store.drop_states(self.db, alert_id, result.since.isoformat())
-        self.states.extend((alert_id, state.session.isoformat(), state.to_json()) for state in result.turned)
-        if result.turned and result.samples:
-            oldest = result.samples.day(max(len(result.samples) - SESSIONS_KEPT, 0))
-            self.oldest.append((alert_id, oldest.isoformat()))
-        new, revision = [], 0
-        if any(change.revised for change in result.events):
-            revision = alert_store.next_revision(self.db, alert_id)
-        for notification in notifications:
-            change, event = notification.alert_event, notification.alert_event.event
-            figures = change.revision.event[0] if change.revision is not None else event.figures[0]
-            event_id = alert_store.add_event(
-                self.db,
-                alert_id=alert_id,
-                session=event.session.isoformat(),
-                transition=change.transition,
-                now=self.writer.now,
-                value=figures.value,
-                threshold=figures.threshold,
-                detail=notification.detail,
-                revision=revision if change.revised else 0,
-                deferred=notification.deferred if change.stored is None else None,
+        self, events: Sequence[_StoredEvent], messages: Mapping[int, Sequence[_StoredEvent]]
+    ) -> set[int]:
+        """Store events with their messages. Returns the ids of those that were stored before."""
+        message_of = {event.event_id: key for key, report in messages.items() for event in report}
+        revised = {event.result.stored.alert_id for event in events if event.change.revised}
+        revisions = {alert_id: alert_store.next_revision(self.db, alert_id) for alert_id in revised}
+        rows = []
+        for event in events:
+            change, alert_id = event.change, event.result.stored.alert_id
+            figures = change.event.figures if change.revision is None else change.revision.event
+            row = alert_store.NewEvent(
+                event.event_id,
+                alert_id,
+                event.session,
+                change.transition,
+                event.notification.detail,
+                figures[0].value,
+                figures[0].threshold,
+                revisions[alert_id] if change.revised else 0,
+                event.notification.deferred if change.stored is None else None,
+                message_of.get(event.event_id),
             )
-            if event_id is not None:
-                new.append(_StoredEvent(event_id, notification, _place(result)))
-        return new
+            rows.append(row)
+        return alert_store.add_events(self.db, rows, self.writer.now)
+
+    def _message(self, report: Sequence[_StoredEvent]) -> NewMessage:
+        """The message that reports events."""
+        event, *_ = report
+        if event.notification.listed:
+            silent = all(event.notification.silent for event in report)
+            lines = [event.line for event in report]
+            return self.writer.event_list(event.place, lines, notices.AWAY, sample=self.sample, silent=silent)
+        return self._own_message(event, "alert")
+
+    def _own_message(self, event: _StoredEvent, kind: str, reply_to: int | None = None) -> NewMessage:
+        if event.notification.text is None:
+            raise LookupError("an event without a text has no message")
+        body = self.writer.body(event.place, event.notification.text, silent=event.notification.silent)
+        body = body if reply_to is None else structs.replace(body, reply_to=reply_to)
+        return NewMessage(*event.place, "alert", f"{kind}:{event.event_id}", body, event.session)
 
     def _set_life(self, result: EvaluationResult) -> None:
-        """Done after its one fire, active again if that fire is withdrawn, expired after its last session."""
-        stored = result.stored
-        if result.done and result.state is not None:
-            changes = {"life": Life.DONE, "reason": "fired once", "evaluated": result.state.session}
-            alert_store.update_alert(self.db, stored.alert_id, **changes)
+        """Done after its one fire, active again if that fire is withdrawn, expired after its last session.
+
+        Paused if it cannot be evaluated.
+        """
+        stored, update = result.stored, partial(alert_store.update_alert, self.db, result.stored.alert_id)
+        if result.broken:
+            update(life=Life.PAUSED, reason=result.broken)
+            answer = notices.paused_message(stored.number, stored.rule, result.broken)
+            self._queue_notice(result, answer, "paused")
+        elif result.done:
+            update(life=Life.DONE, reason="fired once")
         elif stored.life == Life.DONE and result.since is not None:
-            alert_store.update_alert(self.db, stored.alert_id, life=Life.ACTIVE, reason="")
+            update(life=Life.ACTIVE, reason="", evaluated=None)
         if result.expired and result.alert is not None:
-            alert_store.update_alert(self.db, stored.alert_id, life=Life.EXPIRED, reason=ENDED)
+            update(life=Life.EXPIRED, reason=ENDED)
             ended = structs.replace(stored, expires_on=result.alert.rule.until)
             self._queue_notice(result, notices.ended_notice([ended]), "ended")
 
     def _revise(self, revised: EventInForce, stored: _StoredEvent) -> None:
-        """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction."""
-        if revised.event.muted:
-            return
+        """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction.
+
+        One that a cooldown mutes now is not sent any more.
+        """
         deferred, message = alert_store.deferral_and_message(self.db, revised.event_id)
-        event_id, notification, place = stored
+        if revised.event.muted and message is None:
+            return
         queued = outbox.find_amendable(self.db, message) if message is not None else None
         if queued is not None and queued.body.joined:
-            alert_store.defer_queued(self.db, place[0])  # what was joined is separated
+            alert_store.defer_queued(self.db, stored.place[0])  # what was joined is separated
             deferred, queued = alert_store.deferral_and_message(self.db, revised.event_id)[0], None
-        withdrawn = notification.alert_event.transition == WITHDRAWN
+        withdrawn = stored.change.transition == WITHDRAWN
+        is_gone = withdrawn or stored.change.event.muted
         if deferred is not None:
             alert_store.set_deferral(self.db, revised.event_id, None)
-            alert_store.set_deferral(self.db, event_id, None if withdrawn else deferred)
+            alert_store.set_deferral(self.db, stored.event_id, None if is_gone else deferred)
         elif queued is not None:
-            self._amend(queued, revised, stored)
-        elif withdrawn and (message is None or not outbox.is_dead(self.db, message)):
-            if notification.deferred is not None:
-                alert_store.set_deferral(self.db, event_id, notification.deferred)
+            self._amend(queued, revised, stored, is_gone=is_gone)
+        elif not withdrawn:
+            alert_store.assign_message(self.db, [stored.event_id], message)
+        elif message is None or not outbox.is_dead(self.db, message):
+            if stored.notification.deferred is not None:
+                alert_store.set_deferral(self.db, stored.event_id, stored.notification.deferred)
             else:
                 reply_to = None if message is None else outbox.sent_message_id(self.db, message)
-                self._queue_event(stored, "correction", reply_to)
-
-    def _queue_event(self, stored: _StoredEvent, kind: str, reply_to: int | None = None) -> None:
-        """Queue the message of one event, if it has one of its own."""
-        event_id, notification, place = stored
-        if notification.text is None:
-            return
-        body = self.writer.body(place, notification.text, silent=notification.silent)
-        body = structs.replace(body, reply_to=reply_to)
-        about = notification.alert_event.event.session.isoformat()
-        self.writer.report([event_id], NewMessage(*place, "alert", f"{kind}:{event_id}", body, about))
+                self.writer.report([stored.event_id], self._own_message(stored, "correction", reply_to))
 
     def _queue_notice(self, result: EvaluationResult, answer: Answer, event: str) -> None:
         """Queue a notice about one alert. It may be paused again later, so the key contains the instant."""
         dedup = f"{event}:{result.stored.alert_id}:{self.writer.now:%Y-%m-%dT%H:%M:%S}"
-        about = result.state.session.isoformat() if result.state is not None and result.changes else None
+        about = result.alert.state.session.isoformat() if result.alert is not None else None
         self.writer.notice(_place(result), dedup, answer, about)
 
-    def _amend(self, message: OutboxMessage, revised: EventInForce, stored: _StoredEvent) -> None:
+    def _amend(
+        self, message: OutboxMessage, revised: EventInForce, stored: _StoredEvent, *, is_gone: bool
+    ) -> None:
         """Remove an event from a message that was not sent, or restate it there."""
-        place, notification = (message.chat_id, message.thread_id), stored.notification
         listed = message.body.events
-        restated = notification.alert_event.transition == RESTATED
-        if listed is None:
-            if not restated:
-                outbox.withdraw(self.db, message.id)
-            elif notification.text is not None:
-                body = self.writer.body(place, notification.text, silent=notification.silent)
-                outbox.amend(self.db, message.id, body)
-                alert_store.assign_message(self.db, [stored.event_id], message.id)
-            return
-        lines = [line for line in listed.lines if line[0] != revised.event_id]
-        if restated:
+        lines = [] if listed is None else [line for line in listed.lines if line[0] != revised.event_id]
+        if not is_gone:
             lines.append(stored.line)
             alert_store.assign_message(self.db, [stored.event_id], message.id)
-        if lines:
-            events = structs.replace(listed, lines=lines)
-            body = self.writer.list_body(place, events, silent=message.body.silent)
-            outbox.amend(self.db, message.id, body)
-        else:
+        if not lines:
             outbox.withdraw(self.db, message.id)
+            return
+        if listed is None:
+            body = self._own_message(stored, "alert").body
+        else:
+            events = structs.replace(listed, lines=lines)
+            body = self.writer.list_body(stored.place, events, silent=message.body.silent)
+        outbox.amend(self.db, message.id, body)
 
 
 def _place(result: EvaluationResult) -> Place:

@@ -191,7 +191,8 @@ def _store(db: sqlite_utils.Database, now: dt.datetime, default_zone: str, batch
             why = SNOOZE if reasons == {SNOOZE} else QUIET
             if ASLEEP in reasons:
                 why = ASLEEP
-            queued = writer.event_list(place, lines, why, sample=sample, silent=silent)
+            listed = writer.event_list(place, lines, why, sample=sample, silent=silent)
+            queued = writer.report([line[0] for line in lines], listed)
     elif all(waiting):
         (event,) = events
         body, about = writer.body(place, message, silent=silent), event.session.isoformat()

@@ -9,16 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import pandas as pd
 
-from bot.alerts.backtest import has_answer
 from bot.alerts.batch import (
     SESSIONS_KEPT,
     Batch,
@@ -27,11 +25,11 @@ from bot.alerts.batch import (
     carried,
     decoded,
     encoded,
-    is_carried,
-    state_history,
+    evaluate_series,
+    has_answer,
 )
 from bot.alerts.engine import ALREADY, Event, Ops, State, default_band, settle
-from bot.alerts.revision import Revision, replay
+from bot.alerts.revision import Replay, Revision, replay
 from bot.alerts.rule import Rule
 from bot.alerts.series import PATIENCE, subject_of_rule
 from bot.alerts.view import AlertView, Life
@@ -51,14 +49,8 @@ _log = logging.getLogger(__name__)
 WITHDRAWN, RESTATED = "withdrawn", "restated"
 EventKey = tuple[dt.date, str, Ops]
 InForce: TypeAlias = "Sequence[EventInForce] | None"  # None: a stored event cannot be read
-
-
-@dataclass(frozen=True)
-class AlertSnapshot:
-    """A stored alert as it was read, with the states at which it turned as text, oldest first."""
-
-    alert: StoredAlert
-    states: Sequence[str] = ()
+# An alert as it was read, with the states at which it turned as text, oldest first.
+AlertSnapshot: TypeAlias = "tuple[StoredAlert, Sequence[str]]"
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ class AlertEvent:
     """An event to store, and to report unless it is muted.
 
     transition  the event's kind; "withdrawn": a stored event does not happen on the revised data;
-                "restated": it does, with other values
+                "restated": it does, with other values or muted
     before      the state before it
     stored      the stored event that is withdrawn or restated
     revision    why it is withdrawn
@@ -93,32 +85,34 @@ class AlertEvent:
 class EvaluationResult:
     """What evaluating one alert changes, or why it cannot be evaluated.
 
-    state    after the last session
+    stored   the alert as it was read
+    alert    as it is after the last session
     turned   the states to store
+    oldest   states before this session are needed no more
     since    the first revised session, whose stored states and those of later ones are replaced
     expired  the last session of its rule has been evaluated
     broken   why it cannot be evaluated
     """
 
-    snapshot: AlertSnapshot
+    stored: StoredAlert
     alert: AlertView | None = None
     samples: SampleSeries | None = None
-    state: State | None = None
-    turned: tuple[State, ...] = ()
-    events: tuple[AlertEvent, ...] = ()
+    turned: Sequence[State] = ()
+    oldest: dt.date | None = None
+    events: Sequence[AlertEvent] = ()
     since: dt.date | None = None
     expired: bool = False
     broken: str = ""
 
     @property
-    def stored(self) -> StoredAlert:
-        """The alert as it was read."""
-        return self.snapshot.alert
-
-    @property
     def changes(self) -> bool:
         """Whether there is anything to store."""
         return bool(self.turned or self.events or self.since or self.expired or self.broken)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it stays as active as it was, on the figures that it was evaluated on."""
+        return not (self.done or self.since or self.expired or self.broken)
 
     @property
     def new_fires(self) -> list[Event]:
@@ -129,16 +123,7 @@ class EvaluationResult:
     @property
     def done(self) -> bool:
         """Whether a rule with `once` has fired."""
-        return self.state is not None and self.state.done
-
-    def alert_after(self) -> AlertView:
-        """The alert after this evaluation."""
-        if self.alert is None or self.state is None:
-            raise LookupError("an alert that could not be read has no view")
-        life = self.alert.life
-        if self.done or life is Life.DONE:
-            life = Life.DONE if self.done else Life.ACTIVE
-        return replace(self.alert, life=life, state=self.state)
+        return self.alert is not None and self.alert.state.done
 
 
 class Alerts:
@@ -170,18 +155,21 @@ class Alerts:
         if (batch := self.batch_of.pop(alert_id, None)) is not None:
             batch.remove(alert_id)
 
-    def move_on(self, evaluator: Evaluator) -> None:
-        """Note what an evaluation has stored."""
+    def move_on(
+        self, evaluator: Evaluator, level: Iterable[int], results: Iterable[EvaluationResult]
+    ) -> None:
+        """Note what an evaluation has stored: alerts that are level with their batch now, and states."""
         for progress in evaluator.progress.values():
             progress.batch.evaluated, figures = progress.after
             progress.batch.figures = figures or None
         for subject in evaluator.unused:
             del self.batches[subject]
-        for alert_id in evaluator.level:
+        for alert_id in level:
             self.own.pop(alert_id, None)
-        for alert_id, mark in evaluator.marks.items():
-            if alert_id in self.own:
-                self.own[alert_id] = mark
+        for result in results:
+            if result.alert is not None and result.turned:
+                alert_id = result.stored.alert_id
+                self.batch_of[alert_id].put(alert_id, result.alert.rule, result.turned[-1])
 
     def put(self, row: EvaluatedAlert) -> str | None:
         """Read an alert again. Returns its last evaluated session if it leaves its batch just now."""
@@ -189,8 +177,9 @@ class Alerts:
             rule, state = Rule.from_json(row.rule_json), State.from_json(row.state or "")
             subject = subject_of_rule(rule)
             batch = self.batches.get(subject)
-            last = dt.date.fromisoformat(row.evaluated) if row.evaluated else batch and batch.evaluated
-            mark = max(state.session, last or state.session)
+            last = batch.evaluated if batch else None
+            last = dt.date.fromisoformat(row.evaluated) if row.evaluated else last
+            mark = state.session if state.done or last is None else max(state.session, last)
             if not row.active:
                 self.remove(row.alert_id)
                 return None if row.evaluated else mark.isoformat()
@@ -214,11 +203,9 @@ class Alerts:
 class Evaluator:
     """Evaluates alerts on one Market: `choose` those that can change, then `evaluate` them.
 
-    progress  of each subject that can be evaluated
-    chosen    alerts to evaluate
-    revised   those of them whose evaluated sessions may have to be replayed
-    level     alerts that are evaluated with their batch from now on
-    marks     the last evaluated sessions of those that are not yet
+    chosen    the alerts that can change
+    revised   those of them with revised figures
+    progress  the batches on this Market
     """
 
     def __init__(self, context: EvaluationContext, alerts: Alerts) -> None:
@@ -227,8 +214,6 @@ class Evaluator:
         self.progress: dict[Subject, Progress] = {}
         self.chosen = set(alerts.damaged)
         self.revised: set[int] = set()
-        self.level: list[int] = []
-        self.marks: dict[int, dt.date] = {}
 
     def choose(self) -> None:
         """Find the alerts that new or revised sessions can change."""
@@ -245,12 +230,7 @@ class Evaluator:
             self.revised |= progress.revised()
         for alert_id, mark in alerts.own.items():
             own_progress = self.progress.get(alerts.batch_of[alert_id].subject)
-            if own_progress is not None and own_progress.batch.evaluated == mark:
-                self.level.append(alert_id)
-            else:
-                self.chosen.add(alert_id)
-                self.revised.add(alert_id)
-            if own_progress is not None and own_progress.since is not None:
+            if own_progress is None or own_progress.since or own_progress.batch.evaluated != mark:
                 self.revised.add(alert_id)
         self.chosen |= self.revised
 
@@ -278,29 +258,20 @@ class Evaluator:
 
     def reads_revised(self, alert: StoredAlert) -> bool:
         """Whether the figures of an alert, also one that has ended, are revised."""
-        try:
-            progress = self.progress.get(subject_of_rule(Rule.from_json(alert.rule_json)))
-        except ValueError:
-            return False
+        progress = self.progress_of(alert)
         return progress is not None and progress.since is not None
 
-    def evaluated_sessions(self, stay: set[int]) -> list[tuple[str | None, int]]:
-        """The last evaluated session of alerts with their ids, None if it is that of their batch now.
+    def progress_of(self, alert: StoredAlert) -> Progress | None:
+        """The batch that an alert would be in, if it can be read."""
+        try:
+            return self.progress.get(subject_of_rule(Rule.from_json(alert.rule_json)))
+        except ValueError:
+            return None
 
-        Those that `stay` as they are are left out.
-        """
-        rows: list[tuple[str | None, int]] = [(None, alert_id) for alert_id in self.level]
-        rows += [(mark.isoformat(), alert_id) for alert_id, mark in self.marks.items()]
-        return [row for row in rows if row[1] not in stay]
-
-    def left_behind(self, alert_ids: set[int]) -> list[tuple[str, int]]:
-        """The last evaluated session of alerts that do not move on with their batches."""
+    def level(self) -> set[int]:
+        """Alerts that are level with their batch once this evaluation is stored, and were not before."""
         batch_of = self._alerts.batch_of
-        for alert_id in alert_ids & batch_of.keys():
-            if (progress := self.progress.get(batch_of[alert_id].subject)) is not None:
-                progress.find_again()
-        marks = ((self._alerts.mark(alert_id), alert_id) for alert_id in alert_ids)
-        return [(mark.isoformat(), alert_id) for mark, alert_id in marks if mark is not None]
+        return {alert_id for alert_id in self._alerts.own if batch_of[alert_id].subject in self.progress}
 
     def new_subjects(self) -> list[tuple[str, str, str]]:
         """The subjects that have moved on or are revised: name, last evaluated session and figures."""
@@ -324,132 +295,91 @@ class Evaluator:
         return [key for key, batch in batches if batch.is_empty and (batch.evaluated or old) <= old]
 
     def evaluate(
-        self, snapshots: Sequence[AlertSnapshot], events: Mapping[int, InForce]
+        self, snapshots: Iterable[AlertSnapshot], events: Mapping[int, InForce]
     ) -> list[EvaluationResult]:
         """Evaluate alerts and return the results of those that change; `events` are those in force.
 
         An alert that raises is reported as broken and does not stop the others.
         """
         results = (
-            self._evaluate_safely(snapshot, events.get(snapshot.alert.alert_id, ())) for snapshot in snapshots
+            self._evaluate_safely(alert, states, events.get(alert.alert_id, ()))
+            for alert, states in snapshots
         )
         return [result for result in results if result.changes]
 
     def _evaluate_safely(
-        self, snapshot: AlertSnapshot, events: Sequence[EventInForce] | None
+        self, stored: StoredAlert, states: Sequence[str], events: InForce
     ) -> EvaluationResult:
         rows: list[State] = []
         try:
-            rule = Rule.from_json(snapshot.alert.rule_json)
-            rows = [State.from_json(text) for text in snapshot.states or ("",)]
-            return self._evaluate(snapshot, rule, rows, events)
+            rule = Rule.from_json(stored.rule_json)
+            rows = [State.from_json(text) for text in states or ("",)]
+            return self._evaluate(stored, rule, rows, events)
         except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
-            _log.exception("alert %s cannot be evaluated", snapshot.alert.alert_id)
-            if snapshot.alert.life != Life.ACTIVE:  # it is left as it is
-                return EvaluationResult(snapshot)
-            return EvaluationResult(snapshot, broken=broken_reason(error) if rows else DAMAGED)
+            _log.exception("alert %s cannot be evaluated", stored.alert_id)
+            if stored.life != Life.ACTIVE:  # it is left as it is
+                return EvaluationResult(stored)
+            return EvaluationResult(stored, broken=broken_reason(error) if rows else DAMAGED)
 
     def _evaluate(
-        self,
-        snapshot: AlertSnapshot,
-        rule: Rule,
-        rows: Sequence[State],
-        stored: Sequence[EventInForce] | None,
+        self, stored: StoredAlert, rule: Rule, rows: Sequence[State], in_force: InForce
     ) -> EvaluationResult:
-        alert_id, histories = snapshot.alert.alert_id, self._context.histories
-        sessions = self._context.market.sessions
-        subject = subject_of_rule(rule)
-        progress = self.progress.get(subject)
+        histories, sessions = self._context.histories, self._context.market.sessions
+        progress = self.progress.get(subject := subject_of_rule(rule))
         if progress is None:  # mostly because its figures cannot be read, which raises here
             alone = Batch(subject)
             progress = alone.progress(histories.samples(alone.rule, sessions=sessions), list)
-        samples = progress.samples.with_amounts(rule)
-        mark = self._alerts.mark(alert_id) or snapshot.alert.evaluated or rows[-1].session
-        before = carried(rule, rows[-1], samples, samples.after(mark))
-        alert = AlertView(snapshot.alert.number, rule, Life(snapshot.alert.life), before)
-        result = EvaluationResult(snapshot, alert, samples, before)
-        revised = progress.since is not None or alert_id in self.revised
-        if revised and stored is not None and progress.batch.figures is not None:
-            figures = progress.batch.figures.with_amounts(rule)
-            result = self._replayed(result, state_history(rule, rows, figures, mark), stored)
-        if alert.life is Life.ACTIVE or (alert.life is Life.DONE and result.since and not result.done):
-            result = self._continued(result, progress, max(mark, rows[-1].session))
-        return result
-
-    def _continued(self, result: EvaluationResult, progress: Progress, mark: dt.date) -> EvaluationResult:
-        """The result with the new sessions evaluated."""
-        alert_id, alert, state, samples = result.stored.alert_id, result.alert, result.state, result.samples
-        if alert is None or state is None or samples is None:
-            raise LookupError("there is nothing to continue from")
-        turned, events = list(result.turned), list(result.events)
-        settled, already = self._settled(alert.rule, state)
-        if settled is not state:
-            turned.append(settled)
-            events += [AlertEvent(ALREADY, already, state)] if already else []
-        if not len(samples) or mark < samples.day(0):  # it is far behind the others
-            samples = self._context.histories.samples(alert.rule, mark, self._context.market.sessions)
-        run = progress.run(alert_id, alert.rule, settled, samples)
-        events += [AlertEvent(event.kind, event, before) for event, before in run.events]
-        mark = max(mark, run.state.session)
-        if alert_id in self._alerts.own or alert.life is not Life.ACTIVE:
-            self.marks[alert_id] = mark
-        return replace(
-            result,
-            samples=samples,
-            state=run.state,
-            turned=(*turned, *run.turned),
-            events=tuple(events),
-            expired=self._has_expired(alert.rule, mark),
+        samples, figures = progress.samples.with_amounts(rule), progress.batch.figures
+        mark = stored.evaluated or self._alerts.mark(stored.alert_id) or rows[-1].session
+        state, life = rows[-1], Life(stored.life)
+        turned: list[State] = []
+        events: list[AlertEvent] = []
+        since, expired = None, False
+        # 1. Replay what is revised.
+        is_revised = progress.since is not None or stored.alert_id in self.revised
+        if is_revised and in_force is not None and figures is not None:
+            evaluated = figures.with_amounts(rule)
+            states = [*rows, carried(rule, rows[-1], evaluated, evaluated.after(mark))]
+            replayed = replay(rule, states, evaluated, samples, [known.event for known in in_force])
+            if replayed is not None:
+                since, state = replayed.since, replayed.run.state
+                turned += replayed.run.turned
+                events += _revised_events(replayed, in_force, is_paused=life is Life.PAUSED)
+        # 2. Evaluate what is new.
+        if life is Life.ACTIVE or (life is Life.DONE and since and not state.done):
+            if state.waits:
+                before = carried(rule, state, samples, samples.after(mark))
+                state, already = self._settled(rule, before)
+                turned += [state] if state is not before else []
+                events += [AlertEvent(ALREADY, already, before)] if already else []
+            if not len(samples) or mark < samples.day(0):  # it is far behind the others
+                samples = histories.samples(rule, mark, sessions)
+            run = evaluate_series(rule, state, samples, mark=mark)
+            turned += run.turned
+            events += map(AlertEvent, [event.kind for event in run.events], run.events, run.before)
+            state, life = run.state, Life.DONE if run.state.done else Life.ACTIVE
+            last = max(mark, samples.day(-1)) if len(samples) else mark
+            expired = not state.done and self._has_expired(rule, last)
+        # 3. Keep the states that tell those of the sessions that can be revised.
+        kept = [row for row in rows if since is None or row.session < since]
+        oldest = samples.day(-SESSIONS_KEPT) if len(samples) >= SESSIONS_KEPT else dt.date.min
+        earlier = [row.session for row in (*kept, *turned) if row.session <= oldest]
+        return EvaluationResult(
+            stored,
+            AlertView(stored.number, rule, life, state),
+            samples,
+            [row for row in turned if row.session >= earlier[-1]] if earlier else turned,
+            earlier[-1] if kept and earlier and kept[0].session < earlier[-1] and turned else None,
+            events,
+            since,
+            expired,
         )
 
     def _settled(self, rule: Rule, state: State) -> tuple[State, Event | None]:
         """The state of a rule that waits for figures, once there are some up to its mark."""
-        if not state.waits:
-            return state, None
         history = self._context.histories.samples(rule, sessions=self._context.market.sessions)
         history = history[: history.after(state.session)]
         return settle(rule, state, history) if has_answer(rule, history).any() else (state, None)
-
-    def _replayed(
-        self, result: EvaluationResult, states: Sequence[State], stored: Sequence[EventInForce]
-    ) -> EvaluationResult:
-        """The result with the kept sessions replayed on revised figures, unchanged where none was revised."""
-        alert = result.alert
-        if alert is None or not states:
-            return result
-        in_force = {known.event.key: known for known in stored}
-        replayed = replay(alert.rule, states, result.samples or (), [known.event for known in stored])
-        if replayed is None or not replayed.states:  # none: all are past the rule's last day
-            return result
-        *_, unrevised = (state for state in states if state.session < replayed.since)
-        turned = [
-            after
-            for before, after in pairwise((unrevised, *replayed.states))
-            if not is_carried(before, after)
-        ]
-        events: list[AlertEvent] = []
-        for event in replayed.withdrawn:
-            revision = Revision.between(states, replayed, event)
-            events.append(AlertEvent(WITHDRAWN, event, None, in_force[event.key], revision, revised=True))
-        events += [
-            AlertEvent(RESTATED, event, None, in_force[event.key], revised=True)
-            for event in replayed.kept
-            if event.key in in_force and event.figures != in_force[event.key].event.figures
-        ]
-        events += [AlertEvent(event.kind, event, revised=True) for event in replayed.new]
-        if alert.life is Life.PAUSED:
-            events = [event for event in events if event.transition in {WITHDRAWN, RESTATED}]
-        known_states = (*states, *replayed.states)
-        events = [
-            replace(change, before=_newest_before(known_states, change.event.session)) for change in events
-        ]
-        return replace(
-            result,
-            state=replayed.states[-1],
-            turned=tuple(turned),
-            events=tuple(events),
-            since=replayed.since,
-        )
 
     def _has_expired(self, rule: Rule, mark: dt.date) -> bool:
         """Whether the rule's last session was evaluated, or has been awaited for long enough."""
@@ -461,9 +391,19 @@ class Evaluator:
         return mark >= last.date() or market.sessions_behind(last) >= PATIENCE
 
 
-def _newest_before(states: Iterable[State], session: dt.date) -> State | None:
-    earlier = [state for state in states if state.session < session]
-    return max(earlier, key=lambda state: state.session, default=None)
+def _revised_events(
+    replayed: Replay, in_force: Sequence[EventInForce], *, is_paused: bool
+) -> Iterator[AlertEvent]:
+    """What to store about events on revised figures. A paused alert fires no more."""
+    stored = {known.event.key: known for known in in_force}
+    for event, revision in zip(replayed.withdrawn, replayed.revisions, strict=True):
+        yield AlertEvent(WITHDRAWN, event, None, stored[event.key], revision, revised=True)
+    for event, before in zip(replayed.run.events, replayed.run.before, strict=True):
+        if event in replayed.new:
+            if not is_paused:
+                yield AlertEvent(event.kind, event, before, revised=True)
+        elif (event.figures, event.muted) != (stored[event.key].event.figures, stored[event.key].event.muted):
+            yield AlertEvent(RESTATED, event, before, stored[event.key], revised=True)
 
 
 def broken_reason(error: Exception) -> str:
@@ -476,7 +416,7 @@ def broken_reason(error: Exception) -> str:
 def read_snapshots(db: sqlite_utils.Database, alert_ids: Sequence[int]) -> list[AlertSnapshot]:
     """The alerts with these ids and their states."""
     states = alert_store.stored_states(db, alert_ids)
-    return [AlertSnapshot(alert, states[alert.alert_id]) for alert in alert_store.alerts_by_id(db, alert_ids)]
+    return [(alert, states[alert.alert_id]) for alert in alert_store.alerts_by_id(db, alert_ids)]
 
 
 def recently_ended(db: sqlite_utils.Database, since: dt.date, evaluator: Evaluator) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from msgspec import structs
 
-from bot.alerts.backtest import answers
+from bot.alerts.batch import answers
 from bot.alerts.engine import ALREADY
 from bot.alerts.series import parts_read, rule_lag, subject_of_rule
 from bot.alerts.view import Life
@@ -159,7 +159,7 @@ class Notifier:
             except Exception as error:  # noqa: BLE001 - one broken rule must not stop the others
                 _log.exception("no message can be made about alert %s", result.stored.alert_id)
                 if result.stored.life == Life.ACTIVE:
-                    notified.append((EvaluationResult(result.snapshot, broken=broken_reason(error)), ()))
+                    notified.append((EvaluationResult(result.stored, broken=broken_reason(error)), ()))
         return notified
 
     def _in_zone(self, zone: ZoneInfo) -> EvaluationContext:
@@ -194,7 +194,9 @@ class Notifier:
         *,
         listed: bool,
     ) -> Notification:
-        alert, event = result.alert_after(), alert_event.event
+        alert, event = result.alert, alert_event.event
+        if alert is None:
+            raise LookupError("an alert that could not be read has no events")
         rule = alert.rule
         detail = self._detail(result.stored.rule_json, rule, alert_event)
         if event.muted:
@@ -265,6 +267,10 @@ class OutboxWriter:
     default_zone: str
     chats: dict[int, StoredChat | None] = field(default_factory=dict)
 
+    def read_chats(self, chat_ids: Iterable[int]) -> None:
+        """Read chats in one go."""
+        self.chats.update((chat.chat_id, chat) for chat in chat_store.chats_by_id(self.db, set(chat_ids)))
+
     def chat(self, chat_id: int) -> StoredChat | None:
         """A chat, read once."""
         if chat_id not in self.chats:
@@ -284,15 +290,11 @@ class OutboxWriter:
 
     def event_list(
         self, place: Place, lines: Sequence[ListedEvent], why: str, *, sample: bool, silent: bool
-    ) -> int | None:
-        """Queue one list of lines (event_id, session, html), newest first, that reports these events.
-
-        Returns its id.
-        """
+    ) -> NewMessage:
+        """One list of lines (event_id, session, html), newest first, that reports these events."""
         body = self.list_body(place, EventList(list(lines), why, sample), silent=silent)
         newest, oldest = max(lines, key=_SESSION_AND_ID), min(lines, key=_SESSION_AND_ID)
-        message = NewMessage(*place, "alert", f"digest:{newest[0]}", body, oldest[1])
-        return self.report([line[0] for line in lines], message)
+        return NewMessage(*place, "alert", f"digest:{newest[0]}", body, oldest[1])
 
     def report(self, event_ids: Sequence[int], message: NewMessage) -> int | None:
         """Queue the message that reports these events and return its id."""

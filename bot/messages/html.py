@@ -39,21 +39,23 @@ class Html(Markup):
     @classmethod
     def escape(cls, value: object, /) -> Self:
         """Return the value as text that Telegram shows literally. Html stays as it is."""
-        if isinstance(value, cls):
-            return value
-        return cls(value if isinstance(value, Markup) else entities.escape(str(value), quote=False))
+        return value if isinstance(value, cls) else cls(_literal(value))
 
 
 escape = Html.escape
 
 
+def _literal(value: object) -> str:
+    return value if isinstance(value, Markup) else entities.escape(str(value), quote=False)
+
+
 def lines(*parts: object) -> Html:
     """Return the parts one below the other. None is left out, an empty string is an empty line."""
-    return Html("\n".join(escape(part) for part in parts if part is not None))
+    return Html("\n".join(_literal(part) for part in parts if part is not None))
 
 
 def _wrapped(tag: str, parts: Iterable[object]) -> Html:
-    return Html(f"<{tag}>{''.join(map(escape, parts))}</{tag}>")
+    return Html(f"<{tag}>{''.join(map(_literal, parts))}</{tag}>")
 
 
 def bold(*parts: object) -> Html:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bot.alerts.batch import merge_samples
-from bot.alerts.engine import ALREADY, ConditionValue, Event, Sample, Side, State, Status, side_ops, step
+from bot.alerts.batch import is_carried, merge_samples
+from bot.alerts.engine import (
+    ALREADY,
+    ConditionValue,
+    Event,
+    Sample,
+    Side,
+    State,
+    Status,
+    evaluate,
+    side_ops,
+    step,
+)
 from bot.alerts.grammar import parse_rule
-from bot.alerts.revision import Replay, replay
+from bot.alerts.revision import Revision, replay
 from bot.alerts.series import SampleSeries
 from bot.analytics import units
 from bot.analytics.metrics import Arguments, Metric, Parameter
@@ -96,17 +109,41 @@ def samples(values: Iterable[float | None], threshold: float | None = 5.0, first
     return [sample(number, (value, threshold)) for number, value in enumerate(values, start=first)]
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """A Replay, with the state after each of its sessions."""
+
+    since: dt.date
+    states: tuple[State, ...]
+    withdrawn: tuple[Event, ...]
+    revisions: tuple[Revision, ...]
+    new: tuple[Event, ...]
+    kept: tuple[Event, ...]
+
+
 def replay_revised(
     a_rule: Rule, states: Sequence[State], current: Sequence[Sample], stored: Sequence[Event]
-) -> Replay | None:
-    """Evaluated sessions again, on what `merge_samples` makes of their figures and the current ones."""
-    first = max((index for index, state in enumerate(states) if not state.figures), default=0)
-    kept = [Sample(state.session, state.figures) for state in states[first + 1 :]]
-    current = [bar for bar in current if states[first].session < bar.session <= states[-1].session]
-    if not kept or not current:
-        return replay(a_rule, states, kept or current, stored)
-    series, _ = merge_samples(SampleSeries.of(kept), SampleSeries.of(current), lambda: states[-1].bands)
-    return replay(a_rule, states, list(series), stored)
+) -> Replayed | None:
+    """Evaluated sessions again, on what `merge_samples` makes of their figures and the current ones.
+
+    They are as `evaluate` has them.
+    """
+    states = states[max((index for index, state in enumerate(states) if not state.figures), default=0) :]
+    kept = SampleSeries.of([Sample(state.session, state.figures) for state in states[1:]])
+    series = SampleSeries.of(
+        [bar for bar in current if states[0].session < bar.session <= states[-1].session]
+    )
+    if len(kept) and len(series):
+        series, _ = merge_samples(kept, series, lambda: states[-1].bands)
+    result = replay(a_rule, states, kept, series or kept, stored)
+    if result is None:
+        return None
+    before = next(state for state in reversed(states) if state.session < result.since)
+    ran = evaluate(a_rule, before, [bar for bar in series if bar.session >= result.since])
+    turned = [after for state, after in pairwise((before, *ran.states)) if not is_carried(state, after)]
+    assert (result.run.state, result.run.events) == (ran.states[-1], ran.events)
+    assert list(result.run.turned) == turned
+    return Replayed(result.since, ran.states, result.withdrawn, result.revisions, result.new, result.kept)
 
 
 def armed(a_rule: Rule, *bands: float) -> State:

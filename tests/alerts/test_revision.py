@@ -12,8 +12,6 @@ from msgspec.structs import replace
 from bot.alerts.batch import LEAST_REVISION
 from bot.alerts.engine import ConditionValue, Event, Sample, State, Status, evaluate
 from bot.alerts.revision import (
-    Replay,
-    Revision,
     is_set_on_level,
     level_factor,
     reads_level,
@@ -23,7 +21,7 @@ from bot.alerts.revision import (
 from bot.alerts.rule import Rule
 from bot.analytics.metrics import METRICS
 from bot.pair import DEFAULT_PAIR
-from tests.alerts.examples import REGISTRY, armed, day, replay_revised, rule, sample, samples
+from tests.alerts.examples import REGISTRY, Replayed, armed, day, replay_revised, rule, sample, samples
 
 NAN = math.nan
 
@@ -40,12 +38,14 @@ def run(
 
 def revised(
     text: str, then: Sequence[float | None], now: Sequence[float | None], band: float = 0.0
-) -> Replay | None:
+) -> Replayed | None:
     a_rule, states, stored = run(text, then, band)
     return replay_revised(a_rule, states, samples(now), stored)
 
 
-def replayed(a_rule: Rule, states: Sequence[State], now: Sequence[Sample], stored: Sequence[Event]) -> Replay:
+def replayed(
+    a_rule: Rule, states: Sequence[State], now: Sequence[Sample], stored: Sequence[Event]
+) -> Replayed:
     """The replay of figures that were revised."""
     result = replay_revised(a_rule, states, now, stored)
     assert result is not None
@@ -293,26 +293,10 @@ def test_jitter_alone_never_changes_anything(text: str, values: list[float | Non
 def test_a_withdrawn_fire_has_the_figures_of_the_first_revised_session_and_its_own() -> None:
     a_rule, states, (event,) = run("ratio > 5 confirm 2", [4.0, 6.0, 7.0])
     result = replayed(a_rule, states, samples([4.0, 4.5, 4.8]), [event])
-    revision = Revision.between(states, result, event)
+    (revision,) = result.revisions
     assert (revision.since, event.session) == (day(2), day(3))
     (before,), (after,), (now,) = revision.before, revision.after, revision.event
     assert (before.value, after.value, now.value) == (6.0, 4.5, 4.8)
-
-
-def test_a_withdrawn_fire_without_a_replayed_session_keeps_its_figures() -> None:
-    _, states, (event,) = run("ratio > 5", [4.0, 6.0])
-    nothing = Replay(day(5), (), (event,), (), ())
-    assert Revision.between(states, nothing, event) == Revision(day(5), (), (), states[-1].figures)
-    other = replace(event, figures=())
-    assert Revision.between(states, nothing, other).event == states[-1].figures
-    assert Revision.between([], nothing, event) == Revision(day(5), (), (), event.figures)
-
-
-def test_sessions_of_another_rule_are_refused() -> None:
-    a_rule, states, stored = run("ratio > 5", [4.0, 6.0])
-    other = [sample(2, (6.0, 5.0), (1.0, 2.0))]
-    with pytest.raises(ValueError, match="argument 2 is longer"):
-        replay_revised(a_rule, states, other, stored)
 
 
 SPLIT = {**REGISTRY, "ratio": dataclasses.replace(REGISTRY["ratio"], level_of_prices=True)}

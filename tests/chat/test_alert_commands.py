@@ -24,6 +24,7 @@ from storage import alert_store, observations
 from storage.rows import Bar
 from tests.chat.talk import ME, OCTOBER, RULE, YOU, Talk, labels, talking
 from tests.messages.pages import page
+from tests.storage.events import add_event
 
 UNKNOWN = "is not something you can do with an alert."
 DAY = dt.timedelta(days=1)
@@ -70,7 +71,7 @@ async def test_a_fire_that_came_again_after_it_was_taken_back_stands(october: Ta
     (fire,) = await october.database.run(lambda db: alert_store.list_events(db, alert_id=1))
 
     def store(transition: str, revision: int) -> Callable[[sqlite_utils.Database], object]:
-        return lambda db: alert_store.add_event(
+        return lambda db: add_event(
             db,
             alert_id=1,
             session=fire.session.isoformat(),
@@ -93,9 +94,7 @@ async def test_history_turns_to_older_events(talk: Talk) -> None:
 
     def fires(db: sqlite_utils.Database) -> None:
         for day in range(1, 27):
-            alert_store.add_event(
-                db, alert_id=1, session=f"2020-10-{day:02}", transition="fired", now=talk.now
-            )
+            add_event(db, alert_id=1, session=f"2020-10-{day:02}", transition="fired", now=talk.now)
 
     await talk.database.run(fires)
     for typed in ("/history", "/history 1"):

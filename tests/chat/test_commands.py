@@ -13,8 +13,8 @@ from bot.chat.commands import BY_NAME, COMMANDS, Command
 from bot.local.botapi import ApiMessage
 from bot.messages.common import SAMPLE_NOTICE
 from bot.messages.html import TABLE_WIDTH
-from storage import alert_store
 from tests.chat.talk import NOW, OCTOBER, STEP, Talk, talking
+from tests.storage.events import add_event
 
 ON_MARKET = {
     command.name for command in COMMANDS if command.handler.__module__ == market_commands.__name__
@@ -229,9 +229,7 @@ async def test_a_long_answer_comes_in_parts_with_its_buttons_under_the_last(talk
 
     def fires(db: sqlite_utils.Database) -> None:
         for day in range(10, 22):
-            alert_store.add_event(
-                db, alert_id=1, session=f"2020-12-{day}", transition="fired", now=talk.now, value=0.91
-            )
+            add_event(db, alert_id=1, session=f"2020-12-{day}", transition="fired", now=talk.now, value=0.91)
 
     await talk.database.run(fires)
     first, *rest = await talk.ask("/history 1")

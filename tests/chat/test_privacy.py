@@ -19,6 +19,7 @@ from storage.db import open_database
 from storage.outbox import OutboxMessage
 from tests.chat.people import rows
 from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, prepared, talking
+from tests.storage.events import add_event
 from tests.storage.messages import claim, queue_message
 
 ELSEWHERE = -100_300  # a group of which the guest was the first to write
@@ -43,7 +44,7 @@ def fill(db: sqlite_utils.Database) -> None:
         ErrorClass.DEAD,
     )
     alert = alert_store.alerts_of(db, GUEST)[0]
-    alert_store.add_event(db, alert_id=alert.alert_id, session="2020-12-11", transition="fired", now=now)
+    add_event(db, alert_id=alert.alert_id, session="2020-12-11", transition="fired", now=now)
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,7 @@ async def test_what_could_not_be_stored_is_evaluated_again_though_nothing_is_new
     assert len(await desk.evaluate([0.65])) == 1
     await desk.database.run(lambda db: chat_store.reactivate(db, 2))
     with monkeypatch.context() as patched:
-        patched.setattr("storage.outbox.enqueue", full_disk)
+        patched.setattr("storage.outbox.enqueue_all", full_disk)
         with pytest.raises(DiskFull):
             await desk.evaluate()
     assert gc.isenabled()

@@ -59,7 +59,7 @@ async def test_states_are_stored_where_it_turns_and_kept_for_eleven_sessions(des
     assert [row["session"] for row in rows] == days[19:30]
 
 
-@pytest.mark.parametrize("broken", ["save_states", "add_event", "enqueue", "store_results"])
+@pytest.mark.parametrize("broken", ["save_states", "add_events", "enqueue_all", "store_results"])
 async def test_a_failure_while_committing_leaves_neither_state_event_nor_message(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -79,7 +79,7 @@ async def test_a_failure_while_committing_leaves_neither_state_event_nor_message
 
 def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
     """Raise after the named step of the transaction was done."""
-    holder: Any = {"enqueue": outbox, "store_results": commit}.get(where, alert_store)
+    holder: Any = {"enqueue_all": outbox, "store_results": commit}.get(where, alert_store)
     real: Callable[..., object] = getattr(holder, where)
 
     def failing(*arguments: object, **named: object) -> None:
@@ -142,13 +142,16 @@ async def test_a_damaged_event_stops_no_evaluation(desk: Desk) -> None:
     assert [await desk.evaluated_up_to(alert) for alert in (1, 2)] == [DAYS[1]] * 2
 
 
-async def test_an_alert_left_alone_is_evaluated_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_alert_changed_meanwhile_is_evaluated_as_it_is_then(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await armed(desk)
     await desk.closes([0.65], DAYS[0])
     meanwhile(monkeypatch, desk, lambda db: chat_store.migrate_chat(db, 1, -100))
-    assert await desk.evaluate() == []
     (fire,) = await desk.evaluate()
     assert (fire.chat_id, fire.number) == (-100, 1)
+    assert [row["chat_id"] for row in await desk.query("SELECT chat_id FROM outbox")] == [-100]
+    assert await desk.evaluate() == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +186,7 @@ async def test_a_broken_alert_pauses_itself_says_so_once_and_stops_no_other(
     rows = await desk.query("SELECT chat_id, kind, payload FROM outbox WHERE chat_id = 1")
     assert [row["kind"] for row in rows] == ["notice"]
     text = f"Alert #1 is paused: {reason.rstrip('.')}.\nratio > 0.6 rearm 0.55\n"
-    assert (await desk.messages())[0].startswith(text)
+    assert (await desk.messages())[-1].startswith(text)
     desk.restart()
     assert await desk.evaluate() == []
     assert len(await desk.messages()) == 2

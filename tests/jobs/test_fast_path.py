@@ -16,7 +16,7 @@ from bot.alerts.rule import Condition, Rule, Target
 from bot.alerts.series import SampleSeries
 from bot.alerts.view import Life
 from bot.jobs.evaluate import WITHDRAWN, Alerts, AlertSnapshot, EvaluationResult, Evaluator, EventInForce
-from storage.alert_store import EvaluatedAlert, StoredAlert
+from storage.alert_store import EvaluatedAlert, StoredAlert, StoredSubject
 from tests.alerts.examples import replay_revised
 
 FIRST = dt.date(2020, 1, 1)
@@ -95,32 +95,51 @@ class Together:
         self.in_force: dict[int, list[EventInForce]] = {alert_id: [] for alert_id in self.rows}
         self.log: dict[int, list[tuple[str, Event]]] = {alert_id: [] for alert_id in self.rows}
         self.expired: set[int] = set()
-        self.alerts = Alerts()
+        self.away: set[int] = set()
+        self.subjects: dict[str, StoredSubject] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process's memory: what is stored."""
+        self.alerts = Alerts(self.subjects.values())
         for alert_id in self.rows:
-            self.alerts.put(self._row(alert_id))
+            self._read(alert_id)
+
+    def _read(self, alert_id: int) -> None:
+        if (mark := self.alerts.put(self._row(alert_id))) is not None:
+            self.marks[alert_id] = mark
 
     def _row(self, alert_id: int) -> EvaluatedAlert:
         rows, rule = self.rows[alert_id], self.rules[alert_id - 1]
-        active = not rows[-1].done and alert_id not in self.expired
+        active = not rows[-1].done and alert_id not in self.expired | self.away
         return EvaluatedAlert(alert_id, active, rule.to_json(), self.marks[alert_id], rows[-1].to_json())
 
-    def run(self, world: World, changed: set[int]) -> None:
-        """One run, during which somebody changes some alerts."""
+    def leave(self, alert_ids: set[int], *, is_restarted: bool) -> None:
+        """These alerts are in inactive chats, the others are not; perhaps in a new process."""
+        self.away, before = alert_ids, self.away
+        for alert_id in self.away | before:
+            self._read(alert_id)
+        if is_restarted:
+            self.restart()
+
+    def run(self, world: World) -> None:
+        """One run, with what `store_results` does of it."""
         evaluator = Evaluator(world.context, self.alerts)
         evaluator.choose()
         snapshots = [self._snapshot(alert_id) for alert_id in sorted(evaluator.chosen)]
         results = evaluator.evaluate(snapshots, self.in_force)
         for result in results:
             assert not result.broken
-            if result.stored.alert_id not in changed:
-                self._store(result)
-        for mark, alert_id in evaluator.evaluated_sessions(changed):
-            self.marks[alert_id] = mark
-        for mark, alert_id in evaluator.left_behind(changed):
-            self.marks[alert_id] = self.marks[alert_id] or mark
-        self.alerts.move_on(evaluator)
-        for alert_id in {*changed, *(result.stored.alert_id for result in results)}:
-            self.alerts.put(self._row(alert_id))
+            self._store(result)
+        self.marks |= dict.fromkeys(level := evaluator.level())
+        for name, session, figures in evaluator.new_subjects():
+            self.subjects[name] = StoredSubject(name, dt.date.fromisoformat(session), figures)
+        for name in evaluator.unused_subjects():
+            self.subjects.pop(name, None)
+        self.alerts.move_on(evaluator, level, [result for result in results if result.goes_on])
+        for result in results:
+            if not result.goes_on:
+                self._read(result.stored.alert_id)
 
     def _snapshot(self, alert_id: int) -> AlertSnapshot:
         mark = self.marks[alert_id]
@@ -131,7 +150,7 @@ class Together:
             life=Life.ACTIVE,
             evaluated=mark and dt.date.fromisoformat(mark),
         )
-        return AlertSnapshot(alert, [state.to_json() for state in self.rows[alert_id]])
+        return alert, [state.to_json() for state in self.rows[alert_id]]
 
     def _store(self, result: EvaluationResult) -> None:
         alert_id, rows = result.stored.alert_id, self.rows[result.stored.alert_id]
@@ -139,6 +158,7 @@ class Together:
             self.expired.add(alert_id)
         if result.since is not None:
             rows = [state for state in rows if state.session < result.since]
+        rows = [state for state in rows if result.oldest is None or state.session >= result.oldest]
         by_session = {state.session: state for state in (*rows, *result.turned)}
         self.rows[alert_id] = [by_session[session] for session in sorted(by_session)]
         in_force = {known.event.key: known for known in self.in_force[alert_id]}
@@ -183,7 +203,8 @@ RUNS = st.lists(
     st.tuples(
         st.integers(0, 9),  # new sessions
         st.lists(st.tuples(st.integers(0, 12), st.none() | FIGURES), max_size=3),  # revised: sessions ago
-        st.sets(st.integers(1, 5), max_size=1),  # changed meanwhile
+        st.sets(st.integers(1, 5), max_size=1),  # in chats that are inactive meanwhile
+        st.booleans(),  # after a restart
     ),
     min_size=1,
     max_size=5,
@@ -202,12 +223,12 @@ def first(rule: Rule, band: float) -> State:
     RUNS,
 )
 def test_a_batch_changes_as_its_alerts_would_alone(
-    some: list[Rule], band: float, figures: list[Any], runs: list[tuple[int, list[Any], set[int]]]
+    some: list[Rule], band: float, figures: list[Any], runs: list[tuple[int, list[Any], set[int], bool]]
 ) -> None:
     alone = [Alone(rule, [first(rule, band)]) for rule in some]
     together = Together(some, [first(rule, band) for rule in some])
     world, behind = World(), False
-    for count, revisions, changed in runs:
+    for count, revisions, away, is_restarted in runs:
         for number in range(world.last + 1, world.last + count + 1):
             if figures[number] is not None:
                 world.figures[number] = figures[number]
@@ -219,10 +240,11 @@ def test_a_batch_changes_as_its_alerts_would_alone(
                 world.figures[world.last - ago] = revised
         if not world.last:
             continue
-        ended, behind = set(together.expired), bool(changed)
-        together.run(world, changed & together.rows.keys())
+        ended, behind = set(together.expired), bool(away)
+        together.leave(away & together.rows.keys(), is_restarted=is_restarted)
+        together.run(world)
         for alert_id, alert in enumerate(alone, start=1):
-            if alert_id not in changed | ended and not alert.states[-1].done:
+            if alert_id not in away | ended and not alert.states[-1].done:
                 alert.run(world)
         for alert_id, alert in enumerate(alone, start=1):
             log, row = together.log[alert_id], together.rows[alert_id][-1]

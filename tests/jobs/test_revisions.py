@@ -105,6 +105,37 @@ async def test_a_message_that_was_not_sent_says_the_figures_of_now_or_is_taken_b
     assert (await log(desk))[2:] == ["2020-01-16 withdrawn 0.58 r2"]
 
 
+@pytest.mark.parametrize("level", [0.65, 0.66])
+async def test_an_unsent_fire_that_a_cooldown_mutes_now_is_not_sent(desk: Desk, level: float) -> None:
+    await desk.alert(f"{RULE} cooldown 5")
+    await desk.evaluate([0.5, 0.5])
+    await desk.evaluate([0.65], DAYS[2])
+    await revise(desk, [0.65, 0.5, level])
+    assert await desk.titles() == ["Alert #1 fired · close of Thu 16 Jan 2020"]
+    await revise(desk, [0.5, 0.5, level], hours=3)
+    assert await desk.titles() == ["Alert #1 fired · close of Tue 21 Jan 2020"]
+    await revise(desk, [0.5, 0.5, 0.5], hours=4)
+    assert await desk.messages() == []
+
+
+async def test_a_line_that_a_cooldown_mutes_now_is_taken_out_and_a_sent_one_still_corrected(
+    desk: Desk,
+) -> None:
+    await desk.alert(f"{RULE} cooldown 5")
+    await desk.alert("ratio > 0.64 rearm 0.6")
+    await desk.evaluate([0.5, 0.5, 0.65, 0.65])
+    await revise(desk, [0.65, 0.5, 0.66, 0.65])
+    first, second = await desk.messages()
+    assert [line.split(" · ")[1:] for line in first.splitlines()[1:]] == [
+        ["#2 ratio > 0.64 rearm 0.6", "0.6600, still true (CSV import)"]
+    ]
+    assert second.startswith("Late: 2 fires")
+    await send(desk)
+    await revise(desk, [0.65, 0.5, 0.65, 0.65], hours=3)
+    await revise(desk, [0.65, 0.5, 0.5, 0.5], hours=4)
+    assert [title.split(" · ")[0] for title in (await desk.titles())[2:]] == ["Correction to alert #2"]
+
+
 async def test_a_sent_fire_that_stays_true_is_not_corrected(desk: Desk) -> None:
     await fired(desk)
     await revise(desk, [0.63])

@@ -11,6 +11,7 @@ from storage import alert_store, observations
 from storage.chat_store import deactivate, forget_chat, migrate_chat, reactivate
 from storage.db import Refused
 from storage.rows import Split
+from tests.storage.events import add_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def event(
     revision: int = 0,
     deferred: str | None = None,
 ) -> int | None:
-    return alert_store.add_event(
+    return add_event(
         db,
         alert_id=alert_id,
         session=session,
@@ -208,7 +209,7 @@ def test_states_are_kept_from_the_one_that_holds_on_a_session(db: sqlite_utils.D
     alert_store.save_states(db, [*rows, (2, "2020-12-01", "another's")])
     alert_store.prune_states(db, [(1, "2020-11-30")])
     assert len(alert_store.stored_states(db, [1])[1]) == 3
-    alert_store.prune_states(db, [(1, "2020-12-08"), (2, "2020-12-08")])
+    alert_store.prune_states(db, [(1, "2020-12-04"), (2, "2020-12-01")])
     assert alert_store.stored_states(db, [1, 2]) == {1: ["2020-12-04", "2020-12-09"], 2: ["another's"]}
     alert_store.drop_states(db, 1, "2020-12-09")
     assert alert_store.current_state(db, 1) == state("2020-12-04", "2020-12-04")
@@ -248,14 +249,17 @@ def test_what_changes_an_alert_is_noted_until_it_is_read(
     alert_ids, rows = alert_store.take_changed(db, 9)
     assert (set(alert_ids), {row.alert_id for row in rows}) == (changed, present)
     assert alert_store.changed_ids(db) == set()
+    change(db)
+    alert_store.forget_changes(db, alert_store.changed_ids(db))
+    assert alert_store.changed_ids(db) == set()
 
 
 def test_the_last_evaluated_session_of_an_alert_is_kept(db: sqlite_utils.Database) -> None:
     for _ in range(2):
         new(db)
-    alert_store.set_evaluated(db, [("2020-12-10", 1)])
-    alert_store.keep_evaluated(db, [("2020-12-11", 1), ("2020-12-11", 2)])
-    assert [row.evaluated for row in alert_store.all_evaluated(db, 0, 9)] == ["2020-12-10", "2020-12-11"]
+    alert_store.set_evaluated(db, [("2020-12-10", 1), ("2020-12-10", 2)])
+    alert_store.set_evaluated(db, [(None, 1)])
+    assert [row.evaluated for row in alert_store.all_evaluated(db, 0, 9)] == [None, "2020-12-10"]
 
 
 def test_a_subject_is_replaced_and_dropped(db: sqlite_utils.Database) -> None:

@@ -27,6 +27,7 @@ from storage.chat_store import (
     summary_times,
 )
 from storage.rows import parse_instant
+from tests.storage.events import add_event
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -218,7 +219,7 @@ def group(db: sqlite_utils.Database) -> StoredChat:
     set_summary(db, OLD, "18:00")
     add_alert(db, OLD, "pe iwm > 20x")
     alert_store.save_state(db, 1, "2020-12-11", "{}")
-    alert_store.add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
+    add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
     set_quiet_hours(db, OLD, "22:00", "07:00")
     sources.begin_outage(db, "prices", "2020-12-11", NOON)
     sources.add_outage_chats(db, "prices", "2020-12-11", [OLD])
