@@ -32,17 +32,14 @@ FFN_BEFORE = 37.0  # ms for both funds, on two cores
 
 def run(quick: bool = False) -> list[Result]:
     """Return all figures; of the backtests that of the slowest metric."""
-    runs = 1 if quick else RUNS
     market = made_up_market(SESSIONS)
-    ours = _median(partial(_figures, market), runs)
-    peer, note = FFN_BEFORE, "ffn of last time"
+    work: list[Callable[[], object]] = [partial(_figures, market)]
     if find_spec("ffn") is not None:
         import ffn  # noqa: PLC0415 - it may be absent
 
-        peer, note = (
-            _median(lambda: [ffn.PerformanceStats(market.closes[fund]) for fund in market.closes], runs),
-            "",
-        )
+        work.append(lambda: [ffn.PerformanceStats(market.closes[fund]) for fund in market.closes])
+    ours, *peers = _medians(work, 1 if quick else RUNS)
+    peer, note = (peers[0], "") if peers else (FFN_BEFORE, "ffn of last time")
     slowest = max(timings(made_up_market()), key=lambda timing: timing.whole)
     return [
         Result("/compare over 26 years, beside ffn", ours, "ms CPU", 0.1, peer, note=note),
@@ -57,15 +54,15 @@ def _figures(market: Market) -> None:
             performance(fresh, window, total)
 
 
-def _median(work: Callable[[], object], runs: int) -> float:
-    """Milliseconds of CPU, after one run that loads what is needed."""
-    work()
-    taken = []
-    for _ in range(runs):
-        begun = time.process_time()
-        work()
-        taken.append(1000 * (time.process_time() - begun))
-    return statistics.median(taken)
+def _medians(works: list[Callable[[], object]], runs: int) -> list[float]:
+    """Milliseconds of CPU of each, in turns, after one run that loads what is needed."""
+    taken: list[list[float]] = [[] for _ in works]
+    for _ in range(runs + 1):
+        for work, times in zip(works, taken, strict=True):
+            begun = time.process_time()
+            work()
+            times.append(1000 * (time.process_time() - begun))
+    return [statistics.median(times[1:]) for times in taken]
 
 
 if __name__ == "__main__":
