@@ -228,11 +228,11 @@ def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str |
 def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
     """Changes whenever observations do: by this process (new rows, or old ones given again) or by another.
 
-    And when a source begins or ends to refuse its files, which a Market names.
+    And when an issuer's file begins or ceases to fail, which a Market names.
     """
     tables = (f"SELECT max(id) FROM {table}" for table in KINDS)  # noqa: S608 - as above
-    refused = "SELECT count(*) FROM sources WHERE outcome = 'AccessRefused'"
-    queries = (*tables, "SELECT count(*) FROM readings", refused, "PRAGMA data_version")
+    failing = "SELECT count(*) FROM sources WHERE failures > 0 AND source IN ('issuer', 'sec')"
+    queries = (*tables, "SELECT count(*) FROM readings", failing, "PRAGMA data_version")
     return tuple(db.execute(sql).fetchone()[0] for sql in queries)
 
 

@@ -83,7 +83,7 @@ class Market:
     disputes       closes on which another source disagrees with the one that is used
     provisional    figures that were given and are not used, because they are implausible
     first_close    the first stored close of both funds, also where it is later than last_completed
-    refusals       what a source refuses to programs ("IWM fund") -> a sentence with what a person can do
+    refusals       files that did not come ("IWM fund": NAV and units) -> a sentence on why
     official       per ticker a Series of each month's last session -> dollars of the month, by filings
     whole          the Market of which this is the part up to `anchor`
     options        --config and --db of the process, for the command lines in messages

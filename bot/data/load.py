@@ -26,7 +26,7 @@ from bot.analytics.market import (
 )
 from bot.analytics.sessions import Sessions
 from bot.data import source_selection
-from bot.data.provider import LABELS, SEC
+from bot.data.provider import FILE_SOURCES, LABELS, SEC
 from bot.data.provisional import NOUNS, REASONS
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS, Frames
 from bot.errors import BadInput, NoData
@@ -48,7 +48,7 @@ _NAMES = ("ticker", "source", "metric", "convention", "basis")  # columns by whi
 _UNUSED = ("open", "high", "low", "volume")  # by any metric
 _RESTATED = 1_000  # replaced share counts that are remembered
 
-REFUSED = "refused"  # the frame of what sources refuse to programs
+REFUSED = "refused"  # the frame of issuers' files that were refused, or were not what they should be
 PENDING = "pending"  # the frame of provisional figures among those that a Market is made of
 PENDING_COLUMNS = ("ticker", "noun", "source", "reason", "session", "value")
 
@@ -108,7 +108,7 @@ def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Fram
             [
                 (status.subject, status.detail)
                 for status in (source_statuses(db) if known is None else ())
-                if status.outcome == "AccessRefused"
+                if status.failures and status.source in FILE_SOURCES
             ],
             columns=["subject", "detail"],
         ),

@@ -520,7 +520,8 @@ def flow_steps(market: Market, tickers: Iterable[str]) -> list[str]:
         if ticker not in tickers:
             continue
         if refusal:
-            steps.append(f"{ticker}, its issuer's file: {refusal}")
+            advice = "" if "import issuer" in refusal else f" Or {by_hand(fund, 'fund', market.options)}."
+            steps.append(f"{ticker}, its issuer's file: {refusal}{advice}")
         elif market.is_sample or len(market.fund(ticker)["shares"].dropna()):
             continue
         elif fund.issuer_file:

@@ -83,11 +83,14 @@ def test_without_any_facts_only_that_is_said() -> None:
 
 
 def test_a_refusal_is_told_with_what_to_do_also_where_older_counts_are_stored() -> None:
-    refusals = {"SPY fund": "No data: refused (HTTP 403).", "SPY holdings": "No data: refused (HTTP 429)."}
+    refusals = {"SPY fund": "Rejected: it is empty.", "SPY holdings": "No data: refused (HTTP 429)."}
     for units in ({}, {"SPY": [250.0] * 5}):
         of = replace(market([50.0] * 5, units={"IWM": [250.0] * 5, **units}), refusals=refusals)
         steps = [line for line in page_of_flows(of) if line.startswith(("SPY, ", "IWM, ", "IWM: its"))]
-        assert steps == ["SPY, its issuer's file: No data: refused (HTTP 403)."]
+        by_hand = (
+            f"download {DEFAULT_PAIR.large.issuer_file} in a browser and run: python -m bot import issuer"
+        )
+        assert steps == [f"SPY, its issuer's file: Rejected: it is empty. Or {by_hand} FILE."]
 
 
 def test_of_another_pair_no_address_is_known_and_that_is_told() -> None:
