@@ -93,12 +93,12 @@ def performance(market: Market, window: Window, total: bool = False) -> Performa
         return Performance(window, total, None, None)
     end = market.anchor or market.end
     anchors = np.array([end.to_datetime64()])
-    position = int(window.bases(pd.DatetimeIndex(frame.index), anchors, market.sessions)[0])
+    position = int(window.bases(frame.index, anchors, market.sessions)[0])
     if position < 0:
         reason = missing_base(market, window.count) if window.kind == "d" else ""
         return Performance(window, total, None, market.end, reason=reason or TOO_SHORT)
     base = frame.index[position]
-    if total and (reason := undistributed_reason(market, base)):
+    if total and (reason := undistributed_reason(market, position)):
         return Performance(window, total, base, market.end, reason=reason)
     levels = frame.to_numpy()
     small, large = (100 * (levels[-1] / levels[position] - 1)).tolist()
@@ -156,10 +156,10 @@ def _held_distributions(market: Market, ticker: str) -> list[pd.Timestamp]:
     return sorted(session for group in figures for session in group.amounts.index)
 
 
-def undistributed_reason(market: Market, base: pd.Timestamp) -> str:
-    """Why there is no total return from a base to the Market's end, "" where there is one."""
-    counts = undistributed_sessions(market)
-    if counts.iloc[-1] == counts.loc[base]:
+def undistributed_reason(market: Market, position: int) -> str:
+    """Why there is no total return from a common session to the Market's end, "" where there is one."""
+    counts, base = undistributed_sessions(market).to_numpy(), market.closes.index[position]
+    if counts[-1] == counts[position]:
         return ""
     lacking = _lacking(market)
     lacking = lacking[lacking.index > base]
@@ -176,8 +176,10 @@ def undistributed_sessions(market: Market) -> pd.Series:
     """Per common session how many sessions up to it no total return may include."""
     if market.closes.empty:
         return pd.Series(dtype="int64", index=market.closes.index)
-    counts = _lacking(market).any(axis=1).cumsum()
-    return counts.reindex(market.closes.index, method="ffill")
+    lacking = _lacking(market)
+    counts = lacking.to_numpy().any(axis=1).cumsum()
+    last = lacking.index.searchsorted(market.closes.index, side="right") - 1
+    return pd.Series(counts[last], market.closes.index)
 
 
 def growth(market: Market, window: Window, total: bool = False) -> pd.DataFrame:

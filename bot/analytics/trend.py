@@ -165,7 +165,7 @@ def correlation(market: Market, n: int) -> pd.Series:
 def daily_returns_reason(market: Market, n: int) -> str:
     """Why beta or correlation over n sessions has no value, "" for too little history."""
     closes = market.closes.index
-    reason = undistributed_reason(market, closes[-1 - n]) if len(closes) > n else ""
+    reason = undistributed_reason(market, -1 - n) if len(closes) > n else ""
     return reason or missing_reason(market, n)
 
 
