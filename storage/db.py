@@ -1,9 +1,10 @@
-"""The database file: opening it, its errors, its transactions, its lock, and the one thread that uses it.
+"""The database file: opening it, its errors, its transactions, its lock, and the threads that use it.
 
 `await database.run(fn)` runs the synchronous `fn(db)` on the worker thread inside BEGIN IMMEDIATE, which is
-committed when it returns and rolled back when it raises. With one connection and one thread no coroutine can
-join another's transaction, the event loop never waits for the disk, and SQLite's races between connections
-of one process cannot occur. sqlite-utils' own transactions nest in these as savepoints.
+committed when it returns and rolled back when it raises. With one connection and one thread that write no
+coroutine can join another's transaction, the event loop never waits for the disk, and SQLite's races between
+connections that write cannot occur. `await database.read(fn)` reads on a second connection and thread, beside
+what is being written. sqlite-utils' own transactions nest in these as savepoints.
 
 This is the one module that names SQLite's driver. On Linux x86_64 that is pysqlite3, whose SQLite is free of
 the WAL-reset bug; sqlite-utils chooses. Its errors are translated, because pysqlite3's are not the standard
@@ -567,14 +568,21 @@ T = TypeVar("T")
 
 
 class Database:
-    """An open database; `path` is its file. Use open_database() to create one."""
+    """An open database; `path` is its file. Use open_database() to create one.
+
+    `foreign_commits` changes when another process has changed the file: at the next read(), or if run() was
+    at work meanwhile, at the next check_path().
+    """
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
         self._read_only = read_only
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage")
-        self._thread: int | None = None
+        self._threads = f"storage {id(self)}"  # what the names of its two threads begin with
+        self._worker, self._reader = (ThreadPoolExecutor(1, self._threads) for _ in range(2))
+        self._reading: sqlite_utils.Database | None = None
+        self._version = self._seen = self.foreign_commits = 0
+        self._calls = self._calls_seen = 0  # odd during run()
         self._closed = False
         try:
             self._db = self._worker.submit(self._open).result()
@@ -594,6 +602,14 @@ class Database:
         """As run(), for callers without an event loop. Blocks."""
         return self._ready().submit(self._call, fn, plain).result()
 
+    async def read(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+        """Run `fn(db)`, which only reads, on a connection that waits for no transaction of run().
+
+        It sees what was committed before. A reply must not wait for the alerts of all chats to be written.
+        """
+        self._ready()
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, fn)
+
     async def check_path(self) -> None:
         """Raise DatabaseMissing unless the open file is still at its path, and whole, or writes are lost."""
         identity = await self.run(lambda _: _identity(self.path), plain=True)
@@ -601,12 +617,17 @@ class Database:
             raise DatabaseMissing(f"{self.path} was deleted or replaced while the bot had it open.")
         if identity < self._identity:  # a database only grows
             raise DatabaseBroken(f"{self.path} was cut short while the bot had it open.")
+        version = await self.run(_data_version, plain=True)
+        self.foreign_commits += version != self._version
+        self._version = version
 
     def close(self) -> None:
         """Finish what is running and close the file. A second call does nothing."""
         if not self._closed:
             self._closed = True
+            self._reader.submit(self._end_reading).result()
             self._worker.submit(self._files.close).result()
+            self._reader.shutdown()
             self._worker.shutdown()
 
     async def __aenter__(self) -> Self:
@@ -625,28 +646,52 @@ class Database:
         """Returns the worker. Raises StorageError when it is closed or would wait for itself for ever."""
         if self._closed:
             raise StorageError(f"{self.path} is closed.")
-        if threading.get_ident() == self._thread:
+        if threading.current_thread().name.startswith(self._threads):
             raise StorageError("A storage function must not start a transaction of its own.")
         return self._worker
 
     def _open(self) -> sqlite_utils.Database:
-        self._thread = threading.get_ident()
         with ExitStack() as files:
             files.enter_context(leaving_nothing_beside(self.path, read_only=self._read_only))
             opened = connect(self.path, read_only=self._read_only)
             files.callback(opened.close)
             self._identity = _identity(self.path)
             self._number = _number(opened) or _new_number()
+            self._version = _data_version(opened)
             self._files = files.pop_all()
         return opened
 
     def _call(self, fn: Callable[[sqlite_utils.Database], T], plain: bool) -> T:
-        with translate_errors(self.path), nullcontext() if plain else transaction(self._db, self._begin):
-            changes = self._db.conn.total_changes
-            result = fn(self._db)
-            if self._db.conn.total_changes > changes:
-                _write_number(self._db, self._number)  # so that every log names its database
-            return result
+        self._calls += 1
+        try:
+            with translate_errors(self.path), nullcontext() if plain else transaction(self._db, self._begin):
+                changes = self._db.conn.total_changes
+                result = fn(self._db)
+                if self._db.conn.total_changes > changes:
+                    _write_number(self._db, self._number)  # so that every log names its database
+                return result
+        finally:
+            self._calls += 1
+
+    def _end_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+
+    def _read(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+        with translate_errors(self.path):
+            if self._reading is None:
+                self._reading = connect(self.path, read_only=True)
+                self._seen = _data_version(self._reading)
+            calls, seen = self._calls, _data_version(self._reading)
+            self.foreign_commits += seen != self._seen and calls == self._calls == self._calls_seen
+            self._seen, self._calls_seen = seen, calls if calls % 2 == 0 else -1
+            with transaction(self._reading, "BEGIN"):
+                return fn(self._reading)
+
+
+def _data_version(db: sqlite_utils.Database) -> int:
+    """Returns a number that changes when another connection than this one has committed something."""
+    return int(db.execute("PRAGMA data_version").fetchone()[0])
 
 
 def _identity(path: Path) -> tuple[int, ...]:

@@ -226,14 +226,15 @@ def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str |
 
 
 def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
-    """Changes whenever observations do: by this process (new rows, or old ones given again) or by another.
+    """Changes whenever there are new observations, or old ones are given again.
 
     And when an issuer's file begins or ceases to fail, which a Market names.
     """
     tables = (f"SELECT max(id) FROM {table}" for table in KINDS)  # noqa: S608 - as above
     failing = "SELECT count(*) FROM sources WHERE failures > 0 AND source IN ('issuer', 'sec')"
-    queries = (*tables, "SELECT count(*) FROM readings", failing, "PRAGMA data_version")
-    return tuple(db.execute(sql).fetchone()[0] for sql in queries)
+    queries = (*tables, "SELECT count(*) FROM readings", failing)
+    row: tuple[int | None, ...] = db.execute(f"SELECT ({'), ('.join(queries)})").fetchone()
+    return row
 
 
 def stored_sources(db: sqlite_utils.Database) -> set[str]:

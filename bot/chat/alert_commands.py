@@ -10,6 +10,7 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.alerts.grammar import parse_rule, reads_percent_as_points
@@ -132,7 +133,8 @@ async def on_alerts(ask: Ask) -> Answer:
     if match is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
     listed, unreadable, context = await alert_views.list_alerts(ask.caller)
-    answer = await asyncio.to_thread(alert_list, listed, context, int(match[1] or 0))
+    render = partial(alert_list, listed, context, int(match[1] or 0))
+    answer = await asyncio.to_thread(render) if listed else render()
     return replace(answer, html=lines(answer.html, *(error.sentence for error in unreadable)))
 
 

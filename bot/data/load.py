@@ -256,11 +256,12 @@ class Markets:
     async def current(self) -> Market:
         """Everything known now, up to the last completed session."""
         now = self.clock()
-        sessions = await asyncio.to_thread(self.sessions)
-        key = (await self.database.run(fingerprint, plain=True), sessions.last_completed(now))
+        sessions = self.sessions() if self._sessions else await asyncio.to_thread(self.sessions)
+        stored = await self.database.read(fingerprint)
+        key = (stored, self.database.foreign_commits, sessions.last_completed(now))
         async with self._lock:
             if self._cached is None or self._cached[0] != key:
-                frames = await self.database.run(read_frames)
+                frames = await self.database.read(read_frames)
                 self._cached = (key, await self._build(frames, now))
             return self._cached[1]
 
@@ -282,9 +283,9 @@ class Markets:
 
     async def _known(self, day: pd.Timestamp) -> Market:
         """The Market as known at the end of a day, its age measured then. Raises NoData before the first."""
-        frames = await self.database.run(lambda db: read_frames(db, day.date()))
+        frames = await self.database.read(lambda db: read_frames(db, day.date()))
         if all(frame.empty for frame in frames.values()):
-            observed_at = await self.database.run(first_observed)
+            observed_at = await self.database.read(first_observed)
             if observed_at is not None:
                 first = dt.datetime.fromisoformat(observed_at)
                 raise NoData(

@@ -5,7 +5,6 @@ Raises BadInput for what is not possible, with a line to send instead.
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -77,8 +76,8 @@ def find_alert(db: sqlite_utils.Database, caller: Caller, number: int, *checks: 
 
 
 async def read_alert(caller: Caller, number: int, *checks: Check) -> StoredAlert:
-    """Read an alert in a transaction of its own; raises BadInput as `find_alert` does."""
-    return await caller.services.database.run(lambda db: find_alert(db, caller, number, *checks))
+    """Read an alert; raises BadInput as `find_alert` does."""
+    return await caller.services.database.read(lambda db: find_alert(db, caller, number, *checks))
 
 
 def refuse_ended(alert: StoredAlert) -> None:
@@ -186,8 +185,7 @@ def view_active_alerts(db: sqlite_utils.Database, chat_id: int, now: dt.datetime
 async def evaluation_context(caller: Caller) -> EvaluationContext:
     """Return the current Market with its histories, and the chat's time zone."""
     market = await caller.services.markets.current()
-    context = await asyncio.to_thread(context_of, market, caller.services.markets)
-    return replace(context, zone=caller.chat.zone)
+    return replace(context_of(market, caller.services.markets), zone=caller.chat.zone)
 
 
 async def show(caller: Caller, number: int, *checks: Check) -> ShownAlert:
@@ -206,7 +204,7 @@ async def show_with(
         more = read(db, alert)
         return view_alert(db, alert, caller.now), more
 
-    view, more = await caller.services.database.run(read_both)
+    view, more = await caller.services.database.read(read_both)
     return ShownAlert(view, await evaluation_context(caller)), more
 
 
@@ -249,7 +247,7 @@ def _recorded_fire(alert: StoredAlert, fire: ChatEvent) -> RecordedFire:
 
 async def list_alerts(caller: Caller) -> tuple[list[AlertView], list[Unreadable], EvaluationContext]:
     """Return a chat's active and paused alerts, and the errors of those that cannot be read."""
-    alerts, unreadable = await caller.services.database.run(
+    alerts, unreadable = await caller.services.database.read(
         lambda db: view_alerts(db, alert_store.alerts_of(db, caller.chat.id), caller.now)
     )
     return alerts, unreadable, await evaluation_context(caller)
@@ -257,7 +255,7 @@ async def list_alerts(caller: Caller) -> tuple[list[AlertView], list[Unreadable]
 
 async def active_alerts(caller: Caller) -> list[AlertView]:
     """Return a chat's active alerts that can be read."""
-    return await caller.services.database.run(lambda db: view_active_alerts(db, caller.chat.id, caller.now))
+    return await caller.services.database.read(lambda db: view_active_alerts(db, caller.chat.id, caller.now))
 
 
 async def history(caller: Caller, number: int | None = None, *, limit: int, skip: int = 0) -> list[ChatEvent]:
@@ -267,4 +265,4 @@ async def history(caller: Caller, number: int | None = None, *, limit: int, skip
         alert_id = None if number is None else find_alert(db, caller, number).alert_id
         return alert_store.list_events(db, alert_id=alert_id, chat_id=caller.chat.id, limit=limit, skip=skip)
 
-    return await caller.services.database.run(read)
+    return await caller.services.database.read(read)

@@ -146,7 +146,7 @@ async def rescale(caller: Caller, number: int) -> StartedAlert:
             raise BadInput(f"Alert #{number} is not paused by a split.", f"/alert {number}")
         return alert, splits
 
-    before, splits = await caller.services.database.run(read)
+    before, splits = await caller.services.database.read(read)
     previous = alert_views.read_rule(before)
     factor = level_factor(context.market.pair, ((split.ticker, split.factor) for split in splits))
     rule = rescaled_rule(previous, factor, METRICS)

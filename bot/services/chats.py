@@ -68,7 +68,7 @@ def settings_of(config: Config, chat: StoredChat | None) -> ChatSettings:
 
 async def stored_chat(services: Services, chat_id: int) -> StoredChat | None:
     """Return what is stored about a chat, or None if it is unknown."""
-    return await services.database.run(lambda db: chat_store.get_chat(db, chat_id), plain=True)
+    return await services.database.read(lambda db: chat_store.get_chat(db, chat_id))
 
 
 class Standing(NamedTuple):
@@ -90,7 +90,7 @@ async def standing(services: Services, person: int, chat_id: int, update_id: int
             settings_of(services.config, chat_store.get_chat(db, chat_id)),
         )
 
-    return await services.database.run(read, plain=True)
+    return await services.database.read(read)
 
 
 async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
@@ -206,7 +206,7 @@ async def _wake(
 
     with suppress(StorageError):
         if update_id is None:
-            chat = await services.database.run(lambda db: chat_store.get_chat(db, chat_id), plain=True)
+            chat = await stored_chat(services, chat_id)
             if chat is None or chat.refused_at is None:
                 return
         await services.database.run(write)
@@ -266,7 +266,7 @@ async def admits(services: Services, person: int, chat_id: int) -> bool:
     """Return whether this person may use the bot in this chat."""
     if is_listed(services.config, person, is_chat=person == chat_id):
         return True
-    decisions = await services.database.run(
+    decisions = await services.database.read(
         lambda db: {subject: chat_store.access_status(db, subject) for subject in (person, chat_id)}
     )
     return is_allowed(services.config, person, chat_id, decisions)
@@ -274,7 +274,7 @@ async def admits(services: Services, person: int, chat_id: int) -> bool:
 
 async def owner_knows(caller: Caller) -> bool:
     """Return whether the owner has been asked about this chat already, or has rejected this person."""
-    return await caller.services.database.run(
+    return await caller.services.database.read(
         lambda db: (
             chat_store.access_status(db, caller.chat.id) is not None
             or chat_store.access_status(db, caller.user_id) == REJECTED
@@ -332,7 +332,7 @@ def _refuse_undecidable(config: Config, subject: int) -> None:
 async def list_access(services: Services, limit: int) -> dict[str, list[AccessRequest]]:
     """Return who asked, who was approved and who was rejected, by status, oldest first."""
     statuses = ("asked", APPROVED, REJECTED)
-    return await services.database.run(
+    return await services.database.read(
         lambda db: {status: chat_store.list_access_requests(db, status, limit) for status in statuses}
     )
 
@@ -395,7 +395,7 @@ async def send_broadcast(caller: Caller, draft_id: int, body_of: Callable[[str],
 
 async def count_stored(services: Services) -> tuple[dict[str, dict[str, int]], int]:
     """Return the numbers of chats, alerts and messages by status, and the size of the database in bytes."""
-    return await services.database.run(
+    return await services.database.read(
         lambda db: (
             {**chat_store.count_by_status(db), "messages": outbox.count_by_status(db, sent=True)},
             file_size(db),
@@ -405,7 +405,7 @@ async def count_stored(services: Services) -> tuple[dict[str, dict[str, int]], i
 
 async def stored_tables(services: Services, chat_id: int) -> dict[str, list[ExportedRow]]:
     """Return everything stored about a chat, by table; empty when nothing is."""
-    return await services.database.run(lambda db: chat_store.export_chat(db, chat_id))
+    return await services.database.read(lambda db: chat_store.export_chat(db, chat_id))
 
 
 async def forget(caller: Caller) -> None:

@@ -72,7 +72,7 @@ async def preview_acceptance(caller: Caller, ticker: str, session: dt.date | Non
                 alerts.append((alert, alert_views.view_alert(db, alert, caller.now)))
         return alerts
 
-    stored = await services.database.run(read)
+    stored = await services.database.read(read)
 
     def count_fires() -> Acceptance:
         market = build_market(frames, services.markets.sessions(), services.clock(), services.pair)

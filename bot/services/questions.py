@@ -131,7 +131,7 @@ async def backtest(
     # Every session of a history counts back from itself, the last one too.
     market = replace(await services.markets.at(asof, None), anchor=None)
     rule, preset = parse_alert_rule(rule_text, market, "/backtest"), preset_of(rule_text, market)
-    context = await asyncio.to_thread(context_of, market, services.markets)
+    context = context_of(market, services.markets)
     return await asyncio.to_thread(run_backtest, rule, context, years, preset)
 
 
@@ -181,7 +181,7 @@ class StoredStatus(NamedTuple):
 
 async def read_status(services: Services, since: dt.datetime) -> StoredStatus:
     """Read the states of the sources, restatements since an instant, and the queue."""
-    return await services.database.run(
+    return await services.database.read(
         lambda db: StoredStatus(
             source_statuses(db),
             stored_sources(db),

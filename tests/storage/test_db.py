@@ -245,6 +245,29 @@ def test_reading_only_sees_one_state_while_another_writes(database: Database, pa
         assert reader.run_sync(read) == "new"
 
 
+async def test_a_reply_reads_while_another_transaction_is_open(database: Database) -> None:
+    await database.run(partial(write, "old"))
+    begun, ended = threading.Event(), threading.Event()
+
+    def slowly(db: sqlite_utils.Database) -> None:
+        write("new", db)
+        begun.set()
+        assert ended.wait(60)
+
+    writing = asyncio.create_task(database.run(slowly))
+    await asyncio.to_thread(begun.wait, 60)
+    try:
+        assert await database.read(read) == "old"
+    finally:
+        ended.set()
+    await writing
+    assert await database.read(read) == "new"
+    with pytest.raises(StorageError, match="read-only"):
+        await database.read(partial(write, "newer"))
+    with pytest.raises(StorageError, match="must not start a transaction of its own"):
+        await database.read(lambda _: database.run_sync(read))
+
+
 def test_reading_only_creates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "none" / "bot.sqlite3"
     message = f"There is no database at {path}; name another file, e.g. --db bot.db."
