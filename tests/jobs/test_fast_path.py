@@ -126,6 +126,8 @@ class Together:
         """One run, with what `store_results` does of it."""
         evaluator = Evaluator(world.context, self.alerts)
         evaluator.choose()
+        assert not self.alerts.damaged  # none is evaluated by itself because its batch failed
+        assert evaluator.progress.keys() == self.alerts.batches.keys()
         snapshots = [self._snapshot(alert_id) for alert_id in sorted(evaluator.chosen)]
         results = evaluator.evaluate(snapshots, self.in_force)
         for result in results:
