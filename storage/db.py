@@ -723,10 +723,7 @@ def open_database(path: str | os.PathLike[str], *, read_only: bool = False) -> D
 
 
 def analyses(db: sqlite_utils.Database) -> list[str]:
-    """Returns statements that bring the planner's statistics up to date, each short, as others wait.
-
-    PRAGMA optimize would also count all rows of the copies, which takes most of a second in a large file.
-    """
+    """Returns short statements that do what PRAGMA optimize does; it also counts all rows of the copies."""
     db.execute("PRAGMA analysis_limit = 100").fetchall()
     sql = "SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT GLOB '*_copy[0-9]'"
     return [f'ANALYZE "{name}"' for (name,) in db.execute(sql).fetchall()]

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from functools import lru_cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
     from bot.config import Config
     from bot.services import Services
@@ -118,18 +117,20 @@ class Summaries:
         await self._plan(now)
         if not (due := await run(partial(_due, now=now))):
             return 0
-        market = await services.markets.current()
-        if services.live and _is_awaited(market, services, now):
+        market, sessions = await services.markets.current(), services.markets.sessions()
+        awaited = services.live and market.end is not None and market.end < market.last_completed
+        if awaited and now < sessions.close(market.last_completed) + STALE_AFTER:
             return 0
         context = await asyncio.to_thread(context_of, market, services.markets)
-        body = lru_cache(_TEXTS)(partial(_body, context, services.markets.sessions()))
+        make = lru_cache(_TEXTS)(partial(_body, context, sessions))
         session = f"{market.last_completed:%Y-%m-%d}"
         queued = 0
         while due:
             texts = await run(partial(_read, config=services.config, due=due, now=now))
-            bodies = await asyncio.to_thread(_made, body, texts)
+            bodies = await asyncio.to_thread(_made, make, texts)
             rows = {chat_id: due.pop(chat_id) for chat_id in texts}
-            queued += await run(partial(_queue, rows=rows, bodies=bodies, session=session, now=now))
+            chats = [(rows[chat_id], body) for chat_id, body in bodies.items()]
+            queued += await run(partial(_queue, due=chats, session=session, now=now))
         return queued
 
     async def _plan(self, now: dt.datetime) -> None:
@@ -148,12 +149,6 @@ class Summaries:
         self._planned = now
 
 
-def _is_awaited(market: Market, services: Services, now: dt.datetime) -> bool:
-    if market.end is None or market.end >= market.last_completed:
-        return False
-    return now < services.markets.sessions().close(market.last_completed) + STALE_AFTER
-
-
 def _due(db: sqlite_utils.Database, now: dt.datetime) -> dict[int, list[DueSummary]]:
     """Return the due rows by chat, oldest first, without those that must not be sent."""
     chat_store.skip_before_restore(db)
@@ -164,66 +159,56 @@ def _due(db: sqlite_utils.Database, now: dt.datetime) -> dict[int, list[DueSumma
     return due
 
 
-class _Text(NamedTuple):
-    """What the text of a chat's summary depends on, beside the Market."""
-
-    alerts: tuple[AlertView, ...]
-    total: bool
-    numbers: str | None
-    late: bool
+# What a text depends on, beside the Market: alerts, whether returns are total, how numbers are written, late.
+_Text: TypeAlias = "tuple[tuple[AlertView, ...], bool, str | None, bool]"
 
 
 def _read(
     db: sqlite_utils.Database, config: Config, due: dict[int, list[DueSummary]], now: dt.datetime
 ) -> dict[int, _Text]:
     """Return the texts of some chats, for no longer than commands may wait."""
-    texts: dict[int, _Text] = {}
-    until = time.perf_counter() + _LONGEST_READ
+    texts, until = dict[int, _Text](), time.perf_counter() + _LONGEST_READ
     ids = list(islice(due, _PIECE))
     stored = {chat.chat_id: chat for chat in chat_store.chats_by_id(db, ids)}
     for chat_id in ids:
-        alerts = tuple(view_active_alerts(db, chat_id, now))
-        settings = settings_of(config, stored.get(chat_id))
+        alerts, settings = view_active_alerts(db, chat_id, now), settings_of(config, stored.get(chat_id))
         late = now - due[chat_id][-1].due_at > LATE_AFTER
-        texts[chat_id] = _Text(alerts, bool(settings.total), settings.numbers, late)
+        texts[chat_id] = (tuple(alerts), bool(settings.total), settings.numbers, late)
         if time.perf_counter() > until:
             break
     return texts
 
 
-def _made(body: Callable[[_Text], MessageBody], texts: dict[int, _Text]) -> dict[int, MessageBody]:
+def _made(make: Callable[[_Text], MessageBody], texts: dict[int, _Text]) -> dict[int, MessageBody]:
     """Return the messages by chat. One that fails must not stop the others."""
     bodies: dict[int, MessageBody] = {}
     for chat_id, text in texts.items():
         try:
-            bodies[chat_id] = body(text)
+            bodies[chat_id] = make(text)
         except Exception:  # noqa: BLE001 - whatever it was
             _log.exception("the summary of chat %s failed; the next tick tries again", chat_id)
     return bodies
 
 
 def _body(context: EvaluationContext, sessions: Sessions, text: _Text) -> MessageBody:
+    alerts, total, numbers, late = text
     try:
-        answer = summary_answer(context, text.alerts, sessions, late=text.late, total=text.total)
+        answer = summary_answer(context, alerts, sessions, late=late, total=total)
     except NoData as error:
         answer = Answer(lines(bold("Daily summary"), str(error)))
-    return payload_of(answer, AS_NEW, numbers=text.numbers)
+    return payload_of(answer, AS_NEW, numbers=numbers)
 
 
 def _queue(
-    db: sqlite_utils.Database,
-    rows: dict[int, list[DueSummary]],
-    bodies: dict[int, MessageBody],
-    session: str,
-    now: dt.datetime,
+    db: sqlite_utils.Database, due: list[tuple[list[DueSummary], MessageBody]], session: str, now: dt.datetime
 ) -> int:
-    """Claim the due rows of chats that have a message and queue it, unless that session's was sent before.
+    """Claim the chats' due rows and queue their messages, unless that session's was sent before.
 
-    It replaces those that could not be sent yet. Returns the number of messages queued.
+    They replace those that could not be sent yet. Returns the number of messages queued.
     """
     count = 0
-    for chat_id, body in bodies.items():
-        claimed = [row.id for row in rows[chat_id] if chat_store.claim_summary(db, row.id)]
+    for rows, body in due:
+        claimed, chat_id = [row.id for row in rows if chat_store.claim_summary(db, row.id)], rows[0].chat_id
         for row_id in claimed[:-1]:
             chat_store.finish_summary(db, row_id, "skipped")
         if not claimed:
