@@ -92,7 +92,11 @@ def cell_beside(preamble: Grid, title: str) -> str | None:
 
 
 _SATURDAY = 5  # as weekday() counts
-_MONTH_DAY = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})")  # SSGA's distributions: 12/18/2020
+_MONTH_DAY = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")  # SSGA's distributions: 12/18/2020
+
+
+def _iso(match: re.Match[str]) -> str:
+    return f"{match[3]}-{int(match[1]):02}-{int(match[2]):02}"
 
 
 class SheetReader:
@@ -258,7 +262,7 @@ class SheetReader:
                 self.empty += not is_note
                 continue
             try:
-                day = date(_MONTH_DAY.sub(r"\3-\1-\2", cells[column].strip()))
+                day = date(_MONTH_DAY.sub(_iso, cells[column].strip()))
                 if day > self._today:
                     raise BadCell(f"{day} is in the future")
             except BadCell as error:
