@@ -38,6 +38,7 @@ ALERTS_EACH, SUMMARY_DAYS = 20, 100
 FIRST = "2020-03-01"  # a thousandth of the events is on each day from this on
 NOW = dt.datetime(2022, 11, 27, 22, tzinfo=dt.UTC)
 FIRES_A_YEAR, SESSIONS = 252 * 0.01, 252  # of one alert
+MESSAGE, SUMMARY, SUMMARY_LINE = 770, 850, 90  # bytes: of a fire's message, a summary, an alert in it
 USES = ((1, 10), (50, 500), (5_000, 100_000))  # chats and alerts
 _RULE = (
     '{"conditions":[{"metric":"ratio_vs_sma","arguments":[["n",200]],"op":">",'
@@ -221,7 +222,10 @@ def _growth(sizes: dict[str, float]) -> list[Result]:
     for chats, alerts in USES:
         fires = alerts * FIRES_A_YEAR
         lasting = chats * sizes["chats"] + alerts * (sizes["alerts"] + sizes["alert_states"])
-        a_quarter = (fires + chats * SESSIONS) * sizes["outbox"] / 4 + chats * 90 * sizes["summaries"]
+        summary = sizes["outbox"] + 2 * (SUMMARY + SUMMARY_LINE * alerts / chats - MESSAGE)
+        a_quarter = (fires * sizes["outbox"] + chats * SESSIONS * summary) / 4 + chats * 90 * sizes[
+            "summaries"
+        ]
         a_year = sizes["prices"] + fires * sizes["alert_events"]
         use = f"{chats:,} chat{'s' * (chats > 1)} with {alerts:,} alerts"
         results += [
