@@ -20,42 +20,26 @@ EQUITY = "equity"
 
 
 class Constituent(msgspec.Struct, frozen=True, array_like=True):
-    """One line of a list of holdings; what the file does not give is "" or None.
+    """One line of a list of holdings. What a file does not give is "" or None: prices and values at SSGA."""
 
-    ticker       as the issuer writes it, e.g. BRKB (iShares) or BRK.B (SSGA)
-    name         as the issuer writes it, e.g. MOOG INC CLASS A
-    sector       by GICS; SSGA leaves it empty
-    asset_class  EQUITY for companies; in small letters
-    quantity     shares held
-    price        dollars a share; SSGA gives none
-    value        market value in dollars; SSGA gives none
-    weight       percent of the fund
-    currency     of the price, e.g. USD
-    """
-
-    ticker: str
-    name: str
-    sector: str
-    asset_class: str
-    quantity: float | None
-    price: float | None
-    value: float | None
-    weight: float
-    currency: str = ""
+    ticker: str  # as the issuer writes it: BRKB (iShares), BRK.B (SSGA)
+    name: str  # as the issuer writes it: MOOG INC CLASS A
+    sector: str  # by GICS; none at SSGA
+    asset_class: str  # EQUITY for companies, in small letters
+    quantity: float | None  # shares held
+    price: float | None  # dollars a share
+    value: float | None  # market value in dollars
+    weight: float  # percent of the fund
+    currency: str = ""  # of the price: USD
 
 
 class Holdings(msgspec.Struct, frozen=True):
-    """A fund's list of companies.
-
-    as_of         the day of the list, e.g. 2026-07-17
-    units         the fund's own units of that day, where the list says them (iShares)
-    constituents  equities only: no cash, futures or the like; those without a price too
-    """
+    """A fund's list of companies."""
 
     ticker: str
-    as_of: str
-    units: float | None
-    constituents: tuple[Constituent, ...]
+    as_of: str  # the day of the list, 2026-07-17
+    units: float | None  # the fund's own units of that day, at iShares
+    constituents: tuple[Constituent, ...]  # equities only, those without a price too
 
 
 def store_holdings(db: sqlite_utils.Database, holdings: Holdings, *, observed_at: Moment) -> bool:
