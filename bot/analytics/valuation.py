@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bot.analytics.market import Market, per_market
@@ -102,29 +103,26 @@ def dated_multiples(market: Market) -> pd.DataFrame:
         own = undated & (rows["ticker"] == ticker)
         if not own.any() or ticker not in market.prices:
             continue
-        figures = rows[own].pivot_table(
-            values="value", index="session", columns=["metric", "basis"], aggfunc="last", observed=True
-        )
-        before = figures.shift()
-        changed = ((figures != before) & (figures.notna() | before.notna())).any(axis=1)
-        price = market.prices[ticker].dropna().reindex(figures.index, method="ffill")
-        since = price.where(changed).groupby(changed.cumsum()).transform("first")
-        repeats = figures.index[~changed & (price != since) & price.notna()]
+        given = rows[own & rows["value"].notna()]
+        sessions, places = np.unique(given["session"].to_numpy(), return_inverse=True)
+        kinds = given.groupby(["metric", "basis"], observed=True).ngroup().to_numpy()
+        figures = np.full((len(sessions) + 1, kinds.max(initial=0) + 1), np.nan)  # none before the first
+        figures[places + 1, kinds] = given["value"]
+        before, now = figures[:-1], figures[1:]
+        changed = ((now != before) & ~(np.isnan(now) & np.isnan(before))).any(axis=1)
+        price = market.prices[ticker].dropna().reindex(sessions, method="ffill").to_numpy()
+        since = price[np.maximum.accumulate(np.where(changed, np.arange(len(sessions)), 0))]
+        repeats = sessions[~changed & (price != since) & ~np.isnan(price)]
         repeated |= own & rows["session"].isin(repeats)
     return rows[~repeated]
 
 
 @per_market
-def _rows_by_kind(market: Market) -> dict[tuple[str, str], pd.DataFrame]:
-    """Metric and convention -> the stored rows of it, by session."""
-    rows = dated_multiples(market).sort_values("session", kind="stable")
-    groups = rows.groupby(["metric", "convention"], observed=True, sort=False)
-    return {(str(metric), str(convention)): group for (metric, convention), group in groups}
-
-
 def _rows(market: Market, metric: str, convention: str) -> pd.DataFrame:
     """Stored rows of one multiple under one convention, by session."""
-    return _rows_by_kind(market).get((metric, convention), market.multiples.iloc[:0])
+    rows = dated_multiples(market) if convention == UNDATED else market.multiples
+    rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
+    return rows.sort_values("session", kind="stable")
 
 
 @per_market
@@ -207,13 +205,12 @@ class MultipleFigure:
 
 def multiple_figures(market: Market, metric: str | None = None) -> list[MultipleFigure]:
     """Every stored multiple, or one under its conventions, ordered as MULTIPLES, by convention and basis."""
-    order = list(MULTIPLES)
+    order, kinds = list(MULTIPLES), dated_multiples(market)[["metric", "convention", "basis"]]
     keys = sorted(
         (
-            (kind, convention, str(basis))
-            for (kind, convention), rows in _rows_by_kind(market).items()
+            (str(kind), str(convention), str(basis))
+            for kind, convention, basis in kinds.drop_duplicates().itertuples(index=False)
             if metric in {None, kind}
-            for basis in rows["basis"].unique()
         ),
         key=lambda key: (order.index(key[0]) if key[0] in order else len(order), *key),
     )
