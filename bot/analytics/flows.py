@@ -135,10 +135,11 @@ def prepare_counts(
     frame["doubtful"] = frame["held"].copy()
     for name in ("STALE", "LOT", "GAP", SPIKE):
         frame["doubtful"] |= flagged[name]
-    flag = pd.Series("", index=frame.index)  # the gravest is written last
-    for name, days in flagged.items():
-        flag[days] = name
-    frame["flag"], frame["note"] = flag, flag.map({"": "", **FLAGS})
+    gravest = np.zeros(len(frame), dtype="int64")  # position among the flags, which stand in this order
+    for position, days in enumerate(flagged.values(), 1):
+        gravest[days.to_numpy(dtype=bool)] = position
+    frame["flag"] = np.array(["", *flagged], dtype=object)[gravest]
+    frame["note"] = np.array(["", *(FLAGS[name] for name in flagged)], dtype=object)[gravest]
     _add_details(frame, replaced, jumps)
     return frame
 
@@ -151,6 +152,8 @@ def is_derived(facts: pd.DataFrame) -> pd.Series:
     known = facts[["shares", "nav"]].dropna()
     still = np.log(known["shares"] * known["nav"]).diff().abs() < DERIVED_MATCH
     moved = known["shares"].diff().fillna(0.0) != 0
+    if (still & moved).sum() < DERIVED_STEPS:  # as usual
+        return pd.Series(False, facts.index)
     full = (still & moved).rolling(DERIVED_STEPS).sum() == DERIVED_STEPS
     # The stretch includes the row before its first step.
     stretch = full[::-1].rolling(DERIVED_STEPS + 1, min_periods=1).max()[::-1] == 1
