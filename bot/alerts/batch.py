@@ -138,9 +138,12 @@ def carried(rule: Rule, state: State, samples: SampleSeries, position: int) -> S
     """The state after the samples before `position`, on none of which it turns."""
     if position == 0 or samples.day(position - 1) <= state.session:
         return state
+    last = samples[position - 1]
+    if all(figure.both for figure in last.figures):
+        known = tuple(figure.value for figure in last.figures)
+        return replace(state, session=last.session, figures=last.figures, last_values=known)
     values = list(state.last_values)
     unknown = set(range(len(values)))
-    last = samples[position - 1]
     for at in range(position - 1, samples.after(state.session) - 1, -1):
         sample = last if at == position - 1 else samples[at]
         if len(values) == 1 or any(truth(ops, sample) is not None for ops in side_ops(rule)):

@@ -50,11 +50,10 @@ class ConditionValue(JsonStruct, frozen=True):
     @property
     def both(self) -> tuple[float, float] | None:
         """Value and threshold, or None when either is missing."""
-        if self.value is None or self.threshold is None:
+        value, threshold = self.value, self.threshold
+        if value is None or threshold is None:
             return None
-        if math.isfinite(self.value) and math.isfinite(self.threshold):
-            return self.value, self.threshold
-        return None
+        return (value, threshold) if math.isfinite(value) and math.isfinite(threshold) else None
 
     @property
     def finite(self) -> ConditionValue:
@@ -66,8 +65,7 @@ class ConditionValue(JsonStruct, frozen=True):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(JsonStruct, frozen=True):
     """The figures of one completed session, one entry per condition."""
 
     session: dt.date
@@ -259,7 +257,7 @@ def _with_event(
         bands=before.bands,
         sides=tuple(sides),
         last_values=tuple(
-            figure.both[0] if figure.both else old
+            both[0] if (both := figure.both) else old
             for figure, old in zip(sample.figures, before.last_values, strict=True)
         ),
         cooling=cooling,
@@ -311,7 +309,7 @@ def side_ops(rule: Rule) -> tuple[Ops, ...]:
 def truth(ops: Ops, sample: Sample) -> bool | None:
     """Whether all conditions are true. Returns False if any is false, else None if any figure is missing."""
     answers = [
-        COMPARE[op](*figure.both) if figure.both else None
+        COMPARE[op](*both) if (both := figure.both) else None
         for op, figure in zip(ops, sample.figures, strict=True)
     ]
     if False in answers:
@@ -324,7 +322,7 @@ def rearm_levels(
 ) -> tuple[float | None, ...]:
     """The re-arm level R of each condition for one side; None where a figure is missing."""
     return tuple(
-        _rearm_level(rule, op, band, figure.both[1]) if figure.both else None
+        _rearm_level(rule, op, band, both[1]) if (both := figure.both) else None
         for op, band, figure in zip(ops, state.bands, figures, strict=True)
     )
 

@@ -37,6 +37,7 @@ PATIENCE = 5
 OVER_CLOSES = frozenset({"sma", "high", "low"})
 # A percentile of fewer values than this (a year of sessions) is undefined.
 PERCENTILE_VALUES = 252
+_EPOCH = dt.date(1970, 1, 1).toordinal()  # day 0 of numpy's dates
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -124,7 +125,7 @@ class SampleSeries(Sequence[Sample]):
 
     def after(self, day: dt.date) -> int:
         """Position of the first session past `day`."""
-        return int(self.days.searchsorted(np.datetime64(day), side="right"))
+        return int(self.days.view("i8").searchsorted(day.toordinal() - _EPOCH, side="right"))
 
     @cached_property
     def known(self) -> list[BoolArray]:

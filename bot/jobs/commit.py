@@ -8,7 +8,6 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -48,8 +47,7 @@ if TYPE_CHECKING:
 _ALERTS_A_READ = 1_000  # in one go: the database serves others in between
 
 
-@dataclass(frozen=True)
-class Fire:
+class Fire(NamedTuple):
     """An event that was stored by a run."""
 
     chat_id: int

@@ -10,9 +10,8 @@ import datetime as dt
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 import pandas as pd
@@ -53,16 +52,14 @@ InForce: TypeAlias = "Sequence[EventInForce] | None"  # None: a stored event can
 AlertSnapshot: TypeAlias = "tuple[StoredAlert, Sequence[str]]"
 
 
-@dataclass(frozen=True)
-class EventInForce:
+class EventInForce(NamedTuple):
     """An event with its id in storage."""
 
     event_id: int
     event: Event
 
 
-@dataclass(frozen=True)
-class AlertEvent:
+class AlertEvent(NamedTuple):
     """An event to store, and to report unless it is muted.
 
     transition  the event's kind; "withdrawn": a stored event does not happen on the revised data;
@@ -81,8 +78,7 @@ class AlertEvent:
     revised: bool = False
 
 
-@dataclass(frozen=True)
-class EvaluationResult:
+class EvaluationResult(NamedTuple):
     """What evaluating one alert changes, or why it cannot be evaluated.
 
     stored   the alert as it was read

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 from msgspec import structs
@@ -53,8 +53,7 @@ Place = tuple[int, int | None]  # a chat and its topic
 _SESSION_AND_ID = itemgetter(1, 0)  # of a listed event
 
 
-@dataclass(frozen=True)
-class Notification:
+class Notification(NamedTuple):
     """An alert event with the detail to store, and its texts: a message of its own, or a line of a list.
 
     listed    whether it is reported in a list

@@ -4,7 +4,6 @@ import dataclasses
 import datetime as dt
 import math
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -127,7 +126,7 @@ def test_counting_starts_when_every_condition_has_had_a_figure() -> None:
     assert fires_without_band(a_rule, early) == 0
     # the last condition's first figure on a session that another lacks says nothing yet
     late = [*early, sample(6, (None, 5.0), (6.0, 5.0)), *some[5:]]
-    late = [replace(bar, session=day(number)) for number, bar in enumerate(late, start=1)]
+    late = [msgspec.structs.replace(bar, session=day(number)) for number, bar in enumerate(late, start=1)]
     assert frequency(a_rule, late).since == day(8)
 
 

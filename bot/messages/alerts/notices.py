@@ -99,14 +99,15 @@ def fired_message(
 def _move_sentences(rule: Rule, event: Event, context: EvaluationContext) -> Iterator[str]:
     """Previous and new value of each condition, how far past its target, and its place in history."""
     for condition, figures, previous in zip(rule.conditions, event.figures, event.previous, strict=True):
+        subject = condition.subject
         if figures.both is None:
-            yield f"{condition.subject}: {NOT_AVAILABLE}."
+            yield f"{subject}: {NOT_AVAILABLE}."
             continue
         value, level = figures.both
         show = METRICS[condition.metric].unit.show
         before = f"{show(previous)} → " if previous is not None else ""
-        yield f"{condition.subject}: {before}{show(value)}, {common.distance(condition, value, level)}."
-        rank = context.once((condition.subject, event.session), partial(_rank, condition, event, context))
+        yield f"{subject}: {before}{show(value)}, {common.distance(condition, value, level)}."
+        rank = context.once((subject, event.session), partial(_rank, condition, event, context))
         if rank:
             yield rank
 
