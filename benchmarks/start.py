@@ -238,8 +238,8 @@ def _children(pid: int) -> list[int]:
 
 
 def _is_job_process(pid: int) -> bool:
-    """Return whether a process draws charts. The other child only cleans up after multiprocessing."""
-    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    """Return whether a process draws charts."""
+    return b"serve_jobs" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _memory(pid: int) -> float:

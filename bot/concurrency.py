@@ -13,23 +13,22 @@ import asyncio
 import datetime as dt
 import gc
 import logging
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from threading import Event, Lock, RLock, Thread, Timer, current_thread
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 from bot.errors import ChartFailed
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -103,8 +102,14 @@ class RunningWork:
 
 
 _GRACE = 5.0  # seconds that the parent has to kill a job that takes too long, before it ends itself
-# A fork would copy locks that other threads hold.
-_PROCESSES = multiprocessing.get_context("spawn")
+# Not multiprocessing: a fork copies locks that other threads hold, and a spawn keeps a third process.
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from bot.concurrency import serve_jobs; serve_jobs({pipe})"
+_processes: WeakSet[subprocess.Popen[bytes]] = WeakSet()
+
+
+def living_children() -> list[subprocess.Popen[bytes]]:
+    """Return the child processes that live."""
+    return [process for process in list(_processes) if process.poll() is None]
 
 
 # What a job in a sound process does not raise. A library whose first import broke off fails in every job.
@@ -142,7 +147,7 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
 
     def __init__(self, name: str, limits: Limits) -> None:
         self._name, self._limits = name, limits
-        self._process: Any = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self._jobs = 0  # of this process
         self._busy = Lock()  # held while a job runs
@@ -220,17 +225,16 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
         with self._lock:
             if self._closed:
                 raise JobFailed("the process is closed")
-            if self._pipe is None or not self._process.is_alive():
+            if self._pipe is None or self._process is None or self._process.poll() is not None:
                 self._end()
-                pipe, child_pipe = _PROCESSES.Pipe()
-                process = _PROCESSES.Process(
-                    target=serve_jobs, args=(child_pipe, self._limits), name=self._name, daemon=True
-                )
-                try:
-                    process.start()
-                finally:
-                    child_pipe.close()
+                pipe, child_pipe = Pipe()
+                with child_pipe:
+                    number = child_pipe.fileno()
+                    command = [sys.executable, "-c", _PROGRAM.format(path=sys.path, pipe=number)]
+                    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[number])  # noqa: S603 - ours
+                _processes.add(process)
                 self._process, self._pipe, self._jobs = process, pipe, 0
+                pipe.send(self._limits)
             return self._pipe
 
     def _end_if_idle(self) -> None:
@@ -244,14 +248,15 @@ class ChildProcess(AbstractContextManager["ChildProcess"]):
             process, self._process, self._pipe = self._process, None, None
         if process is not None:
             process.kill()
-            process.join()
+            process.wait()
 
 
-def serve_jobs(pipe: Connection, limits: Limits) -> None:
-    """Run in the child: receive jobs and send their results or errors, until the parent is gone."""
+def serve_jobs(descriptor: int) -> None:
+    """Run in the child: receive limits, then jobs, and send results or errors, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
-    _apply(limits)
+    pipe = Connection(descriptor)
     with suppress(EOFError, OSError):
+        _apply(limits := pipe.recv())
         while True:
             job = pipe.recv()
             _end_in(limits.job_seconds + _GRACE)  # for a parent that is killed during the job

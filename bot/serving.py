@@ -11,7 +11,6 @@ import asyncio
 import datetime as dt
 import itertools
 import logging
-import multiprocessing
 import os
 import signal
 import sys
@@ -28,7 +27,7 @@ from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
 from bot.chat.updates import POLL_RETRIES, PerChatProcessor, Poller, UpdatesRequest
-from bot.concurrency import run_in_daemon_thread
+from bot.concurrency import living_children, run_in_daemon_thread
 from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import SendBudget
 from bot.delivery.request import TelegramRequest
@@ -112,7 +111,7 @@ def _exit_after(signals: int) -> None:
     """
     os.read(signals, 1)
     time.sleep(EXIT_SECONDS)
-    for child in multiprocessing.active_children():
+    for child in living_children():
         child.kill()  # else a job in it would keep the standard streams open
     _log.warning("stopped in the middle of the work; the next start goes on with it")
     os._exit(0)

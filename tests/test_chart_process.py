@@ -1,7 +1,6 @@
 """Charts drawn in a child process: the same pictures, and nothing of it can hurt the bot."""
 
 import asyncio
-import multiprocessing
 import os
 from functools import partial
 
@@ -12,7 +11,7 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import YTD, AsOf
-from bot.concurrency import ASK_AGAIN, ChartRenderer, Limits
+from bot.concurrency import ASK_AGAIN, ChartRenderer, Limits, living_children
 from bot.errors import ChartFailed, NoData
 from bot.messages.alerts.card import rule_chart_answer
 from bot.messages.canvas import DARK, LIGHT, ChartStyle
@@ -107,11 +106,11 @@ async def test_a_chart_without_end_is_given_up() -> None:
 
 
 async def test_closing_gives_up_what_waits_and_starts_no_other_process() -> None:
-    before, charts = set(multiprocessing.active_children()), ChartRenderer(apart=True)
+    before, charts = set(living_children()), ChartRenderer(apart=True)
     await charts.draw(lambda: process_id)
     waiting = [asyncio.create_task(charts.draw(partial(partial, job))) for job in (hang, process_id)]
     await asyncio.sleep(0)
     charts.close()
     errors = await asyncio.gather(*waiting, return_exceptions=True)
     assert [(type(error), str(error)) for error in errors] == [(ChartFailed, ASK_AGAIN)] * 2
-    assert set(multiprocessing.active_children()) == before
+    assert set(living_children()) == before

@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import errno
-import multiprocessing
 import os
 import select
 import signal
@@ -22,7 +21,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.concurrency import Backoff, ChildProcess, JobFailed, JobTimedOut, Limits, run_in_daemon_thread
+from bot.concurrency import (
+    Backoff,
+    ChildProcess,
+    JobFailed,
+    JobTimedOut,
+    Limits,
+    living_children,
+    run_in_daemon_thread,
+)
 from tests.fakes.child_jobs import claim_memory, crash, hang, print_noise, process_id, raise_in, refuse
 
 BACKOFF = Backoff(dt.timedelta(seconds=5), dt.timedelta(hours=1))
@@ -101,7 +108,7 @@ def child() -> Iterator[ChildProcess]:
 
 def alive() -> set[int | None]:
     """Child processes that live."""
-    return {process.pid for process in multiprocessing.active_children()}
+    return {process.pid for process in living_children()}
 
 
 def wait_for_end(pid: int) -> None:
@@ -116,7 +123,7 @@ def wait_for_end(pid: int) -> None:
         os.close(descriptor)
 
 
-def no_memory(_: object) -> NoReturn:
+def no_memory(*_: object, **__: object) -> NoReturn:
     raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
@@ -170,7 +177,7 @@ def test_an_answer_that_was_not_received_is_not_taken_for_that_of_the_next_job(
 def test_a_process_that_cannot_be_started_costs_that_job_only(monkeypatch: pytest.MonkeyPatch) -> None:
     with ChildProcess("test", LIMITS) as process:
         with monkeypatch.context() as patched:
-            patched.setattr("multiprocessing.context.SpawnProcess._Popen", staticmethod(no_memory))
+            patched.setattr("subprocess.Popen", no_memory)
             with pytest.raises(JobFailed, match="Cannot allocate memory"):
                 process.run(process_id)
         assert process.run(process_id) in alive()
