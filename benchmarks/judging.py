@@ -76,7 +76,8 @@ PROMETHEUS_BEFORE = 0.47
 # One database
 
 
-def _services(database: Database, now: list[dt.datetime]) -> Services:
+def services_at(database: Database, now: list[dt.datetime]) -> Services:
+    """Return what the scheduler needs, at a time that the list holds."""
     return Services(Config(), database, Markets(database, lambda: now[0]), lambda: now[0], live=False)
 
 
@@ -87,7 +88,7 @@ async def build(path: Path, count: int, firing: float | None) -> None:
     """
     now = [MADE]
     with open_database(path) as database:
-        services = _services(database, now)
+        services = services_at(database, now)
         rows = sample_observations()
         await database.run(partial(store, rows=rows, source=SAMPLE, observed_at="2020-01-01T00:00:00Z"))
         contexts = []
@@ -169,7 +170,7 @@ async def evaluated(path: Path, scenario: str) -> dict[str, float]:
     """Seconds of CPU, fires and peak memory of one run."""
     now = [MADE]
     with open_database(path) as database:
-        services = _services(database, now)
+        services = services_at(database, now)
         evaluation = Evaluation(services)
         if scenario != "first":
             await evaluation.run()

@@ -16,19 +16,31 @@ import asyncio
 import base64
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+from benchmarks import judging, sql
 from benchmarks.results import Result
 from benchmarks.start import PATIENCE, _running
+from bot.jobs.scheduler import Scheduler
+from bot.services import chats
+from bot.serving import SWITCH_SECONDS
+from storage.db import Database, open_database
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.pictures import png
+
+if TYPE_CHECKING:
+    from bot.delivery.drain import Delivery
 
 PEER = """
 import base64, json, sys
@@ -37,7 +49,7 @@ from telegram.ext import Application, MessageHandler, filters
 root, token, file = sys.argv[1:]
 answers, file_ids = json.load(open(file)), {}
 async def answer(update, context):
-    what = answers.get(update.message.text, answers["/compare"])
+    what = answers[update.message.text.split()[0]]
     markup = what["markup"] and InlineKeyboardMarkup.de_json(what["markup"], context.bot)
     await update.message.reply_text(what["text"], parse_mode="HTML", reply_markup=markup)
     if what["caption"]:
@@ -96,13 +108,56 @@ class Side:
             if pictures:
                 self.note(f"picture of {line}, asked again", [shown for _, (shown,) in alone])
                 self.note(f"picture of {line}, {AT_ONCE} at once", picture)
-        (first,), _ = await self.ask(f"/compare {300 + number}d", 1, pictures=True)
-        self.note("text of /compare, asked for the first time", [first])
+        for line in PAGES[:3]:
+            (first,), _ = await self.ask(f"{line} {300 + number}d", 1, pictures=True)
+            self.note(f"text of {line}, asked for the first time", [first])
 
 
 def run(quick: bool = False) -> list[Result]:
     """Return all figures."""
-    return measure(1 if quick else 5)
+    return [*measure(1 if quick else 5), storage_wait(1_000 if quick else 100_000)]
+
+
+def storage_wait(alerts: int) -> Result:
+    """Return how long replies wait for storage while alerts are judged and committed, others pruned."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "bot.db"
+        asyncio.run(judging.build(path, alerts, 0.01))
+        with open_database(path) as database:
+            for table in ("alert_events", "outbox"):
+                values = {"count": alerts // 5, "first": "2010-01-01", "alerts": alerts}
+                database.run_sync(partial(sql.fill, table=table, values=values))
+            database.run_sync(lambda db: db.execute("UPDATE chats SET summary_at = '17:00'"))
+            storage, thread = (1000 * _p99([waits]) for waits in asyncio.run(_waits(database)))
+    name, note = (
+        f"a reply's wait for storage during a tick of {alerts:,} alerts: p99",
+        "an empty job in a thread",
+    )
+    return Result(name, storage, "ms", 20.0, note=f"{note}: {thread:.3g} ms")
+
+
+async def _waits(database: Database) -> tuple[list[float], list[float]]:
+    """Return the seconds that commands wait for what they read, and for nothing, during a tick."""
+    now, waits, idle = [judging.MADE], list[float](), list[float]()
+    services = judging.services_at(database, now)
+    outage_notifier = SimpleNamespace(notify=print)
+    delivery = SimpleNamespace(wake=lambda: None, stopped="", outage_notifier=outage_notifier)
+    scheduler = Scheduler(services, (), cast("Delivery", delivery))
+    await scheduler.evaluate()
+    await chats.standing(services, 1, 1, 0)  # opens the connection
+    sys.setswitchinterval(SWITCH_SECONDS)  # as the bot does
+    now[0] = judging.NEXT_DAY
+    working = asyncio.create_task(scheduler.run_jobs())
+    while not working.done():
+        begun = time.perf_counter()
+        await chats.standing(services, 1, 1, len(waits))
+        read = time.perf_counter()
+        await asyncio.to_thread(lambda: None)
+        waits.append(read - begun)
+        idle.append(time.perf_counter() - read)
+        await asyncio.sleep(0.01)
+    await working
+    return waits, idle
 
 
 def measure(rounds: int = 5) -> list[Result]:
@@ -167,7 +222,7 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="of which medians are taken (5)")
-    for result in measure(parser.parse_args().rounds):
+    for result in (*measure(parser.parse_args().rounds), storage_wait(100_000)):
         print(result)
 
 

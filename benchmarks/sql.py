@@ -106,12 +106,12 @@ def build(path: Path, events: int) -> dict[str, float]:
                 "chats": chats,
                 "alerts": alerts * 99 // 100,
             }
-            database.run_sync(partial(_fill, table=table, values=values))
+            database.run_sync(partial(fill, table=table, values=values))
             sizes[table] = (database.run_sync(file_size) - before) / count
     return sizes
 
 
-def _fill(db: sqlite_utils.Database, table: str, values: dict[str, object]) -> None:
+def fill(db: sqlite_utils.Database, table: str, values: dict[str, object]) -> None:
     """Fill a table; its large indexes are made anew, which is faster."""
     sql = "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND name GLOB '*_copy*'"
     copies = db.execute(sql, (table,)).fetchall()

@@ -582,7 +582,7 @@ class Database:
         self._worker, self._reader = (ThreadPoolExecutor(1, self._threads) for _ in range(2))
         self._reading: sqlite_utils.Database | None = None
         self._version = self._seen = self.foreign_commits = 0
-        self._calls = self._calls_seen = 0  # odd during run()
+        self._writes = self._writes_seen = 0  # own; odd during run()
         self._closed = False
         try:
             self._db = self._worker.submit(self._open).result()
@@ -662,16 +662,16 @@ class Database:
         return opened
 
     def _call(self, fn: Callable[[sqlite_utils.Database], T], plain: bool) -> T:
-        self._calls += 1
+        self._writes += 1
+        before = self._db.conn.total_changes
         try:
             with translate_errors(self.path), nullcontext() if plain else transaction(self._db, self._begin):
-                changes = self._db.conn.total_changes
                 result = fn(self._db)
-                if self._db.conn.total_changes > changes:
+                if self._db.conn.total_changes > before:
                     _write_number(self._db, self._number)  # so that every log names its database
                 return result
         finally:
-            self._calls += 1
+            self._writes += 1 if self._db.conn.total_changes > before else -1
 
     def _end_reading(self) -> None:
         if self._reading is not None:
@@ -682,9 +682,9 @@ class Database:
             if self._reading is None:
                 self._reading = connect(self.path, read_only=True)
                 self._seen = _data_version(self._reading)
-            calls, seen = self._calls, _data_version(self._reading)
-            self.foreign_commits += seen != self._seen and calls == self._calls == self._calls_seen
-            self._seen, self._calls_seen = seen, calls if calls % 2 == 0 else -1
+            writes, seen = self._writes, _data_version(self._reading)
+            self.foreign_commits += seen != self._seen and writes == self._writes == self._writes_seen
+            self._seen, self._writes_seen = seen, writes if writes % 2 == 0 else -1
             with transaction(self._reading, "BEGIN"):
                 return fn(self._reading)
 

@@ -261,7 +261,7 @@ class Markets:
         key = (stored, self.database.foreign_commits, sessions.last_completed(now))
         async with self._lock:
             if self._cached is None or self._cached[0] != key:
-                frames = await self.database.read(read_frames)
+                frames = await self.database.run(read_frames)  # long: replies read meanwhile
                 self._cached = (key, await self._build(frames, now))
             return self._cached[1]
 
@@ -283,7 +283,7 @@ class Markets:
 
     async def _known(self, day: pd.Timestamp) -> Market:
         """The Market as known at the end of a day, its age measured then. Raises NoData before the first."""
-        frames = await self.database.read(lambda db: read_frames(db, day.date()))
+        frames = await self.database.run(lambda db: read_frames(db, day.date()))
         if all(frame.empty for frame in frames.values()):
             observed_at = await self.database.read(first_observed)
             if observed_at is not None:

@@ -11,6 +11,7 @@ import asyncio
 import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
@@ -19,15 +20,22 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bot.analytics.windows import AsOf
 from bot.concurrency import RunningWork, trim_heap
 from bot.data.refresh import refresh
-from bot.errors import OUT_OF_MEMORY, is_out_of_memory
+from bot.errors import OUT_OF_MEMORY, NoData, is_out_of_memory
 from bot.jobs.backups import Backups
 from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.deferred import send_deferred
 from bot.jobs.notices import announce_ends, report_outages, report_refusals
 from bot.jobs.summaries import Summaries
+from bot.messages.canvas import THEMES
+from bot.messages.pages.compare import compare_answer
+from bot.messages.pages.flows import flows_answer
+from bot.messages.pages.multiples import multiples_answer
+from bot.messages.pages.trend import trend_answer
 from bot.services import EVENTS_KEPT, OUTBOX_KEPT, wall_clock
+from bot.services.questions import answer_once
 from storage import alert_store, chat_store, outbox, sources
 from storage.db import StorageError, analyses
 
@@ -116,6 +124,7 @@ class Scheduler:
             partial(report_outages, self._services),
             partial(announce_ends, self._services),
             self._summaries.run,
+            self._prepare_answers,
             self._prune,
             partial(asyncio.to_thread, trim_heap),
         )
@@ -152,6 +161,15 @@ class Scheduler:
     async def _record_heartbeat(self) -> None:
         await self._services.database.check_path()
         await self._services.database.run(partial(sources.record_heartbeat, now=wall_clock()))
+
+    async def _prepare_answers(self) -> None:
+        """Compute what is asked most of a Market before anybody asks."""
+        market, theme = await self._services.markets.current(), THEMES[self._services.config.charts.theme]
+        with suppress(NoData):
+            await answer_once(compare_answer, market, AsOf(), theme, (), None)
+            await answer_once(trend_answer, market, AsOf(), theme, None)
+            await answer_once(flows_answer, market, AsOf(), theme, ())
+            await answer_once(multiples_answer, market, AsOf(), theme)
 
     async def _prune(self) -> None:
         """Delete what is old, once a day and whenever the clock was set back; in pieces, as commands wait."""
