@@ -25,7 +25,7 @@ import logging
 import math
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
@@ -142,9 +142,8 @@ def newest_columns(
         ORDER BY {", ".join(key_columns(kind))}, {_newest_first(kind)}
     """  # noqa: S608 - names from KINDS only
     key = itemgetter(*(list(names.values()).index(column) for column in key_columns(kind)))
-    rows = db.execute(sql, parameters).fetchall()[::-1]
-    last = dict(zip(map(key, rows), rows, strict=True))
-    values = zip(*reversed(last.values()), strict=True) if last else [()] * len(names)
+    rows = [next(same_key) for _, same_key in groupby(db.execute(sql, parameters), key)]
+    values = zip(*rows, strict=True) if rows else [()] * len(names)
     return dict(zip(names, values, strict=True))
 
 
