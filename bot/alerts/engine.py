@@ -203,14 +203,14 @@ def step(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]
     if state.done or sample.session <= state.session or (rule.until and sample.session > rule.until):
         return state, None
     ops_by_side = side_ops(rule)
-    answers = tuple(truth(ops, sample) for ops in ops_by_side)
-    if all(answer is None for answer in answers):
+    answers = [truth(ops, sample) for ops in ops_by_side]
+    if answers.count(None) == len(answers):
         figures = tuple(figure.finite for figure in sample.figures)
         return replace(state, session=sample.session, figures=figures), None
-    turned = tuple(
+    turned = [
         _turn(rule, state, side, ops, sample, answer)
         for side, ops, answer in zip(state.sides, ops_by_side, answers, strict=True)
-    )
+    ]
     return _with_event(rule, state, sample, answers, turned)
 
 
@@ -232,7 +232,7 @@ def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer
 
 
 def _with_event(
-    rule: Rule, before: State, sample: Sample, answers: tuple[bool | None, ...], turned: tuple[Side, ...]
+    rule: Rule, before: State, sample: Sample, answers: Sequence[bool | None], turned: Sequence[Side]
 ) -> tuple[State, Event | None]:
     """The state with its new sides, and the event of a fire, which is muted during a cooldown.
 
@@ -257,12 +257,14 @@ def _with_event(
         bands=before.bands,
         sides=tuple(sides),
         last_values=tuple(
-            both[0] if (both := figure.both) else old
-            for figure, old in zip(sample.figures, before.last_values, strict=True)
+            [
+                both[0] if (both := figure.both) else old
+                for figure, old in zip(sample.figures, before.last_values, strict=True)
+            ]
         ),
         cooling=cooling,
         done=event is not None and event.done,
-        figures=tuple(figure.finite for figure in sample.figures),
+        figures=tuple([figure.finite for figure in sample.figures]),
     )
     return after, event
 

@@ -115,8 +115,10 @@ class Evaluation:
             sample=market.is_sample,
             now=services.clock(),
         )
+        self._alerts = None  # they are read anew if this is broken off, perhaps after the commit
         stored = await database.run(store)
         alerts.move_on(evaluator, stored.level, stored.kept)
+        self._alerts = alerts
         return stored
 
     async def _market(self) -> Market:

@@ -205,7 +205,8 @@ class Evaluator:
     """
 
     def __init__(self, context: EvaluationContext, alerts: Alerts) -> None:
-        self._context = context
+        self._market = context.market
+        self._samples = partial(context.histories.samples, sessions=context.market.sessions)
         self._alerts = alerts
         self.progress: dict[Subject, Progress] = {}
         self.chosen = set(alerts.damaged)
@@ -214,11 +215,12 @@ class Evaluator:
     def choose(self) -> None:
         """Find the alerts that new or revised sessions can change."""
         alerts = self._alerts
-        today = self._context.market.last_completed.date()
+        today = self._market.last_completed.date()
         for subject, batch in alerts.batches.items():
             try:
                 progress = self._progress(batch)
-                self.chosen |= progress.turning(today, any_figures=batch.waits and self._has_figures(batch))
+                has_figures = batch.waits and any_figures(self._samples(batch.rule))
+                self.chosen |= progress.turning(today, any_figures=has_figures)
             except Exception:  # noqa: BLE001 - evaluating its alerts says so
                 self.chosen |= batch.alert_ids
                 continue
@@ -233,16 +235,10 @@ class Evaluator:
     def _progress(self, batch: Batch) -> Progress:
         if batch.evaluated is None:  # its first alerts
             batch.evaluated = max(self._alerts.own[alert_id] for alert_id in batch.alert_ids)
-        sessions = self._context.market.sessions
-        current = self._context.histories.samples(batch.rule, batch.begin, sessions)
-        return batch.progress(current, partial(self._bands, batch))
-
-    def _has_figures(self, batch: Batch) -> bool:
-        sessions = self._context.market.sessions
-        return any_figures(self._context.histories.samples(batch.rule, sessions=sessions))
+        return batch.progress(self._samples(batch.rule, batch.begin), partial(self._bands, batch))
 
     def _bands(self, batch: Batch) -> list[float]:
-        samples = self._context.histories.samples(batch.rule, sessions=self._context.market.sessions)
+        samples = self._samples(batch.rule)
         return [default_band(samples.distances(index)) for index in range(len(batch.rule.conditions))]
 
     @property
@@ -285,8 +281,8 @@ class Evaluator:
     @property
     def unused(self) -> list[Subject]:
         """Subjects that no alert reads any more, and none has lately."""
-        sessions = self._context.market.sessions
-        old = sessions[sessions <= self._context.market.last_completed][-2 * SESSIONS_KEPT :][0].date()
+        sessions = self._market.sessions
+        old = sessions[sessions <= self._market.last_completed][-2 * SESSIONS_KEPT :][0].date()
         batches = self._alerts.batches.items()
         return [key for key, batch in batches if batch.is_empty and (batch.evaluated or old) <= old]
 
@@ -320,11 +316,10 @@ class Evaluator:
     def _evaluate(
         self, stored: StoredAlert, rule: Rule, rows: Sequence[State], in_force: InForce
     ) -> EvaluationResult:
-        histories, sessions = self._context.histories, self._context.market.sessions
         progress = self.progress.get(subject := subject_of_rule(rule))
         if progress is None:  # mostly because its figures cannot be read, which raises here
             alone = Batch(subject)
-            progress = alone.progress(histories.samples(alone.rule, sessions=sessions), list)
+            progress = alone.progress(self._samples(alone.rule), list)
         samples, figures = progress.samples.with_amounts(rule), progress.batch.figures
         mark = stored.evaluated or self._alerts.mark(stored.alert_id) or rows[-1].session
         state, life = rows[-1], Life(stored.life)
@@ -349,7 +344,7 @@ class Evaluator:
                 turned += [state] if state is not before else []
                 events += [AlertEvent(ALREADY, already, before)] if already else []
             if not len(samples) or mark < samples.day(0):  # it is far behind the others
-                samples = histories.samples(rule, mark, sessions)
+                samples = self._samples(rule, mark)
             run = evaluate_series(rule, state, samples, mark=mark)
             turned += run.turned
             events += map(AlertEvent, [event.kind for event in run.events], run.events, run.before)
@@ -373,13 +368,13 @@ class Evaluator:
 
     def _settled(self, rule: Rule, state: State) -> tuple[State, Event | None]:
         """The state of a rule that waits for figures, once there are some up to its mark."""
-        history = self._context.histories.samples(rule, sessions=self._context.market.sessions)
+        history = self._samples(rule)
         history = history[: history.after(state.session)]
         return settle(rule, state, history) if has_answer(rule, history).any() else (state, None)
 
     def _has_expired(self, rule: Rule, mark: dt.date) -> bool:
         """Whether the rule's last session was evaluated, or has been awaited for long enough."""
-        market = self._context.market
+        market = self._market
         if rule.until is None or market.last_completed.date() <= rule.until:
             return False
         sessions = market.sessions

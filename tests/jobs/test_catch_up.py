@@ -1,12 +1,13 @@
 """After a downtime: every missed session is evaluated in order, one message a chat tells of all."""
 
+import asyncio
 import gc
 
 import pytest
 import sqlite_utils
 
 from bot.jobs import commit
-from bot.jobs.evaluate import Evaluator
+from bot.jobs.evaluate import Alerts, Evaluator
 from storage import alert_store, chat_store
 from storage.db import DiskFull
 from tests.jobs.desk import DAYS, RULE, Desk, full_disk, sessions
@@ -152,6 +153,22 @@ async def test_what_could_not_be_stored_is_evaluated_again_though_nothing_is_new
             await desk.evaluate()
     assert gc.isenabled()
     assert len(await desk.evaluate()) == 1
+
+
+async def test_a_run_that_is_broken_off_after_its_commit_is_not_repeated(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.alert(RULE)
+
+    def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Alerts, "move_on", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await desk.evaluate([0.65])
+    assert len(await desk.evaluate([0.65, 0.5, 0.66], DAYS[1])) == 1
+    assert await desk.events() == [f"1 fired {DAYS[0]}", f"1 fired {DAYS[3]}"]
 
 
 async def test_what_is_new_is_evaluated_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
