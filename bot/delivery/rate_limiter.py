@@ -29,7 +29,7 @@ REPLY, ALERT, NOTICE, SUMMARY = 0, 1, 2, 3  # `rate_limit_args`; none given is R
 CHAT_RATE, CHAT_BURST = 1.0, 3  # messages a second to one chat, and how many may go at once
 GROUP_LIMIT = (20, 60.0)  # messages to one group in any so many seconds
 OVERALL_LIMIT = (29, 1.0)  # the server allows 30, and counts them as they arrive
-MAX_CHATS = 1024
+MAX_CHATS = 128
 
 
 class LeakyBucket:
