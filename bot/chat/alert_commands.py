@@ -10,12 +10,12 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.alerts.grammar import parse_rule, reads_percent_as_points
 from bot.alerts.presets import Preset, preset_of
 from bot.alerts.rule import CROSSES, Rule
+from bot.analytics.windows import AsOf
 from bot.chat import alert_edit
 from bot.errors import BadInput
 from bot.messages.alerts import guide
@@ -25,6 +25,7 @@ from bot.messages.alerts.notices import FIRES_SINCE_DAYS, trial_message
 from bot.messages.common import Answer
 from bot.messages.html import lines
 from bot.services import alert_views, alerts, metrics_for
+from bot.services.questions import answer_once
 from bot.text import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -133,9 +134,15 @@ async def on_alerts(ask: Ask) -> Answer:
     if match is None:
         raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
     listed, unreadable, context = await alert_views.list_alerts(ask.caller)
-    render = partial(alert_list, listed, context, int(match[1] or 0))
-    answer = await asyncio.to_thread(render) if listed else render()
+    if listed:
+        answer = await asyncio.to_thread(alert_list, listed, context, int(match[1] or 0))
+    else:
+        answer = await answer_once(_empty_list, context.market, AsOf(), context)
     return replace(answer, html=lines(answer.html, *(error.sentence for error in unreadable)))
+
+
+def _empty_list(_market: Market, _as_of: AsOf, context: EvaluationContext) -> Answer:
+    return alert_list((), context)
 
 
 async def on_history(ask: Ask) -> Answer:
