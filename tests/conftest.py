@@ -58,6 +58,7 @@ def pytest_collection_finish() -> None:
     """Modules and collected tests stay to the end, so the garbage collector need not visit them."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)  # of what the tests make, hardly anything is garbage in cycles
     count = gc.get_freeze_count()
     vars(gc)["get_freeze_count"] = lambda: count  # it goes through all of them, at each new Evaluation
 

@@ -11,7 +11,7 @@ from bot.jobs.notify import NotifiedResult, Notifier
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
 from storage.db import DiskFull
-from tests.jobs.desk import DAYS, FIRST, QUIET, RULE, Desk, after_close, full_disk
+from tests.jobs.desk import DAYS, FIRST, QUIET, RULE, Desk, after_close, full_disk, sessions
 
 UNITS = [250.0, 250.05] * 5  # millions; a count that never moves is taken for a frozen one
 
@@ -371,3 +371,16 @@ async def test_a_rule_made_without_figures_takes_its_side_from_the_first(
         (text,) = await desk.messages()
         assert "Its first figures have come. Nothing turned, so this is no alert.\n" in text
         assert "Late" not in text
+
+
+@pytest.mark.parametrize(("again", "fires"), [("2020-04-15", 2), ("2020-04-16", 1)])
+async def test_a_fire_counts_those_of_ninety_days(desk: Desk, again: str, fires: int) -> None:
+    await armed(desk, RULE)
+    days = sessions(DAYS[0], 70)
+    between = days[1 : days.index(again)]
+    await desk.evaluate([0.65], days[0])
+    await desk.evaluate([0.5] * len(between), between[0])
+    await desk.evaluate([0.65], again)
+    first, second = await desk.messages()
+    assert "Fires in the last 90 days: 1, including this one." in first
+    assert f"Fires in the last 90 days: {fires}, including this one." in second
