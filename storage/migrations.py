@@ -74,6 +74,7 @@ _OBSERVATIONS = f"""
     {_observations_table("fund_facts", ("ticker", "session"), _FACTS)}
     {_observations_table("multiples", ("ticker", "session", "metric", "convention", "basis"), _MULTIPLE)}
     {_observations_table("sector_weights", ("ticker", "session", "level", "sector"), "weight REAL")}
+    {_observations_table("company_sums", ("ticker", "session"), "contents TEXT NOT NULL, coverage REAL")}
 
     CREATE TABLE readings (  -- rows first_id to last_id of a kind were given at observed_at
         kind TEXT NOT NULL,
@@ -109,6 +110,14 @@ _SOURCES = """
         as_of TEXT NOT NULL,
         observed_at TEXT NOT NULL,
         contents TEXT NOT NULL  -- the newest list of what the fund holds (bot.data.holdings)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE company_rows (  -- what the newest run of a kind has read (bot.data.companies)
+        kind TEXT NOT NULL,
+        symbol TEXT NOT NULL,
+        grouped TEXT NOT NULL,  -- the industry group or sector; '': of no group
+        contents TEXT NOT NULL,
+        PRIMARY KEY (kind, symbol, grouped)
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE meta (
@@ -316,7 +325,9 @@ _OUTBOX = """
 # What the copies hold of a table whose other indexes hold the rest. What never changes of an event or of the
 # outbox is apart from what each attempt changes; charts, which have checksums of their own, have no copy.
 _COPIED = {
-    **dict.fromkeys(("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights"), ()),
+    **dict.fromkeys(
+        ("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights", "company_sums"), ()
+    ),
     "updates": (),
     "alert_changes": (),
     "alert_events": ("detail, threshold, value, created_at", "message, deferred"),

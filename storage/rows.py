@@ -246,9 +246,19 @@ class SectorWeight(Observation, frozen=True):
     weight: float | None
 
 
+class CompanySums(Observation, frozen=True):
+    """What the companies of a fund add up to: the JSON of a FundSums, and its coverage."""
+
+    table = "company_sums"
+    figures = ("coverage",)
+
+    contents: str
+    coverage: float
+
+
 K = TypeVar("K", bound=Observation)
 KINDS: dict[str, type[Observation]] = {
-    kind.table: kind for kind in (Bar, Distribution, Split, FundFacts, Multiple, SectorWeight)
+    kind.table: kind for kind in (Bar, Distribution, Split, FundFacts, Multiple, SectorWeight, CompanySums)
 }
 
 

@@ -7,7 +7,7 @@ asking again. An outage is a part of the Market without a figure that it should 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -167,6 +167,40 @@ def holdings_contents(db: sqlite_utils.Database, ticker: str) -> str | None:
     """Returns the contents of a fund's list of holdings, or None without one."""
     contents: str | None = select_value(db, "SELECT contents FROM holdings WHERE ticker = ?", (ticker,))
     return contents
+
+
+def held_funds(db: sqlite_utils.Database) -> set[str]:
+    """Tickers of the funds whose list of holdings is stored."""
+    return {ticker for (ticker,) in db.execute("SELECT ticker FROM holdings")}
+
+
+# What a run read of one symbol: the symbol, its group ("" for none), and contents ("" for nothing).
+CompanyRow: TypeAlias = tuple[str, str, str]
+
+
+def begin_run(db: sqlite_utils.Database, kind: str, span: str) -> str:
+    """Where the run for a span of days goes on, "" at its start. Rows of a run for another are deleted."""
+    begun, _, position = (get_meta(db, f"{kind} run") or "").partition(" ")
+    if begun == span:
+        return position
+    db.execute("DELETE FROM company_rows WHERE kind = ?", (kind,))
+    set_meta(db, f"{kind} run", f"{span} ")
+    return ""
+
+
+def save_step(
+    db: sqlite_utils.Database, kind: str, span: str, position: str, rows: Iterable[CompanyRow]
+) -> None:
+    """Keep the rows of one step of the run, and where it goes on. A later row of a symbol replaces it."""
+    set_meta(db, f"{kind} run", f"{span} {position}")
+    sql = "INSERT OR REPLACE INTO company_rows (kind, symbol, grouped, contents) VALUES (?, ?, ?, ?)"
+    db.conn.executemany(sql, ((kind, *row) for row in rows))
+
+
+def run_rows(db: sqlite_utils.Database, kind: str) -> list[CompanyRow]:
+    """All rows of the newest run of a kind, by symbol and group."""
+    sql = "SELECT symbol, grouped, contents FROM company_rows WHERE kind = ? ORDER BY symbol, grouped"
+    return db.execute(sql, (kind,)).fetchall()
 
 
 def record_heartbeat(db: sqlite_utils.Database, now: Moment) -> None:

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    import pandas as pd
     from numpy.typing import NDArray
 
-HOLDING_COLUMNS = ("ticker", "name", "sector", "asset_class", "quantity", "price", "value", "weight")
+HOLDING_COLUMNS = ("ticker", "name", "quantity", "price", "value", "weight")
 QUOTE_COLUMNS = (
     "eps",  # trailing, dollars a share, as `forward_eps` and `book`
     "forward_eps",
@@ -51,15 +51,9 @@ LEAST_COVERAGE = 0.6  # of the equities' market value, under which a fund has no
 CONTRIBUTORS = 5
 
 # Why a company is left out, in the order in which it is checked.
-REASONS = (
-    "no quote",
-    "no stock",
-    "another company's ticker",
-    "not in dollars",
-    "wrong share count",
-)
-_CLASS = re.compile(r"([A-Z]{2,4})([A-Z])")  # BRKB: the class may be its last letter
-_NO_COMPANY = r"(?i)\b(?:CVR|RIGHTS?|RTS|WARRANTS?|WTS?|ESCROW|PRVT)$"
+REASONS = ("no quote", "no stock", "another company's ticker", "not in dollars", "wrong share count")
+_CLASS = re.compile(r"([A-Z]{2,4})([ABC])")  # BRKB: the class may be its last letter
+_NO_COMPANY = re.compile(r"\b(CVR|RIGHTS?|RTS|WARRANTS?|WTS?|ESCROW|PRVT)$", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z0-9]+")
 # Words that names share though the companies are different.
 _LEGAL_FORMS = re.compile(
@@ -69,87 +63,56 @@ _LEGAL_FORMS = re.compile(
 
 
 class Contributor(NamedTuple):
-    """A company's part of its fund's earnings: its own in dollars of the fund, negative for a loss."""
+    """A company's market value and amount in its fund, the amount negative for a loss."""
 
     ticker: str
-    name: str
     value: float
-    earnings: float
+    amount: float
 
 
 @dataclass(frozen=True)
-class EarningsSums:
-    """Sums of one basis, in dollars, over the companies whose earnings a share are known.
+class Sums:
+    """Sums over the companies of which an amount a share is known (earnings or book value), in dollars.
 
-    value, earnings   all of them; of the gaining companies alone `gaining_value`, `gaining_earnings`
-    capped_earnings   of the gaining companies, each at no more than CAP times
-    losing_value      market value of those with a loss, `losing` their number
-    coverage          value over the market value of all equities held
-    gains, losses     the largest contributors, the largest first
+    companies, losing  their number, and that of those with an amount under zero
+    value, amount      market value and amount of all
+    coverage           value over the market value of all equities held
+    loss_share         percent of the value that is in companies with an amount under zero
+    multiples          value over amount by convention; None where it is not meaningful
+    without_largest    the multiple with losses included, without the company that contributes most
+    gains, losses      the largest contributors, the largest first
     """
 
-    companies: int = 0
-    losing: int = 0
-    value: float = 0.0
-    earnings: float = 0.0
-    gaining_value: float = 0.0
-    gaining_earnings: float = 0.0
-    capped_earnings: float = 0.0
-    losing_value: float = 0.0
-    coverage: float = 0.0
-    gains: tuple[Contributor, ...] = ()
-    losses: tuple[Contributor, ...] = ()
+    companies: int
+    losing: int
+    value: float
+    amount: float
+    coverage: float
+    loss_share: float | None
+    multiples: Mapping[str, float | None]
+    without_largest: float | None
+    gains: tuple[Contributor, ...]
+    losses: tuple[Contributor, ...]
 
     @property
-    def earnings_yield(self) -> float | None:
-        """Earnings in percent of the value, losses included, of either sign."""
-        return 100 * self.earnings / self.value if self.value else None
-
-    @property
-    def loss_share(self) -> float | None:
-        """Percent of the value that is in companies with a loss."""
-        return 100 * self.losing_value / self.value if self.value else None
-
-    @property
-    def multiples(self) -> dict[str, float | None]:
-        """P/E by convention; None where it is not meaningful."""
-        return {
-            LOSSES_IN: _ratio(self.value, self.earnings),
-            POSITIVE: _ratio(self.gaining_value, self.gaining_earnings),
-            CAPPED: _ratio(self.gaining_value, self.capped_earnings),
-        }
-
-    @property
-    def without_largest(self) -> float | None:
-        """P/E with losses included, without the company that earns most."""
-        if not self.gains:
-            return None
-        return _ratio(self.value - self.gains[0].value, self.earnings - self.gains[0].earnings)
+    def percent(self) -> float | None:
+        """The amount in percent of the value, of either sign."""
+        return 100 * self.amount / self.value if self.value else None
 
 
 @dataclass(frozen=True)
 class FundSums:
-    """What a fund's companies add up to.
+    """What a fund's companies add up to: earnings, trailing and forward, and book value.
 
-    equities           number of companies held that have a price
-    book, book_value   book value and market value, in dollars, of the companies whose book value is used
-    book_coverage      that market value over that of all equities held
-    left_out           number of companies left out by reason, those whose book value alone is among them
+    equities  number of companies held that have a price
+    left_out  number of companies left out by reason, among them those of which the book value alone is
     """
 
     equities: int
-    trailing: EarningsSums
-    forward: EarningsSums
-    book_companies: int
-    book: float
-    book_value: float
-    book_coverage: float
+    trailing: Sums
+    forward: Sums
+    book: Sums
     left_out: Mapping[str, int]
-
-    @property
-    def pb(self) -> float | None:
-        """Price to book value, None where it is not meaningful."""
-        return _ratio(self.book_value, self.book)
 
     def figures(self) -> Iterator[tuple[str, str, str, float | None, float]]:
         """Metric, convention, basis, value and coverage of each figure whose coverage is enough.
@@ -158,29 +121,21 @@ class FundSums:
         """
         for basis, sums in ((TRAILING, self.trailing), (FORWARD, self.forward)):
             if sums.coverage >= LEAST_COVERAGE:
-                yield "earnings_yield", LOSSES_IN, basis, sums.earnings_yield, sums.coverage
+                yield "earnings_yield", LOSSES_IN, basis, sums.percent, sums.coverage
                 yield "loss_share", LOSSES_IN, basis, sums.loss_share, sums.coverage
                 for convention, multiple in sums.multiples.items():
                     yield "pe", convention, basis, multiple, sums.coverage
-        if self.book_coverage >= LEAST_COVERAGE:
-            yield "pb", LOSSES_IN, TRAILING, self.pb, self.book_coverage
+        if self.book.coverage >= LEAST_COVERAGE:
+            yield "pb", LOSSES_IN, TRAILING, self.book.multiples[LOSSES_IN], self.book.coverage
 
 
 def _ratio(value: float, part: float) -> float | None:
     return value / part if part > 0 else None
 
 
-def equities_of(holdings: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are equities, rights included: no cash and no futures."""
-    return holdings[holdings["asset_class"].fillna("Equity").str.casefold() == "equity"].reset_index(
-        drop=True
-    )
-
-
-def are_companies(equities: pd.DataFrame) -> pd.Series:
-    """Which equities are shares of a company: no rights, and no rows without a ticker."""
-    ticker = equities["ticker"].fillna("").str.contains(r"[A-Z]")
-    return ticker & ~equities["name"].fillna("").str.contains(_NO_COMPANY)
+def is_company(ticker: object, name: object) -> bool:
+    """Whether an equity is a share of a company: no right, and with a ticker."""
+    return any(map(str.isalpha, str(ticker or ""))) and not _NO_COMPANY.search(str(name or ""))
 
 
 def candidate_symbols(ticker: str) -> list[str]:
@@ -213,38 +168,30 @@ def fund_sums(
     ownership: tuple[float, float] = OWNERSHIP,
     least_pb: float = LEAST_PB,
 ) -> FundSums:
-    """Sums over a fund's holdings (HOLDING_COLUMNS) with quotes by symbol (QUOTE_COLUMNS).
+    """Sums over a fund's equities (HOLDING_COLUMNS) with quotes by symbol (QUOTE_COLUMNS).
 
     A holding's value is its quantity times the quote's price, else as the file states it, else by its weight.
     """
-    held = equities_of(holdings)
-    company = are_companies(held).to_numpy()
-    symbols = [symbol_of(ticker, quotes.index) for ticker in held["ticker"].fillna("")]
-    quoted = quotes.reindex(symbols).reset_index(drop=True)
-    reason = np.where(company, _reasons(held, quoted, ownership), "no company")
-    used = reason == ""
-    value = _values(held, quoted["price"].where(used).to_numpy("float64"))
-    total = float(np.nansum(value))
-    quantity = held["quantity"].to_numpy("float64")
+    company = np.array(list(map(is_company, holdings["ticker"], holdings["name"])), dtype=bool)
+    symbols = [symbol_of(ticker, quotes.index) for ticker in holdings["ticker"].fillna("")]
+    quoted = quotes.reindex(symbols).set_axis(holdings.index)
+    reason = np.where(company, _reasons(holdings, quoted, ownership), "no company")
+    used = pd.Series(reason == "", holdings.index)
+    value = _values(holdings, quoted["price"].where(used))
+    rows = holdings[["ticker"]].assign(value=value)
 
-    def earnings(column: str) -> EarningsSums:
-        rows = held[["ticker", "name"]].assign(value=value, earnings=quantity * quoted[column])
-        return _earnings_sums(rows[used & np.isfinite(value) & rows["earnings"].notna()], total)
+    def sums(column: str, kept: pd.Series) -> Sums:
+        amounts = rows.assign(amount=holdings["quantity"] * quoted[column])
+        return _sums(amounts[kept].dropna(subset=["value", "amount"]), float(value.sum()))
 
-    pb = (quoted["price"] / quoted["book"]).to_numpy("float64")
-    with_book = used & np.isfinite(value) & np.isfinite(pb)
-    has_book = with_book & (np.abs(pb) >= least_pb) & (quoted["financial_currency"] == "USD").to_numpy()
-    left_out = Counter(reason[company & ~used])
-    left_out["book value"] = int(with_book.sum() - has_book.sum())
-    book_value = float(value[has_book].sum())
+    pb = quoted["price"] / quoted["book"]
+    wrong_book = used & np.isfinite(pb) & ((pb.abs() < least_pb) | (quoted["financial_currency"] != "USD"))
+    left_out = Counter(reason[company & ~used]) + Counter({"book value": int(wrong_book.sum())})
     return FundSums(
-        equities=int(np.sum(company & (value > 0) & ~(held["price"] <= 0))),
-        trailing=earnings("eps"),
-        forward=earnings("forward_eps"),
-        book_companies=int(has_book.sum()),
-        book=float((quantity * quoted["book"].to_numpy("float64"))[has_book].sum()),
-        book_value=book_value,
-        book_coverage=book_value / total if total > 0 else 0.0,
+        equities=int((company & (value > 0) & ~(holdings["price"] <= 0)).sum()),
+        trailing=sums("eps", used),
+        forward=sums("forward_eps", used),
+        book=sums("book", used & np.isfinite(pb) & ~wrong_book),
         left_out={name: left_out[name] for name in (*REASONS, "book value") if left_out[name]},
     )
 
@@ -260,7 +207,7 @@ def _reasons(held: pd.DataFrame, quoted: pd.DataFrame, ownership: tuple[float, f
     own = held["quantity"] / shares.where(shares > 0)
     low, high = (bound * own.median() for bound in ownership)
     checks = (
-        quoted["price"].isna(),
+        ~(quoted["price"] > 0),
         quoted["kind"] != "EQUITY",
         ~np.array(share_a_word(held["name"], quoted["name"]), dtype=bool),
         (quoted["currency"] != "USD") | ~(dollars | converted),
@@ -269,34 +216,34 @@ def _reasons(held: pd.DataFrame, quoted: pd.DataFrame, ownership: tuple[float, f
     return np.select(checks, REASONS, default="")
 
 
-def _values(held: pd.DataFrame, price: NDArray[np.float64]) -> NDArray[np.float64]:
+def _values(held: pd.DataFrame, price: pd.Series) -> pd.Series:
     """Market value of each holding in dollars, NaN where nothing is known of it."""
-    value = np.where(np.isfinite(price), held["quantity"] * price, held["value"].to_numpy("float64"))
-    weight = held["weight"].to_numpy("float64")
-    both = np.isfinite(value) & (weight > 0)
-    per_weight = value[both].sum() / weight[both].sum() if both.any() else np.nan
-    known: NDArray[np.float64] = np.where(np.isfinite(value), value, weight * per_weight)
-    return known
+    value = (held["quantity"] * price).fillna(held["value"].astype("float64"))
+    weight = held["weight"].astype("float64").where(held["weight"] > 0)
+    return value.fillna(weight * value[weight.notna()].sum() / weight[value.notna()].sum())
 
 
-def _earnings_sums(rows: pd.DataFrame, total: float) -> EarningsSums:
-    """Sums over the companies of `rows` (ticker, name, value, earnings)."""
-    gain, loss = rows[rows["earnings"] > 0], rows[rows["earnings"] < 0]
-    value = float(rows["value"].sum())
-    return EarningsSums(
+def _sums(rows: pd.DataFrame, total: float) -> Sums:
+    """Sums over companies (ticker, value, amount) of a fund whose equities are worth `total`."""
+    gain, loss = rows[rows["amount"] > 0], rows[rows["amount"] < 0]
+    largest = gain.nlargest(CONTRIBUTORS, "amount"), loss.nsmallest(CONTRIBUTORS, "amount")
+    gains, losses = (tuple(map(Contributor._make, part.itertuples(index=False))) for part in largest)
+    value, amount = float(rows["value"].sum()), float(rows["amount"].sum())
+    gaining = float(gain["value"].sum())
+    _, most_value, most = gains[0] if gains else Contributor("", 0.0, 0.0)
+    return Sums(
         companies=len(rows),
         losing=len(loss),
         value=value,
-        earnings=float(rows["earnings"].sum()),
-        gaining_value=float(gain["value"].sum()),
-        gaining_earnings=float(gain["earnings"].sum()),
-        capped_earnings=float(np.maximum(gain["earnings"], gain["value"] / CAP).sum()),
-        losing_value=float(loss["value"].sum()),
+        amount=amount,
         coverage=value / total if total > 0 else 0.0,
-        gains=_contributors(gain.nlargest(CONTRIBUTORS, "earnings")),
-        losses=_contributors(loss.nsmallest(CONTRIBUTORS, "earnings")),
+        loss_share=float(100 * loss["value"].sum() / value) if value else None,
+        multiples={
+            LOSSES_IN: _ratio(value, amount),
+            POSITIVE: _ratio(gaining, float(gain["amount"].sum())),
+            CAPPED: _ratio(gaining, float(np.maximum(gain["amount"], gain["value"] / CAP).sum())),
+        },
+        without_largest=_ratio(value - most_value, amount - most),
+        gains=gains,
+        losses=losses,
     )
-
-
-def _contributors(rows: pd.DataFrame) -> tuple[Contributor, ...]:
-    return tuple(Contributor(*row) for row in rows.itertuples(index=False))

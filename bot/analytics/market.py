@@ -19,8 +19,10 @@ from bot.pair import DEFAULT_PAIR, Pair
 from bot.text import command_line, date_phrase, short_date
 
 SAMPLE = "sample"  # storage's word for the source of made-up figures
+COMPANIES = "companies"  # name of the source of what is added up from the companies that a fund holds
 TYPED_IN = "csv"  # name of the source of what people import themselves
 MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value", "source")
+SUM_COLUMNS = ("ticker", "session", "contents")
 WEIGHT_COLUMNS = ("session", "ticker", "level", "sector", "weight", "source")
 
 
@@ -74,6 +76,8 @@ class Market:
     multiples      DataFrame with MULTIPLE_COLUMNS, one row per figure, ordered by session; where they are
                    known also holdings_date, price_date (ISO text) and coverage (0 to 1)
     weights        DataFrame with WEIGHT_COLUMNS, percent, one row per sector or group and session
+    company_sums   DataFrame with SUM_COLUMNS: per fund and session what its companies add up to, ordered by
+                   session; `contents` is a FundSums of bot.analytics.companies as JSON
     pair           the two funds
     sources        part (see `parts`) -> Source
     calendar       the exchange's sessions; without it, the sessions that have a price
@@ -97,6 +101,7 @@ class Market:
     facts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     multiples: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MULTIPLE_COLUMNS)))
     weights: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(WEIGHT_COLUMNS)))
+    company_sums: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SUM_COLUMNS)))
     sources: Mapping[str, Source] = field(default_factory=dict)
     calendar: pd.DatetimeIndex | None = None
     anchor: pd.Timestamp | None = None
@@ -205,6 +210,7 @@ class Market:
             facts={ticker: frame.loc[:anchor] for ticker, frame in self.facts.items()},
             multiples=self.multiples[self.multiples["session"] <= anchor],
             weights=self.weights[self.weights["session"] <= anchor],
+            company_sums=self.company_sums[self.company_sums["session"] <= anchor],
             disputes=tuple(
                 replace(dispute, differences=dispute.differences.loc[:anchor]) for dispute in self.disputes
             ),

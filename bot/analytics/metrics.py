@@ -15,14 +15,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 
 from bot.analytics import flows, trend, units, valuation
+from bot.analytics.companies import LOSSES_IN
 from bot.analytics.flows import FROZEN_SESSIONS, STANDS
-from bot.analytics.market import NO_SOURCE, TYPED_IN, Market
+from bot.analytics.market import COMPANIES, NO_SOURCE, TYPED_IN, Market
 from bot.analytics.performance import TOO_SHORT, excess_history, missing_base, performance
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
@@ -190,17 +191,39 @@ def _flow(column: str) -> History:
 _of_facts = partial(Metric, parameters=(_FUND, _WINDOW), lag=1, part="facts")
 _of_multiples = partial(Metric, lag=1, part="multiples")
 
-# Of multiples that are no price over earnings: their units, and a level for the example.
-_UNITS = {"pb": units.LOW_MULTIPLE, "ps": units.LOW_MULTIPLE, "yield": units.YIELD}
-_LEVELS = {"pb": "2x", "ps": "1.5x", "pcf": "15x", "yield": "1%"}
+# What is different of multiples that are no price over earnings.
+_OTHERS: Mapping[str, Mapping[str, Any]] = {
+    "pb": {"unit": units.LOW_MULTIPLE, "example": "pb {small_word} > 2x"},
+    "ps": {"unit": units.LOW_MULTIPLE, "example": "ps {small_word} > 1.5x"},
+    "pcf": {"example": "pcf {small_word} > 15x"},
+    "yield": {
+        "unit": units.YIELD,
+        "range": Range(0.0, reached=True),
+        "example": "yield {small_word} > 1%",
+    },
+    "earnings_yield": {
+        "unit": units.YIELD,
+        "range": Range(),
+        "meaning": "Earnings of all companies in percent of their price, losses included; of either sign.",
+        "formula": "100 E / M; its inverse is the P/E with losses included",
+        "example": "earnings_yield {small_word} > 4%",
+    },
+    "loss_share": {
+        "unit": units.SHARE,
+        "range": Range(0.0, 100.0, reached=True),
+        "meaning": "Share of the fund's value that is in companies with a loss.",
+        "formula": "100 (market value with EPS < 0) / M",
+        "example": "loss_share {small_word} > 25%",
+    },
+}
 
 
 def _multiple(name: str, title: str) -> Metric:
-    return _of_multiples(
+    usual = _of_multiples(
         name=name,
         title=title,
-        unit=_UNITS.get(name, units.MULTIPLE),
-        range=Range(0.0, reached=True) if name == "yield" else _POSITIVE,
+        unit=units.MULTIPLE,
+        range=_POSITIVE,
         history=lambda market, a: valuation.with_repeats(
             market,
             valuation.multiple_history(market, str(a["fund"]), name, str(a["convention"])),
@@ -211,8 +234,9 @@ def _multiple(name: str, title: str) -> Metric:
         parameters=(_FUND, _CONVENTION),
         meaning=f"{title} of one fund under one convention.",
         formula=f"{title} as the source states it; see /multiples for the conventions",
-        example=f"{name} {{small_word}} > {_LEVELS.get(name, '25x')}",
+        example=f"{name} {{small_word}} > 25x",
     )
+    return replace(usual, **_OTHERS.get(name, {}))
 
 
 def _premium(name: str, title: str) -> Metric:
@@ -404,25 +428,62 @@ _FLOWS = (
     ),
 )
 
-_VALUATION = tuple(
-    make(name, title) for name, title in valuation.MULTIPLES.items() for make in (_multiple, _premium)
+_VALUATION = (
+    *(
+        make(name, title)
+        for name, title in valuation.MULTIPLES.items()
+        for make in (_multiple, _premium)
+        if make is _multiple or name not in valuation.OF_COMPANIES
+    ),
+    _of_multiples(
+        name="earnings_yield_gap",
+        title="Earnings yield gap",
+        unit=units.POINTS,
+        history=lambda market, a: valuation.yield_gap_history(market, str(a["convention"])),
+        parameters=(_CONVENTION,),
+        meaning="Earnings yield of {small} less that of {large}; it exists where a P/E is not meaningful.",
+        formula="earnings_yield({small}) − earnings_yield({large})",
+        example="earnings_yield_gap < -2pp",
+    ),
+    _of_multiples(
+        name="estimates",
+        title="Estimated earnings",
+        unit=units.INDEX,
+        range=Range(),
+        history=lambda market, a: valuation.estimate_index(market, str(a["fund"])),
+        parameters=(_FUND,),
+        meaning="Expected earnings a share of the fund's companies, losses included; the first day is 100.",
+        formula="100 x (forward E a share) / (the same of the first day)",
+        example="estimates {small_word} < 90",
+    ),
 )
 
 
 @cache
-def metrics_of(pair: Pair, convention: str | None = None) -> dict[str, Metric]:
+def metrics_of(
+    pair: Pair, convention: str | None = None, stored: frozenset[str] = frozenset()
+) -> dict[str, Metric]:
     """All metrics of a pair. `convention` applies where none is named; None takes the usual one.
 
-    A multiple that Yahoo gives under another convention only takes that one.
+    A multiple that is not among those `stored` under it, and that Yahoo gives under another one only, takes
+    that one.
     """
     usual = convention or str(_CONVENTION.default)
 
     def default(metric: Metric) -> str:
-        kind = metric.name.removesuffix("_premium")
+        kind, _ = multiple_read(metric, {})
         names = [name for name, kinds in valuation.FROM_YAHOO.items() if kind in kinds]
-        return names[0] if usual in valuation.FROM_YAHOO and names and usual not in names else usual
+        elsewhere = kind not in stored and usual in valuation.FROM_YAHOO and usual not in names
+        return names[0] if names and elsewhere else usual
 
     return {metric.name: metric.of_pair(pair, default(metric)) for metric in (*_TREND, *_FLOWS, *_VALUATION)}
+
+
+def multiple_read(metric: Metric, arguments: Arguments) -> tuple[str, str]:
+    """The multiple that a metric of the multiples is made of, and its convention."""
+    name = metric.name.removesuffix("_premium").removesuffix("_gap")
+    name = "earnings_yield" if name == "estimates" else name
+    return name, str(arguments.get("convention", LOSSES_IN))
 
 
 # Names, units, lags and histories are the same for every pair; texts and funds are those of metrics_of(pair).
@@ -486,8 +547,8 @@ def close_behind(metric: Metric, market: Market, arguments: Arguments, session: 
     """The session whose close a metric's value on `session` is made of: that of a multiple may be earlier."""
     if metric.part != "multiples":
         return session
-    name, funds = metric.name.removesuffix("_premium"), funds_of(market.pair, arguments)
-    return valuation.priced_session(market, funds, name, str(arguments["convention"]), session)
+    funds = funds_of(market.pair, arguments)
+    return valuation.priced_session(market, funds, *multiple_read(metric, arguments), session)
 
 
 def parts_of(metric: Metric, pair: Pair, arguments: Arguments) -> list[str]:
@@ -546,9 +607,10 @@ def newest_session(market: Market, part: str) -> pd.Timestamp | None:
     if part == "prices":
         return market.end
     if part == "multiples":
-        # Of both funds, and only from sources that are asked each day: imports may stop at any time.
+        # Of both funds, and only from sources that are asked each day: imports may stop at any time, and what
+        # is added up from the companies moves with the price between two runs.
         rows = market.multiples
-        known = rows[rows["value"].notna() & (rows["source"] != TYPED_IN)]
+        known = rows[rows["value"].notna() & ~rows["source"].isin((TYPED_IN, COMPANIES))]
         last = known.groupby("ticker")["session"].max()
         return None if last.empty or len(last) < len(market.pair.tickers) else last.min()
     counts = _share_counts(market, part.partition(":")[2])

@@ -2,7 +2,7 @@
 
 There is no bare "P/E": with losses included, left out or capped, the same index is 75x, 18x or 25x, so every
 figure carries its convention and basis, and a premium is formed between equal conventions only.
-Multiples are in times; `yield` is in percent.
+Multiples are in times; what ends in yield, and the share of loss-makers, is in percent.
 
 Price and multiple imply figures per share: earnings = P / PE, cash flow = P / PCF, book = P / PB,
 sales = P / PS, exactly as the multiple's convention counts them. A price return splits into earnings and
@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 import pandas as pd
 
-from bot.analytics.market import Market, per_market
+from bot.analytics.companies import CAPPED, FORWARD, LOSSES_IN, FundSums
+from bot.analytics.market import COMPANIES, Market, per_market
 from bot.analytics.performance import performance
 from bot.analytics.trend import percentile_rank
 from bot.text import short_date
@@ -43,7 +45,10 @@ MULTIPLES = {
     "ps": "P/S",
     "pfcf": "P/FCF",
     "yield": "Yield",
+    "earnings_yield": "Earnings yield",
+    "loss_share": "Loss-makers",
 }
+OF_COMPANIES = {"earnings_yield", "loss_share"}  # in percent; the first of any sign
 CONVENTIONS = {
     "losses_in": "losses included",
     "positive": "profitable companies only",
@@ -51,9 +56,17 @@ CONVENTIONS = {
     "morningstar": "Morningstar via Yahoo",
     "yahoo": "Yahoo quote",
 }
+ADDED_UP = frozenset({"losses_in", "positive", "capped"})  # from the companies; older figures are imported
 UNDATED = "morningstar"  # the convention whose figures carry no date
-# What Yahoo gives, by convention; anything else comes from imported files alone.
-FROM_YAHOO = {"morningstar": frozenset({"pe", "pb", "ps", "pcf"}), "yahoo": frozenset({"pe", "yield"})}
+# What Yahoo gives, by convention, its companies added up or the fund's own figures; anything else comes from
+# imported files alone.
+FROM_YAHOO = {
+    "losses_in": frozenset({"pe", "pb", "earnings_yield", "loss_share"}),
+    "positive": frozenset({"pe"}),
+    "capped": frozenset({"pe"}),
+    "morningstar": frozenset({"pe", "pb", "ps", "pcf"}),
+    "yahoo": frozenset({"pe", "yield"}),
+}
 # A multiple may be this many days older than the session it stands for; the split then runs between
 # the multiples' own dates and says so.
 TOLERANCE_DAYS = 31
@@ -158,6 +171,70 @@ def premium_history(market: Market, metric: str, convention: str, basis: str | N
     return (100 * (small / large - 1)).dropna()
 
 
+@per_market
+def yield_gap_history(market: Market, convention: str, basis: str | None = None) -> pd.Series:
+    """Earnings yield, small less large, percentage points, on sessions for which both are of one basis."""
+    small, large = (
+        multiple_history(market, ticker, "earnings_yield", convention, basis)
+        for ticker in market.pair.tickers
+    )
+    return (small - large).dropna()
+
+
+@per_market
+def estimate_index(market: Market, ticker: str) -> pd.Series:
+    """Estimated earnings a share of the next year, losses included, with the first day's as 100.
+
+    The fund's price times its forward earnings yield; empty where the first are not positive.
+    """
+    forward = multiple_history(market, ticker, "earnings_yield", LOSSES_IN, FORWARD)
+    dates = price_sessions(market, ticker, "earnings_yield", LOSSES_IN, FORWARD)
+    price = market.prices.reindex(index=pd.DatetimeIndex(dates), columns=[ticker])[ticker]
+    earnings = (price.set_axis(forward.index) * forward).dropna()
+    if earnings.empty or earnings.iloc[0] <= 0:
+        return earnings.iloc[:0]
+    return INDEX_BASE * earnings / earnings.iloc[0]
+
+
+def company_sums(market: Market, ticker: str) -> tuple[pd.Timestamp, FundSums] | None:
+    """What a fund's companies add up to, of the newest session that has it; None without any."""
+    rows = market.company_sums
+    rows = rows[rows["ticker"] == ticker]
+    if rows.empty:
+        return None
+    last = rows.iloc[-1]
+    return last["session"], msgspec.json.decode(last["contents"], type=FundSums)
+
+
+# How each figure moves with the fund's price while its companies' figures are those of the last run.
+_POWERS = {"pe": 1, "pb": 1, "earnings_yield": -1}
+_UNMOVED = {CAPPED}  # the cap applies to each company
+
+
+def with_price_moves(multiples: pd.DataFrame, prices: pd.DataFrame) -> pd.DataFrame:
+    """Multiples, and those of the sessions between two runs over companies: they move with the price.
+
+    A figure moves for TOLERANCE_DAYS at most.
+    """
+    own = multiples[multiples["source"] == COMPANIES]
+    moved = [multiples]
+    keys = ["ticker", "metric", "convention", "basis"]
+    for (ticker, metric, convention, _), group in own.groupby(keys, observed=True):
+        if ticker not in prices or metric not in _POWERS or convention in _UNMOVED:
+            continue
+        rows = group.drop_duplicates("session", keep="last").set_index("session")
+        price = prices[ticker].dropna()
+        later = price.index[price.index > rows.index[0]].difference(rows.index)
+        runs = rows.index[rows.index.searchsorted(later) - 1]
+        near = ((later - runs).days <= TOLERANCE_DAYS) & runs.isin(price.index)
+        later, runs = later[near], runs[near]
+        change = price[later].to_numpy() / price[runs].to_numpy()
+        figures = rows.loc[runs].assign(price_date=later.strftime("%Y-%m-%d"))
+        figures["value"] = figures["value"].to_numpy() * change ** _POWERS[metric]
+        moved.append(figures.set_axis(later).rename_axis("session").reset_index())
+    return pd.concat(moved).sort_values("session", kind="stable") if len(moved) > 1 else multiples
+
+
 def with_repeats(
     market: Market, history: pd.Series, tickers: Sequence[str], metric: str, convention: str
 ) -> pd.Series:
@@ -246,12 +323,16 @@ def _newest(rows: pd.DataFrame) -> FundMultiple:
 
 @per_market
 def convention_for(market: Market) -> str | None:
-    """The convention to read by: the small fund's with a P/E and the most kinds of multiples.
+    """The convention to read by: losses included where the small fund's companies were added up lately.
 
-    Between equals the newest figure decides, then the longest history. Returns None without any.
+    Otherwise it is the small fund's with a P/E and the most kinds of multiples. Between equals the newest
+    figure decides, then the longest history. Returns None without any.
     """
     rows = dated_multiples(market)
     rows = rows[rows["ticker"] == market.pair.small.ticker]
+    since = market.last_completed - pd.Timedelta(days=TOLERANCE_DAYS)
+    if ((rows["source"] == COMPANIES) & (rows["session"] >= since)).any():
+        return LOSSES_IN
     having = rows.loc[rows["metric"] == "pe", "convention"].unique()
     rows = rows[rows["convention"].isin(having)]
     if rows.empty:
@@ -260,6 +341,14 @@ def convention_for(market: Market) -> str | None:
     spans = rows[rows["metric"] == "pe"].groupby("convention")["session"].agg(["max", "count"])
     ranked = spans.assign(kinds=kinds).sort_values(["kinds", "max", "count"])
     return str(ranked.index[-1])
+
+
+@per_market
+def kinds_under(market: Market, convention: str | None) -> frozenset[str]:
+    """The multiples that the small fund has under a convention."""
+    rows = market.multiples
+    own = (rows["convention"] == convention) & (rows["ticker"] == market.pair.small.ticker)
+    return frozenset(map(str, rows.loc[own, "metric"].unique()))
 
 
 @per_market

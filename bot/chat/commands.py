@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from bot.analytics.metrics import METRICS
-from bot.analytics.valuation import convention_for
 from bot.chat import admin, alert_commands, info, market_commands, privacy
 from bot.chat.access import Ask, Role
 from bot.chat.settings import changes_settings, on_settings
 from bot.messages.common import Answer, flow_steps
 from bot.messages.html import lines
 from bot.messages.pages.help import Entry, help_page
+from bot.services import metrics_for
 
 Handler = Callable[[Ask], Awaitable[Answer]]
 
@@ -39,7 +39,7 @@ async def on_help(ask: Ask) -> Answer:
     word = ask.text.lower().lstrip("/").partition("@")[0]
     if word in METRICS:
         market = await ask.services.markets.current()
-        page = help_page(word, entries(owner=ask.is_owner), ask.services.pair, convention_for(market))
+        page = help_page(word, entries(owner=ask.is_owner), ask.services.pair, metrics_for(market))
         steps = flow_steps(market, market.pair.tickers) if METRICS[word].part == "facts" else ()
         return replace(page, html=lines(page.html, *steps))
     command = BY_NAME.get(word)

@@ -305,7 +305,9 @@ def ask_sources(config: Config, sessions: Sessions, now: dt.datetime) -> Iterato
         for status in statuses:
             thrown_away.run_sync(partial(insert, table="sources", row=status))
         with spinner("Asking the sources"):
-            asking = refresh(thrown_away, build_providers(config), sessions, now, force=True)
+            # Runs over companies are many requests.
+            providers = [source for source in build_providers(config) if not source.stored_as]
+            asking = refresh(thrown_away, providers, sessions, now, force=True)
             reports = asyncio.run(asking)
     for report in reports:
         yield Finding(OK if report.ok else NOTE, f"asked {report.label}, {report.subject}", report.outcome)

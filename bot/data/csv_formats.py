@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict
 
 from bot.analytics.market import SAMPLE
-from bot.analytics.valuation import CONVENTIONS, MULTIPLES, SECTOR
+from bot.analytics.valuation import CONVENTIONS, MULTIPLES, OF_COMPANIES, SECTOR
 from bot.data.csv_cells import BadCell, Cells, Format, date, number_in, shorten
 from bot.data.csv_layouts import DIALECTS
 from bot.data.provider import LABELS
@@ -118,7 +118,9 @@ def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
 
 def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     metric = _word(cells, "metric", tuple(MULTIPLES))
-    value = number_in(cells, "value", above_zero=metric != "yield")
+    value = number_in(
+        cells, "value", above_zero=metric not in {"yield", *OF_COMPANIES}, signed=metric in OF_COMPANIES
+    )
     coverage = number_in(cells, "coverage")
     if coverage is not None and coverage > 1:
         raise BadCell(f"coverage {coverage:g} is not between 0 and 1")

@@ -19,12 +19,14 @@ from bot.analytics.market import (
     MULTIPLE_COLUMNS,
     NO_SOURCE,
     SAMPLE,
+    SUM_COLUMNS,
     WEIGHT_COLUMNS,
     Market,
     ProvisionalFigures,
     Source,
 )
 from bot.analytics.sessions import Sessions
+from bot.analytics.valuation import with_price_moves
 from bot.data import source_selection
 from bot.data.provider import FILE_SOURCES, LABELS, SEC
 from bot.data.provisional import NOUNS, REASONS
@@ -149,6 +151,7 @@ def build_market(
     notes = {f"facts:{ticker}": selected.notes for ticker, selected in facts.items()}
     notes["prices"] = tuple(note for selected in prices.values() for note in selected.notes)
     closes = pd.DataFrame({ticker: selected.data for ticker, selected in prices.items()})
+    multiples = with_price_moves(multiples, _on_sessions(closes, shown))
     both = closes.dropna().index
     return Market(
         prices=_on_sessions(closes, shown),
@@ -164,7 +167,8 @@ def build_market(
             if len(selected.data)
         },
         multiples=multiples[multiples["session"] <= last],
-        weights=_weights(frames["sector_weights"], last),
+        company_sums=_dated(frames["company_sums"], SUM_COLUMNS, last),
+        weights=_dated(frames["sector_weights"], WEIGHT_COLUMNS, last),
         sources={part: source for part, source in sources.items() if source != NO_SOURCE},
         calendar=sessions.index,
         notes={part: lines for part, lines in notes.items() if lines},
@@ -225,8 +229,9 @@ def _multiples(frame: pd.DataFrame) -> tuple[pd.DataFrame, Source]:
     return frame[[*MULTIPLE_COLUMNS, *_BEHIND]].sort_values("session", kind="stable"), source
 
 
-def _weights(frame: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
-    frame = frame[list(WEIGHT_COLUMNS)]
+def _dated(frame: pd.DataFrame, columns: Sequence[str], last: pd.Timestamp) -> pd.DataFrame:
+    """These columns of the rows up to a session, by session."""
+    frame = frame[list(columns)]
     return frame[frame["session"] <= last].sort_values("session", kind="stable")
 
 

@@ -10,11 +10,21 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypedDict, cast
 
-from bot.analytics.market import SAMPLE
+from bot.analytics.market import COMPANIES, SAMPLE
 from bot.data.csv_cells import shorten
 from bot.errors import ImportRejected
 from bot.text import counted
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
+from storage.rows import (
+    KINDS,
+    Bar,
+    CompanySums,
+    Distribution,
+    FundFacts,
+    Multiple,
+    Observation,
+    SectorWeight,
+    Split,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -36,6 +46,7 @@ class Observations(TypedDict, total=False):
     fund_facts: Sequence[FundFacts]
     multiples: Sequence[Multiple]
     sector_weights: Sequence[SectorWeight]
+    company_sums: Sequence[CompanySums]
 
 
 def rows_by_kind(observations: Observations) -> dict[str, Sequence[Observation]]:
@@ -169,12 +180,14 @@ class Provider:
     label: what people read, e.g. "Yahoo".
     serves: what it has data for: "prices", "multiples", "fund" by the methods below, others as `document`.
     tickers: the funds it can be asked for.
+    stored_as: the source under which its figures are stored, by default its name.
     """
 
     name: str
     label: str
     serves: tuple[str, ...]
     tickers: tuple[str, ...]
+    stored_as: str = ""
 
     def has(self, ticker: str, figure: str) -> bool:
         """Whether it can be asked for a figure of a fund."""
@@ -259,6 +272,7 @@ SEC = "sec"  # the source of official monthly flows
 LABELS = {
     "yahoo": "Yahoo",
     "issuer": "issuer file",
+    COMPANIES: "companies (Yahoo)",
     "csv": "CSV import",
     "daily-csv": "daily CSV",
     SEC: "SEC filing",

@@ -21,6 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics.sessions import Sessions
+from bot.data.companies import RUNS, Companies, Plan, Step
 from bot.data.csv_source import DailyCsv
 from bot.data.holdings import store_holdings
 from bot.data.issuers.fetch import IssuerFiles
@@ -69,9 +70,9 @@ def build_providers(config: Config) -> list[Provider]:
     """The sources that the configuration switches on. To add one, write its Provider and add it here."""
     providers: list[Provider] = []
     tickers = config.pair.tickers
+    yahoo = Yahoo(config.storage.database.parent / "cache", config.sources.yahoo_timeout, tickers)
     if config.sources.yahoo:
-        cache = config.storage.database.parent / "cache"
-        providers.append(Yahoo(cache, config.sources.yahoo_timeout, tickers))
+        providers.append(yahoo)
     if config.sources.daily_csv:
         providers.append(
             DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
@@ -80,6 +81,8 @@ def build_providers(config: Config) -> list[Provider]:
         providers.append(IssuerFiles(config.pair, config.issuer.user_agent, config.command_options))
     if config.sec.contact and any(fund.sec for fund in config.pair):
         providers.append(SecFilings(config.pair, config.sec.contact, config.command_options))
+    if config.sources.yahoo:
+        providers.append(Companies(yahoo))  # the last, because it needs the issuers' lists of holdings
     return providers
 
 
@@ -89,7 +92,7 @@ def switched_on(config: Config) -> set[str]:
 
 
 # Figures in the order of their use: alerts wait for prices.
-FIGURES = ("prices", "multiples", "fund", "holdings", "distributions", OFFICIAL)
+FIGURES = ("prices", "multiples", "fund", "holdings", "distributions", OFFICIAL, *RUNS)
 
 _log = logging.getLogger(__name__)
 # One thread for all sources: their libraries are not made for more, and neither are their limits.
@@ -138,12 +141,18 @@ class FetchRequest:
         Yahoo rewrites the whole history when a fund splits, so closes of before and after must not mix.
         """
         name = self.provider.name
+        loop = asyncio.get_running_loop()
+        if isinstance(self.provider, Companies):
+            read = partial(self.provider.next_step, self.figure, self.ticker, completed[-1])
+            plan = await database.run(read)
+            if isinstance(plan, FetchOutcome):
+                return plan
+            return await loop.run_in_executor(_worker, self._call_provider, plan, completed)
         since = None
         if self.figure == "prices":
             since = await database.run(
                 partial(fetch_start, source=name, ticker=self.ticker, completed=completed)
             )
-        loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(_worker, self._call_provider, since, completed)
         if since is not None and isinstance(outcome, Ok):
             changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
@@ -151,10 +160,12 @@ class FetchRequest:
                 outcome = await loop.run_in_executor(_worker, self._call_provider, None, completed)
         return outcome
 
-    def _call_provider(self, since: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
+    def _call_provider(self, since: dt.date | Plan | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Call the provider. A bug in a provider becomes an outcome like any other."""
         _fetching.set()
         try:
+            if isinstance(since, Plan):
+                return since.make()
             if self.figure == "prices":
                 return self.provider.prices(self.ticker, since, completed)
             if self.figure in {"multiples", "fund"}:
@@ -215,6 +226,10 @@ def store_outcome(
 ) -> FetchReport:
     """Write the figures, or that none came and until when the source is left alone."""
     notes = ""
+    if isinstance(outcome, Step):
+        outcome.keep(db)
+        label, sentence = request.provider.label, outcome.describe()
+        return FetchReport(request.provider.name, label, request.subject, sentence, ok=True)
     if isinstance(outcome, Ok):
         outcome, notes = request.provider.review(db, request.ticker, outcome)
     if isinstance(outcome, Ok):
@@ -248,7 +263,7 @@ def _success(
     name, ticker = request.provider.name, request.ticker
     rows = with_withdrawals(db, name, ticker, outcome, completed)
     rows = mark_answer(db, rows, source=name, ticker=ticker, completed=completed)
-    counts = store(db, rows, source=name, observed_at=now)
+    counts = store(db, rows, source=request.provider.stored_as or name, observed_at=now)
     confirm_pending(db, now=now)
     written = {kind: count for kind, count in counts.items() if rows_by_kind(rows)[kind]}
     pending = pending_sessions(db, name, ticker) if request.figure == "prices" else []
@@ -307,8 +322,8 @@ async def refresh(  # noqa: PLR0913 - options by name
 
     tickers: the funds to fetch; None means all that a provider serves.
     calls: the most requests per ticker and provider in one run (the scheduler makes one a tick).
-    force: fetch what is already stored too, but no file that was asked for lately. A source that asked to
-        slow down is left alone all the same.
+    force: fetch what is already stored too, but no file that was asked for lately and no run over companies.
+        A source that asked to slow down is left alone all the same.
     progress: called with words before each request.
     Errors of storage pass through.
     """
@@ -320,17 +335,26 @@ async def refresh(  # noqa: PLR0913 - options by name
         own = {status.subject: status for status in statuses if status.source == provider.name}
         leads = {status.subject: status for status in statuses if status.source == first and first in names}
         due = []
-        for request in fetch_requests(provider, provider.tickers if tickers is None else tickers):
+        funds = provider.tickers if tickers is None else tickers
+        if isinstance(provider, Companies):
+            held = await database.run(sources.held_funds)
+            funds = [ticker for ticker in funds if ticker in held]
+        for request in fetch_requests(provider, funds):
             status, lead = own.get(request.subject), leads.get(request.subject)
             changed = status is not None and status.address != request.address
             if force and (report := request.kept(status, now)):
                 reports.append(report)
-            elif force or changed or next_fetch(status, sessions, now, lead=lead) <= now:
+            elif (
+                (force and request.figure not in RUNS)
+                or changed
+                or next_fetch(status, sessions, now, lead=lead) <= now
+            ):
                 due.append(request)
         until = closed_until(own.values(), now)
         if due and until:
             sentence = f"It asked to slow down and is left alone until {until:%H:%M} UTC on {until:%Y-%m-%d}."
-            reports.append(FetchReport(provider.name, provider.label, "all figures", sentence, ok=False))
+            report = FetchReport(provider.name, provider.label, "all figures", sentence, ok=False)
+            reports += [report] * (report not in reports)  # runs over companies are Yahoo's too
         else:
             reports += await _make_requests(database, due, sessions, now, calls, progress)
     return reports
@@ -352,10 +376,16 @@ async def _make_requests(
         if calls is not None and calls_made[request.ticker] >= calls:
             continue
         calls_made[request.ticker] += 1
-        progress(f"{request.provider.label}: {request.subject} ({sum(calls_made.values())} of {len(due)})")
-        outcome = await request.fetch(database, completed)
-        note = partial(store_outcome, request=request, outcome=outcome, completed=completed, now=now)
-        reports.append(await database.run(note))
+        what = f"{request.provider.label}: {request.subject} ({sum(calls_made.values())} of {len(due)})"
+        progress(what)
+        outcome: FetchOutcome | None = None
+        while outcome is None or (isinstance(outcome, Step) and calls is None):
+            outcome = await request.fetch(database, completed)
+            note = partial(store_outcome, request=request, outcome=outcome, completed=completed, now=now)
+            report = await database.run(note)
+            if isinstance(outcome, Step):
+                progress(f"{what}, {outcome.describe()}")
+        reports.append(report)
         if isinstance(outcome, RateLimited):
             break
     return reports

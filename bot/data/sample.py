@@ -68,6 +68,7 @@ _PRICES, _BARS, _UNITS, _MULTIPLES = 0, 1, 1_622, 3
 
 
 SAMPLE_MULTIPLES = ("pe", "pcf", "ps", "pb", "yield")
+LOSS_SHARE = "loss_share"  # runs straight between its known figures
 
 
 class SampleFigure(NamedTuple):
@@ -201,11 +202,21 @@ def _multiples(days: pd.DatetimeIndex, closes: Closes, random: np.random.Generat
         logs = dict(zip(known, np.log(per_share).tolist(), strict=True))
         path = np.exp(_bridge(days, logs, PER_SHARE * random.standard_normal(len(days))))
         values = np.round((path / closes[ticker]) ** power, 3)[shown]
-        rows += [
-            Multiple(ticker, day, metric, CONVENTION, BASIS, value, day, day, coverage=1.0)
-            for day, value in zip(_iso(days[shown]), values.tolist(), strict=True)
-        ]
+        rows += _figures(ticker, metric, days[shown], values)
+        if metric == "pe":
+            shares = _known(LOSS_SHARE, ticker)
+            at = days.get_indexer(pd.DatetimeIndex(list(shares)))
+            share = np.interp(np.flatnonzero(shown), at, list(shares.values()))
+            rows += _figures(ticker, LOSS_SHARE, days[shown], share.round(2))
+            rows += _figures(ticker, "earnings_yield", days[shown], np.round(100 / values, 4))
     return rows
+
+
+def _figures(ticker: str, metric: str, days: pd.DatetimeIndex, values: _Floats) -> list[Multiple]:
+    return [
+        Multiple(ticker, day, metric, CONVENTION, BASIS, value, day, day, coverage=1.0)
+        for day, value in zip(_iso(days), values.tolist(), strict=True)
+    ]
 
 
 def _period_ends(days: pd.DatetimeIndex) -> NDArray[np.bool_]:

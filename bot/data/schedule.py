@@ -66,6 +66,8 @@ _SHARE = 4
 # Subjects whose figures of a session are published on the next one, in files of their issuers: one that is
 # late is as old as its delay, and such a site is never asked more often than after the longest pause.
 _BEHIND = " fund"
+# Runs over the groups of companies, which change slowly, are made once a week.
+_GROUPS, WEEK = " groups", dt.timedelta(days=7)
 # A source's own request to wait is believed up to a day.
 _LONGEST_WAIT = 86_400.0
 _EPOCH = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -86,6 +88,8 @@ def next_fetch(
         session, late = _newest_lacking(status, sessions, now), SETTLE
     if session is None:
         last = sessions.last_completed(now, late)
+        if status is not None and status.last_session is not None and status.subject.endswith(_GROUPS):
+            last = max(last, pd.Timestamp(status.last_session + WEEK - dt.timedelta(days=1)))
         if lead is not None and lead.last_session is not None:
             last = max(last, pd.Timestamp(lead.last_session))
         return sessions.close(sessions.next_after(last)) + late
@@ -138,7 +142,8 @@ def next_try(
 def _newest_lacking(status: SourceStatus | None, sessions: Sessions, now: dt.datetime) -> pd.Timestamp | None:
     """The newest completed session that a source is still asked for, None if it has given all."""
     last = sessions.last_completed(now)
-    if status is None or status.last_session is None or status.last_session < last.date():
+    pause = WEEK if status is not None and status.subject.endswith(_GROUPS) else dt.timedelta(days=1)
+    if status is None or status.last_session is None or status.last_session + pause <= last.date():
         return last
     return pd.Timestamp(max(status.dropped)) if status.dropped else None
 

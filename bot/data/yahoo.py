@@ -10,6 +10,7 @@ RecordingSession that remembers each answer, and a failure is judged by the answ
 from __future__ import annotations
 
 import json
+import re
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
+from bot.analytics.companies import QUOTE_COLUMNS
 from bot.data.provider import (
     Empty,
     FetchOutcome,
@@ -32,7 +34,9 @@ from bot.data.provider import (
     transport_fault,
 )
 from bot.data.yahoo_rows import (
+    CompanyQuote,
     bar_rows,
+    company_quotes,
     event_rows,
     fund_rows,
     multiple_rows,
@@ -43,7 +47,7 @@ from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from bot.data.provider import Observations
@@ -78,7 +82,7 @@ class RecordedRequest:
     @property
     def is_data(self) -> bool:
         """Whether it asked for figures that are used, not for a cookie, a crumb or a growth ratio."""
-        return self.path.startswith(("/v7/finance/", "/v8/finance/", "/v10/finance/"))
+        return self.path.startswith(("/v1/finance/", "/v7/finance/", "/v8/finance/", "/v10/finance/"))
 
 
 class RecordingSession:
@@ -205,6 +209,27 @@ def _result_outcome(part: dict[str, Any]) -> FetchOutcome | None:
     return None
 
 
+PAGE, BATCH = 250, 98  # the most companies that a page has, and that are asked for by symbol
+LEAST_VALUE = 10_000_000  # dollars: both funds' companies are larger, shells and funds are left out
+_EXCHANGES = ["exchange", "NMS", "NYQ", "NGM", "NCM", "ASE", "BTS"]
+
+
+@dataclass(frozen=True)
+class CompanyPage(FetchOutcome):
+    """Companies by symbol, of `total` that there are."""
+
+    quotes: Mapping[str, CompanyQuote]
+    total: int
+
+
+def _page(rows: list[Any], total: int, session: pd.Timestamp) -> CompanyPage | SchemaChanged:
+    quotes = company_quotes(rows, session)
+    for name, values in zip(QUOTE_COLUMNS, zip(*quotes.values(), strict=True), strict=False):
+        if len(quotes) >= PAGE / 10 and set(values) == {None}:
+            return SchemaChanged(f"companies without {name}")
+    return CompanyPage(quotes, total)
+
+
 class Yahoo(Provider):
     """The Provider "yahoo".
 
@@ -265,6 +290,54 @@ class Yahoo(Provider):
             return _outcome({"fund_facts": facts, "multiples": multiples}, missing)
 
         return self._call(ticker, read)
+
+    def screen(self, only: tuple[str, str] | None, offset: int, session: pd.Timestamp) -> FetchOutcome:
+        """One page of the companies listed in the US, the largest first, as CompanyPage.
+
+        only: of which field (industry, sector) they have a value, and the pattern of its whole name.
+        """
+
+        def read(symbol: Any, recorded: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
+            del symbol
+            import yfinance  # noqa: PLC0415 - as in _call
+
+            field = yfinance.EquityQuery
+            parts = [field("gt", ["intradaymarketcap", LEAST_VALUE]), field("is-in", _EXCHANGES)]
+            if only is not None:
+                known = yfinance.const.EQUITY_SCREENER_EQ_MAP[only[0]]
+                names = sorted(set().union(*known.values()) if isinstance(known, dict) else known)
+                parts.append(field("is-in", [only[0], *filter(re.compile(only[1]).fullmatch, names)]))
+            query = field("and", parts)
+            order = {"sortField": "intradaymarketcap", "sortAsc": False}
+            result = yfinance.screen(query, offset=offset, size=PAGE, session=recorded.session, **order)
+            rows, total = result["quotes"], int(result["total"])
+            if result["start"] != offset or (offset < total and not rows):
+                return SchemaChanged(f"{len(rows)} companies from {result['start']} instead of {offset}")
+            return _page(rows, total, session)
+
+        return self._call(self.tickers[0], read)
+
+    def quotes(self, symbols: Sequence[str], session: pd.Timestamp) -> FetchOutcome:
+        """The companies of up to BATCH symbols, as CompanyPage; those that are not known are absent.
+
+        A fund is asked for beside them: an answer without it is no answer.
+        """
+
+        def read(symbol: Any, recorded: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
+            del symbol
+            from yfinance.const import _QUERY1_URL_  # noqa: PLC0415 - as in _call
+            from yfinance.data import YfData  # noqa: PLC0415 - as above
+
+            fund = self.tickers[0]
+            options = {"symbols": ",".join((fund, *symbols)), "formatted": "false"}
+            url = f"{_QUERY1_URL_}/v7/finance/quote"
+            answer = YfData(session=recorded.session).get_raw_json(url, params=options)
+            rows = answer["quoteResponse"]["result"]
+            if not any(isinstance(row, dict) and row.get("symbol") == fund for row in rows):
+                return SchemaChanged(f"quotes without {fund}")
+            return _page([row for row in rows if row.get("symbol") in symbols], len(rows), session)
+
+        return self._call(self.tickers[0], read)
 
     def _call(self, ticker: str, read: Callable[[Any, RecordingSession], FetchOutcome]) -> FetchOutcome:
         session: RecordingSession | None = None

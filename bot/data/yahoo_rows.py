@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -203,6 +203,44 @@ def fund_rows(
                 Multiple(ticker, _day(day), metric, "yahoo", "trailing", quoted_value, price_date=_day(day))
             )
     return facts, multiples, missing
+
+
+# Yahoo's names of what is read of a company, by those of bot.analytics.companies.QUOTE_COLUMNS.
+_NUMBERS = {
+    "eps": "epsTrailingTwelveMonths",
+    "forward_eps": "epsForward",
+    "book": "bookValue",
+    "shares": "sharesOutstanding",
+    "market_cap": "marketCap",
+    "price": "regularMarketPrice",
+    "trailing_pe": "trailingPE",
+}
+_TEXTS = {"currency": "currency", "financial_currency": "financialCurrency", "kind": "quoteType"}
+NUMBERS = dict.fromkeys(_NUMBERS, "float64")  # columns that are numbers, and their type
+# The values of QUOTE_COLUMNS, in order.
+CompanyQuote: TypeAlias = tuple[float | str | None, ...]
+
+
+def company_quotes(rows: Iterable[Any], session: pd.Timestamp) -> dict[str, CompanyQuote]:
+    """The companies of a list of quotes by symbol, with their closes of the session.
+
+    A row without a symbol is left out, and so are two rows of one symbol that contradict each other.
+    """
+    quotes: dict[str, CompanyQuote] = {}
+    contradicted = set()
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(symbol := row.get("symbol"), str):
+            continue
+        quoted = _number(row.get("regularMarketTime"))
+        later = quoted and dt.datetime.fromtimestamp(quoted, _NEW_YORK).date() > session.date()
+        at_close = row | ({"regularMarketPrice": row.get("regularMarketPreviousClose")} if later else {})
+        numbers = (_number(at_close.get(key)) for key in _NUMBERS.values())
+        texts = (row[key] if isinstance(row.get(key), str) else None for key in _TEXTS.values())
+        names = (row[key] for key in ("shortName", "longName") if isinstance(row.get(key), str))
+        quote = (*numbers, *texts, " ".join(names) or None)
+        if quotes.setdefault(symbol, quote) != quote:
+            contradicted.add(symbol)
+    return {symbol: quote for symbol, quote in quotes.items() if symbol not in contradicted}
 
 
 def _facts(

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics import flows, trend, units, valuation
+from bot.analytics.companies import TRAILING
 from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures, per_market
 from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
 from bot.analytics.performance import TOO_SHORT
@@ -571,3 +572,29 @@ def convention_phrase(name: str, basis: str) -> str:
     """Return convention and basis in words, e.g. "losses included, forward"."""
     stated = "basis unstated" if basis == "unstated" else basis
     return f"{valuation.CONVENTIONS.get(name, name)}, {stated}"
+
+
+def companies_lines(market: Market, basis: str) -> list[str]:
+    """Return how many companies each fund's sums are made of, those left out, who earns and loses most."""
+    sentences = []
+    for ticker in market.pair.tickers:
+        stored = valuation.company_sums(market, ticker)
+        if stored is None:
+            continue
+        session, sums = stored
+        part = sums.trailing if basis == TRAILING else sums.forward
+        counts = f"{part.companies:,} of {sums.equities:,} companies, {part.coverage:.0%} of weight"
+        if part.gains and part.without_largest:
+            counts += f"; P/E without {part.gains[0].ticker} {MULTIPLE.show(part.without_largest)}"
+        sentences.append(f"{ticker}, {short_date(session)}: {counts}.")
+        if basis != TRAILING:
+            continue
+        if sums.left_out:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sums.left_out.items())
+            sentences.append(f"Left out: {reasons}.")
+        largest = {"Earn most": part.gains, "Lose most": part.losses}
+        for words, companies in largest.items():
+            if companies and part.amount > 0:
+                shares = (f"{row.ticker} {abs(row.amount) / part.amount:.0%}" for row in companies)
+                sentences.append(f"{words}, of all earnings: {', '.join(shares)}.")
+    return sentences

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from bot.alerts.series import Histories
 from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import METRICS, Metric, metrics_of
-from bot.analytics.valuation import convention_for
+from bot.analytics.valuation import convention_for, kinds_under
 from bot.concurrency import ChartRenderer
 from storage import chat_store
 
@@ -104,7 +104,8 @@ def wall_clock() -> dt.datetime:
 
 def metrics_for(market: Market) -> dict[str, Metric]:
     """Return the metrics of a Market's pair. Their default convention is one that the Market has data for."""
-    return metrics_of(market.pair, convention_for(market))
+    convention = convention_for(market)
+    return metrics_of(market.pair, convention, kinds_under(market, convention))
 
 
 @lru_cache(maxsize=2)

@@ -299,7 +299,10 @@ def test_a_file_made_to_take_memory_or_time_is_refused(rows: str, reason: str) -
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("peg,capped,1,1", "metric “peg” is none of pe, pcf, pb, ps, pfcf, yield"),
+        (
+            "peg,capped,1,1",
+            "metric “peg” is none of pe, pcf, pb, ps, pfcf, yield, earnings_yield, loss_share",
+        ),
         ("pe,mine,1,1", "convention “mine” is none of losses_in, positive, capped, morningstar, yahoo"),
         ("pe,capped,0,1", "value 0 is not above zero"),
         ("pe,capped,20,98", "coverage 98 is not between 0 and 1"),

@@ -15,6 +15,7 @@ from storage.db import open_database
 from storage.rows import (
     KINDS,
     Bar,
+    CompanySums,
     Distribution,
     FundFacts,
     Multiple,
@@ -100,6 +101,7 @@ async def test_a_write_of_any_kind_is_seen(kind: str, database: Database, market
         FundFacts("IWM", day, 1.0),
         Multiple("IWM", day, "pe", "losses_in", "own", 1.0),
         SectorWeight("IWM", day, "sector", "Energy", 5.0),
+        CompanySums("IWM", day, "{}", 1.0),
     ]
     row = next(row for row in rows if row.table == kind)
     database.run_sync(lambda db: observations.add(db, KINDS[kind], [row], source="csv", observed_at=at))

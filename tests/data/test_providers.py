@@ -32,13 +32,13 @@ def files(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_yahoo_and_the_issuers_unless_they_are_switched_off(tmp_path: Path) -> None:
-    assert names(tmp_path, "") == ["yahoo", "issuer"]
+    assert names(tmp_path, "") == ["yahoo", "issuer", "yahoo"]
     assert names(tmp_path, f"[sources]\nyahoo = false\n{QUIET}") == []
 
 
 def test_a_daily_csv_comes_between_them(tmp_path: Path) -> None:
     text = '[sources]\ndaily_csv = "https://www.example.com/{ticker}.csv"\n'
-    assert names(tmp_path, text) == ["yahoo", "daily-csv", "issuer"]
+    assert names(tmp_path, text) == ["yahoo", "daily-csv", "issuer", "yahoo"]
 
 
 def test_the_files_of_the_usual_pair_are_known_and_each_can_be_replaced_or_left_out(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_files_of_the_usual_pair_are_known_and_each_can_be_replaced_or_left_
 
 def test_of_another_pair_no_file_is_known(tmp_path: Path) -> None:
     other = '[pair]\nsmall = "IJR"\nlarge = "IVV"\n'
-    assert names(tmp_path, other) == ["yahoo"]
+    assert names(tmp_path, other) == ["yahoo", "yahoo"]
     assert files(tmp_path, '[pair.small]\nticker = "IJR"\nissuer_file = "https://www.example.com/1"\n') == [
         "IJR fund",
         *(file for file in ("SPY fund", "SPY holdings", "SPY distributions")),

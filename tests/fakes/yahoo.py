@@ -62,12 +62,14 @@ FAULTS: Mapping[str, Callable[[Answer], Answer]] = {
 
 
 class FakeYahoo:
-    """The site. `funds` by symbol, `asked` records the requests, `fail` and `heal` control its faults."""
+    """The site. `funds`, `companies` by symbol; `asked` records the requests, `fail`, `heal` its faults."""
 
     def __init__(self, folder: Path) -> None:
         self.funds: dict[str, Fund] = {}
         self.files: dict[str, Answer] = {}  # by a part of their address; others are refused
+        self.companies: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []  # part, query
+        self.screens: list[dict[str, Any]] = []  # what the screener was asked for
         self._faults: dict[str, tuple[Fault, int | None]] = {}
         self._numbers = itertools.count(1)
         self._crumbs: dict[str, str] = {}  # cookie -> crumb
@@ -95,7 +97,7 @@ class FakeYahoo:
         self.funds.update({fund.symbol: fund for fund in funds})
 
     def fail(self, part: str, fault: Fault, times: int | None = None) -> None:
-        """Let a part (chart, summary, quote, series, crumb, cookie, consent or all) fail, `times` times."""
+        """Let a part fail, `times` times: chart, summary, quote, screen, series, crumb, cookie, all, ..."""
         if isinstance(fault, str) and fault not in FAULTS:
             raise ValueError(f"No fault is called {fault}; there are {', '.join(FAULTS)}.")
         self._faults[part] = (fault, times)
@@ -108,7 +110,9 @@ class FakeYahoo:
         """Remove all funds, faults and recorded requests."""
         self.funds.clear()
         self.files.clear()
+        self.companies.clear()
         self.asked.clear()
+        self.screens.clear()
         self._crumbs.clear()
         self.heal()
 
@@ -161,8 +165,13 @@ class FakeYahoo:
             return "summary", self._guarded(request, page)
         if folder == "/v7/finance":
             names = request.query["symbols"].split(",")
-            page = pages.quotes(self.funds[name] for name in names if name in self.funds)
+            funds = (self.funds[name] for name in names if name in self.funds)
+            page = pages.quotes(funds, (self.companies[name] for name in names if name in self.companies))
             return "quote", self._guarded(request, page)
+        if request.path == "/v1/finance/screener":
+            asked = json.loads(request.body)
+            self.screens.append(asked)
+            return "screen", self._guarded(request, pages.screen(self.companies.values(), asked))
         if folder.startswith("/ws/fundamentals-timeseries/"):
             return "series", self._guarded(request, pages.series(symbol))
         return "unknown", Answer(404, b"Not Found", "text/plain")

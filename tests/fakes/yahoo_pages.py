@@ -129,9 +129,80 @@ def quote_not_found(symbol: str) -> Page:
     return 404, _error("quoteSummary", "Not Found", f"Quote not found for symbol: {symbol}")
 
 
-def quotes(funds: Iterable[Fund]) -> Page:
+def quotes(funds: Iterable[Fund], companies: Iterable[dict[str, Any]] = ()) -> Page:
     """v7 quote. Unknown symbols are absent."""
-    return 200, {"quoteResponse": {"result": [_quote(fund) for fund in funds], "error": None}}
+    rows = [*map(_quote, funds), *map(_shown, companies)]
+    return 200, {"quoteResponse": {"result": rows, "error": None}}
+
+
+def company(symbol: str, **changed: object) -> dict[str, Any]:
+    """A company as the screener and the quote page give it, earning $1 a share at $20; all made up."""
+    return {
+        "language": "en-US",
+        "region": "US",
+        "quoteType": "EQUITY",
+        "typeDisp": "Equity",
+        "quoteSourceName": "Nasdaq Real Time Price",
+        "currency": "USD",
+        "marketState": "CLOSED",
+        "exchange": "NMS",
+        "shortName": f"{symbol} Inc.",
+        "longName": f"{symbol} Incorporated",
+        "regularMarketPrice": 20.0,
+        "regularMarketPreviousClose": 19.0,
+        "regularMarketTime": int(at(dt.date(2020, 12, 11), 16).timestamp()),
+        "epsTrailingTwelveMonths": 1.0,
+        "epsForward": 1.25,
+        "trailingPE": 20.0,
+        "forwardPE": 16.0,
+        "bookValue": 10.0,
+        "priceToBook": 2.0,
+        "sharesOutstanding": 1_000_000,
+        "marketCap": 20_000_000,
+        "financialCurrency": "USD",
+        "esgPopulated": False,
+        "tradeable": False,
+        "symbol": symbol,
+        "sector": "Technology",  # the pages do not show these two, but filter by them
+        "industry": "Semiconductors",
+    } | changed
+
+
+_FIELDS = {"intradaymarketcap": "marketCap"}
+_SIZE = 250
+
+
+def screen(companies: Iterable[dict[str, Any]], asked: Mapping[str, Any]) -> Page:
+    """The screener's page of the companies that match the query, ordered and cut as asked."""
+    if asked["size"] > _SIZE or asked["quoteType"] != "EQUITY":
+        return 400, _error("finance", "Bad Request", "Invalid size or quoteType")
+    field = _FIELDS.get(asked["sortField"], asked["sortField"])
+    matching = [row for row in companies if _matches(row, asked["query"])]
+    matching.sort(key=lambda row: row[field] or 0, reverse=asked["sortType"] == "DESC")
+    shown = matching[asked["offset"] : asked["offset"] + asked["size"]]
+    result = {
+        "start": asked["offset"],
+        "count": len(shown),
+        "total": len(matching),
+        "quotes": list(map(_shown, shown)),
+        "useRecords": False,
+    }
+    return 200, {"finance": {"result": [result], "error": None}}
+
+
+def _matches(row: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
+    """Whether a company matches a query as yfinance sends it."""
+    operator, operands = query["operator"].upper(), query["operands"]
+    if operator in {"AND", "OR"}:
+        parts = [_matches(row, part) for part in operands]
+        return all(parts) if operator == "AND" else any(parts)
+    field, value = operands
+    own = row[_FIELDS.get(field, field)]
+    return bool(own == value) if operator == "EQ" else own is not None and bool(own > value)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in {"sector", "industry"}}
 
 
 def series(symbol: str) -> Page:

@@ -54,6 +54,7 @@ class Request(Protocol):
     path: str
     query: dict[str, str]
     cookies: dict[str, str]
+    body: bytes
 
 
 class Proxy(socketserver.ThreadingTCPServer):
@@ -133,7 +134,7 @@ class _Requests(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.query = dict(parse_qsl(parts.query))
         pairs = (pair.strip().partition("=") for pair in (self.headers.get("Cookie") or "").split(";"))
         self.cookies = {name: value for name, _, value in pairs if name}

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from bot.alerts.grammar import parse_rule
-from bot.analytics.metrics import METRICS
+from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.windows import AsOf
 from bot.messages.pages.help import Entry, help_page, metric_list, start_answer
 from bot.pair import DEFAULT_PAIR
@@ -83,7 +83,7 @@ CONVENTIONS = "Takes a convention, losses_in, positive, capped, morningstar or y
     ],
 )
 def test_a_metrics_arguments_are_told_with_their_defaults(name: str, stored: str | None, line: str) -> None:
-    assert line in shown(help_page(name, ENTRIES, DEFAULT_PAIR, stored))
+    assert line in shown(help_page(name, ENTRIES, DEFAULT_PAIR, metrics_of(DEFAULT_PAIR, stored)))
 
 
 def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import msgspec
 import pandas as pd
 import pytest
 
 from bot.analytics import valuation
-from bot.analytics.market import Market
+from bot.analytics.companies import HOLDING_COLUMNS, QUOTE_COLUMNS, fund_sums
+from bot.analytics.market import SUM_COLUMNS, Market
 from bot.analytics.windows import AsOf
 from bot.messages.canvas import LIGHT
 from bot.messages.common import multiple_line, percentile_text
@@ -18,12 +20,14 @@ Sample data: simulated between published points, not the market.
 Reading: IWM costs 170% more than SPY by P/E (losses included, forward).
 Losses included, forward
 Prices of 11 Dec 2020.
-         IWM    SPY  premium
-P/E    75.0x  27.8x  +169.8%
-P/CF   14.4x  17.3x   −16.8%
-P/B    2.35x  4.05x   −42.0%
-P/S    1.45x  2.65x   −45.3%
-Yield  1.05%  1.56%   −32.7%
+                 IWM   SPY premium
+P/E            75.0x 27.8x +169.8%
+P/CF           14.4x 17.3x  −16.8%
+P/B            2.35x 4.05x  −42.0%
+P/S            1.45x 2.65x  −45.3%
+Yield          1.05% 1.56%  −32.7%
+Earnings yield 1.33% 3.60%  −2.3pp
+Loss-makers    41.0%  8.0% +33.0pp
 Premium percentiles: P/E 100, P/CF 45, P/B 22, P/S 31, Yield 6 (n = 352 since 31 Dec 2014).
 Source: sample data; holdings of 11 Dec 2020; coverage 100%."""
 ADVICE = (
@@ -95,10 +99,68 @@ def test_every_premium_is_that_of_the_analytics() -> None:
         name = valuation.MULTIPLES[figure.metric]
         cells = next(line for line in lines if line.startswith(f"{name} ") and "premium:" not in line).split()
         assert figure.premium is not None
+        if figure.metric in {"earnings_yield", "loss_share"}:  # shares differ by points
+            points = (figure.small.value or 0) - (figure.large.value or 0)
+            assert cells[-1] == f"{points:+.1f}pp".replace("-", "−")
+            continue
         assert cells[3] == f"{figure.premium:+.1f}%".replace("-", "−")
         assert f"{name} {percentile_text(figure.percentile or 0)}" in next(
             line for line in lines if line.startswith("Premium percentiles: ")
         )
+
+
+def with_companies(eps: float) -> Market:
+    """IWM with one company that earns $4 a share of $20 beside nine that earn `eps`, and one unknown."""
+    held = pd.DataFrame(
+        [(f"C{n}", f"C{n} Inc", 10.0, 20.0, None, 1.0) for n in range(11)],
+        columns=list(HOLDING_COLUMNS),
+    )
+    quotes = [
+        (4.0 if n == 0 else eps, 1.0, 10.0, 1e6, 2e7, 20.0, 5.0, "USD", "USD", "EQUITY", f"C{n}")
+        for n in range(10)
+    ]
+    sums = fund_sums(held, pd.DataFrame(quotes, [f"C{n}" for n in range(10)], columns=list(QUOTE_COLUMNS)))
+    rows = [
+        {"session": pd.Timestamp("2020-01-08"), "ticker": "IWM", "metric": metric, "convention": convention}
+        | {"basis": basis, "value": value, "source": "companies", "coverage": coverage}
+        | {"holdings_date": "2020-01-07", "price_date": "2020-01-08"}
+        for metric, convention, basis, value, coverage in sums.figures()
+    ]
+    stored = [("IWM", pd.Timestamp("2020-01-08"), msgspec.json.encode(sums).decode())]
+    return replace(
+        market([50.0] * 5),
+        multiples=pd.DataFrame(rows).astype({"value": "float64"}),
+        company_sums=pd.DataFrame(stored, columns=list(SUM_COLUMNS)),
+    )
+
+
+def test_what_the_companies_add_up_to_leads_and_names_who_earns_most() -> None:
+    lines = multiples(with_companies(0.2))
+    start = lines.index("Losses included, trailing")
+    assert start == 1
+    assert lines[start : start + 12] == [
+        "Losses included, trailing",
+        "This one leads. Most websites leave losses out, so theirs is lower.",
+        "IWM prices of 8 Jan 2020; SPY n/a (no premium across dates).",
+        "                 IWM SPY premium",
+        "P/E            34.5x n/a     n/a",
+        "P/B            2.00x n/a     n/a",
+        "Earnings yield 2.90% n/a     n/a",
+        "Loss-makers     0.0% n/a     n/a",
+        "P/E, each P/E capped at 60: IWM 28.6x, SPY n/a.",
+        "P/E, profitable companies only: IWM 34.5x, SPY n/a.",
+        "IWM, 8 Jan 2020: 10 of 11 companies, 91% of weight; P/E without C0 100.0x.",
+        "Left out: 1 no quote.",
+    ]
+    assert lines[start + 12] == "Earn most, of all earnings: C0 69%, C1 3%, C2 3%, C3 3%, C4 3%."
+    assert lines[-1] == "Source: companies (Yahoo); holdings of 7 Jan 2020; coverage 91%."
+
+
+def test_together_no_earnings_are_not_meaningful() -> None:
+    lines = multiples(with_companies(-1.0))
+    assert "P/E               n/m n/a     n/a" in lines
+    assert "Earnings yield −2.50% n/a     n/a" in lines
+    assert "n/m: not meaningful, all companies together earn nothing; see Earnings yield." in lines
 
 
 def test_conventions_are_kept_apart() -> None:

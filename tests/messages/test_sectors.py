@@ -54,3 +54,33 @@ def test_a_long_group_name_is_cut_to_its_column() -> None:
     text = lines(replace(sample_market(), weights=group))
     assert "Industry groups" in text
     assert any(line.startswith("Pharmaceutic…") for line in text)
+
+
+def test_groups_and_sectors_of_the_companies_say_what_they_cover() -> None:
+    weights = [
+        ("industry group", "Biotech and pharma", 12.1, 4.0, "companies"),
+        ("sector", "Healthcare", 20.0, 12.5, "companies"),
+        ("sector", "Technology", 76.8, 87.0, "companies"),
+        ("sector", "Technology", 60.0, 70.0, "yahoo"),
+    ]
+    rows = [
+        {"ticker": ticker, "level": level, "sector": name, "weight": weight, "source": source}
+        for level, name, small, large, source in weights
+        for ticker, weight in (("IWM", small), ("SPY", large))
+    ]
+    frame = pd.DataFrame(rows).assign(session=pd.Timestamp("2020-12-04"))
+    text = lines(replace(sample_market(), weights=frame))
+    start = text.index("Morningstar sectors of the companies")
+    dated = "As of 4 Dec 2020 (5 sessions old), largest difference first."
+    assert [" ".join(line.split()) for line in text[start + 1 : start + 10]] == [
+        dated,
+        "IWM SPY gap",
+        "Technology 76.8% 87.0% −10.2pp",
+        "Healthcare 20.0% 12.5% +7.5pp",
+        "Companies of a known sector: IWM 96.8%, SPY 99.5% of weight.",
+        "Industry groups",
+        dated,
+        "IWM SPY gap",
+        "Bio & pharma 12.1% 4.0% +8.1pp",
+    ]
+    assert "Morningstar sectors via Yahoo" not in text

@@ -19,7 +19,7 @@ from storage.observations import (
     newest,
     newest_columns,
 )
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
+from storage.rows import KINDS, Bar, CompanySums, Distribution, FundFacts, Multiple, SectorWeight, Split
 from tests.storage.conftest import refused
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ ROWS: tuple[tuple[Observation, Observation], ...] = (  # a row of each kind, and
     (FundFacts("IWM", DAY, 189.9, None, 5.5e10), FundFacts("IWM", DAY, 189.9, 2.9e8, 5.5e10)),
     (MULTIPLE, replace(MULTIPLE, holdings_date=DAY)),
     (SectorWeight("IWM", DAY, "sector", "Energy", 20.1), SectorWeight("IWM", DAY, "sector", "Energy", 20.3)),
+    (CompanySums("IWM", DAY, "{}", 0.8), CompanySums("IWM", DAY, '{"equities":1}', 0.8)),
 )
 
 

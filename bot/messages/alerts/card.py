@@ -18,12 +18,12 @@ from bot.alerts.presets import Preset, presets_for
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule
 from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag, values_needed
 from bot.alerts.view import AlertView, EvaluationContext, Life
-from bot.analytics.metrics import METRICS, funds_of, metric_value, metrics_of
+from bot.analytics.metrics import METRICS, funds_of, metric_value, metrics_of, multiple_read
 from bot.analytics.performance import TOO_SHORT
 from bot.analytics.sessions import EXCHANGE, SETTLE
 from bot.analytics.trend import missing_reason
 from bot.analytics.units import NOT_AVAILABLE
-from bot.analytics.valuation import FROM_YAHOO
+from bot.analytics.valuation import ADDED_UP, FROM_YAHOO
 from bot.errors import NoData
 from bot.messages import common
 from bot.messages.common import Answer, Button
@@ -204,15 +204,16 @@ def next_steps(rule: Rule, context: EvaluationContext) -> list[str]:
         metric, arguments = METRICS[condition.metric], dict(condition.arguments)
         if context.histories.series(condition).value.notna().any():
             continue
-        funds, convention = funds_of(market.pair, arguments), str(arguments.get("convention"))
+        funds = funds_of(market.pair, arguments)
         if metric.part == "facts":
             steps += common.flow_steps(market, funds)
         elif metric.part == "multiples":
-            multiple = metric.name.removesuffix("_premium")
+            multiple, convention = multiple_read(metric, arguments)
             rows = market.multiples[market.multiples["metric"] == multiple]
             stored = set(rows[rows["convention"] == convention]["ticker"])
             if multiple in FROM_YAHOO.get(convention, ()):
-                steps.append(f"Yahoo gives it once a day: {refresh}")
+                how = "It is added up from the companies" if convention in ADDED_UP else "Yahoo gives it"
+                steps.append(f"{how} once a day: {refresh}")
             else:
                 files = [market.import_line("multiples", fund) for fund in funds if fund not in stored]
                 steps += [f"{multiple} {convention} comes from a file alone: {line}" for line in files]

@@ -15,6 +15,8 @@ from bot.messages.html import bold, capital, code, lines
 from bot.text import nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bot.pair import Pair
 
 
@@ -65,10 +67,12 @@ def start_answer(pair: Pair) -> Answer:
     return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"), last))
 
 
-def help_page(topic: str, entries: Sequence[Entry], pair: Pair, convention: str | None = None) -> Answer:
+def help_page(
+    topic: str, entries: Sequence[Entry], pair: Pair, metrics: Mapping[str, Metric] | None = None
+) -> Answer:
     """Return all commands, or the page of one command or metric. Raises BadInput for anything else.
 
-    `convention` is the one that a rule without any takes, None for the usual one.
+    `metrics` are those of a Market, with the conventions that rules without any take; None for the usual.
     """
     word = topic.strip().lower().lstrip("/")
     if not word:
@@ -77,7 +81,7 @@ def help_page(topic: str, entries: Sequence[Entry], pair: Pair, convention: str 
     if word in by_name:
         return _command(by_name[word], pair)
     if word in METRICS:
-        return _metric(metrics_of(pair, convention)[word])
+        return _metric((metrics or metrics_of(pair))[word])
     if word in {"metrics", "metric"}:
         return metric_list(AsOf(), pair)
     near = nearest(word, [*by_name, *METRICS])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bot.analytics import valuation
+from bot.analytics.companies import CAPPED, LOSSES_IN, POSITIVE, TRAILING
 from bot.analytics.metrics import METRICS
-from bot.analytics.units import NOT_AVAILABLE, PERCENT
+from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS
 from bot.analytics.valuation import FundMultiple, MultipleFigure, convention_for
 from bot.data.provider import LABELS
 from bot.messages import common
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from bot.analytics.windows import AsOf
     from bot.messages.canvas import Theme
 
+NOT_MEANINGFUL = "n/m"
+_NO_EARNINGS = f"{NOT_MEANINGFUL}: not meaningful, all companies together earn nothing; see Earnings yield."
+_LEADS = "This one leads. Most websites leave losses out, so theirs is lower."
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 
 
@@ -45,15 +50,25 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
             lines(head, missing, advice), buttons=(common.page_buttons(as_of, "Compare", "What moved it"),)
         )
     chosen = convention_for(market)
-    ordered = sorted(figures, key=lambda f: (f.convention, f.basis))
+    leading = (LOSSES_IN, TRAILING) if chosen == LOSSES_IN and len(market.company_sums) else None
+    others = [f for f in figures if leading and f.metric == "pe" and f.convention in (POSITIVE, CAPPED)]
+    ordered = sorted(
+        (figure for figure in figures if figure not in others),
+        key=lambda f: ((f.convention, f.basis) != leading, f.convention, f.basis),
+    )
     html = lines(
         head,
         _reading(market, figures, chosen),
         *(
-            _block(market, name, basis, list(group))
+            _block(
+                market,
+                list(group),
+                [f for f in others if (name, f.basis) == (LOSSES_IN, basis)],
+                leads=(name, basis) == leading,
+            )
             for (name, basis), group in groupby(ordered, key=lambda f: (f.convention, f.basis))
         ),
-        advice if not any(f.convention == "losses_in" for f in figures) else None,
+        advice if not any(f.convention == LOSSES_IN for f in figures) else None,
     )
     draw = None
     if chosen is not None and len(series := valuation.premium_history(market, "pe", chosen)) > 1:
@@ -68,7 +83,7 @@ def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | No
     priced = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
     if not priced:
         return None
-    figure = max(priced, key=lambda f: f.observations)
+    figure = max(priced, key=lambda f: (f.observations, f.basis == TRAILING))
     premium, session = figure.premium or 0.0, figure.small.session
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
     small, large = market.pair.tickers
@@ -78,18 +93,52 @@ def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | No
     return bold("Reading") + f": {small} costs {costs} {large} {how}{dated}."
 
 
-def _block(market: Market, name: str, basis: str, figures: list[MultipleFigure]) -> Html:
-    rows = []
-    for figure in figures:
-        small, large = (METRICS[figure.metric].unit.show(fund.value) for fund in (figure.small, figure.large))
-        rows.append((valuation.MULTIPLES[figure.metric], small, large, PERCENT.show(figure.premium, 1)))
+def _block(
+    market: Market, figures: list[MultipleFigure], others: Sequence[MultipleFigure], *, leads: bool
+) -> Html:
+    name, basis = figures[0].convention, figures[0].basis
+    rows = [
+        (
+            valuation.MULTIPLES[figure.metric],
+            *(_value(figure.metric, fund) for fund in (figure.small, figure.large)),
+            _difference(figure),
+        )
+        for figure in figures
+    ]
     return lines(
         bold(capital(common.convention_phrase(name, basis))),
+        _LEADS if leads else None,
         *_dates(market, figures),
         pre(table(("", *market.pair.tickers, "premium"), rows)),
+        _NO_EARNINGS if any(NOT_MEANINGFUL in row for row in rows) else None,
+        *(_pe_line(market, figure) for figure in others),
+        *(common.companies_lines(market, basis) if name == LOSSES_IN else ()),
         *_ranks(figures),
         _provenance(market, figures),
     )
+
+
+def _pe_line(market: Market, figure: MultipleFigure) -> str:
+    """Return both funds' P/E under one convention: "P/E, each P/E capped at 60: IWM 15.7x, SPY 24.1x."."""
+    funds = zip(market.pair.tickers, (figure.small, figure.large), strict=True)
+    values = ", ".join(f"{ticker} {_value('pe', fund)}" for ticker, fund in funds)
+    return f"P/E, {valuation.CONVENTIONS[figure.convention]}: {values}."
+
+
+def _value(metric: str, fund: FundMultiple) -> str:
+    """Return a fund's figure, or that its companies' earnings together make none."""
+    if fund.value is not None and math.isnan(fund.value):
+        return NOT_MEANINGFUL
+    return METRICS[metric].unit.show(fund.value)
+
+
+def _difference(figure: MultipleFigure) -> str:
+    """Return the premium of the small fund; of shares the difference in points."""
+    small, large = figure.small, figure.large
+    if figure.metric not in valuation.OF_COMPANIES:
+        return PERCENT.show(figure.premium, 1)
+    same = small.session == large.session and small.value is not None and large.value is not None
+    return POINTS.show((small.value or 0.0) - (large.value or 0.0), 1) if same else NOT_AVAILABLE
 
 
 def _dates(market: Market, figures: list[MultipleFigure]) -> list[str]:
@@ -121,7 +170,7 @@ def _session(market: Market, fund: FundMultiple) -> str:
 def _ranks(figures: list[MultipleFigure]) -> list[str]:
     """Return the percentile of each premium in its stored history, with n and the first date."""
     groups: dict[str, list[str]] = {}
-    for figure in figures:
+    for figure in (f for f in figures if f.metric not in valuation.OF_COMPANIES):
         name = valuation.MULTIPLES[figure.metric]
         if figure.percentile is None or figure.first is None:
             groups.setdefault("", []).append(name)

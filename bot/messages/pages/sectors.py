@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bot.analytics.market import COMPANIES
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.analytics.valuation import GROUP, REVENUE, SECTOR, Weights, newest_weights
 from bot.data.provider import LABELS
@@ -19,12 +20,14 @@ _NAME_COLUMNS = 13  # characters of a name: what 34 columns leave beside the fig
 _GROUPS_SHOWN = 12
 _CLASSIFICATIONS = {
     "yahoo": "Morningstar sectors via Yahoo",
+    COMPANIES: "Morningstar sectors of the companies",
     "issuer": "Issuer's sectors",
     "sample": "Sectors, simulated",
 }
 _LATER_WORD = re.compile(r"(?<=[\s/])[A-Z](?=[a-z])")  # not of an abbreviation such as REITs
 # Names that the table's first column cannot hold.
 _SHORTENED = {
+    "Biotech and pharma": "Bio & pharma",
     "Information technology": "Info tech",
     "Communication services": "Communication",
     "Consumer discretionary": "Cons. discr.",
@@ -37,9 +40,12 @@ _SHORTENED = {
 
 
 def sectors_answer(market: Market, as_of: AsOf) -> Answer:
-    """Return sector weights, imported industry groups and home revenue, each with its date and source."""
+    """Return sector weights, industry groups and home revenue, each with its date and source."""
     market.require_end()
-    shown = [entry for level in (SECTOR, GROUP) for entry in newest_weights(market, level)]
+    sectors, groups = newest_weights(market, SECTOR), newest_weights(market, GROUP)
+    if any(entry.source == COMPANIES and entry.both for entry in sectors):
+        sectors = [entry for entry in sectors if entry.source != "yahoo"]  # the same classification
+    shown = [*sectors, *groups]
     entries = (*shown, *newest_weights(market, REVENUE))
     blocks: list[Html | str] = [_block(market, entry) for entry in shown]
     command = market.import_line("weights", market.pair.small.ticker)
@@ -47,7 +53,7 @@ def sectors_answer(market: Market, as_of: AsOf) -> Answer:
         missing = f"{NOT_AVAILABLE}: no weights are stored."
         blocks = [missing, "Each refresh fetches Yahoo's; others are imported:", command]
     if not any(entry.level == GROUP for entry in shown):
-        blocks.append(f"Industry groups: none imported ({command}).")
+        blocks.append(f"Industry groups: none yet; each week they are added up, or imported ({command}).")
     labels = dict.fromkeys(LABELS.get(entry.source, entry.source) for entry in entries)
     html = lines(
         heading("Sector weights", market, as_of, priced=False),
@@ -72,14 +78,21 @@ def _block(market: Market, entry: Weights) -> Html:
     dated = f"As of {shared}, largest difference first."
     if not shared:
         dated = f"As of {', '.join(f'{ticker} {date}' for ticker, date in dates.items())}."
+    covers = entry.source == COMPANIES and entry.level == SECTOR
     more, only = len(entry.frame) - len(shown), " and ".join(entry.sessions)
     return lines(
         bold(title),
         dated,
         pre(table(("", small, large, "gap"), rows)),
         f"... and {more} more." if more else None,
+        f"Companies of a known sector: {_coverage(entry)} of weight." if covers else None,
         None if entry.both else f"Only {only} from this source: nothing to compare with.",
     )
+
+
+def _coverage(entry: Weights) -> str:
+    """Return the weight that all names have together, per fund: "IWM 96.8%, SPY 99.5%"."""
+    return ", ".join(f"{ticker} {SHARE.show(entry.frame[ticker].sum())}" for ticker in entry.sessions)
 
 
 def _dates(market: Market, entry: Weights) -> tuple[dict[str, str], str]:

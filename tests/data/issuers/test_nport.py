@@ -138,7 +138,12 @@ def provider() -> SecFilings:
 def test_the_sec_is_asked_only_with_a_contact_which_is_declared() -> None:
     assert "sec" not in [provider.name for provider in build_providers(Config())]
     with_contact = Config().with_keys(sec={"contact": CONTACT})
-    assert [provider.name for provider in build_providers(with_contact)] == ["yahoo", "issuer", "sec"]
+    assert [provider.name for provider in build_providers(with_contact)] == [
+        "yahoo",
+        "issuer",
+        "sec",
+        "yahoo",
+    ]
     agent = f"small-versus-large-bot/{__version__} {CONTACT}"
     wall = provider().document("official", "IWM", COMPLETED)
     assert isinstance(wall, AccessRefused)
