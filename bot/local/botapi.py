@@ -1,4 +1,4 @@
-"""Telegram's Bot API in this process, for the terminal and for tests, as strict as the real one.
+"""Telegram's Bot API in this process, for the terminal and below the tests', as strict as the real one.
 
 `BotApi` holds the chats, messages, files and updates of a Telegram that has one bot. People act through its
 methods such as `say` and `press`, which queue updates. The bot acts through the calls of `bot.local.methods`,
@@ -21,8 +21,6 @@ import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-from telegram.constants import ChatID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -127,14 +125,8 @@ BOT: Json = {
     "can_read_all_group_messages": False,
     "supports_inline_queries": False,
 }
-_GROUP_ADMIN: Json = {"id": int(ChatID.ANONYMOUS_ADMIN), "is_bot": True, "first_name": "Group"}
 PHOTO_LIMIT = 10 * 1024 * 1024  # bytes
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_ADMIN_RIGHTS = (
-    "can_be_edited", "is_anonymous", "can_manage_chat", "can_delete_messages", "can_manage_video_chats",
-    "can_restrict_members", "can_promote_members", "can_change_info", "can_invite_users",
-    "can_post_stories", "can_edit_stories", "can_delete_stories",
-)  # fmt: skip
 
 
 class BotApiError(Exception):
@@ -288,14 +280,6 @@ class CallbackQuery:
     answer: Mapping[str, str] | None = None
 
 
-@dataclass
-class InlineQuery:
-    """What a person typed after the bot's name. `results` is None until the bot answers."""
-
-    text: str
-    results: list[Json] | None = None
-
-
 @dataclass(frozen=True)
 class ApiEvent:
     """A successful call of the bot that acted in a chat. `text` is the toast of an answered button."""
@@ -322,8 +306,6 @@ class BotApi:
         self.files: dict[str, StoredFile] = {}
         self.updates: list[Json] = []
         self.callback_queries: dict[str, CallbackQuery] = {}
-        self.inline_queries: dict[str, InlineQuery] = {}
-        self.commands: dict[str, list[Json]] = {}
         self.listeners: list[Callable[[ApiEvent], None]] = []
         self.names: dict[int, str] = {}
         self.last_message_id = 0
@@ -345,37 +327,13 @@ class BotApi:
             return BOT
         return {"id": user_id, "is_bot": False, "first_name": self.names.get(user_id, f"User {user_id}")}
 
-    def member(self, user_id: int, status: str) -> Json:
-        """Return the ChatMember object of a user with a status."""
-        extra: dict[str, Json] = {
-            "creator": {"is_anonymous": False},
-            "administrator": dict.fromkeys(_ADMIN_RIGHTS, False),
-            "kicked": {"until_date": 0},
-        }
-        return {"status": status, "user": self.user(user_id), **extra.get(status, {})}
-
     # What people do
 
-    def say(
-        self,
-        chat_id: int,
-        text: str,
-        *,
-        user_id: int | None = None,
-        thread_id: int | None = None,
-        anonymous: bool = False,
-    ) -> ApiMessage:
-        """Send a message as a person, or as an anonymous administrator of the group."""
-        chat = self.chat(chat_id)
-        author = user_id or (chat_id if chat.kind == "private" else 1001)
-        chat.members.setdefault(author, "member")
-        if thread_id:
-            chat.threads.add(thread_id)
-        sender = _GROUP_ADMIN if anonymous else self.user(author)
-        message = self.add_message(
-            chat, sender=sender, text=text, entities=command_entities(text), thread_id=thread_id
-        )
-        self.queue_update("message", message.json() | ({"sender_chat": chat.json()} if anonymous else {}))
+    def say(self, chat_id: int, text: str) -> ApiMessage:
+        """Send a message as the person of a private chat."""
+        sender, entities = self.user(chat_id), command_entities(text)
+        message = self.add_message(self.chat(chat_id), sender=sender, text=text, entities=entities)
+        self.queue_update("message", message.json())
         return message
 
     def press(self, message_id: int, data: str, user_id: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The methods of the Bot API: a call is checked and performed on a `BotApi`.
+"""The methods of the Bot API that a chat in the terminal needs: calls are checked, then done on a `BotApi`.
 
 Refusals are worded as the real server's. Some are stricter, because what they refuse is a mistake of the bot
 or something that it does not need: a parameter that the method does not have; HTML with an unescaped "&" or
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # By the parameter: the limit in UTF-16 units after entity parsing, and how refusals call the text.
-TEXTS = {"text": (4096, "message"), "message_text": (4096, "message"), "caption": (1024, "message caption")}
+TEXTS = {"text": (4096, "message"), "caption": (1024, "message caption")}
 TOAST_LIMIT = 200
 CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
@@ -50,7 +50,7 @@ _NOT_MODIFIED = (
     " are exactly the same as a current content and reply markup of the message"
 )
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
-_QUERY_TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
+QUERY_TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
 _WRONG_FILE = "wrong file identifier/HTTP URL specified"
 
 
@@ -83,17 +83,10 @@ class Call:
 
     def mapping(self, name: str) -> Json:
         """Return a JSON object, empty if it is absent."""
-        return self._json(name, Json, f"object expected as {name.replace('_', ' ')}")
+        return self.json_value(name, Json, f"object expected as {name.replace('_', ' ')}")
 
-    def objects(self, name: str) -> list[Json]:
-        """Return a JSON array of objects, empty if it is absent."""
-        return self._json(name, list[Json], f"array of objects expected as {name}")
-
-    def strings(self, name: str) -> list[str]:
-        """Return a JSON array of strings, empty if it is absent."""
-        return self._json(name, list[str], f"array of strings expected as {name}")
-
-    def _json(self, name: str, kind: type[T], problem: str) -> T:
+    def json_value(self, name: str, kind: type[T], problem: str) -> T:
+        """Return a JSON value of a kind, empty if it is absent. Raises BotApiError with the problem."""
         try:
             value = json.loads(self.fields.get(name) or "null")
         except ValueError:
@@ -142,7 +135,7 @@ class FormattedText(NamedTuple):
     entities: list[Json]
 
 
-def _formatted(fields: Mapping[str, str], parameter: str) -> FormattedText:
+def formatted(fields: Mapping[str, str], parameter: str) -> FormattedText:
     """Parse and measure a text, which must not be empty, or a caption. Raises BotApiError."""
     source, parse_mode = fields.get(parameter, ""), fields.get("parse_mode")
     limit, name = TEXTS[parameter]
@@ -182,14 +175,8 @@ def perform(api: BotApi, call: Call) -> object:
     return method.handle(api, call)
 
 
-def pending_updates(api: BotApi, call: Call) -> list[Json]:
-    """Return the updates that answer a getUpdates call."""
-    kinds = set(call.strings("allowed_updates"))
-    limit = min(max(call.integer("limit", 100), 1), 100)
-    return [update for update in api.updates if not kinds or kinds & set(update)][:limit]
-
-
-def _open_chat(api: BotApi, call: Call) -> ApiChat:
+def open_chat(api: BotApi, call: Call) -> ApiChat:
+    """Return the chat of a call. Raises BotApiError if there is none, or if it refuses the bot."""
     if not call.fields.get("chat_id"):
         raise bad_request("chat_id is empty")
     chat = api.chats.get(call.chat_id) if call.chat_id is not None else None
@@ -237,8 +224,8 @@ def _file(api: BotApi, call: Call, kind: str) -> StoredFile:
 
 def _send(api: BotApi, call: Call, kind: str = "") -> Json:
     """Send a text, or a file of a kind with a caption."""
-    text = _formatted(call.fields, "caption" if kind else "text")
-    chat = _open_chat(api, call)
+    text = formatted(call.fields, "caption" if kind else "text")
+    chat = open_chat(api, call)
     thread_id = _thread(chat, call)
     _check_reply(api, chat, call.mapping("reply_parameters"))
     markup = call.inline_keyboard()
@@ -258,7 +245,7 @@ def _send(api: BotApi, call: Call, kind: str = "") -> Json:
 
 def _edit_message_text(api: BotApi, call: Call) -> Json:
     """Replace text and keyboard of a message. Raises BotApiError if that changes nothing."""
-    chat = _open_chat(api, call)
+    chat = open_chat(api, call)
     message = api.history.get(call.integer("message_id"))
     if message is None or message.chat is not chat:
         raise bad_request("message to edit not found")
@@ -266,7 +253,7 @@ def _edit_message_text(api: BotApi, call: Call) -> Json:
         raise bad_request("message can't be edited")
     if message.file:
         raise bad_request("there is no text in the message to edit")
-    text, markup = _formatted(call.fields, "text"), call.inline_keyboard()
+    text, markup = formatted(call.fields, "text"), call.inline_keyboard()
     if (message.text, message.entities, message.markup) == (text.plain, text.entities, markup):
         raise bad_request(_NOT_MODIFIED)
     message.text, message.html, message.entities = text.plain, text.html, text.entities
@@ -278,7 +265,7 @@ def _edit_message_text(api: BotApi, call: Call) -> Json:
 def _answer_callback_query(api: BotApi, call: Call) -> bool:
     query = api.callback_queries.get(call.fields.get("callback_query_id", ""))
     if query is None or query.answer is not None:
-        raise bad_request(_QUERY_TOO_OLD)
+        raise bad_request(QUERY_TOO_OLD)
     text = call.fields.get("text", "")
     if utf16_length(text) > TOAST_LIMIT:
         raise bad_request("MESSAGE_TOO_LONG")
@@ -287,65 +274,14 @@ def _answer_callback_query(api: BotApi, call: Call) -> bool:
     return True
 
 
-def _answer_inline_query(api: BotApi, call: Call) -> bool:
-    query = api.inline_queries.get(call.fields.get("inline_query_id", ""))
-    if query is None or query.results is not None:
-        raise bad_request(_QUERY_TOO_OLD)
-    results = call.objects("results")
-    if len(results) > 50 or len({str(result.get("id")) for result in results}) < len(results):
-        raise bad_request("RESULT_ID_DUPLICATE")
-    for result in results:
-        content = result.get("input_message_content")
-        if not isinstance(content, dict) or not isinstance(content.get("message_text"), str):
-            raise bad_request("can't parse inline query result: input message content is not specified")
-        result["plain"] = _formatted(content, "message_text").plain
-    query.results = results
-    return True
-
-
 def _send_chat_action(api: BotApi, call: Call) -> bool:
-    chat = _open_chat(api, call)
+    chat = open_chat(api, call)
     _thread(chat, call)
     action = call.fields.get("action", "")
     if action not in CHAT_ACTIONS:
         raise bad_request("wrong parameter action in request")
     api.publish(ApiEvent(call.method, chat.chat_id))
     return True
-
-
-def _set_my_commands(api: BotApi, call: Call) -> bool:
-    commands = call.objects("commands")
-    if len(commands) > 100:
-        raise bad_request("BOT_COMMANDS_TOO_MUCH")
-    for command in commands:
-        if not re.fullmatch(r"[a-z0-9_]{1,32}", str(command.get("command", ""))):
-            raise bad_request("BOT_COMMAND_INVALID")
-        if not 1 <= len(str(command.get("description", ""))) <= 256:
-            raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
-    scope = call.mapping("scope") or {"type": "default"}
-    language = call.fields.get("language_code", "")
-    api.commands[f"{scope.get('type')}/{scope.get('chat_id', '')}/{language}"] = commands
-    return True
-
-
-def _get_chat_member(api: BotApi, call: Call) -> Json:
-    chat = _open_chat(api, call)
-    user_id = call.integer("user_id")
-    if user_id == BOT_ID:
-        return api.member(user_id, "member")
-    if user_id not in chat.members:
-        raise bad_request("member not found")
-    return api.member(user_id, chat.members[user_id])
-
-
-def _get_updates(api: BotApi, call: Call) -> list[Json]:
-    """Forget the updates before the offset, counted from the end if it is negative. Returns the others."""
-    offset = call.integer("offset", 0)
-    if offset > 0:
-        api.updates = [update for update in api.updates if update["update_id"] >= offset]
-    elif offset < 0:
-        api.updates = api.updates[offset:]
-    return pending_updates(api, call)
 
 
 @dataclass(frozen=True)
@@ -363,8 +299,6 @@ _SENDING = (
 )
 METHODS: dict[str, Method] = {
     "getMe": Method(lambda _api, _call: BOT),
-    "deleteWebhook": Method(lambda _api, _call: True, "drop_pending_updates"),
-    "getUpdates": Method(_get_updates, "offset limit timeout allowed_updates"),
     "sendMessage": Method(_send, f"{_SENDING} text entities link_preview_options"),
     "sendPhoto": Method(
         partial(_send, kind="photo"),
@@ -380,10 +314,5 @@ METHODS: dict[str, Method] = {
         " link_preview_options",
     ),
     "answerCallbackQuery": Method(_answer_callback_query, "callback_query_id text show_alert url cache_time"),
-    "answerInlineQuery": Method(
-        _answer_inline_query, "inline_query_id results cache_time is_personal next_offset button"
-    ),
     "sendChatAction": Method(_send_chat_action, "business_connection_id chat_id message_thread_id action"),
-    "setMyCommands": Method(_set_my_commands, "scope language_code commands"),
-    "getChatMember": Method(_get_chat_member, "chat_id user_id"),
 }

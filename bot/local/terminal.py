@@ -50,7 +50,7 @@ class Terminal:
         self._out, self._folder = out, FileFolder(files)
         self.api = BotApi(lambda: now().timestamp(), first_update_id=time.time_ns() // 1000)
         self.api.names = {LOCAL_CHAT: "You"}
-        self.api.chat(LOCAL_CHAT).members[LOCAL_CHAT] = "member"
+        self.api.chat(LOCAL_CHAT)
         self.api.listeners.append(self._show)
         self._keyboard = 0  # id of the message whose buttons were printed last
 

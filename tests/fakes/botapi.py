@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
-from bot.local.botapi import BOT, BOT_ID, BOT_USER, ApiMessage, BotApi, BotApiError, InlineQuery, Json, Upload
-from bot.local.methods import Call, pending_updates, perform
+from bot.local.botapi import BOT, BOT_ID, BOT_USER, ApiMessage, BotApiError, Json, Upload
+from bot.local.methods import Call, perform
 from tests.fakes.botapi_faults import Fault
 from tests.fakes.botapi_http import HttpRequest, read_request, response
+from tests.fakes.botapi_methods import InlineQuery, WholeBotApi
 
 if TYPE_CHECKING:
     from telegram.ext import BaseRateLimiter
@@ -93,7 +94,7 @@ class _ScriptedFault:
         return True
 
 
-class FakeBotApi(BotApi):
+class FakeBotApi(WholeBotApi):
     """A Bot API that listens on loopback and forgets nothing.
 
     `poll_limit` caps the seconds of a long poll.
@@ -355,7 +356,7 @@ class FakeBotApi(BotApi):
                 "Conflict: terminated by other getUpdates request;"
                 " make sure that only one bot instance is running",
             )
-        return pending_updates(self, call)
+        return self.pending_updates(call)
 
 
 async def _serve_by_hand(port: int) -> None:

@@ -88,12 +88,6 @@ async def test_typed_command_reaches_its_handler_and_the_reply_is_printed_plain(
     assert printed == [f"S&P 1 < 2\n{TABLE}"]
 
 
-async def test_updates_are_fetched_without_waiting(app: App, terminal: Terminal) -> None:
-    assert await app.bot.get_updates(timeout=60) == ()
-    terminal.api.say(1, "/start")
-    assert [update.message and update.message.text for update in await app.bot.get_updates()] == ["/start"]
-
-
 async def test_text_without_parse_mode_is_printed_as_it_stands(app: App, printed: list[str]) -> None:
     await app.bot.send_message(1, "1 < 2 &amp; <b>")
     assert printed == ["1 < 2 &amp; <b>"]
