@@ -22,10 +22,10 @@ from telegram.error import TelegramError
 
 from bot.delivery.outcome import DrainReport, StatusWrites
 from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE, SendPostponed
-from bot.delivery.send import PAUSE_REASONS, Attempt, RateLimits, Sender, SendingMarks, next_second
+from bot.delivery.send import PAUSE_REASONS, PRIORITIES, Attempt, RateLimits, Sender, SendingMarks
 from storage import outbox
 from storage.db import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
-from storage.rows import parse_instant
+from storage.rows import not_earlier, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -246,7 +246,7 @@ class Delivery:
         if halted := self._rate_limits.budget.halted():
             return halted
         ready = await self._database.run(
-            partial(outbox.ready_chats, now=next_second(self._now()), **self._chats)
+            partial(outbox.ready_chats, now=not_earlier(self._now()), **self._chats)
         )
         waits = self._rate_limits.budget.chat_waits()
         return min(waits.get(chat, 0.0) for chat in ready) if ready else None
@@ -268,7 +268,7 @@ class Delivery:
         if self._rate_limits.budget.halted() or limit <= 0:
             return []
         resting = [*self._rate_limits.budget.chat_waits(), *busy]
-        now = next_second(self._now())
+        now = not_earlier(self._now())
         find = partial(outbox.find_ready, now=now, limit=limit, resting=resting, **self._chats)
         return await self._database.run(find)
 
@@ -293,10 +293,10 @@ class Delivery:
             status_write, goes_on = await self._sender.send_part(row, slot, attempt)
             self._statuses[row.id] = await self._status_writes.write(status_write)
 
-    async def _wait_for_slot(self, message: ReadyMessage) -> Slot | None:
+    async def _wait_for_slot(self, message: ReadyMessage) -> Slot:
         """Wait until the rate limits allow a request. Raises SendPostponed if that takes too long."""
-        waiting = asyncio.ensure_future(self._rate_limits.acquire(message))
-        self._waiting.add(waiting)
+        acquire = self._rate_limits.budget.acquire(message.chat_id, PRIORITIES[message.kind])
+        self._waiting.add(waiting := asyncio.create_task(acquire))
         try:
             return await waiting
         finally:

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from telegram import (
     InlineKeyboardButton,
@@ -34,6 +34,7 @@ from bot.messages.html import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_ht
 from bot.secrets import redact, token_secret
 from storage import outbox
 from storage.db import StorageError
+from storage.rows import not_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +122,7 @@ def compose(message: OutboxMessage) -> list[MessagePart]:
 
 
 async def post(
-    bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, conceded: set[ErrorClass], slot: Slot | None
+    bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, conceded: set[ErrorClass], slot: Slot
 ) -> int | None:
     """Send a part and return Telegram's id of it, or None when without its picture nothing is left.
 
@@ -149,20 +150,12 @@ async def post(
 
 
 class RateLimits:
-    """The send budget of `bot`, whose halts are stored so that the next process keeps to them too.
-
-    A bot without a budget, such as the terminal's, gets one that never limits it.
-    """
+    """The send budget of `bot`, whose halts are stored so that the next process keeps to them too."""
 
     def __init__(self, bot: ExtBot[Any], database: Database, now: Callable[[], datetime]) -> None:
         self._database, self._now = database, now
-        self._limited = isinstance(bot.rate_limiter, SendBudget)
-        self.budget = bot.rate_limiter if isinstance(bot.rate_limiter, SendBudget) else SendBudget()
-        self.budget.on_halt, self._restored = self._store, not self._limited
-
-    async def acquire(self, message: ReadyMessage) -> Slot | None:
-        """Wait until a message may be sent. Raises SendPostponed if that takes too long."""
-        return await self.budget.acquire(message.chat_id, PRIORITIES[message.kind]) if self._limited else None
+        self.budget = cast("SendBudget", bot.rate_limiter)
+        self.budget.on_halt, self._restored = self._store, False
 
     async def restore(self) -> None:
         """Load the stored halts of earlier processes into the budget, once."""
@@ -187,11 +180,6 @@ class RateLimits:
             await self._database.run(write)
         except StorageError as error:
             logger.warning("the halt of chat %s is kept in memory only: %s", chat, error)
-
-
-def next_second(now: datetime) -> datetime:
-    """Returns the end of this second, because rows hold whole seconds but the budget fractions."""
-    return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now
 
 
 class SendingMarks:
@@ -224,7 +212,7 @@ class SendingMarks:
         async with self._writing:
             await asyncio.sleep(0)  # for others that were granted in this moment
             granted, self._granted, self._next = self._granted, [], None
-            write = partial(outbox.mark_sending, messages=granted, now=next_second(self._now()))
+            write = partial(outbox.mark_sending, messages=granted, now=not_earlier(self._now()))
             return {message.id: message for message in await self._database.run(write)}
 
 
@@ -269,7 +257,7 @@ class Sender:
         return True
 
     async def send_part(
-        self, message: OutboxMessage, slot: Slot | None, attempt: Attempt
+        self, message: OutboxMessage, slot: Slot, attempt: Attempt
     ) -> tuple[StatusWrite, bool]:
         """Send the first part that was not delivered yet.
 

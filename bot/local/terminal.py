@@ -11,21 +11,25 @@ import itertools
 import os
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 import httpx
 from telegram import Bot, Update
 from telegram.error import NetworkError
-from telegram.ext import Application, BaseRateLimiter
 from telegram.request import BaseRequest, RequestData
 
 from bot.concurrency import run_in_daemon_thread
+from bot.delivery.rate_limiter import SendBudget, Slot
 from bot.local.botapi import ApiEvent, ApiMessage, BotApi, Json, StoredFile, Upload
 from bot.local.methods import Call, answer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from telegram.ext import Application
+
+    from bot.delivery.rate_limiter import ChatId
 
 
 LOCAL_CHAT = 1  # the terminal's chat and its person; no account of Telegram has this id
@@ -298,27 +302,15 @@ def _read_call(method: str, data: RequestData | None) -> Call:
     return Call(method, data.json_parameters, files)
 
 
-class NoRateLimiter(BaseRateLimiter[int]):
-    """Makes every request at once. It accepts the arguments that the real rate limiter takes."""
+class NoRateLimiter(SendBudget):
+    """Grants every request at once, also during a halt of Telegram's."""
 
-    async def initialize(self) -> None:
-        """Do nothing."""
+    def restore(self, chat: ChatId | None, seconds: float) -> None:
+        """Ignore the halts of earlier processes."""
 
-    async def shutdown(self) -> None:
-        """Do nothing."""
-
-    async def process_request(
-        self,
-        callback: Callable[..., Coroutine[Any, Any, Any]],
-        args: Any,  # noqa: ANN401 - the signature of BaseRateLimiter
-        kwargs: dict[str, Any],
-        endpoint: str,
-        data: dict[str, Any],
-        rate_limit_args: int | None,
-    ) -> Any:  # noqa: ANN401 - as above
-        """Make the request."""
-        del endpoint, data, rate_limit_args
-        return await callback(*args, **kwargs)
+    async def acquire(self, chat: ChatId, priority: int) -> Slot:  # noqa: ARG002 - all are equal here
+        """Grant a slot."""
+        return Slot(chat, 0.0)
 
 
 class LocalClock:
