@@ -173,7 +173,7 @@ def read_csv(
     if not table.rows and not table.bad:
         raise NoFigures(f"{table.name} was not imported: it has a header line but no rows.")
     exported = table.columns >= _ORIGIN
-    reader = RowReader(FORMATS[form], ticker, list(sessions.index.date), today, completed, exported)
+    reader = RowReader(FORMATS[form], ticker, sessions.days, today, completed, exported)
     for line, cells in table.rows:
         reader.take(line, cells)
     bad = sorted(table.bad + reader.bad)
