@@ -224,16 +224,25 @@ def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str |
     return latest
 
 
+_FAILING_FILES = "sources WHERE failures > 0 AND source IN ('issuer', 'sec')"
+
+
 def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
     """Changes whenever there are new observations, or old ones are given again.
 
     And when an issuer's file begins or ceases to fail, which a Market names.
     """
     tables = (f"SELECT max(id) FROM {table}" for table in KINDS)  # noqa: S608 - as above
-    failing = "SELECT count(*) FROM sources WHERE failures > 0 AND source IN ('issuer', 'sec')"
+    failing = f"SELECT count(*) FROM {_FAILING_FILES}"  # noqa: S608 - as above
     queries = (*tables, "SELECT count(*) FROM readings", failing)
     row: tuple[int | None, ...] = db.execute(f"SELECT ({'), ('.join(queries)})").fetchone()
     return row
+
+
+def failing_files(db: sqlite_utils.Database) -> list[tuple[str, str]]:
+    """Subject and detail of each issuer's file that is refused, or is not what it should be, by source."""
+    sql = f"SELECT subject, detail FROM {_FAILING_FILES} ORDER BY source, subject"  # noqa: S608 - as above
+    return db.execute(sql).fetchall()
 
 
 def stored_sources(db: sqlite_utils.Database) -> set[str]:

@@ -28,7 +28,7 @@ from bot.analytics.market import (
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import with_price_moves
 from bot.data import source_selection
-from bot.data.provider import FILE_SOURCES, LABELS, SEC
+from bot.data.provider import LABELS, SEC
 from bot.data.provisional import NOUNS, REASONS
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS, Frames
 from bot.errors import BadInput, NoData
@@ -37,7 +37,6 @@ from bot.text import date_phrase
 from storage import observations
 from storage.observations import fingerprint, first_observed
 from storage.rows import KINDS, Bar, FundFacts, Moment, Observation, Provisional, Split
-from storage.sources import source_statuses
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -107,12 +106,7 @@ def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Fram
         REPLACED: pd.DataFrame(replaced, columns=list(REPLACED_COLUMNS)),
         PENDING: pending_frame(db, moment),
         REFUSED: pd.DataFrame(
-            [
-                (status.subject, status.detail)
-                for status in (source_statuses(db) if known is None else ())
-                if status.failures and status.source in FILE_SOURCES
-            ],
-            columns=["subject", "detail"],
+            observations.failing_files(db) if known is None else [], columns=["subject", "detail"]
         ),
     }
 
