@@ -236,20 +236,14 @@ def set_summary(db: sqlite_utils.Database, chat_id: int, at: str | None) -> bool
     return change(db, "UPDATE chats SET summary_at = ? WHERE chat_id = ?", (at, chat_id)) == 1
 
 
-PREFERENCES = ("timezone", "returns", "theme", "numbers", "weekdays")
+PREFERENCES = ("timezone", "returns", "theme", "numbers", "weekdays", "quiet_from", "quiet_to")
 
 
-def set_preference(db: sqlite_utils.Database, chat_id: int, column: str, value: str | int | None) -> bool:
-    """Set one of PREFERENCES. Returns False when the chat is unknown."""
-    if column not in PREFERENCES:
-        raise ValueError(f"{column} is not among {PREFERENCES}")
-    return change(db, f"UPDATE chats SET {column} = ? WHERE chat_id = ?", (value, chat_id)) == 1  # noqa: S608 - one of PREFERENCES
-
-
-def set_quiet_hours(db: sqlite_utils.Database, chat_id: int, start: str | None, end: str | None) -> bool:
-    """Set the local times 'HH:MM' between which alerts are deferred, or None twice for never."""
-    sql = "UPDATE chats SET quiet_from = ?, quiet_to = ? WHERE chat_id = ?"
-    return change(db, sql, (start, end, chat_id)) == 1
+def set_preferences(db: sqlite_utils.Database, chat_id: int, **columns: str | int | None) -> bool:
+    """Set columns of a chat that are among PREFERENCES. Returns False when the chat is unknown."""
+    settings = ", ".join(f"{column} = :{column}" for column in columns)
+    sql = f"UPDATE chats SET {settings} WHERE chat_id = :chat"  # noqa: S608 - names of the schema
+    return change(db, sql, {**columns, "chat": chat_id}) == 1
 
 
 def active_chats(db: sqlite_utils.Database) -> list[int]:
@@ -290,11 +284,11 @@ def summary_times(db: sqlite_utils.Database) -> list[SummaryTime]:
 
 
 def plan_summary(
-    db: sqlite_utils.Database, chat_id: int, kind: str, local_date: str, due_at: Moment
+    db: sqlite_utils.Database, chat_id: int, kind: str, local_date: str, due_at: Moment, status: str = "due"
 ) -> int | None:
-    """Plan a chat's summary of one local date and return its id, or None when it was planned before."""
+    """Plan (or skip) a chat's summary of a local date. Returns its id, or None when it was planned before."""
     row = {"chat_id": chat_id, "kind": kind, "local_date": local_date, "due_at": instant(due_at)}
-    return insert(db, "summaries", row, unique=("chat_id", "kind", "local_date"))
+    return insert(db, "summaries", {**row, "status": status}, unique=("chat_id", "kind", "local_date"))
 
 
 def plan_summaries(
@@ -428,7 +422,7 @@ def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
 
 
 def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
-    lacking = (*(name for name in PREFERENCES if name != "weekdays"), "summary_at", "quiet_from", "quiet_to")
+    lacking = (*(name for name in PREFERENCES if name != "weekdays"), "summary_at")
     db.execute(
         f"""
         UPDATE chats SET

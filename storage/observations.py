@@ -29,6 +29,8 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
+import msgspec
+
 from storage.rows import (
     KINDS,
     K,
@@ -118,7 +120,9 @@ def newest(
     only of a key that has no final one. A withdrawn distribution comes back with amount None, a withdrawn
     split with ratio None. Each source has rows of its own.
     """
-    return select_as(db, kind, *_newest_query(kind, known, ticker, source, since))
+    names = list(columns(kind).values())
+    rows = _newest_rows(db, kind, names, known, ticker, source, since)
+    return msgspec.convert([dict(zip(names, row, strict=True)) for row in rows], list[kind])  # type: ignore[valid-type]
 
 
 def newest_columns(
@@ -134,44 +138,21 @@ def newest_columns(
 
     The fields `without` are left out.
     """
-    bounds, parameters = _bounds(kind, known, ticker, None, since)
     names = {field: column for field, column in columns(kind).items() if field not in without}
-    # In the order of an index, which takes half as long as to let SQL number the rows of each key.
-    sql = f"""
-        SELECT {", ".join(names.values())} FROM {kind.table} WHERE {bounds}
-        ORDER BY {", ".join(key_columns(kind))}, {_newest_first(kind)}
-    """  # noqa: S608 - names from KINDS only
-    key = itemgetter(*(list(names.values()).index(column) for column in key_columns(kind)))
-    rows = [next(same_key) for _, same_key in groupby(db.execute(sql, parameters), key)]
-    values = zip(*rows, strict=True) if rows else [()] * len(names)
-    return dict(zip(names, values, strict=True))
+    rows = _newest_rows(db, kind, list(names.values()), known, ticker, None, since)
+    return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
 
 
-def _newest_query(
-    kind: type[K], known: Moment | None, ticker: str | None, source: str | None, since: str | None
-) -> tuple[str, dict[str, str]]:
-    """The SQL of newest() and its parameters. Its columns are those of the kind, in order."""
-    key = ", ".join(key_columns(kind))
-    names = ", ".join(columns(kind).values())
-    bounds, parameters = _bounds(kind, known, ticker, source, since)
-    sql = f"""
-        SELECT {names} FROM (
-            SELECT {names}, row_number() OVER (PARTITION BY {key} ORDER BY {_newest_first(kind)}) AS age
-            FROM {kind.table} WHERE {bounds}
-        ) WHERE age = 1 ORDER BY {key}
-    """  # noqa: S608 - names from KINDS only
-    return sql, parameters
-
-
-def _newest_first(kind: type[K]) -> str:
-    """The order of a key's rows in which the one that counts is the first."""
-    return f"{'provisional > 0, ' if has_provisional(kind) else ''}observed_at DESC, id DESC"
-
-
-def _bounds(
-    kind: type[K], known: Moment | None, ticker: str | None, source: str | None, since: str | None
-) -> tuple[str, dict[str, str]]:
-    """The SQL condition on the rows among which the newest is, and its parameters."""
+def _newest_rows(
+    db: sqlite_utils.Database,
+    kind: type[K],
+    names: list[str],
+    known: Moment | None,
+    ticker: str | None,
+    source: str | None,
+    since: str | None,
+) -> list[tuple[Any, ...]]:
+    """The columns `names`, those of the key among them, of the rows of newest()."""
     bounds = {
         "ticker = :ticker": ("ticker", ticker),
         "source = :source": ("source", source),
@@ -179,8 +160,15 @@ def _bounds(
         "observed_at <= :known": ("known", None if known is None else instant(known)),
     }
     filters = {bound: (name, value) for bound, (name, value) in bounds.items() if value is not None}
-    parameters = {name: value for name, value in filters.values() if value is not None}
-    return " AND ".join(("vintage > 0", *filters)), parameters
+    # In the order of an index, which takes half as long as to let SQL number the rows of each key.
+    newest_first = f"{'provisional > 0, ' if has_provisional(kind) else ''}observed_at DESC, id DESC"
+    sql = f"""
+        SELECT {", ".join(names)} FROM {kind.table} WHERE {" AND ".join(("vintage > 0", *filters))}
+        ORDER BY {", ".join(key_columns(kind))}, {newest_first}
+    """  # noqa: S608 - names from KINDS only
+    key = itemgetter(*(names.index(column) for column in key_columns(kind)))
+    rows = db.execute(sql, dict(filters.values()))
+    return [next(same_key) for _, same_key in groupby(rows, key)]
 
 
 def pending(

@@ -196,7 +196,7 @@ def _parse_quiet(text: str) -> str:
 
 async def _store_quiet(caller: Caller, span: str) -> StoredChat:
     start, _, end = span.partition("-")
-    return await chats.set_quiet_hours(caller, start if end else None, end or None)
+    return await chats.set_preferences(caller, quiet_from=start if end else None, quiet_to=end or None)
 
 
 def _preference(
@@ -215,7 +215,7 @@ def _preference(
         return word
 
     async def store(caller: Caller, word: str) -> StoredChat:
-        return await chats.set_preference(caller, name, None if word == "both" else word)
+        return await chats.set_preferences(caller, **{name: None if word == "both" else word})
 
     return Setting(name, title, description, choices, parse, store, show)
 

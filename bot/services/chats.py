@@ -97,7 +97,7 @@ async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
     """Set the time zone. A summary whose time has passed in the new zone is not sent late."""
 
     def write(db: sqlite_utils.Database, before: StoredChat) -> None:
-        chat_store.set_preference(db, before.chat_id, "timezone", zone)
+        chat_store.set_preferences(db, before.chat_id, timezone=zone)
         if before.summary_at is not None:
             chat_store.set_summary(db, before.chat_id, before.summary_at)
             _skip_past(db, caller, before.summary_at, zone)
@@ -105,14 +105,9 @@ async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
     return await _change(caller, write)
 
 
-async def set_quiet_hours(caller: Caller, start: str | None, end: str | None) -> StoredChat:
-    """Set the local times "HH:MM" between which alerts wait, or None and None for no quiet hours."""
-    return await _change(caller, lambda db, chat: chat_store.set_quiet_hours(db, chat.chat_id, start, end))
-
-
-async def set_preference(caller: Caller, name: str, value: str | None) -> StoredChat:
-    """Set which return is shown ("returns"), the colours of charts ("theme") or how numbers are written."""
-    return await _change(caller, lambda db, chat: chat_store.set_preference(db, chat.chat_id, name, value))
+async def set_preferences(caller: Caller, **values: str | None) -> StoredChat:
+    """Set what is shown and when alerts wait: "returns", "theme", "numbers", "quiet_from", "quiet_to"."""
+    return await _change(caller, lambda db, chat: chat_store.set_preferences(db, chat.chat_id, **values))
 
 
 async def _change(caller: Caller, write: Callable[[sqlite_utils.Database, StoredChat], object]) -> StoredChat:
@@ -134,7 +129,7 @@ async def subscribe(caller: Caller, at: str | None, *, weekdays: bool | None = N
     def write(db: sqlite_utils.Database, before: StoredChat) -> None:
         time = at or before.summary_at or SUMMARY_TIME
         if weekdays is not None:
-            chat_store.set_preference(db, before.chat_id, "weekdays", int(weekdays))
+            chat_store.set_preferences(db, before.chat_id, weekdays=int(weekdays))
         if time != before.summary_at:
             chat_store.set_summary(db, before.chat_id, time)
             _skip_past(db, caller, time, settings_of(caller.services.config, before).zone)
@@ -154,9 +149,7 @@ def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) ->
     if local.time() >= dt.time.fromisoformat(at):
         past.append(local.date())
     for day in past:
-        planned = chat_store.plan_summary(db, caller.chat.id, DAILY, day.isoformat(), caller.now)
-        if planned is not None and chat_store.claim_summary(db, planned):
-            chat_store.finish_summary(db, planned, "skipped")
+        chat_store.plan_summary(db, caller.chat.id, DAILY, day.isoformat(), caller.now, "skipped")
 
 
 # Access

@@ -113,7 +113,9 @@ async def prepare(path: Path) -> None:
     desk.now = script.evening(EARLIER) - dt.timedelta(minutes=20)
 
     def wish(db: sqlite_utils.Database) -> None:
-        chat_store.set_quiet_hours(db, script.HELD[0], *QUIET_HOURS)
+        chat_store.set_preferences(
+            db, script.HELD[0], **dict(zip(("quiet_from", "quiet_to"), QUIET_HOURS, strict=True))
+        )
         alert_store.update_alert(db, snoozed, snoozed_until=desk.now + dt.timedelta(hours=2))
         alert_store.update_alert(db, ending, expires_on=f"{script.session(CYCLE + 1):%Y-%m-%d}")
 

@@ -42,7 +42,7 @@ async def test_all_settings_are_one_screen_with_a_button_each(talk: Talk) -> Non
 
 async def test_a_zone_that_the_machine_no_longer_knows_is_the_configurations(talk: Talk) -> None:
     await talk.ask("/settings zone Europe/Berlin")
-    await talk.database.run(lambda db: chat_store.set_preference(db, ME, "timezone", "Europe/Atlantis"))
+    await talk.database.run(lambda db: chat_store.set_preferences(db, ME, timezone="Europe/Atlantis"))
     (card,) = await talk.ask("/settings")
     assert "Time zone: America/New_York" in card.text.splitlines()
     (answer,) = await talk.ask("/alert ratio > 0.9")

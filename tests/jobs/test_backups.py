@@ -141,7 +141,7 @@ async def notices(desk: Desk) -> list[str]:
 async def test_the_owners_quiet_hours_defer_the_notice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def prepare(db: sqlite_utils.Database) -> None:
         chat_store.ensure_chat(db, OWNER, "private", "", desk.now)
-        chat_store.set_quiet_hours(db, OWNER, "22:00", "07:00")
+        chat_store.set_preferences(db, OWNER, quiet_from="22:00", quiet_to="07:00")
 
     await desk.database.run(prepare)
     monkeypatch.setattr(backups, "backup", full)

@@ -23,7 +23,11 @@ async def prepared(desk: Desk, *rules: str, quiet: tuple[str, str] | None = None
     for rule in rules:
         await desk.alert(rule, chat_id)
     if quiet is not None:
-        await desk.database.run(lambda db: chat_store.set_quiet_hours(db, chat_id, *quiet))
+        await desk.database.run(
+            lambda db: chat_store.set_preferences(
+                db, chat_id, **dict(zip(("quiet_from", "quiet_to"), quiet, strict=True))
+            )
+        )
 
 
 async def snooze(desk: Desk, until: dt.datetime | None, alert: int = 1) -> None:

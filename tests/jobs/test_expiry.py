@@ -122,7 +122,7 @@ async def test_notices_of_ends_wait_for_quiet_hours_and_go_to_their_topic(desk: 
     await expiring(desk)
 
     def wish(db: sqlite_utils.Database) -> None:
-        chat_store.set_quiet_hours(db, 1, "22:00", "07:00")
+        chat_store.set_preferences(db, 1, quiet_from="22:00", quiet_to="07:00")
         db.execute("UPDATE alerts SET thread_id = 7")
 
     await desk.database.run(wish)

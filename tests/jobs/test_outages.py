@@ -193,7 +193,9 @@ async def test_two_parts_that_stop_together_are_one_message(desk: Desk) -> None:
 
 async def test_notices_wait_for_the_end_of_quiet_hours(desk: Desk) -> None:
     await prepared(desk)
-    await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 1, "18:00", "07:00"))
+    await desk.database.run(
+        lambda db: chat_store.set_preferences(db, 1, quiet_from="18:00", quiet_to="07:00")
+    )
     await tick(desk, DAYS[10], STALE_HOURS)
     (row,) = await desk.query("SELECT not_before FROM outbox")
     assert row["not_before"] == "2020-01-17T12:00:00Z"

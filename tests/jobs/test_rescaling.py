@@ -159,7 +159,9 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
     for chat_id in (1, 1, 2):
         await desk.alert("ratio > 0.6", chat_id)
     await desk.change("UPDATE alerts SET thread_id = 7 WHERE alert_id = 2")
-    await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 2, "16:00", "07:00"))
+    await desk.database.run(
+        lambda db: chat_store.set_preferences(db, 2, quiet_from="16:00", quiet_to="07:00")
+    )
     await desk.alert("ratio > 0.7", 2)
     await split_first(desk)
     sql = "SELECT chat_id, thread_id, not_before, payload FROM outbox ORDER BY chat_id, thread_id"

@@ -237,7 +237,9 @@ async def test_a_message_that_may_have_arrived_is_corrected_and_one_that_nobody_
 
 async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: Desk) -> None:
     await desk.database.run(lambda db: chat_store.ensure_chat(db, 1, "private", "", desk.now))
-    await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 1, "16:00", "07:00"))
+    await desk.database.run(
+        lambda db: chat_store.set_preferences(db, 1, quiet_from="16:00", quiet_to="07:00")
+    )
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.55")
     await desk.evaluate([0.65])

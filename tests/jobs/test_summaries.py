@@ -64,7 +64,9 @@ async def test_a_summary_comes_at_its_local_time_and_once(desk: Desk) -> None:
 
 async def test_a_summary_due_in_quiet_hours_is_sent_at_the_time_that_was_asked_for(desk: Desk) -> None:
     await subscribed(desk)
-    await desk.database.run(lambda db: chat_store.set_quiet_hours(db, 1, "16:00", "07:00"))
+    await desk.database.run(
+        lambda db: chat_store.set_preferences(db, 1, quiet_from="16:00", quiet_to="07:00")
+    )
     assert await run_at(desk, "2020-01-15 23:30") == 1
     (row,) = await desk.query("SELECT kind, not_before FROM outbox")
     assert row == {"kind": "summary", "not_before": "2020-01-15T23:30:00Z"}

@@ -21,8 +21,7 @@ from storage.chat_store import (
     prune_summaries,
     reactivate,
     record_update,
-    set_preference,
-    set_quiet_hours,
+    set_preferences,
     set_summary,
     summary_times,
 )
@@ -98,7 +97,7 @@ def test_summaries_are_planned_for_the_active_chats_that_want_them_then(db: sqli
     for chat_id in (2, 3, 4):
         ensure_chat(db, chat_id, "private", "", TWO if chat_id == 4 else NOON)
     assert [set_summary(db, chat_id, "18:00") for chat_id in (1, 2, 4, 5)] == [True, True, True, False]
-    set_preference(db, 2, "timezone", "Europe/Paris")
+    set_preferences(db, 2, timezone="Europe/Paris")
     here, there = sorted(summary_times(db), key=str)[::-1]
     assert (here, there) == (("18:00", None, 0), ("18:00", "Europe/Paris", 0))
     assert plan_summaries(db, here, "daily", "2020-12-11", ONE) == 1  # chat 4 is newer
@@ -188,11 +187,11 @@ def test_an_update_whose_handling_fails_is_not_seen(database: Database) -> None:
 
 @pytest.mark.usefixtures("chat")
 def test_quiet_hours_are_set_and_dropped(db: sqlite_utils.Database) -> None:
-    assert set_quiet_hours(db, 1, "22:00", "07:00")
+    assert set_preferences(db, 1, quiet_from="22:00", quiet_to="07:00")
     assert quiet_hours(db, 1) == ("22:00", "07:00")
-    set_quiet_hours(db, 1, None, None)
+    set_preferences(db, 1, quiet_from=None, quiet_to=None)
     assert quiet_hours(db, 1) == (None, None)
-    assert not set_quiet_hours(db, 9, "22:00", "07:00")
+    assert not set_preferences(db, 9, quiet_from="22:00", quiet_to="07:00")
 
 
 # A group becomes a supergroup
@@ -220,7 +219,7 @@ def group(db: sqlite_utils.Database) -> StoredChat:
     add_alert(db, OLD, "pe iwm > 20x")
     alert_store.save_state(db, 1, "2020-12-11", "{}")
     add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
-    set_quiet_hours(db, OLD, "22:00", "07:00")
+    set_preferences(db, OLD, quiet_from="22:00", quiet_to="07:00")
     sources.begin_outage(db, "prices", "2020-12-11", NOON)
     sources.add_outage_chats(db, "prices", "2020-12-11", [OLD])
     plan_summary(db, OLD, "daily", "2020-12-11", ONE)
@@ -302,7 +301,7 @@ def test_a_new_chat_that_is_known_already_takes_over_what_the_old_had(db: sqlite
 @pytest.mark.usefixtures("group")
 def test_a_merge_keeps_the_quiet_hours_that_the_new_chat_has(db: sqlite_utils.Database) -> None:
     ensure_chat(db, NEW, "supergroup", "", ONE)
-    set_quiet_hours(db, NEW, "23:00", "06:00")
+    set_preferences(db, NEW, quiet_from="23:00", quiet_to="06:00")
     sources.add_outage_chats(db, "prices", "2020-12-11", [NEW])
     assert migrate_chat(db, OLD, NEW)
     assert quiet_hours(db, NEW) == ("23:00", "06:00")
