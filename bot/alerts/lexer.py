@@ -46,6 +46,7 @@ PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"{_OWN}\b(\d+(?:\.\d+)?)(?:st|nd|rd|th) percentile\b", r" pct \1 "),
         (r"\b(sma|high|low|pct)([0-9])", r"\1 \2"),
         (r"\bp/(e|b|s|cf|fcf)\b", r"p\1"),
+        (r"\blosses-in\b", "losses_in"),
         (r"\bre-arm\b", " rearm "),
         (rf"\bfor (\d+){_DAYS}(?: in a row)?\b|\b(\d+){_DAYS} in a row\b", r" confirm \1\2 "),
         (r"\b(?:at|from|if|into|its|of|the|when)\b", " "),

@@ -224,8 +224,9 @@ class CompanyPage(FetchOutcome):
 
 def _page(rows: list[Any], total: int, session: pd.Timestamp) -> CompanyPage | SchemaChanged:
     quotes = company_quotes(rows, session)
-    for name, values in zip(QUOTE_COLUMNS, zip(*quotes.values(), strict=True), strict=False):
-        if len(quotes) >= PAGE / 10 and set(values) == {None}:
+    for name in ("price", "eps", "currency", "kind", "name"):  # others may well lack on a page of small ones
+        given = {quote[QUOTE_COLUMNS.index(name)] for quote in quotes.values()}
+        if len(quotes) >= PAGE / 10 and given == {None}:
             return SchemaChanged(f"companies without {name}")
     return CompanyPage(quotes, total)
 

@@ -82,6 +82,7 @@ SPELLINGS = {
     "channel since 2012-05-06 > 2": "channel since 2012-05-06 > 2 | channel 2012-05-06 > 2",
     "pe spy positive > 25x": "pe positive spy > 25x",
     "pe iwm losses_in > 25x": "pe losses in > 25",
+    "pe iwm losses_in > 50x": "pe iwm losses-in > 50x",
     "gauge_low 50 > 5%": "gauge low > 5%",
     "flow iwm 5d > $1.5bn": (
         "flow iwm 5d > 1.5bn | flow iwm 5d > $1,500m | flow iwm 5d > 1.5 billion | "

@@ -255,6 +255,19 @@ async def test_missing_fields_leave_the_company_out_of_the_sums_that_need_them(
     assert (total.trailing.companies, total.forward.companies, total.book.companies) == (4, 5, 4)
 
 
+async def test_a_page_of_small_companies_may_have_neither_profits_nor_estimates(
+    database: Database, fake: FakeYahoo, yahoo: Yahoo
+) -> None:
+    symbols = [f"S{number}" for number in range(40)]
+    serve(
+        fake, *(company(s, epsTrailingTwelveMonths=-1.0, trailingPE=None, epsForward=None) for s in symbols)
+    )
+    await hold(database, held("IWM", (*HELD, *symbols)))
+    [report] = await run(database, yahoo, tickers=("IWM",))
+    assert report.ok, report
+    assert (await sums(database)).trailing.losing == 40
+
+
 async def test_too_little_coverage_stores_no_figure(
     database: Database, fake: FakeYahoo, yahoo: Yahoo
 ) -> None:

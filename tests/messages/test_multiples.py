@@ -109,10 +109,10 @@ def test_every_premium_is_that_of_the_analytics() -> None:
         )
 
 
-def with_companies(eps: float) -> Market:
-    """IWM with one company that earns $4 a share of $20 beside nine that earn `eps`, and one unknown."""
+def with_companies(eps: float, unknown: int = 1) -> Market:
+    """IWM with one company that earns $4 a share of $20 beside nine that earn `eps`, and some unknown."""
     held = pd.DataFrame(
-        [(f"C{n}", f"C{n} Inc", 10.0, 20.0, None, 1.0) for n in range(11)],
+        [(f"C{n}", f"C{n} Inc", 10.0, 20.0, None, 1.0) for n in range(10 + unknown)],
         columns=list(HOLDING_COLUMNS),
     )
     quotes = [
@@ -129,7 +129,7 @@ def with_companies(eps: float) -> Market:
     stored = [("IWM", pd.Timestamp("2020-01-08"), msgspec.json.encode(sums).decode())]
     return replace(
         market([50.0] * 5),
-        multiples=pd.DataFrame(rows).astype({"value": "float64"}),
+        multiples=pd.DataFrame(rows).astype({"value": "float64"} if rows else {}),
         company_sums=pd.DataFrame(stored, columns=list(SUM_COLUMNS)),
     )
 
@@ -154,6 +154,14 @@ def test_what_the_companies_add_up_to_leads_and_names_who_earns_most() -> None:
     ]
     assert lines[start + 12] == "Earn most, of all earnings: C0 69%, C1 3%, C2 3%, C3 3%, C4 3%."
     assert lines[-1] == "Source: companies (Yahoo); holdings of 7 Jan 2020; coverage 91%."
+
+
+def test_too_few_companies_have_no_figure_and_it_is_said() -> None:
+    of = with_companies(0.2, unknown=10)
+    assert not len(of.multiples)
+    rows = market([50.0] * 5, multiples=PE).multiples
+    lines = multiples(replace(of, multiples=rows))
+    assert "IWM: no figure, its companies with earnings are 50% of weight (needed: 60%)." in lines
 
 
 def test_together_no_earnings_are_not_meaningful() -> None:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bot.analytics import valuation
-from bot.analytics.companies import CAPPED, LOSSES_IN, POSITIVE, TRAILING
+from bot.analytics.companies import CAPPED, LEAST_COVERAGE, LOSSES_IN, POSITIVE, TRAILING
 from bot.analytics.metrics import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS
 from bot.analytics.valuation import FundMultiple, MultipleFigure, convention_for
@@ -68,6 +68,7 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
             )
             for (name, basis), group in groupby(ordered, key=lambda f: (f.convention, f.basis))
         ),
+        *_uncovered(market),
         advice if not any(f.convention == LOSSES_IN for f in figures) else None,
     )
     draw = None
@@ -116,6 +117,17 @@ def _block(
         *_ranks(figures),
         _provenance(market, figures),
     )
+
+
+def _uncovered(market: Market) -> list[str]:
+    """Return a line for each fund of whose companies too few are known."""
+    sums = {ticker: valuation.company_sums(market, ticker) for ticker in market.pair.tickers}
+    shares = {ticker: stored[1].trailing.coverage for ticker, stored in sums.items() if stored}
+    return [
+        f"{ticker}: no figure, its companies with earnings are {share:.0%} of weight (needed: 60%)."
+        for ticker, share in shares.items()
+        if share < LEAST_COVERAGE
+    ]
 
 
 def _pe_line(market: Market, figure: MultipleFigure) -> str:
