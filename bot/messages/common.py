@@ -31,7 +31,9 @@ from storage.outbox import MessageBody
 if TYPE_CHECKING:
     from bot.alerts.series import Histories
     from bot.alerts.view import EvaluationContext
+    from bot.analytics.companies import FundSums, Sums
     from bot.analytics.performance import Performance
+    from bot.analytics.valuation import FundMultiple
     from bot.pair import Pair
 
 
@@ -553,12 +555,20 @@ def multiple_line(market: Market) -> str:
     figures = valuation.multiple_figures(market, "pe")
     if not figures:
         return f"Multiples: {NOT_AVAILABLE}, none stored."
-    figure = max(figures, key=lambda f: (max(f.sessions), f.observations))
+    leading = (valuation.convention_for(market), TRAILING) if len(market.company_sums) else None
+    figure = max(
+        figures,
+        key=lambda f: (max(f.sessions), (f.convention, f.basis) == leading, f.observations),
+    )
     small, large = figure.small, figure.large
     same = small.session == large.session
     parts = []
     for ticker, fund in zip(market.pair.tickers, (small, large), strict=True):
-        part = f"{ticker} {MULTIPLE.show(fund.value)}"
+        part = f"{ticker} {multiple_text(figure.metric, fund)}"
+        if (figure.convention, figure.basis) == leading and (
+            stored := valuation.company_sums(market, ticker)
+        ):
+            part += f" ({_sums_phrase(stored[1], stored[1].trailing)})"
         if fund.session is not None and not same:
             part += f" ({with_age(short_date(fund.session), market, fund.session)})"
         parts.append(part)
@@ -574,6 +584,23 @@ def convention_phrase(name: str, basis: str) -> str:
     return f"{valuation.CONVENTIONS.get(name, name)}, {stated}"
 
 
+NOT_MEANINGFUL = "n/m"
+
+
+def multiple_text(metric: str, fund: FundMultiple) -> str:
+    """Return a fund's figure, or that its companies' earnings together make none."""
+    if fund.value is not None and math.isnan(fund.value):
+        return NOT_MEANINGFUL
+    return METRICS[metric].unit.show(fund.value)
+
+
+def _sums_phrase(total: FundSums, part: Sums) -> str:
+    """Return what a figure is made of: "1,527 of 1,960 companies, 86% of weight; without VISN 62.1x"."""
+    phrase = f"{part.companies:,} of {total.equities:,} companies, {part.coverage:.0%} of weight"
+    without = f"; without {part.gains[0].ticker} {MULTIPLE.show(part.without_largest)}" if part.gains else ""
+    return phrase + (without if part.without_largest else "")
+
+
 def companies_lines(market: Market, basis: str) -> list[str]:
     """Return how many companies each fund's sums are made of, those left out, who earns and loses most."""
     sentences = []
@@ -583,10 +610,7 @@ def companies_lines(market: Market, basis: str) -> list[str]:
             continue
         session, sums = stored
         part = sums.trailing if basis == TRAILING else sums.forward
-        counts = f"{part.companies:,} of {sums.equities:,} companies, {part.coverage:.0%} of weight"
-        if part.gains and part.without_largest:
-            counts += f"; P/E without {part.gains[0].ticker} {MULTIPLE.show(part.without_largest)}"
-        sentences.append(f"{ticker}, {short_date(session)}: {counts}.")
+        sentences.append(f"{ticker}, {short_date(session)}: {_sums_phrase(sums, part)}.")
         if basis != TRAILING:
             continue
         if sums.left_out:

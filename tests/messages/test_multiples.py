@@ -149,11 +149,18 @@ def test_what_the_companies_add_up_to_leads_and_names_who_earns_most() -> None:
         "Loss-makers     0.0% n/a     n/a",
         "P/E, each P/E capped at 60: IWM 28.6x, SPY n/a.",
         "P/E, profitable companies only: IWM 34.5x, SPY n/a.",
-        "IWM, 8 Jan 2020: 10 of 11 companies, 91% of weight; P/E without C0 100.0x.",
+        "IWM, 8 Jan 2020: 10 of 11 companies, 91% of weight; without C0 100.0x.",
         "Left out: 1 no quote.",
     ]
     assert lines[start + 12] == "Earn most, of all earnings: C0 69%, C1 3%, C2 3%, C3 3%, C4 3%."
     assert lines[-1] == "Source: companies (Yahoo); holdings of 7 Jan 2020; coverage 91%."
+
+
+def test_the_line_of_other_pages_leads_with_it_too() -> None:
+    assert multiple_line(with_companies(0.2)).startswith(
+        "P/E (losses included, trailing): IWM 34.5x (10 of 11 companies, 91% of weight; without C0 100.0x) "
+    )
+    assert multiple_line(with_companies(-1.0)).startswith("P/E (losses included, trailing): IWM n/m (10 of")
 
 
 def test_too_few_companies_have_no_figure_and_it_is_said() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -27,8 +26,9 @@ if TYPE_CHECKING:
     from bot.analytics.windows import AsOf
     from bot.messages.canvas import Theme
 
-NOT_MEANINGFUL = "n/m"
-_NO_EARNINGS = f"{NOT_MEANINGFUL}: not meaningful, all companies together earn nothing; see Earnings yield."
+_NO_EARNINGS = (
+    f"{common.NOT_MEANINGFUL}: not meaningful, all companies together earn nothing; see Earnings yield."
+)
 _LEADS = "This one leads. Most websites leave losses out, so theirs is lower."
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 
@@ -101,7 +101,7 @@ def _block(
     rows = [
         (
             valuation.MULTIPLES[figure.metric],
-            *(_value(figure.metric, fund) for fund in (figure.small, figure.large)),
+            *(common.multiple_text(figure.metric, fund) for fund in (figure.small, figure.large)),
             _difference(figure),
         )
         for figure in figures
@@ -111,7 +111,7 @@ def _block(
         _LEADS if leads else None,
         *_dates(market, figures),
         pre(table(("", *market.pair.tickers, "premium"), rows)),
-        _NO_EARNINGS if any(NOT_MEANINGFUL in row for row in rows) else None,
+        _NO_EARNINGS if any(common.NOT_MEANINGFUL in row for row in rows) else None,
         *(_pe_line(market, figure) for figure in others),
         *(common.companies_lines(market, basis) if name == LOSSES_IN else ()),
         *_ranks(figures),
@@ -133,15 +133,8 @@ def _uncovered(market: Market) -> list[str]:
 def _pe_line(market: Market, figure: MultipleFigure) -> str:
     """Return both funds' P/E under one convention: "P/E, each P/E capped at 60: IWM 15.7x, SPY 24.1x."."""
     funds = zip(market.pair.tickers, (figure.small, figure.large), strict=True)
-    values = ", ".join(f"{ticker} {_value('pe', fund)}" for ticker, fund in funds)
+    values = ", ".join(f"{ticker} {common.multiple_text('pe', fund)}" for ticker, fund in funds)
     return f"P/E, {valuation.CONVENTIONS[figure.convention]}: {values}."
-
-
-def _value(metric: str, fund: FundMultiple) -> str:
-    """Return a fund's figure, or that its companies' earnings together make none."""
-    if fund.value is not None and math.isnan(fund.value):
-        return NOT_MEANINGFUL
-    return METRICS[metric].unit.show(fund.value)
 
 
 def _difference(figure: MultipleFigure) -> str:
