@@ -178,7 +178,7 @@ class Provider:
 
     name: storage's word for the source, e.g. "yahoo".
     label: what people read, e.g. "Yahoo".
-    serves: what it has data for: "prices", "multiples", "fund" by the methods below, others as `document`.
+    serves: what it has data for: "prices" by the method of that name, all else as `document`.
     tickers: the funds it can be asked for.
     stored_as: the source under which its figures are stored, by default its name.
     """
@@ -203,18 +203,8 @@ class Provider:
         del ticker, start, completed
         return Empty(f"{self.label} has no prices")
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Multiples and sector weights of the portfolio as of the last completed session."""
-        del ticker, completed
-        return Empty(f"{self.label} has no multiples")
-
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Net asset value, shares outstanding, assets, and multiples quoted beside them."""
-        del ticker, completed
-        return Empty(f"{self.label} has no fund facts")
-
     def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """What a file of any other kind says, e.g. "holdings"."""
+        """Any other figure: "multiples" (with weights), "fund" (NAV, shares, assets), "holdings" ..."""
         del ticker, completed
         return Empty(f"{self.label} has no {figure}")
 

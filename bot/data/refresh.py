@@ -24,8 +24,7 @@ from bot.analytics.sessions import Sessions
 from bot.data.companies import RUNS, Companies, Plan, Step
 from bot.data.csv_source import DailyCsv
 from bot.data.holdings import store_holdings
-from bot.data.issuers.fetch import IssuerFiles
-from bot.data.issuers.nport import OFFICIAL, SecFilings
+from bot.data.issuers.fetch import OFFICIAL, IssuerFiles, SecFilings
 from bot.data.provider import (
     FILE_SOURCES,
     STANDS_FOR,
@@ -168,9 +167,6 @@ class FetchRequest:
                 return since.make()
             if self.figure == "prices":
                 return self.provider.prices(self.ticker, since, completed)
-            if self.figure in {"multiples", "fund"}:
-                read = self.provider.multiples if self.figure == "multiples" else self.provider.fund
-                return read(self.ticker, completed)
             return self.provider.document(self.figure, self.ticker, completed)
         except Exception as error:  # noqa: BLE001 - one source's bug stops no other
             _log.exception("%s failed on %s", self.provider.name, self.subject)

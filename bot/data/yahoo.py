@@ -267,6 +267,10 @@ class Yahoo(Provider):
 
         return self._call(ticker, read)
 
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """Multiples or fund facts."""
+        return (self.multiples if figure == "multiples" else self.fund)(ticker, completed)
+
     def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Morningstar's multiples and the sector weights; undated there, so as of the last session."""
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from bot.analytics.sessions import Sessions
-from bot.data.provider import Empty, FetchOutcome, Ok, Provider
+from bot.data.provider import FetchOutcome, Ok, Provider
 from tests.jobs.desk import FIRST, Desk, bar
 
 RULES = ("ratio > 0.6", "ratio < 0.6")  # alerts 1 and 2 of each chat: they fire in turns
@@ -51,13 +51,6 @@ class Script(Provider):
         days = completed[completed >= max(pd.Timestamp(FIRST), pd.Timestamp(start or FIRST))]
         bars = [bar(ticker, f"{day:%Y-%m-%d}", self.close(ticker, day)) for day in days]
         return Ok({"bars": bars, "distributions": [], "splits": []})
-
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Nothing."""
-        del ticker, completed
-        return Empty()
-
-    fund = multiples
 
     def close(self, ticker: str, day: pd.Timestamp) -> float:
         """The close of a session."""

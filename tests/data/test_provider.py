@@ -57,8 +57,6 @@ def test_a_source_answers_empty_for_what_it_does_not_serve() -> None:
     daily = DailyCsv("https://prices.example/{ticker}")
     for outcome, words in (
         (files.prices("IWM", None, completed), "issuer file has no prices"),
-        (files.multiples("IWM", completed), "issuer file has no multiples"),
-        (daily.multiples("IWM", completed), "daily CSV (prices.example) has no multiples"),
-        (daily.fund("IWM", completed), "daily CSV (prices.example) has no fund facts"),
+        (daily.document("multiples", "IWM", completed), "daily CSV (prices.example) has no multiples"),
     ):
         assert outcome.describe() == f"No data: {words}."

@@ -61,13 +61,12 @@ class Scripted(Provider):
         bars = [Bar(ticker, f"{day:%Y-%m-%d}", 100.0) for day in shown]
         return self._answer("prices", ticker, start, {"bars": bars, "splits": self.splits[ticker]})
 
-    def multiples(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        row = Multiple(ticker, f"{completed[-1]:%Y-%m-%d}", "pe", "morningstar", "unstated", 20.0)
-        return self._answer("multiples", ticker, None, {"multiples": [row]})
-
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        row = FundFacts(ticker, f"{completed[-2]:%Y-%m-%d}", nav=100.0)
-        return self._answer("fund", ticker, None, {"fund_facts": [row]})
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        day, before = (f"{session:%Y-%m-%d}" for session in completed[[-1, -2]])
+        if figure == "fund":
+            return self._answer(figure, ticker, None, {"fund_facts": [FundFacts(ticker, before, nav=100.0)]})
+        row = Multiple(ticker, day, "pe", "morningstar", "unstated", 20.0)
+        return self._answer(figure, ticker, None, {"multiples": [row]})
 
     def _answer(self, figure: str, ticker: str, start: dt.date | None, payload: Observations) -> FetchOutcome:
         self.asked.append((figure, ticker, start))

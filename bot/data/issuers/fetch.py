@@ -1,4 +1,4 @@
-"""The issuers' files as a provider, fetched from the addresses in the config; and what of a file is accepted.
+"""The issuers' files and the funds' filings at the SEC as providers; and what of a file is accepted.
 
 The addresses change, and the sites often refuse programs and cloud addresses: with a 403, or with "200 OK"
 and a web page. Such a refusal is not an outage: then only a browser helps. Fetched and imported files pass
@@ -8,6 +8,8 @@ the same checks, among them that the NAVs can be this fund's.
 from __future__ import annotations
 
 import datetime as dt
+import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,10 +20,12 @@ import pandas as pd
 
 from bot.data.csv_source import ANY_FILE, USER_AGENT, DownloadedFile, download, short_reason
 from bot.data.holdings import store_holdings
-from bot.data.issuers.formats import LARGEST, WebPageInstead
+from bot.data.issuers.formats import LARGEST, WebPageInstead, decode, detect_format
 from bot.data.issuers.layouts import off_market_sentence, read_issuer
+from bot.data.issuers.nport import OtherFund, read_nport, text_of
 from bot.data.load import stored_closes
 from bot.data.provider import (
+    SEC,
     AccessRefused,
     Empty,
     FetchOutcome,
@@ -32,6 +36,7 @@ from bot.data.provider import (
     Provider,
     RateLimited,
     Rejected,
+    SchemaChanged,
     digest,
 )
 from bot.data.source_selection import ISSUER
@@ -135,6 +140,25 @@ def fetch(url: str, user_agent: str) -> bytes | FetchOutcome:
     return answer.content if isinstance(answer, DownloadedFile) else answer
 
 
+def refused(outcome: FetchOutcome, user_agent: str, instead: str) -> FetchOutcome:
+    """An outcome without a file: a refusal says to whom, and what a person can do `instead`.
+
+    A site that keeps programs waiting, or asks them to slow down for one file a day, refuses them too.
+    """
+    match outcome:
+        case AccessRefused(reason):
+            words = reason
+        case RateLimited():
+            words = "HTTP 429"
+        case NetworkDown("no answer in time"):
+            words = "no answer in time"
+        case NetworkDown(reason) if "HTTP" in reason or reason in _REACHED:
+            return OutOfOrder(reason)
+        case _:
+            return outcome
+    return AccessRefused(f"{words} to “{user_agent}”", instead)
+
+
 def by_hand(fund: Fund, figure: str, options: str = "", day: str = "") -> str:
     """What a person can do to get a file: where to download it, and the command that imports it.
 
@@ -184,10 +208,6 @@ class IssuerFiles(Provider):
     def _file_name(self, ticker: str, figure: str = "fund") -> str:
         return f"what {urlsplit(self._funds[ticker].files.get(figure, '')).hostname} gave for {ticker}"
 
-    def fund(self, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """NAV and shares of all sessions, distributions and holdings, as far as the file has them."""
-        return self.document("fund", ticker, completed)
-
     def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """What a file of a fund says. KeyError for one without an address.
 
@@ -218,23 +238,8 @@ class IssuerFiles(Provider):
         return _outcome(contents, figure, completed, digest(data))
 
     def _refusal(self, outcome: FetchOutcome, figure: str, ticker: str, day: str) -> FetchOutcome:
-        """An outcome without a file: a refusal says to whom, and what a person can do instead.
-
-        A site that keeps programs waiting, or asks them to slow down for one file a day, refuses them too.
-        """
-        match outcome:
-            case AccessRefused(reason):
-                words = reason
-            case RateLimited():
-                words = "HTTP 429"
-            case NetworkDown("no answer in time"):
-                words = "no answer in time"
-            case NetworkDown(reason) if "HTTP" in reason or reason in _REACHED:
-                return OutOfOrder(reason)
-            case _:
-                return outcome
         instead = by_hand(self._funds[ticker], figure, self._options, day.replace("-", ""))
-        return AccessRefused(f"{words} to “{self._user_agent}”", instead)
+        return refused(outcome, self._user_agent, instead)
 
     def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
         """Accept or reject the file as its import would; the note names new NAVs far from the price.
@@ -268,3 +273,85 @@ def _outcome(contents: FileContents, figure: str, completed: pd.DatetimeIndex, r
     if not last:
         late = ("NAV",) if facts else ("NAV and shares",)
     return Ok(rows, late if figure == "fund" else (), raw, contents.holdings)
+
+
+OFFICIAL = "official"  # the figure as the sources call it: "IWM official"
+_FILINGS = "https://www.sec.gov/cgi-bin/browse-edgar?action=getcompany&CIK={}&type=NPORT-P"
+_FEED = f"{_FILINGS}&count=10&output=atom"
+_QUARTERS = 2  # filings that are read: the last half year
+_PAUSE = 0.2  # seconds between two requests: the SEC allows ten a second
+_HREF = re.compile(r"https://[a-z.]+/Archives/edgar/data/[0-9]+/[0-9]+/")
+
+
+class SecFilings(Provider):
+    """The funds' filings at the SEC as a provider. `contact` is the name and address that the SEC wants.
+
+    They are listed by a fund's series, or by its CIK where it is no series.
+    """
+
+    name, label = SEC, "SEC filing"
+    serves: tuple[str, ...] = (OFFICIAL,)
+
+    def __init__(
+        self,
+        pair: Pair = DEFAULT_PAIR,
+        contact: str = "",
+        options: str = "",
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pair, self._options, self._pause = pair, options, pause
+        self._user_agent = f"{USER_AGENT} {contact}"
+        self._numbers = {fund.ticker: fund.sec for fund in pair if fund.sec}
+        self.tickers = tuple(self._numbers)
+        self._read: dict[str, Sequence[FundFacts]] = {}  # by the address of a filing
+
+    def address(self, ticker: str, figure: str) -> str:
+        """A hash of the fund's number and the User-Agent."""
+        return digest(figure, self._numbers[ticker], self._user_agent)
+
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+        """The flows of the newest filings, of each of which a process reads one once."""
+        del figure
+        answer = self._fetch(_FEED.format(self._numbers[ticker]), ticker)
+        if isinstance(answer, FetchOutcome):
+            return answer
+        rows: dict[str, FundFacts] = {}
+        entries = decode(answer).split("<entry>")[1:]
+        for entry in entries[:_QUARTERS]:
+            folder = _HREF.search(text_of("filing-href", entry))
+            if folder is None:
+                return SchemaChanged("a filing without an address")
+            if folder[0] not in self._read:
+                self._pause(_PAUSE)
+                answer = self._fetch(f"{folder[0]}primary_doc.xml", ticker)
+                if isinstance(answer, FetchOutcome):
+                    return answer
+                try:
+                    self._read[folder[0]] = self._flows(answer, ticker, completed)
+                except ImportRejected as error:
+                    return Rejected(str(error).rstrip("."))
+            for row in self._read[folder[0]]:
+                rows.setdefault(row.session, row)
+        if not rows:
+            return Empty("its filings are of other funds" if entries else "no list of filings")
+        return Ok({"fund_facts": [row for _, row in sorted(rows.items())]})
+
+    def _flows(self, data: bytes, ticker: str, completed: pd.DatetimeIndex) -> Sequence[FundFacts]:
+        """The flows of one filing; none of another fund's, which a list may have."""
+        detect_format(data, "a filing")
+        try:
+            contents = read_nport(data, "a filing", completed, self._pair, ticker)
+        except OtherFund:
+            return ()
+        return contents.observations["fund_facts"]
+
+    def _fetch(self, url: str, ticker: str) -> bytes | FetchOutcome:
+        answer = fetch(url, self._user_agent)
+        if isinstance(answer, bytes):
+            return answer
+        instead = (
+            "see [sec] contact in the config, or download primary_doc.xml of the newest filing at "
+            f"{_FILINGS.format(self._numbers[ticker])} in a browser and run: "
+            + command_line("import issuer FILE", self._options)
+        )
+        return refused(answer, self._user_agent, instead)

@@ -86,10 +86,10 @@ def test_what_stops_a_download_is_its_outcome(site: Website, monkeypatch: pytest
 
 def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
     provider = given("IWM", spreadsheetml(samples.FUND))
-    payload = figures(provider.fund("IWM", COMPLETED[:-1]))
+    payload = figures(provider.document("fund", "IWM", COMPLETED[:-1]))
     assert [row.session for row in payload["fund_facts"]] == ["2020-11-30", "2020-12-04", "2020-12-11"]
     assert payload["sector_weights"] == samples.weights()
-    early = provider.fund("IWM", COMPLETED[COMPLETED <= "2020-12-10"])
+    early = provider.document("fund", "IWM", COMPLETED[COMPLETED <= "2020-12-10"])
     facts = figures(early, "2020-12-07", "2020-12-08", "2020-12-09")["fund_facts"]
     assert facts[-1].session == "2020-12-04"
 
@@ -97,21 +97,24 @@ def test_a_fund_workbook_becomes_a_payload_of_completed_sessions() -> None:
 def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
     provider = given("SPY", spreadsheetml(samples.NAVHIST))
     payload: Observations = {"fund_facts": samples.SPY_FACTS}
-    assert provider.fund("SPY", COMPLETED) == Ok(payload)
+    assert provider.document("fund", "SPY", COMPLETED) == Ok(payload)
     longer = COMPLETED.append(pd.DatetimeIndex(["2020-12-15"]))
-    assert provider.fund("SPY", longer) == Ok(payload)
+    assert provider.document("fund", "SPY", longer) == Ok(payload)
     longest = longer.append(pd.DatetimeIndex(["2020-12-16"]))
-    assert provider.fund("SPY", longest) == Ok(payload, ("2020-12-15",))
+    assert provider.document("fund", "SPY", longest) == Ok(payload, ("2020-12-15",))
 
 
 def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
     count = FundFacts("IWM", "2020-12-11", nav=None, shares=280200000.0, assets=None)
     expected = Ok({"fund_facts": [count], "sector_weights": samples.weights()}, ("NAV",))
-    assert given("IWM", samples.holdings_csv(as_of="Dec 11, 2020")).fund("IWM", COMPLETED) == expected
+    assert (
+        given("IWM", samples.holdings_csv(as_of="Dec 11, 2020")).document("fund", "IWM", COMPLETED)
+        == expected
+    )
 
 
 def test_a_wall_is_named_with_the_way_around_it() -> None:
-    wall = given("IWM", b"<!doctype html><title>Are you a robot?</title>").fund("IWM", COMPLETED)
+    wall = given("IWM", b"<!doctype html><title>Are you a robot?</title>").document("fund", "IWM", COMPLETED)
     assert wall == AccessRefused(f"a web page instead of the file to “{OUR_NAME}”", BY_HAND)
     assert wall.describe() == f"No data: refused (a web page instead of the file to “{OUR_NAME}”); {BY_HAND}."
 
@@ -119,20 +122,22 @@ def test_a_wall_is_named_with_the_way_around_it() -> None:
 def test_the_way_around_a_refusal_names_the_options_of_the_process_and_who_was_refused() -> None:
     refused = given("IWM", AccessRefused("HTTP 403"), options="--config my.toml", user_agent="Browser/1")
     expected = AccessRefused("HTTP 403 to “Browser/1”", f"{BY_HAND} --config my.toml")
-    assert refused.fund("IWM", COMPLETED) == expected
+    assert refused.document("fund", "IWM", COMPLETED) == expected
 
 
 def test_a_file_that_cannot_be_read_is_rejected_with_what_is_wrong() -> None:
     row: list[Cell] = ["Dek 11, 2020", 190.2135, "--", 290300000.0]
     wrong = [samples.HISTORICAL[0], row, *samples.HISTORICAL[2:]]
-    assert given("IWM", b"").fund("IWM", COMPLETED) == Rejected(
+    assert given("IWM", b"").document("fund", "IWM", COMPLETED) == Rejected(
         "what issuer.example gave for IWM is empty. Download the file in a browser and run: "
         "python -m bot import issuer FILE"
     )
-    assert given("SPY", spreadsheetml(samples.FUND)).fund("SPY", COMPLETED) == Rejected(
+    assert given("SPY", spreadsheetml(samples.FUND)).document("fund", "SPY", COMPLETED) == Rejected(
         "what issuer.example gave for SPY is of IWM, not of SPY"
     )
-    broken = given("IWM", spreadsheetml({**samples.FUND, "Historical": wrong})).fund("IWM", COMPLETED)
+    broken = given("IWM", spreadsheetml({**samples.FUND, "Historical": wrong})).document(
+        "fund", "IWM", COMPLETED
+    )
     assert broken.describe() == (
         "Rejected, nothing was stored: what issuer.example gave for IWM was not imported, 1 thing is wrong: "
         "Historical, row 2: “Dek 11, 2020” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020."
@@ -141,7 +146,7 @@ def test_a_file_that_cannot_be_read_is_rejected_with_what_is_wrong() -> None:
 
 def test_what_the_download_says_is_passed_on_and_only_what_has_an_address_is_asked() -> None:
     provider = given("IWM", NetworkDown("the connection failed"))
-    assert provider.fund("IWM", COMPLETED) == NetworkDown("the connection failed")
+    assert provider.document("fund", "IWM", COMPLETED) == NetworkDown("the connection failed")
     asked = [(ticker, figure) for ticker in PAIR for figure in FIGURES if provider.has(ticker, figure)]
     assert asked == [("IWM", "fund")]
     assert (provider.name, provider.label) == ("issuer", "issuer file")

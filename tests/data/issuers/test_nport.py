@@ -13,11 +13,10 @@ from bot.analytics.sessions import Sessions
 from bot.analytics.windows import AsOf
 from bot.config import Config
 from bot.data.csv_formats import export
-from bot.data.issuers.fetch import store_issuer
+from bot.data.issuers.fetch import SecFilings, store_issuer
 from bot.data.issuers.layouts import read_issuer
-from bot.data.issuers.nport import SecFilings
 from bot.data.load import build_market, read_frames
-from bot.data.provider import AccessRefused, Empty, NetworkDown, Ok, Rejected, SchemaChanged
+from bot.data.provider import AccessRefused, Empty, Ok, OutOfOrder, Rejected, SchemaChanged
 from bot.data.refresh import build_providers, refresh
 from bot.errors import ImportRejected
 from bot.messages.canvas import LIGHT
@@ -180,10 +179,10 @@ def test_the_two_newest_filings_are_fetched_each_once(fake: FakeYahoo) -> None:
     ("listing", "document", "outcome"),
     [
         (Answer(200, b"<html>no</html>"), None, Empty("no list of filings")),
-        (Answer(500, b""), None, NetworkDown("the server is out of order (HTTP 500)")),
+        (Answer(500, b""), None, OutOfOrder("the server is out of order (HTTP 500)")),
         (feed(("2020-12-08", "2")), Answer(200, b"<html>no</html>"), "a filing is a web page, not"),
         (feed(("2020-12-08", "2")), Answer(200, filing()[:-9]), "a filing breaks off before its end"),
-        (feed(("2020-12-08", "2")), Answer(200, filing(), cut=90), NetworkDown("the answer broke off")),
+        (feed(("2020-12-08", "2")), Answer(200, filing(), cut=90), OutOfOrder("the answer broke off")),
         (feed(("2020-12-08", "x y")), None, SchemaChanged("a filing without an address")),
     ],
     ids=["html", "500", "html document", "cut document", "cut answer", "no address"],
