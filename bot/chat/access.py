@@ -168,10 +168,6 @@ class AccessGate:
         self._services = services
         self._strangers: dict[int, None] = {}
 
-    async def admits(self, user_id: int, chat_id: int) -> bool:
-        """Return whether this person may use the bot in this chat."""
-        return await chats.admits(self._services, person_of(user_id, chat_id), chat_id)
-
     async def reject(self, caller: Caller, name: str, update_id: int) -> None:
         """Raise Denied for a chat's first question and ask the owner about it. Later questions get no answer.
 

@@ -254,7 +254,8 @@ class Dispatcher:
         if change is None:
             return
         status, chat = change.new_chat_member.status, change.chat.id
-        welcome = change.chat.type != "private" or await self._gate.admits(chat, chat)
+        stored = await chats.standing(self._services, chat, chat, update.update_id)
+        welcome = change.chat.type != "private" or stored.admitted
         await chats.follow_membership(self._services, update.update_id, chat, status, welcome=welcome)
 
     async def on_migration(self, update: Update, context: Context) -> None:

@@ -255,16 +255,6 @@ def is_allowed(config: Config, person: int, chat_id: int, decisions: Mapping[int
     return config.access.mode == "open" or APPROVED in decisions.values()
 
 
-async def admits(services: Services, person: int, chat_id: int) -> bool:
-    """Return whether this person may use the bot in this chat."""
-    if is_listed(services.config, person, is_chat=person == chat_id):
-        return True
-    decisions = await services.database.read(
-        lambda db: {subject: chat_store.access_status(db, subject) for subject in (person, chat_id)}
-    )
-    return is_allowed(services.config, person, chat_id, decisions)
-
-
 async def owner_knows(caller: Caller) -> bool:
     """Return whether the owner has been asked about this chat already, or has rejected this person."""
     return await caller.services.database.read(
