@@ -601,7 +601,7 @@ def _sums_phrase(total: FundSums, part: Sums) -> str:
     return phrase + (without if part.without_largest else "")
 
 
-def companies_lines(market: Market, basis: str) -> list[str]:
+def companies_lines(market: Market) -> list[str]:
     """Return how many companies each fund's sums are made of, those left out, who earns and loses most."""
     sentences = []
     for ticker in market.pair.tickers:
@@ -609,10 +609,8 @@ def companies_lines(market: Market, basis: str) -> list[str]:
         if stored is None:
             continue
         session, sums = stored
-        part = sums.trailing if basis == TRAILING else sums.forward
+        part = sums.trailing
         sentences.append(f"{ticker}, {short_date(session)}: {_sums_phrase(sums, part)}.")
-        if basis != TRAILING:
-            continue
         if sums.left_out:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in sums.left_out.items())
             sentences.append(f"Left out: {reasons}.")

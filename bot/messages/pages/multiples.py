@@ -113,7 +113,7 @@ def _block(
         pre(table(("", *market.pair.tickers, "premium"), rows)),
         _NO_EARNINGS if any(common.NOT_MEANINGFUL in row for row in rows) else None,
         *(_pe_line(market, figure) for figure in others),
-        *(common.companies_lines(market, basis) if name == LOSSES_IN else ()),
+        *(common.companies_lines(market) if leads else ()),
         *_ranks(figures),
         _provenance(market, figures),
     )
