@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.market import (
+    COMPANIES,
     MULTIPLE_COLUMNS,
     NO_SOURCE,
     SAMPLE,
@@ -145,7 +146,8 @@ def build_market(
     notes = {f"facts:{ticker}": selected.notes for ticker, selected in facts.items()}
     notes["prices"] = tuple(note for selected in prices.values() for note in selected.notes)
     closes = pd.DataFrame({ticker: selected.data for ticker, selected in prices.items()})
-    multiples = with_price_moves(multiples, _on_sessions(closes, shown))
+    if (multiples["source"] == COMPANIES).any():
+        multiples = with_price_moves(multiples, _on_sessions(closes, shown))
     both = closes.dropna().index
     return Market(
         prices=_on_sessions(closes, shown),
