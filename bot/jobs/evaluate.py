@@ -126,7 +126,8 @@ class Alerts:
     """The active alerts of active chats in memory: a batch for each subject.
 
     batch_of  the batch of each alert
-    own       the last evaluated sessions of alerts that were not evaluated with their batch
+    own       the last evaluated sessions of alerts that were not evaluated with their batch, on whose figures
+              they are evaluated later
     damaged   alerts that cannot be read; evaluating them says so
     """
 
@@ -234,7 +235,8 @@ class Evaluator:
 
     def _progress(self, batch: Batch) -> Progress:
         if batch.evaluated is None:  # its first alerts
-            batch.evaluated = max(self._alerts.own[alert_id] for alert_id in batch.alert_ids)
+            marks = [self._alerts.own[alert_id] for alert_id in batch.alert_ids]
+            batch.evaluated = max(marks, default=dt.date.min)
         return batch.progress(self._samples(batch.rule, batch.begin), partial(self._bands, batch))
 
     def _bands(self, batch: Batch) -> list[float]:

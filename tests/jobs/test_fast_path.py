@@ -236,8 +236,9 @@ def test_a_batch_changes_as_its_alerts_would_alone(
                 world.figures[number] = figures[number]
         world.last += count
         for ago, revised in revisions:
-            # One that is behind is evaluated on what its batch was, also on figures that are gone since.
-            gone = revised is None or (behind and any(None in condition for condition in revised))
+            # One that is behind is evaluated on what its batch was, also on figures that are gone since, and
+            # what is revised while its chat is inactive is not replayed.
+            gone = revised is None or away or (behind and any(None in condition for condition in revised))
             if not gone and world.last - ago > 0:
                 world.figures[world.last - ago] = revised
         if not world.last:
