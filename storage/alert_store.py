@@ -422,7 +422,7 @@ class NewEvent(NamedTuple):
 
 def next_event_id(db: sqlite_utils.Database) -> int:
     """Returns an id above those of all events."""
-    return int(select_value(db, "SELECT coalesce(max(event_id), 0) + 1 FROM alert_events"))
+    return (select_value(db, int, "SELECT max(event_id) FROM alert_events") or 0) + 1
 
 
 def add_events(db: sqlite_utils.Database, events: Sequence[NewEvent], now: Moment) -> set[int]:
@@ -501,8 +501,8 @@ def prune_events(db: sqlite_utils.Database, before: str, limit: int) -> int:
 
 def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
     """Returns the number of the alert's next revision: one above that of all its events."""
-    sql = "SELECT coalesce(max(revision), 0) + 1 FROM alert_events WHERE alert_id = ?"
-    return int(select_value(db, sql, (alert_id,)))
+    sql = "SELECT max(revision) FROM alert_events WHERE alert_id = ?"
+    return (select_value(db, int, sql, (alert_id,)) or 0) + 1
 
 
 def fire_sessions(
@@ -574,7 +574,7 @@ def untold_fire(db: sqlite_utils.Database, alert_id: int) -> dt.date | None:
         WHERE alert_id = ? AND transition IN ('fired', 'restated') AND refused_at IS NOT NULL
         AND (deferred = 'asleep' OR outbox.status IN ('queued', 'waiting'))
     """
-    session = select_value(db, sql, (alert_id,))
+    session = select_value(db, str, sql, (alert_id,))
     return dt.date.fromisoformat(session) if session else None
 
 
@@ -601,7 +601,7 @@ class SplitChange(msgspec.Struct, frozen=True):
 
 def newest_split_id(db: sqlite_utils.Database) -> int:
     """Returns the id of the newest row of splits, 0 without any."""
-    return int(select_value(db, "SELECT coalesce(max(id), 0) FROM splits"))
+    return select_value(db, int, "SELECT max(id) FROM splits") or 0
 
 
 def new_split_changes(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:

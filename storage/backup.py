@@ -64,22 +64,29 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
         is_current(db, path)  # refuses another program's
         if file.resolve() == _file_of(db).resolve() or Path(f"{file}-wal").exists():
             raise StorageError(f"{file} is a database in use; name another file, e.g. bot-copy.db.")
-        for written in (file, part):
-            refuse_link(written)
-        try:
+        refuse_link(file)
+        with _building(part, file, f"The backup {file} could not be written"):
             counts = _copy(db, part)
             if not _is_sound_copy(part, counts):
                 refuse_unsound(path)  # the copy shows what is wrong with the database
                 raise DatabaseBroken(f"{file} does not agree with the database, nothing was kept; try again.")
             replace_durably(part, file)
-        except (DiskFault, DiskFull) as err:  # of the copy's own name, which nobody typed
-            raise type(err)(str(err).replace(str(part), str(file))) from err
-        except OSError as err:
-            raise DiskFault(f"The backup {file} could not be written ({err.strerror}).") from err
-        finally:
-            with suppress(OSError):
-                remove(part)
     return counts
+
+
+@contextmanager
+def _building(part: Path, file: Path, failure: str) -> Iterator[None]:
+    """Name `file` in the errors of `part`, which nobody typed, and remove what is left of it at the end."""
+    refuse_link(part)
+    try:
+        yield
+    except (DiskFault, DiskFull) as err:
+        raise type(err)(str(err).replace(str(part), str(file))) from err
+    except OSError as err:
+        raise DiskFault(f"{failure} ({err.strerror}).") from err
+    finally:
+        with suppress(OSError):
+            remove(part)
 
 
 def _file_of(db: sqlite_utils.Database) -> Path:
@@ -133,8 +140,7 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
     if path.exists() and file.samefile(path):
         raise StorageError(f"{file} is the database itself; name a backup.")
     part = path.with_name(f"{path.name}.restore")
-    refuse_link(part)
-    try:
+    with _building(part, path, f"{path} could not be replaced"):
         with _naming_backup(file):
             _copy_backup(file, part)
             with translate_errors(file), closing(connect(part, read_only=False)) as db:
@@ -143,13 +149,6 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 _refuse_unsound(db, file)
         _swap(part, path, aside)
-    except (DiskFault, DiskFull) as err:
-        raise type(err)(str(err).replace(str(part), str(path))) from err
-    except OSError as err:
-        raise DiskFault(f"{path} could not be replaced ({err.strerror}).") from err
-    finally:
-        with suppress(OSError):
-            remove(part)
     return settled
 
 

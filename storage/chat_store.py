@@ -59,8 +59,7 @@ def decide_access(
 
 def access_status(db: sqlite_utils.Database, chat_id: int) -> str | None:
     """Returns 'asked', APPROVED or REJECTED, or None for a chat that never asked."""
-    status: str | None = select_value(db, "SELECT status FROM access WHERE chat_id = ?", (chat_id,))
-    return status
+    return select_value(db, str, "SELECT status FROM access WHERE chat_id = ?", (chat_id,))
 
 
 def list_access_requests(db: sqlite_utils.Database, status: str, limit: int) -> list[AccessRequest]:
@@ -372,7 +371,7 @@ def record_update(db: sqlite_utils.Database, update_id: int, now: Moment) -> boo
 
 def is_recorded(db: sqlite_utils.Database, update_id: int) -> bool:
     """Return whether a Telegram update was recorded."""
-    return select_value(db, "SELECT 1 FROM updates WHERE update_id = ?", (update_id,)) is not None
+    return select_value(db, int, "SELECT 1 FROM updates WHERE update_id = ?", (update_id,)) is not None
 
 
 def migrate_chat(db: sqlite_utils.Database, old: int, new: int) -> bool:
@@ -463,8 +462,7 @@ def _move_summaries(db: sqlite_utils.Database, old: int, new: int) -> None:
 def next_alert_number(db: sqlite_utils.Database, chat_id: int) -> int | None:
     """Returns the chat's next alert number, which this call uses up, or None when the chat is unknown."""
     sql = "UPDATE chats SET last_number = last_number + 1 WHERE chat_id = ? RETURNING last_number"
-    number: int | None = select_value(db, sql, (chat_id,))
-    return number
+    return select_value(db, int, sql, (chat_id,))
 
 
 # A row of any table as it is exported: values by column.

@@ -201,15 +201,14 @@ def vintages(db: sqlite_utils.Database, kind: type[K], ticker: str) -> list[K]:
 
 def first_observed(db: sqlite_utils.Database) -> str | None:
     """Instant at which the first row of any kind was observed, None without any."""
-    instants = (select_value(db, f"SELECT min(observed_at) FROM {table}") for table in KINDS)  # noqa: S608 - as above
+    instants = (select_value(db, str, f"SELECT min(observed_at) FROM {table}") for table in KINDS)  # noqa: S608 - as above
     return min(filter(None, instants), default=None)
 
 
 def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str | None:
     """Last session for which a source gave a bar, None without any."""
     sql = "SELECT max(session) FROM bars WHERE ticker = ? AND source = ?"
-    latest: str | None = select_value(db, sql, (ticker, source))
-    return latest
+    return select_value(db, str, sql, (ticker, source))
 
 
 _FAILING_FILES = "sources WHERE failures > 0 AND source IN ('issuer', 'sec')"
@@ -254,7 +253,7 @@ class _VintageWriter(Generic[K]):
         self._values = value_columns(kind)
         self._given_ids: list[int] = []
         sql = "SELECT max(observed_at) FROM readings WHERE kind = ? AND source = ?"
-        self._in_order = (select_value(db, sql, (kind.table, source)) or "") <= at
+        self._in_order = (select_value(db, str, sql, (kind.table, source)) or "") <= at
         names = (*key_columns(kind), *self._values, "observed_at", "vintage")
         self._insert_sql = (
             f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names from KINDS only

@@ -141,8 +141,7 @@ def enqueue(db: sqlite_utils.Database, message: NewMessage, now: Moment) -> int 
 
 def next_id(db: sqlite_utils.Database) -> int:
     """Returns an id above those of all messages that ever were."""
-    sql = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'outbox'"
-    return int(select_value(db, sql))
+    return (select_value(db, int, "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'") or 0) + 1
 
 
 def enqueue_all(db: sqlite_utils.Database, messages: Mapping[int, NewMessage], now: Moment) -> None:
@@ -288,20 +287,18 @@ def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment)
 
 def is_dead(db: sqlite_utils.Database, message: int) -> bool:
     """Whether a message was given up, so that nobody has read it."""
-    return bool(select_value(db, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)))
+    return bool(select_value(db, int, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)))
 
 
 def chat_of_message(db: sqlite_utils.Database, message: int) -> int | None:
     """Returns the chat of a message, whose id may have changed, or None when the message was deleted."""
-    chat_id: int | None = select_value(db, "SELECT chat_id FROM outbox WHERE id = ?", (message,))
-    return chat_id
+    return select_value(db, int, "SELECT chat_id FROM outbox WHERE id = ?", (message,))
 
 
 def sent_message_id(db: sqlite_utils.Database, message: int) -> int | None:
     """Returns Telegram's id of a message that was sent, None for any other."""
     sql = "SELECT message_id FROM outbox WHERE id = ? AND status = 'sent'"
-    message_id: int | None = select_value(db, sql, (message,))
-    return message_id
+    return select_value(db, int, sql, (message,))
 
 
 def count_by_status(db: sqlite_utils.Database, *, sent: bool = False) -> dict[str, int]:
@@ -316,7 +313,7 @@ def count_by_status(db: sqlite_utils.Database, *, sent: bool = False) -> dict[st
 
 def has_ambiguous(db: sqlite_utils.Database) -> bool:
     """Whether the outcome of a message is unknown."""
-    return bool(select_value(db, "SELECT 1 FROM outbox WHERE status = 'ambiguous' LIMIT 1"))
+    return bool(select_value(db, int, "SELECT 1 FROM outbox WHERE status = 'ambiguous' LIMIT 1"))
 
 
 def next_due(
@@ -335,8 +332,7 @@ def next_due(
             SELECT 1 FROM chats WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
         {_SERVED_CHATS}
     """  # noqa: S608 - fixed text
-    due: str | None = select_value(db, sql, {"only": only_chat, "except": except_chat})
-    return due
+    return select_value(db, str, sql, {"only": only_chat, "except": except_chat})
 
 
 def prune(db: sqlite_utils.Database, before: Moment, limit: int) -> int:

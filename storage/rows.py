@@ -26,6 +26,7 @@ Row: TypeAlias = dict[str, Any]
 Moment: TypeAlias = datetime | str
 Parameters: TypeAlias = "Sequence[object] | Mapping[str, object]"
 S = TypeVar("S", bound=msgspec.Struct)
+V = TypeVar("V")
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -80,10 +81,12 @@ def select_first(
     return next(iter(select_as(db, row_type, sql, parameters)), None)
 
 
-def select_value(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> Any:  # noqa: ANN401 - a column's value
+def select_value(
+    db: sqlite_utils.Database, value_type: type[V], sql: str, parameters: Parameters = ()
+) -> V | None:
     """Returns the first column of a query's first row, or None without a row."""
     rows = select(db, sql, parameters)
-    return next(iter(rows[0].values())) if rows else None
+    return msgspec.convert(next(iter(rows[0].values())), value_type | None) if rows else None
 
 
 def insert(
@@ -118,8 +121,7 @@ def change(db: sqlite_utils.Database, sql: str, parameters: Parameters = ()) -> 
 
 def get_meta(db: sqlite_utils.Database, key: str) -> str | None:
     """Returns a note of the program, or None when it was never set."""
-    value: str | None = select_value(db, "SELECT value FROM meta WHERE key = ?", (key,))
-    return value
+    return select_value(db, str, "SELECT value FROM meta WHERE key = ?", (key,))
 
 
 def set_meta(db: sqlite_utils.Database, key: str, value: str) -> None:

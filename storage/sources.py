@@ -132,7 +132,7 @@ def record_failure(  # noqa: PLR0913 - as above
         RETURNING failures
     """
     until = [moment and instant(moment) for moment in (breaker_until, rests_until)]
-    return int(select_value(db, sql, (source, subject, instant(now), outcome, detail, *until)))
+    return select_value(db, int, sql, (source, subject, instant(now), outcome, detail, *until)) or 0
 
 
 def record_address(db: sqlite_utils.Database, source: str, subject: str, address: str) -> None:
@@ -165,8 +165,7 @@ def save_holdings(db: sqlite_utils.Database, ticker: str, as_of: str, now: Momen
 
 def holdings_contents(db: sqlite_utils.Database, ticker: str) -> str | None:
     """Returns the contents of a fund's list of holdings, or None without one."""
-    contents: str | None = select_value(db, "SELECT contents FROM holdings WHERE ticker = ?", (ticker,))
-    return contents
+    return select_value(db, str, "SELECT contents FROM holdings WHERE ticker = ?", (ticker,))
 
 
 def held_funds(db: sqlite_utils.Database) -> set[str]:
