@@ -1,1 +1,1 @@
-"""Telegram in this process: a strict Bot API, python-telegram-bot's transport, and a chat in the terminal."""
+"""Telegram in this process: a Bot API, python-telegram-bot's transport, and a chat in the terminal."""

@@ -386,6 +386,9 @@ class BotApi:
         _forget_oldest(self.files, self.file_limit)
         return file
 
+    def check(self, method: str, fields: Mapping[str, str], files: Mapping[str, Upload]) -> None:
+        """Raise BotApiError for a call that is refused before it is looked at more closely: none is here."""
+
     def publish(self, event: ApiEvent) -> None:
         """Notify the listeners of what the bot did."""
         for listener in self.listeners:

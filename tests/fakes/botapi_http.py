@@ -10,7 +10,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bot.local.botapi import Upload
-from bot.local.methods import UPLOAD_LIMIT
+from tests.fakes.botapi_methods import UPLOAD_LIMIT
 
 MAX_BODY = UPLOAD_LIMIT  # of the whole body
 

@@ -1,13 +1,27 @@
-"""What only a Telegram with groups, polls and inline queries needs: members, and methods added to METHODS."""
+"""What a chat in the terminal needs not: methods added to METHODS, and what Telegram refuses of any call.
+
+One refusal is not Telegram's: that of a parameter which the method does not have.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from telegram.constants import ChatID
 
-from bot.local.botapi import BOT_ID, ApiMessage, BotApi, Json, bad_request, command_entities
-from bot.local.methods import METHODS, QUERY_TOO_OLD, Call, Method, formatted, open_chat
+from bot.local.botapi import (
+    BOT_ID,
+    ApiChat,
+    ApiMessage,
+    BotApi,
+    BotApiError,
+    Json,
+    Upload,
+    bad_request,
+    command_entities,
+    utf16_length,
+)
+from bot.local.methods import METHODS, QUERY_TOO_OLD, Call, expect, formatted, open_chat
 
 _GROUP_ADMIN: Json = {"id": int(ChatID.ANONYMOUS_ADMIN), "is_bot": True, "first_name": "Group"}
 _ADMIN_RIGHTS = (
@@ -15,6 +29,35 @@ _ADMIN_RIGHTS = (
     "can_restrict_members", "can_promote_members", "can_change_info", "can_invite_users",
     "can_post_stories", "can_edit_stories", "can_delete_stories",
 )  # fmt: skip
+TOAST_LIMIT = 200
+CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
+UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
+CHAT_ACTIONS = frozenset({
+    "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice",
+    "upload_document", "choose_sticker", "find_location", "record_video_note", "upload_video_note",
+})  # fmt: skip
+_SENDING = (
+    "business_connection_id chat_id message_thread_id direct_messages_topic_id disable_notification"
+    " protect_content allow_paid_broadcast message_effect_id suggested_post_parameters reply_parameters"
+    " reply_markup parse_mode"
+)
+PARAMETERS = {
+    "getMe": "",
+    "deleteWebhook": "drop_pending_updates",
+    "getUpdates": "offset limit timeout allowed_updates",
+    "sendMessage": f"{_SENDING} text entities link_preview_options",
+    "sendPhoto": f"{_SENDING} photo caption caption_entities show_caption_above_media has_spoiler",
+    "sendDocument": f"{_SENDING} document thumbnail caption caption_entities disable_content_type_detection",
+    "editMessageText": (
+        "business_connection_id chat_id message_id inline_message_id reply_markup text parse_mode entities"
+        " link_preview_options"
+    ),
+    "answerCallbackQuery": "callback_query_id text show_alert url cache_time",
+    "answerInlineQuery": "inline_query_id results cache_time is_personal next_offset button",
+    "sendChatAction": "business_connection_id chat_id message_thread_id action",
+    "setMyCommands": "scope language_code commands",
+    "getChatMember": "chat_id user_id",
+}
 
 
 @dataclass
@@ -62,6 +105,31 @@ class WholeBotApi(BotApi):
             "kicked": {"until_date": 0},
         }
         return {"status": status, "user": self.user(user_id), **extra.get(status, {})}
+
+    def check(self, method: str, fields: Mapping[str, str], files: Mapping[str, Upload]) -> None:
+        """Raise BotApiError for what Telegram refuses whatever the call's effect would be."""
+        call = Call(method, fields, files)
+        if sum(len(upload.content) for upload in files.values()) > UPLOAD_LIMIT:
+            raise BotApiError(413, "Request Entity Too Large")
+        names = {name for name in files if not name.startswith("attached")} | set(fields)
+        if unknown := sorted(names - set(PARAMETERS[method].split())):
+            raise bad_request(f'method {method} has no argument "{unknown[0]}"')
+        chat = self.chats.get(call.chat_id) if call.chat_id is not None else None
+        if chat is not None and chat.refusal is None:
+            _check_topic(chat, call)
+            self._check_reply(chat, call.mapping("reply_parameters"))
+        _check_buttons(call.mapping("reply_markup"))
+        if method == "sendChatAction" and fields.get("action") not in CHAT_ACTIONS:
+            raise bad_request("wrong parameter action in request")
+        if method == "answerCallbackQuery" and utf16_length(fields.get("text", "")) > TOAST_LIMIT:
+            raise bad_request("MESSAGE_TOO_LONG")
+
+    def _check_reply(self, chat: ApiChat, reply: Json) -> None:
+        problem = "can't parse reply parameters: Field must be a Number"
+        target = self.history.get(expect(int, reply.get("message_id", 0), problem))
+        missing = target is None or target.chat is not chat
+        if reply and missing and not reply.get("allow_sending_without_reply"):
+            raise bad_request("message to be replied not found")
 
     def pending_updates(self, call: Call) -> list[Json]:
         """Return the updates that answer a getUpdates call."""
@@ -119,28 +187,55 @@ class WholeBotApi(BotApi):
         return True
 
 
+def _check_topic(chat: ApiChat, call: Call) -> None:
+    if "message_thread_id" not in PARAMETERS[call.method]:
+        return
+    thread_id = call.integer("message_thread_id", 0) or None
+    if thread_id and thread_id not in chat.threads:
+        raise bad_request("message thread not found")
+    if thread_id in chat.closed:
+        raise bad_request("TOPIC_CLOSED")
+
+
+def _check_buttons(markup: Json) -> None:
+    rows = expect(list, markup.get("inline_keyboard", []), "inline keyboard must be an array of arrays")
+    row_problem = "inline keyboard row must be an array of objects"
+    buttons = [button for row in rows for button in expect(list[Json], row, row_problem)]
+    if len(buttons) > 100:
+        raise bad_request("reply markup is too long")
+    problem = "can't parse inline keyboard button"
+    for button in buttons:
+        texts = [value for key, value in button.items() if key in ("text", "callback_data", "url")]
+        if not all(isinstance(text, str) for text in texts):
+            raise bad_request(f"{problem}: Field must be of type String")
+        if not button.get("text"):
+            raise bad_request(f'{problem}: Field "text" must be non-empty')
+        if len(button) < 2:
+            raise bad_request(f"{problem}: Text buttons are unallowed in the inline keyboard")
+        data = button.get("callback_data")
+        if data is not None and not 1 <= len(data.encode()) <= CALLBACK_DATA_LIMIT:
+            raise bad_request("BUTTON_DATA_INVALID")
+
+
 def _objects(call: Call, name: str) -> list[Json]:
     return call.json_value(name, list[Json], f"array of objects expected as {name}")
 
 
-def _method(handle: Callable[[WholeBotApi, Call], object], parameters: str) -> Method:
+def _method(handle: Callable[[WholeBotApi, Call], object]) -> Callable[[BotApi, Call], object]:
     def on_whole(api: BotApi, call: Call) -> object:
         if not isinstance(api, WholeBotApi):
             raise TypeError(f"{api} has no {call.method}")
         return handle(api, call)
 
-    return Method(on_whole, parameters)
+    return on_whole
 
 
 METHODS.update(
     {
-        "deleteWebhook": Method(lambda _api, _call: True, "drop_pending_updates"),
-        "getUpdates": _method(WholeBotApi.get_updates, "offset limit timeout allowed_updates"),
-        "setMyCommands": _method(WholeBotApi.set_my_commands, "scope language_code commands"),
-        "getChatMember": _method(WholeBotApi.get_chat_member, "chat_id user_id"),
-        "answerInlineQuery": _method(
-            WholeBotApi.answer_inline_query,
-            "inline_query_id results cache_time is_personal next_offset button",
-        ),
+        "deleteWebhook": lambda _api, _call: True,
+        "getUpdates": _method(WholeBotApi.get_updates),
+        "setMyCommands": _method(WholeBotApi.set_my_commands),
+        "getChatMember": _method(WholeBotApi.get_chat_member),
+        "answerInlineQuery": _method(WholeBotApi.answer_inline_query),
     }
 )
