@@ -30,24 +30,8 @@ _DATES = 5  # marked sessions that are named; a caption holds 1,024 characters
 
 
 Drawing: TypeAlias = Callable[[], Chart]  # can be pickled
+SeriesByPanel: TypeAlias = Mapping[str, Mapping[str, pd.Series]]  # by title of the panel, name of the line
 ChartSpec: TypeAlias = Callable[[], Drawing]  # a chart to be drawn later: a function below with its inputs
-
-
-@dataclass(frozen=True)
-class RatioPanel:
-    """The small panel under a comparison: a ratio and its average, drawn over the comparison's window."""
-
-    ratio: pd.Series
-    average: pd.Series
-    title: str
-
-
-@dataclass(frozen=True)
-class IndexPanel:
-    """One panel of several alike: its title, and series by name, each on sessions of its own."""
-
-    title: str
-    series: Mapping[str, pd.Series]
 
 
 @dataclass(frozen=True)
@@ -69,16 +53,23 @@ class ConditionPanel:
         return self.unit.in_one_scale(largest, typed)
 
 
-def compare_chart(returns: pd.DataFrame, style: ChartStyle, panel: RatioPanel) -> Drawing:
-    """Draw returns since the first session, in percent: sessions x funds, 0 at the base."""
+def compare_chart(
+    returns: pd.DataFrame, style: ChartStyle, ratio: pd.Series, average: pd.Series, title: str
+) -> Drawing:
+    """Draw returns since the first session, in percent: sessions x funds, 0 at the base.
+
+    A small panel of this title below has the ratio and its average over the same window.
+    """
     above, theme = _fund_lines(returns, style), style.theme
     start, end = returns.index[0], returns.index[-1]
-    ratio = _line(panel.ratio.loc[start:end], theme.ink, "ratio", 1.6)
-    average = _line(panel.average.loc[start:end], theme.muted, "average", 1.4, "--")
+    below = (
+        _line(ratio.loc[start:end], theme.ink, "ratio", 1.6),
+        _line(average.loc[start:end], theme.muted, "average", 1.4, "--"),
+    )
     panels = [Panel(above, PERCENT)]
-    if below := [line for line in (ratio, average) if line.drawable]:
-        panels.append(Panel(below, LEVEL, panel.title, 3))
-    against = describe_average(panel.ratio.loc[:end], panel.average.loc[:end])
+    if lines := [line for line in below if line.drawable]:
+        panels.append(Panel(lines, LEVEL, title, 3))
+    against = describe_average(ratio.loc[:end], average.loc[:end])
     words = caption(style, [*describe_comparison(returns), against])
     return Picture(style, panels, words, (2.3, 1.0)[: len(panels)]).draw
 
@@ -161,14 +152,12 @@ def _known(sessions: Sequence[pd.Timestamp], series: pd.Series) -> list[pd.Times
     return [session for session in sessions if session in known]
 
 
-def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, base: float) -> Drawing:
-    """Draw panels of one scale below each other, but those without any value.
-
-    `base` is the value at which all lines begin.
-    """
+def indexed_chart(panels: SeriesByPanel, unit: Unit, style: ChartStyle, base: float) -> Drawing:
+    """Draw panels of one scale below each other, but those without any value. All lines begin at `base`."""
     # The patterns distinguish lines that overlap or are printed grey.
     pens = (2.4, 1.8, 1.8, 1.8), ("-", "--", "-.", ":")
-    drawn = [(panel.title, lines) for panel in panels if (lines := _named_lines(panel.series, style, *pens))]
+    every = [(title, _named_lines(series, style, *pens)) for title, series in panels.items()]
+    drawn = [(title, lines) for title, lines in every if lines]
     if not drawn:
         raise _nothing_to_draw(style)
     all_lines = [line for _, lines in drawn for line in lines]
@@ -176,7 +165,7 @@ def indexed_chart(panels: Sequence[IndexPanel], unit: Unit, style: ChartStyle, b
     return Picture(
         style,
         [Panel(lines, unit, title, shown=shown, level=base) for title, lines in drawn],
-        caption(style, [describe_indexed(panel, unit) for panel in panels]),
+        caption(style, [describe_indexed(title, series, unit) for title, series in panels.items()]),
         panel_height=HEIGHT - 1,
     ).draw
 
@@ -240,9 +229,9 @@ def describe_fires(sessions: Sequence[pd.Timestamp]) -> str:
     return f"{capital(FIRED)}: {dates}{before}."
 
 
-def describe_indexed(panel: IndexPanel, unit: Unit) -> str:
+def describe_indexed(title: str, series: Mapping[str, pd.Series], unit: Unit) -> str:
     """Return the last value of every series of one panel, with its session if they differ."""
-    known = {name: finite_values(values).dropna() for name, values in panel.series.items()}
+    known = {name: finite_values(values).dropna() for name, values in series.items()}
     ends = {name: values.index[-1] for name, values in known.items() if len(values)}
     newest = max(ends.values(), default=None)
     phrases = [
@@ -250,7 +239,7 @@ def describe_indexed(panel: IndexPanel, unit: Unit) -> str:
         + (f" ({short_date(ends[name])})" if name in ends and ends[name] != newest else "")
         for name, values in known.items()
     ]
-    return f"{panel.title}: {', '.join(phrases)}{f', {short_date(newest)}' if newest is not None else ''}."
+    return f"{title}: {', '.join(phrases)}{f', {short_date(newest)}' if newest is not None else ''}."
 
 
 def _last_value(series: pd.Series) -> float | None:

@@ -72,12 +72,6 @@ def mirrored(rule: Rule) -> list[Rule]:
     ]
 
 
-def initial_state(rule: Rule, context: EvaluationContext) -> State:
-    """Return the state of a rule that is created, edited or resumed now."""
-    history = context.histories.samples(rule, sessions=context.market.sessions)
-    return first_state(rule, history, context.market.last_completed.date())
-
-
 def preview(rule: Rule, context: EvaluationContext, now: dt.datetime) -> tuple[AlertView, Frequency]:
     """Return the alert, with number 0, that creating it would give, and how often it would have fired."""
     _refuse_past(rule, context.market, now, "/alert")
@@ -244,8 +238,9 @@ async def _start(
 
 
 def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequency]:
+    """Return the state of a rule that starts now, and how often it would have fired."""
     history = context.histories.samples(rule, None, context.market.sessions)
-    return initial_state(rule, context), frequency(rule, history)
+    return first_state(rule, history, context.market.last_completed.date()), frequency(rule, history)
 
 
 # Other changes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -83,9 +83,8 @@ async def standing(services: Services, person: int, chat_id: int, update_id: int
     """Read what is stored about a request, all at once."""
 
     def read(db: sqlite_utils.Database) -> Standing:
-        decisions = {subject: chat_store.access_status(db, subject) for subject in (person, chat_id)}
         return Standing(
-            is_allowed(services.config, person, chat_id, decisions),
+            is_allowed(db, services.config, person, chat_id),
             chat_store.is_recorded(db, update_id),
             settings_of(services.config, chat_store.get_chat(db, chat_id)),
         )
@@ -241,18 +240,20 @@ def is_listed(config: Config, subject: int, *, is_chat: bool = True) -> bool:
     return subject == section.owner or subject in section.users or (is_chat and subject in section.chats)
 
 
-def is_allowed(config: Config, person: int, chat_id: int, decisions: Mapping[int, str | None]) -> bool:
-    """Return whether a person may use the bot in a chat. `decisions` holds the owner's decisions on both.
+def is_allowed(db: sqlite_utils.Database, config: Config, person: int, chat_id: int) -> bool:
+    """Return whether a person may use the bot in a chat.
 
     Access is denied by default. The person counts before the chat, and the configuration before the owner's
     decision. A rejection of either denies access even if the mode is "open".
     """
+    decisions = []
     for subject in (person, chat_id):
         if is_listed(config, subject, is_chat=subject == chat_id):
             return True
-        if decisions.get(subject) == REJECTED:
+        decisions.append(chat_store.access_status(db, subject))
+        if decisions[-1] == REJECTED:
             return False
-    return config.access.mode == "open" or APPROVED in decisions.values()
+    return config.access.mode == "open" or APPROVED in decisions
 
 
 async def owner_knows(caller: Caller) -> bool:
@@ -331,8 +332,7 @@ async def deactivate_denied_chats(services: Services, except_chat: int) -> int:
         deactivated = 0
         for chat in chat_store.private_chats(db):
             if (chat_id := chat.chat_id) != except_chat:
-                decisions = {chat_id: chat_store.access_status(db, chat_id)}
-                allowed = is_allowed(services.config, chat_id, chat_id, decisions)
+                allowed = is_allowed(db, services.config, chat_id, chat_id)
                 if allowed and chat.reason == NO_ACCESS:
                     chat_store.reactivate(db, chat_id)
                 elif not allowed and chat.status != "inactive":

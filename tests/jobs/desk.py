@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import sqlite_utils
 
+from bot.alerts.engine import first_state
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
@@ -20,7 +21,6 @@ from bot.jobs.summaries import Summaries
 from bot.messages.html import strip_html
 from bot.services import Services, context_of
 from bot.services.alert_views import read_rule, read_state
-from bot.services.alerts import initial_state
 from storage import alert_store, chat_store, observations
 from storage.db import DiskFull, open_database
 from storage.rows import KINDS, Bar, FundFacts, Observation, select
@@ -107,7 +107,8 @@ class Desk:
         """Make an alert as the chat does; its id in storage."""
         rule = parse_rule(text, METRICS)
         market = await self.services.markets.current()
-        state = initial_state(rule, context_of(market, self.services.markets))
+        history = context_of(market, self.services.markets).histories.samples(rule, None, market.sessions)
+        state = first_state(rule, history, market.last_completed.date())
 
         def write(db: sqlite_utils.Database) -> int:
             chat_store.ensure_chat(db, chat_id, "private", "", self.now)

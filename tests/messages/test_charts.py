@@ -21,8 +21,6 @@ from bot.messages.canvas import DARK, END_LABEL, LIGHT, TEXT_SIZE, ChartStyle, T
 from bot.messages.charts import (
     FIXED,
     ConditionPanel,
-    IndexPanel,
-    RatioPanel,
     compare_chart,
     flows_chart,
     indexed_chart,
@@ -47,9 +45,9 @@ def pair(sessions: int, small: float, large: float) -> pd.DataFrame:
     return pd.DataFrame({"IWM": walk(sessions, small), "SPY": walk(sessions, large, 2)})
 
 
-def ratio_panel(sessions: int) -> RatioPanel:
+def ratio_panel(sessions: int) -> tuple[pd.Series, pd.Series, str]:
     ratio = 0.5 + walk(sessions, 0.0195 * 100) / 100
-    return RatioPanel(ratio, ratio.rolling(min(200, sessions)).mean(), "IWM ÷ SPY with its 200-day average")
+    return ratio, ratio.rolling(min(200, sessions)).mean(), "IWM ÷ SPY with its 200-day average"
 
 
 def metric_panel(
@@ -117,7 +115,7 @@ def assert_apart(group: Sequence[Text]) -> None:
 
 
 def test_a_comparison_is_a_sharp_png_without_software_or_time() -> None:
-    png = compare_chart(pair(240, 16.14, 15.48), ChartStyle("Title", FOOTER, DARK), ratio_panel(240))().png
+    png = compare_chart(pair(240, 16.14, 15.48), ChartStyle("Title", FOOTER, DARK), *ratio_panel(240))().png
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", png[16:24]) == (1200, 940)
     assert len(png) < 500_000
@@ -157,7 +155,7 @@ def test_matplotlib_is_loaded_only_when_a_chart_is_drawn() -> None:
 )
 def test_a_comparison_is_legible(theme: Theme, sessions: int, small: float, large: float) -> None:
     look = ChartStyle(LOOK.title, FOOTER, theme, sample=True)
-    figure, _ = drawn(compare_chart, pair(sessions, small, large), look, ratio_panel(sessions))
+    figure, _ = drawn(compare_chart, pair(sessions, small, large), look, *ratio_panel(sessions))
     assert_legible(figure)
 
 
@@ -187,10 +185,10 @@ def test_nothing_to_draw_is_said_in_one_sentence(value: float) -> None:
     draws: tuple[Callable[[], object], ...] = (
         lambda: metric_figure(missing, PERCENT, look),
         lambda: metric_figure(missing.iloc[:0], PERCENT, look),
-        lambda: compare_chart(funds, look, ratio_panel(5)),
-        lambda: compare_chart(funds.iloc[:0], look, ratio_panel(5)),
+        lambda: compare_chart(funds, look, *ratio_panel(5)),
+        lambda: compare_chart(funds.iloc[:0], look, *ratio_panel(5)),
         lambda: flows_chart(funds, look),
-        lambda: indexed_chart([IndexPanel("IWM", {"Book": missing})], INDEX, look, 100),
+        lambda: indexed_chart({"IWM": {"Book": missing}}, INDEX, look, 100),
     )
     for draw in draws:
         with pytest.raises(NoData) as caught:
@@ -204,7 +202,7 @@ def test_nothing_to_draw_is_said_in_one_sentence(value: float) -> None:
 
 def test_lines_carry_the_data_and_ends_are_labelled_with_ticker_and_value() -> None:
     returns = pair(240, 16.14, -15.48)
-    figure, caption = drawn(compare_chart, returns, LOOK, ratio_panel(240))
+    figure, caption = drawn(compare_chart, returns, LOOK, *ratio_panel(240))
     above, below = figure.axes
     assert label_texts(above) == ["IWM\n+16.14%", "SPY\n\u221215.48%"]
     assert label_texts(below)[0] == "ratio\n0.5195"
@@ -224,30 +222,30 @@ def test_lines_carry_the_data_and_ends_are_labelled_with_ticker_and_value() -> N
 
 def test_sample_data_is_stamped_and_named() -> None:
     figure, caption = drawn(
-        compare_chart, pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True), ratio_panel(20)
+        compare_chart, pair(20, 1, 2), ChartStyle("Title", FOOTER, sample=True), *ratio_panel(20)
     )
     assert caption.endswith(f"\nSample data · {FOOTER}")
     assert {"sample data", f"Sample data · {FOOTER}"} <= words(figure)
-    assert "sample data" not in words(drawn(compare_chart, pair(20, 1, 2), LOOK, ratio_panel(20))[0])
+    assert "sample data" not in words(drawn(compare_chart, pair(20, 1, 2), LOOK, *ratio_panel(20))[0])
 
 
 def test_the_panel_shows_the_window_of_the_comparison_only() -> None:
-    above, below = drawn(compare_chart, pair(20, 1, 2), LOOK, ratio_panel(300))[0].axes
+    above, below = drawn(compare_chart, pair(20, 1, 2), LOOK, *ratio_panel(300))[0].axes
     assert above.get_xlim() == below.get_xlim()
     assert len(np.asarray(below.lines[0].get_xdata())) == 20
 
 
 def test_a_panel_without_values_is_left_out() -> None:
     nothing = walk(20, 1) * np.nan
-    figure, caption = drawn(compare_chart, pair(20, 1, 2), LOOK, RatioPanel(nothing, nothing, "ratio"))
+    figure, caption = drawn(compare_chart, pair(20, 1, 2), LOOK, nothing, nothing, "ratio")
     assert len(figure.axes) == 1
     assert "Ratio" not in caption
-    figure, _ = drawn(compare_chart, pair(20, 1, 2), LOOK, RatioPanel(walk(20, 0.5), nothing, "ratio"))
+    figure, _ = drawn(compare_chart, pair(20, 1, 2), LOOK, walk(20, 0.5), nothing, "ratio")
     assert label_texts(figure.axes[1]) == ["ratio\n0.5000"]
 
 
 def test_the_other_fund_keeps_its_colour_when_the_first_has_no_data() -> None:
-    figure, _ = drawn(compare_chart, pair(20, 1, 2).assign(IWM=np.nan), LOOK, ratio_panel(20))
+    figure, _ = drawn(compare_chart, pair(20, 1, 2).assign(IWM=np.nan), LOOK, *ratio_panel(20))
     assert end_labels(figure.axes[0])[0].get_color() == LIGHT.lines[1]
 
 
@@ -341,13 +339,13 @@ def test_a_picture_of_money_has_one_scale(level: float, name: str, words: str, s
 # Indexed panels
 
 
-def index_panel(title: str, sessions: int, *ends: float) -> IndexPanel:
+def indexed(sessions: int, *ends: float) -> dict[str, pd.Series]:
     """Lines from 100 to their ends."""
     lines = {}
     for seed, (name, end) in enumerate(zip(("Earnings", "Cash flow", "Book", "Sales"), ends, strict=False)):
         path = walk(sessions, end, seed)
         lines[name] = path - np.linspace(float(path.iloc[0]) - 100, 0, sessions)
-    return IndexPanel(title, lines)
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -359,16 +357,16 @@ def index_panel(title: str, sessions: int, *ends: float) -> IndexPanel:
     ],
 )
 def test_two_panels_of_four_lines_are_legible(theme: Theme, sessions: int, ends: tuple[float, ...]) -> None:
-    panels = [
-        index_panel("IWM, 31 Dec 2019 = 100", sessions, *ends),
-        index_panel("SPY", sessions, *reversed(ends)),
-    ]
+    panels = {
+        "IWM, 31 Dec 2019 = 100": indexed(sessions, *ends),
+        "SPY": indexed(sessions, *reversed(ends)),
+    }
     look = ChartStyle(LOOK.title, FOOTER, theme, sample=True)
     assert_legible(drawn(indexed_chart, panels, INDEX, look, 100)[0])
 
 
 def test_panels_share_both_scales_and_every_line_is_labelled_at_its_end() -> None:
-    panels = [index_panel("IWM", 250, 151, 180, 195, 192), index_panel("SPY", 250, 186, 194)]
+    panels = {"IWM": indexed(250, 151, 180, 195, 192), "SPY": indexed(250, 186, 194)}
     figure, _ = drawn(indexed_chart, panels, INDEX, LOOK, 20)
     above, below = figure.axes
     assert (above.get_xlim(), above.get_ylim()) == (below.get_xlim(), below.get_ylim())
@@ -382,11 +380,11 @@ def test_panels_share_both_scales_and_every_line_is_labelled_at_its_end() -> Non
 
 
 def test_panels_say_their_ends_in_words_and_date_what_ended_earlier() -> None:
-    early = index_panel("IWM", 20, 51, 80)
-    early.series["Cash flow"].iloc[-2:] = np.nan
-    nothing = IndexPanel("SPY", {"Earnings": walk(20, 1) * np.nan})
-    figure, caption = drawn(indexed_chart, [early, nothing], INDEX, LOOK, 100)
-    cash = early.series["Cash flow"].iloc[-3]
+    early = indexed(20, 51, 80)
+    early["Cash flow"].iloc[-2:] = np.nan
+    panels = {"IWM": early, "SPY": {"Earnings": walk(20, 1) * np.nan}}
+    figure, caption = drawn(indexed_chart, panels, INDEX, LOOK, 100)
+    cash = early["Cash flow"].iloc[-3]
     assert caption.splitlines()[1:3] == [
         f"IWM: Earnings 51.0, Cash flow {cash:.1f} (9 Dec 2020), 11 Dec 2020.",
         "SPY: Earnings n/a.",

@@ -208,7 +208,7 @@ def test_sources_are_named_by_part() -> None:
     [([], "IWM and SPY, price since 11 Dec 2019"), ([SINCE], "IWM and SPY, price since 30 Sep 2020")],
 )
 def test_the_chart_shows_the_asked_window_or_a_year(extra: list[Window], title: str) -> None:
-    _, style, _ = drawing(compare_answer(sample_market(), AsOf(), LIGHT, extra)).args
+    _, style, *_ = drawing(compare_answer(sample_market(), AsOf(), LIGHT, extra)).args
     assert (style.title, style.sample) == (title, True)
     assert style.source == "Source: sample data · close of Fri 11 Dec 2020"
 

@@ -20,8 +20,8 @@ def implied(of: Market, window: str = "ytd") -> Answer:
 def panels(answer: Answer) -> dict[str, dict[str, str]]:
     """The last values that the chart would show, by panel and line."""
     return {
-        panel.title: {name: f"{line.iloc[-1]:.1f}" for name, line in panel.series.items()}
-        for panel in drawing(answer).args[0]
+        title: {name: f"{line.iloc[-1]:.1f}" for name, line in series.items()}
+        for title, series in drawing(answer).args[0].items()
     }
 
 

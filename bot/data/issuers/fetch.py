@@ -127,8 +127,6 @@ def _completed(row: FundFacts, known: FundFacts) -> FundFacts:
 TIMEOUT = 20.0  # seconds for a step of a download
 # Sessions that an issuer's file is behind by nature: the count for one day is published on the next.
 BEHIND = 1
-# What a person reads who is to download a file.
-FILES = {"fund": "NAV and units", "holdings": "holdings", "distributions": "distributions"}
 
 _REACHED = {"the answer broke off", "it leads in a circle"}  # faults of requests that the site got
 Fetch: TypeAlias = "Callable[[str, str], bytes | FetchOutcome]"
@@ -179,7 +177,7 @@ class IssuerFiles(Provider):
 
     name = ISSUER
     label = "issuer file"
-    serves: tuple[str, ...] = tuple(FILES)
+    serves: tuple[str, ...] = ("fund", "holdings", "distributions")
 
     def __init__(
         self,
@@ -190,12 +188,9 @@ class IssuerFiles(Provider):
         today: Callable[[], dt.date] = _today,
     ) -> None:
         self.tickers = pair.tickers
-        self._funds = {fund.ticker: fund for fund in pair}
-        self._fetch = fetch
-        self._today = today
-        self._pair = pair
-        self._user_agent = user_agent or USER_AGENT
-        self._options = options
+        self._pair, self._funds = pair, {fund.ticker: fund for fund in pair}
+        self._user_agent, self._options = user_agent or USER_AGENT, options
+        self._fetch, self._today = fetch, today
 
     def has(self, ticker: str, figure: str) -> bool:
         """Whether the fund has an address of such a file."""

@@ -17,6 +17,7 @@ import datetime as dt
 import re
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -325,8 +326,7 @@ class IssuerFile:
     def read(self, reader: SheetReader, name: str) -> Observations:
         """All rows of the file by kind. Raises ImportRejected for empty holdings."""
         facts = reader.facts(self.history) if self.history else {}
-        read_weights = self._ishares_weights if self.issuer == ISHARES else self._ssga_weights
-        weights = read_weights(self.holdings, facts, reader, name) if self.holdings else []
+        weights = self._weights(self.holdings, facts, reader, name) if self.holdings else []
         rows: dict[str, Sequence[Observation]] = {
             "fund_facts": [row for _, row in sorted(facts.items())],
             "distributions": reader.distributions(self.distributions) if self.distributions else [],
@@ -334,11 +334,11 @@ class IssuerFile:
         }
         return observations_of({kind: group for kind, group in rows.items() if group})
 
-    def _ishares_weights(
+    def _weights(
         self, holdings: SheetTable, facts: dict[str, FundFacts], reader: SheetReader, name: str
     ) -> list[SectorWeight]:
         """Sector weights; the share count above the holdings is added to `facts`."""
-        if not self.history:
+        if self.issuer == ISHARES and not self.history:
             reader.notes.append("It has no history of NAV and shares: that is in the fund workbook.")
         day = _as_of(holdings)
         session = reader.session_before(day) if day else None
@@ -348,31 +348,13 @@ class IssuerFile:
             weights = reader.sectors(lines, session)
             reader.keep_holdings(lines, day, reader.add_count(facts, holdings, day, session))
         if not weights and not reader.bad:
-            if not self.history:
+            reason = "its holdings are of no date or of no sector."
+            if self.issuer == SSGA and day:
+                reason = "the issuer leaves the column Sector empty (“-”); Yahoo gives them."
+            elif not self.history:
                 raise ImportRejected(_no_weights_reason(holdings, day, name))
-            reader.notes.append("Sector weights: none, its holdings are of no date or of no sector.")
+            reader.notes.append(f"Sector weights: none, {reason}")
         return weights
-
-    def _ssga_weights(
-        self, holdings: SheetTable, facts: dict[str, FundFacts], reader: SheetReader, name: str
-    ) -> list[SectorWeight]:
-        """Sector weights if the issuer fills them in, else a note that it does not."""
-        del facts, name
-        try:
-            day = date((cell_beside(holdings.preamble, "Holdings") or "").removeprefix("As of").strip())
-        except BadCell as error:
-            reader.bad.append(f"the date of its holdings: {error}")
-            return []
-        session = reader.session_before(day)
-        lines = reader.constituents(holdings)
-        weights = reader.sectors(lines, session or "")
-        if session:
-            reader.keep_holdings(lines, day, None)
-        if not session or not weights:
-            reader.notes.append(
-                "Sector weights: none, the issuer leaves the column Sector empty (“-”); Yahoo gives them."
-            )
-        return weights if session else []
 
 
 def recognise_file(sheets: Mapping[str, Grid], pair: Pair) -> IssuerFile | None:
@@ -409,15 +391,14 @@ def _without_trademarks(name: str) -> str:
 
 
 def _as_of(holdings: SheetTable) -> dt.date | None:
-    """Date of the holdings: named in the CSV, a row of its own in the workbook; None for "-"."""
-    named = cell_beside(holdings.preamble, _AS_OF)
+    """Date of the holdings: beside a title, in iShares' workbook a row of its own; None for "-"."""
+    beside = (cell_beside(holdings.preamble, title) for title in (_AS_OF, "Holdings"))
+    named = next((text.removeprefix("As of") for text in beside if text is not None), None)
     rows = ([cell for cell in row if cell.strip()] for row in holdings.preamble)
     alone = [cells[0] for cells in rows if len(cells) == 1]
     for text in [named] if named is not None else alone:
-        try:
+        with suppress(BadCell):
             return date(text)
-        except BadCell:
-            continue
     return None
 
 
@@ -441,7 +422,7 @@ def _fund_name(holdings: SheetTable | None) -> str:
 # A whole file
 
 
-def content_summary(observations: Observations) -> tuple[str, ...]:
+def content_summary(observations: Observations) -> str:
     """Rows of each kind, counted and dated: "fund facts of 3 sessions, 2025-02-03 to 2025-02-05"."""
     parts = []
     for kind, rows in rows_by_kind(observations).items():
@@ -453,7 +434,7 @@ def content_summary(observations: Observations) -> tuple[str, ...]:
             parts.append(f"{counted(len(rows), 'distribution')}, {span}")
         else:
             parts.append(f"weights of {counted(len(rows), 'sector')} as of {span}")
-    return tuple(parts)
+    return "; ".join(parts) or "nothing to store"
 
 
 def off_market_sentence(sessions: Sequence[str]) -> str:
@@ -503,7 +484,7 @@ def read_issuer(
         raise ImportRejected(f"{name} has the layout of an {file.layout}, but no figures. {ADVICE}")
     preview = Preview(
         fund,
-        f"{fund}, {file.layout}: {'; '.join(content_summary(rows)) or 'nothing to store'}.",
+        f"{fund}, {file.layout}: {content_summary(rows)}.",
         closed=tuple(sorted(reader.closed)),
         unfinished=tuple(sorted(reader.unfinished)),
         empty=reader.empty,

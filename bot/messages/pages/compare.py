@@ -11,7 +11,7 @@ from bot.analytics.performance import TOO_SHORT, Performance, growth, performanc
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
-from bot.messages.charts import ChartSpec, RatioPanel, compare_chart
+from bot.messages.charts import ChartSpec, compare_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines
 from bot.text import short_date
@@ -104,8 +104,7 @@ def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSp
     small, large = market.pair.tickers
     title = f"{small} and {large}, {kind} since {short_date(grown.index[0])}"
     below = f"{small} ÷ {large} with its {common.AVERAGE}-day average"
-    panel = RatioPanel(r, average, below)
-    return partial(compare_chart, grown, common.chart_style(title, market, theme), panel)
+    return partial(compare_chart, grown, common.chart_style(title, market, theme), r, average, below)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from bot.analytics.performance import performance
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, SHARE, USD
 from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for
 from bot.messages import common
-from bot.messages.charts import ChartSpec, IndexPanel, indexed_chart
+from bot.messages.charts import ChartSpec, indexed_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, bold, lines, pre, table
 from bot.text import short_date
@@ -119,12 +119,12 @@ def _fund(market: Market, ticker: str, kind: tuple[str, str], figures: Sequence[
 
 def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, theme: Theme) -> ChartSpec:
     """Draw a panel a fund, its lines the indexed figures of the text, their base in its title if shared."""
-    panels = []
+    panels = {}
     for ticker, figures in funds.items():
         bases = {figure.index.index[0] for figure in figures if len(figure.index)}
         base = short_date(next(iter(bases))) if len(bases) == 1 else "base"
         drawn = {figure.name: figure.index for figure in figures if figure.is_indexed}
-        panels.append(IndexPanel(f"{ticker}, {base} = {INDEX_BASE:.0f}", drawn))
+        panels[f"{ticker}, {base} = {INDEX_BASE:.0f}"] = drawn
     last = max(
         figure.index.index[-1] for figures in funds.values() for figure in figures if len(figure.index)
     )
