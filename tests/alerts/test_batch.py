@@ -84,12 +84,34 @@ def test_an_alert_is_chosen_once_its_last_day_has_passed_and_while_it_waits_for_
     a_batch = batch()
     assert progress(a_batch, QUIET).turning(dt.date(2020, 1, 14), any_figures=True) == set()
     assert progress(a_batch, QUIET).turning(dt.date(2020, 1, 15), any_figures=True) == {8}
+    assert progress(a_batch, [*QUIET, 2.0]).turning(dt.date(2020, 1, 15), any_figures=True) == {3, 8}
     a_batch.put(9, rule(RULES[0]), waiting(rule(RULES[0])))
     assert a_batch.waits
     assert progress(a_batch, QUIET).turning(day(12), any_figures=False) == set()
     assert progress(a_batch, QUIET).turning(day(12), any_figures=True) == {9}
     a_batch.remove(9)
     assert not a_batch.waits
+
+
+def test_a_band_holds_an_alert_that_has_fired() -> None:
+    a_batch, a_rule = batch(), rule(RULES[0])
+    state = evaluate(a_rule, armed(a_rule, 0.5), samples([5.5])).states[-1]
+    a_batch.put(1, a_rule, state)
+    assert 1 not in progress(a_batch, [*QUIET, 4.6]).turning(day(LAST), any_figures=True)
+    assert 1 in progress(a_batch, [*QUIET, 4.5]).turning(day(LAST), any_figures=True)
+
+
+def test_a_state_of_another_rule_is_refused() -> None:
+    a_rule = rule(RULES[0])
+    for state in (armed(rule("ratio crosses 5")), armed(a_rule, 0.0, 0.0), replace(armed(a_rule), bands=())):
+        with pytest.raises(ValueError, match="zip"):
+            batch().put(1, a_rule, state)
+
+
+def test_of_a_new_batch_and_of_a_short_one_all_sessions_count() -> None:
+    new = Batch(subject_of_rule(rule(RULES[0])), day(3)).progress(series([4.0] * 5), lambda: [0.0])
+    assert ([sample.session for sample in new.samples], new.first) == ([day(n) for n in range(1, 6)], 3)
+    assert progress(batch([4.0] * 3), [4.5, 4.0, 4.0]).since == day(1)
 
 
 def test_alerts_that_are_added_changed_and_removed_do_not_disturb_each_other() -> None:
