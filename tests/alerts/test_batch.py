@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from bot.alerts.batch import SESSIONS_KEPT, Batch, Progress, any_figures, decoded, encoded, merge_samples
 from bot.alerts.engine import State, evaluate, first_state
 from bot.alerts.series import SampleSeries, subject_of_rule
-from tests.alerts.examples import armed, day, rule, samples, waiting
+from tests.alerts.examples import armed, day, rule, sample, samples, waiting
 
 if TYPE_CHECKING:
+    from bot.alerts.engine import Sample
     from bot.alerts.rule import Rule
 
 Values = Sequence[float | None]
@@ -101,6 +102,23 @@ def test_a_band_holds_an_alert_that_has_fired() -> None:
     assert 1 in progress(a_batch, [*QUIET, 4.5]).turning(day(LAST), any_figures=True)
 
 
+def test_each_condition_turns_an_alert_back_and_is_revised() -> None:
+    a_rule = rule("ratio > 5 and gauge 200 < 4%")
+    old = sample(1, (6.0, 0.0), (3.0, 0.0))
+    a_batch = Batch(subject_of_rule(a_rule), day(1), [old])
+    state = evaluate(a_rule, armed(a_rule, 0.5, 0.5), [sample(1, (6.0, 5.0), (3.0, 4.0))]).states[-1]
+    a_batch.put(1, a_rule, state)
+
+    def current(*some: Sample) -> Progress:
+        return a_batch.progress(SampleSeries.of(some), lambda: [0.0, 0.0])
+
+    for ratio, gauge, turning in ((4.0, 3.0, {1}), (6.0, 5.0, {1}), (6.0, 3.0, set())):
+        new = current(old, sample(2, (ratio, 0.0), (gauge, 0.0)))
+        assert new.turning(day(2), any_figures=True) == turning
+    assert current(sample(1, (5.5, 0.0), (3.0, 0.0))).since == day(1)
+    assert current(sample(1, (6.0, 0.0), (3.5, 0.0))).since == day(1)
+
+
 def test_a_state_of_another_rule_is_refused() -> None:
     a_rule = rule(RULES[0])
     for state in (armed(rule("ratio crosses 5")), armed(a_rule, 0.0, 0.0), replace(armed(a_rule), bands=())):
@@ -110,7 +128,7 @@ def test_a_state_of_another_rule_is_refused() -> None:
 
 def test_of_a_new_batch_and_of_a_short_one_all_sessions_count() -> None:
     new = Batch(subject_of_rule(rule(RULES[0])), day(3)).progress(series([4.0] * 5), lambda: [0.0])
-    assert ([sample.session for sample in new.samples], new.first) == ([day(n) for n in range(1, 6)], 3)
+    assert ([bar.session for bar in new.samples], new.first) == ([day(n) for n in range(1, 6)], 3)
     assert progress(batch([4.0] * 3), [4.5, 4.0, 4.0]).since == day(1)
 
 
@@ -174,7 +192,7 @@ def test_merged_samples_are_the_old_ones_where_nothing_is_revised_and_new_days_w
     days = np.array([day(number) for number in (1, 2, 3, 4, 5, 6)], dtype="datetime64[D]")
     new = SampleSeries(days, [np.array([4.0, 5.0, np.nan, 4.0, 6.0, np.nan])], [np.zeros(6)])
     merged, since = merge_samples(old, new, lambda: [0.0])
-    assert [sample.figures[0].value for sample in merged] == [4.0, 5.0, 4.0, 4.0, 6.0]
+    assert [bar.figures[0].value for bar in merged] == [4.0, 5.0, 4.0, 4.0, 6.0]
     assert since == day(2)
     assert decoded(encoded(merged)) == list(merged)
     assert any_figures(merged)
