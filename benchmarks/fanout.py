@@ -112,7 +112,7 @@ async def _outbox(base_url: str, path: Path, count: int) -> tuple[float, float]:
 
     limits = SendBudget()
     limits.budget.overall = SlidingWindow(1_000_000, 1.0)
-    async with open_database(path) as database:
+    with open_database(path) as database:
         await database.run(fill)
         request = TelegramRequest(connection_pool_size=AT_ONCE, read_timeout=30)
         async with ExtBot("1:T", base_url, request=request, rate_limiter=limits) as bot:

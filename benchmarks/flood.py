@@ -85,29 +85,30 @@ async def measure(
     path = make_sample(folder / "bot.db")
     found = Measured()
     sys.setswitchinterval(SWITCH_SECONDS)
-    async with FakeBotApi(clock=clock) as api, open_database(path) as database:
-        for chat in (*range(1, PEOPLE + 1), FLOODER):
-            api.chat(chat)
-        config = Config().with_keys(
-            telegram={"token": api.token, "base_url": api.root},
-            storage={"database": path},
-            access={"mode": "open"},
-            sources={"yahoo": False},
-            issuer={"fetch": False},
-        )
-        bot = app.telegram_bot(link_to_telegram(config, database), chart_process=True)
-        async with bot.application:
-            await bot.application.start()
-            began = time.monotonic()
-            await _say(api, bot, FLOODER, lines[0])  # what is imported late is imported now
-            await _round(api, bot, 2.0, (), found)
-            for number in range(rounds):
-                flood = number % 2 == 1
-                latencies = await _round(api, bot, seconds / rounds, lines if flood else (), found)
-                (found.flooded if flood else found.calm).extend(latencies)
-            found.seconds = time.monotonic() - began
-            await bot.application.stop()
-            bot.services.charts.close()
+    with open_database(path) as database:
+        async with FakeBotApi(clock=clock) as api:
+            for chat in (*range(1, PEOPLE + 1), FLOODER):
+                api.chat(chat)
+            config = Config().with_keys(
+                telegram={"token": api.token, "base_url": api.root},
+                storage={"database": path},
+                access={"mode": "open"},
+                sources={"yahoo": False},
+                issuer={"fetch": False},
+            )
+            bot = app.telegram_bot(link_to_telegram(config, database), chart_process=True)
+            async with bot.application:
+                await bot.application.start()
+                began = time.monotonic()
+                await _say(api, bot, FLOODER, lines[0])  # what is imported late is imported now
+                await _round(api, bot, 2.0, (), found)
+                for number in range(rounds):
+                    flood = number % 2 == 1
+                    latencies = await _round(api, bot, seconds / rounds, lines if flood else (), found)
+                    (found.flooded if flood else found.calm).extend(latencies)
+                found.seconds = time.monotonic() - began
+                await bot.application.stop()
+                bot.services.charts.close()
     return found
 
 

@@ -128,7 +128,6 @@ def queries(chats: int) -> dict[str, Query]:
     day, busy, quiet = f"{NOW:%Y-%m-%d}", 7, chats  # the last chat has no events
     return {
         "messages to be sent": lambda db: outbox.find_ready(db, NOW, 16),
-        "chats with messages": lambda db: outbox.ready_chats(db, NOW),
         "the next message": outbox.next_due,
         "unknown outcomes": outbox.has_ambiguous,
         "held notices": outbox.held_notices,

@@ -630,12 +630,6 @@ class Database:
             self._reader.shutdown()
             self._worker.shutdown()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await asyncio.to_thread(self.close)
-
     def __enter__(self) -> Self:
         return self
 

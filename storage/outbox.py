@@ -233,15 +233,6 @@ def mark_sending(
     return [message for row in rows for message in select_as(db, OutboxMessage, sql, row)]
 
 
-def ready_chats(
-    db: sqlite_utils.Database, now: Moment, *, only_chat: int | None = None, except_chat: int | None = None
-) -> set[int]:
-    """Returns the chats with a message that may be sent now, whatever their rate limits."""
-    sql = f"SELECT DISTINCT chat_id FROM outbox WHERE {_READY} {_SERVED_CHATS}"  # noqa: S608 - fixed text
-    rows = select(db, sql, {"now": instant(now), "only": only_chat, "except": except_chat})
-    return {row["chat_id"] for row in rows}
-
-
 def _settle(db: sqlite_utils.Database, message: int, status: str, columns: str, *values: object) -> str:
     sql = f"UPDATE outbox SET status = ?, {columns} WHERE id = ? AND status = 'sending'"  # noqa: S608 - fixed text
     return status if change(db, sql, (status, *values, message)) else ""

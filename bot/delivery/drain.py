@@ -245,11 +245,11 @@ class Delivery:
         """Returns the seconds until a message that is due may be sent, or None when none is due."""
         if halted := self._rate_limits.budget.halted():
             return halted
-        ready = await self._database.run(
-            partial(outbox.ready_chats, now=not_earlier(self._now()), **self._chats)
-        )
         waits = self._rate_limits.budget.chat_waits()
-        return min(waits.get(chat, 0.0) for chat in ready) if ready else None
+        # One more than those that wait: if there is another, it is among them.
+        find = partial(outbox.find_ready, now=not_earlier(self._now()), limit=len(waits) + 1, **self._chats)
+        ready = await self._database.run(find)
+        return min((waits.get(message.chat_id, 0.0) for message in ready), default=None)
 
     async def _seconds_until_due(self) -> float:
         """Returns the seconds until a drain will find something to send, LONGEST_PAUSE at most."""

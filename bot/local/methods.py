@@ -1,8 +1,8 @@
 """The methods of the Bot API that a chat in the terminal needs: calls are checked, then done on a `BotApi`.
 
 Refusals are worded as the real server's. Some are stricter, because what they refuse is a mistake of the
-bot: HTML with an unescaped "&" or a tag inside <pre> or <code>; a photo that is no PNG; a text or caption
-that only its trailing space makes too long. The Bot API of the tests refuses more.
+bot: HTML with an unescaped "&" or a tag inside <pre> or <code>; a text or caption that only its trailing
+space makes too long. The Bot API of the tests refuses more.
 """
 
 from __future__ import annotations

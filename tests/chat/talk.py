@@ -158,27 +158,28 @@ async def talking(sample: Path | None, folder: Path, **settings: Any) -> AsyncIt
     path = folder / "bot.db"
     if sample is not None:
         shutil.copy(sample, path)
-    async with FakeBotApi() as api, open_database(path) as database:
-        config = Config().with_keys(
-            telegram={"token": api.token, "base_url": api.root},
-            storage={"database": path},
-            access={"mode": "open", "owner": OWNER},
-            sources={"yahoo": False},
-            issuer={"fetch": False},
-        )
-        noted = database.run_sync(lambda db: [row["update_id"] for row in db["updates"].rows])
-        api.last_update_id = max(noted, default=api.last_update_id)
-        api.chat(ME)
-        api.chat(OWNER)
-        talk = Talk(api, database, config.with_keys(**by_section(settings)))
-        _share(talk)
-        application = talk.bot.application
-        async with application:
-            await application.start()
-            try:
-                yield talk
-            finally:
-                await application.stop()
+    with open_database(path) as database:
+        async with FakeBotApi() as api:
+            config = Config().with_keys(
+                telegram={"token": api.token, "base_url": api.root},
+                storage={"database": path},
+                access={"mode": "open", "owner": OWNER},
+                sources={"yahoo": False},
+                issuer={"fetch": False},
+            )
+            noted = database.run_sync(lambda db: [row["update_id"] for row in db["updates"].rows])
+            api.last_update_id = max(noted, default=api.last_update_id)
+            api.chat(ME)
+            api.chat(OWNER)
+            talk = Talk(api, database, config.with_keys(**by_section(settings)))
+            _share(talk)
+            application = talk.bot.application
+            async with application:
+                await application.start()
+                try:
+                    yield talk
+                finally:
+                    await application.stop()
 
 
 def _share(talk: Talk) -> None:

@@ -51,7 +51,7 @@ async def test_every_command_answers_its_example_with_date_source_and_sample_lab
         october.now += STEP
         text, *pictures = await october.ask(command.example)
         assert "is not" not in text.text.splitlines()[0]
-        drawn = [bool(picture.photo) for picture in pictures if not picture.document]
+        drawn = [bool(picture.photo) for picture in pictures if picture.photo or not picture.file]
         assert drawn == [True] * (command.name in WITH_PICTURE), command.name
         assert widest(text) <= TABLE_WIDTH, command.name
         if command.name in ON_MARKET:

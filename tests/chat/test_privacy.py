@@ -159,15 +159,15 @@ async def test_while_its_message_is_on_the_way_a_chat_can_be_forgotten(home: Tal
     assert await home.database.run(lambda db: mentions(db, GUEST)) == {}
 
 
-def exported(talk: Talk, message: Any) -> Json:  # noqa: ANN401 - a Message
-    content: Json = json.loads(talk.api.files[message.document].content)
+def exported(message: Any) -> Json:  # noqa: ANN401 - an ApiMessage
+    content: Json = json.loads(message.file.content)
     return content
 
 
 async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home: Talk) -> None:
     text, file = await home.ask("/export", GUEST)
     assert text.text.startswith("Everything stored about this chat\nSettings, 1 alert, 1 event, ")
-    content = exported(home, file)
+    content = exported(file)
     whole = await home.database.run(lambda db: chat_store.export_chat(db, GUEST))
     assert {table: len(rows) for table, rows in content["tables"].items()} == {
         table: len(rows) for table, rows in whole.items()

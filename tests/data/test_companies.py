@@ -171,7 +171,7 @@ async def test_a_page_that_fails_ends_the_run_which_goes_on_there(
     fault: str, tmp_path: Path, fake: FakeYahoo, yahoo: Yahoo
 ) -> None:
     serve(fake, count=300)
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
         await hold(database, held("IWM", (*HELD, *(f"L{number}" for number in range(300)))))
         await run(database, yahoo, calls=1, tickers=("IWM",))
         fake.fail("screen", PAGE_FAULTS[fault])
@@ -181,7 +181,7 @@ async def test_a_page_that_fails_ends_the_run_which_goes_on_there(
         assert await figures(database) == {}
     fake.heal()
     fake.screens.clear()
-    async with open_database(tmp_path / "bot.db") as database:  # as after a kill
+    with open_database(tmp_path / "bot.db") as database:  # as after a kill
         later = FRIDAY + dt.timedelta(minutes=21)
         [report] = await run(database, yahoo, later, tickers=("IWM",))
         assert report.ok, report

@@ -170,13 +170,13 @@ async def test_a_failure_leaves_the_figures_and_stays_due(outcome: FetchOutcome,
 
 async def test_a_source_that_asks_to_slow_down_is_left_alone_also_after_a_restart(tmp_path: Path) -> None:
     provider, other = Scripted(prices_IWM=RateLimited(1200.0)), Scripted("other")
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
         reports = await refresh(database, [provider, other], SESSIONS, FRIDAY)
     assert [report.source for report in reports] == ["scripted"] + ["other"] * 6
     assert provider.take_asked() == ["IWM prices"]
 
     provider.answers.clear()
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
         early = FRIDAY + dt.timedelta(minutes=19)
         [report] = await refresh(database, [provider], SESSIONS, early, force=True)
         assert str(report) == (
@@ -336,11 +336,11 @@ async def test_asked_twice_on_one_day_the_same_answer_is_no_news(database: Datab
 
 async def test_a_site_that_refuses_programs_rests_also_after_a_restart(tmp_path: Path) -> None:
     provider = Scripted(fund_IWM=AccessRefused("HTTP 403", "import it"), serves=("fund",))
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
         first, _ = await refresh(database, [provider], SESSIONS, FRIDAY)
         assert str(first) == "Scripted, IWM fund: No data: refused (HTTP 403); import it."
     provider.take_asked()
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
         for hours, requests in ((1, []), (5, []), (6, ["IWM fund"])):
             await refresh(database, [provider], SESSIONS, FRIDAY + dt.timedelta(hours=hours))
             assert provider.take_asked() == requests

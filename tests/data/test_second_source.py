@@ -85,7 +85,7 @@ class World:
 @pytest.fixture
 async def world(fake: FakeYahoo, yahoo_cache: Path, tmp_path: Path, site: Website) -> AsyncIterator[World]:
     forget(yahoo_cache)
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
         yield World(fake, site, database, yahoo_cache)
 
 

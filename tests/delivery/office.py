@@ -101,13 +101,14 @@ async def open_office(path: Path, *, one_clock: bool = False) -> AsyncIterator[O
     def clock() -> float:
         return offices[0].now.timestamp() if one_clock and offices else time.time()
 
-    async with FakeBotApi(clock=clock) as api, open_database(path) as database:
-        for chat_id in (ME, YOU, THIRD, OWNER):
-            api.chat(chat_id)
-            add = partial(chat_store.ensure_chat, chat_id=chat_id, kind="private", title="", now=START)
-            await database.run(add)
-        offices.append(Office(api, database))
-        offices[0].one_clock = one_clock
-        yield offices[0]
-        for client in offices[0].clients:
-            await client.request.shutdown()
+    with open_database(path) as database:
+        async with FakeBotApi(clock=clock) as api:
+            for chat_id in (ME, YOU, THIRD, OWNER):
+                api.chat(chat_id)
+                add = partial(chat_store.ensure_chat, chat_id=chat_id, kind="private", title="", now=START)
+                await database.run(add)
+            offices.append(Office(api, database))
+            offices[0].one_clock = one_clock
+            yield offices[0]
+            for client in offices[0].clients:
+                await client.request.shutdown()

@@ -1,6 +1,6 @@
 """What a chat in the terminal needs not: methods added to METHODS, and what Telegram refuses of any call.
 
-One refusal is not Telegram's: that of a parameter which the method does not have.
+Stricter than Telegram is the refusal of parameters that the method does not have, and of photos but PNGs.
 """
 
 import re
@@ -16,9 +16,11 @@ from bot.local.botapi import (
     BotApi,
     BotApiError,
     Json,
+    StoredFile,
     Upload,
     bad_request,
     command_entities,
+    png_size,
     utf16_length,
 )
 from bot.local.methods import METHODS, QUERY_TOO_OLD, Call, expect, formatted, open_chat
@@ -29,6 +31,8 @@ _ADMIN_RIGHTS = (
     "can_restrict_members", "can_promote_members", "can_change_info", "can_invite_users",
     "can_post_stories", "can_edit_stories", "can_delete_stories",
 )  # fmt: skip
+PHOTO_LIMIT = 10 * 1024 * 1024  # bytes
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TOAST_LIMIT = 200
 CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
@@ -124,6 +128,14 @@ class WholeBotApi(BotApi):
         if method == "answerCallbackQuery" and utf16_length(fields.get("text", "")) > TOAST_LIMIT:
             raise bad_request("MESSAGE_TOO_LONG")
 
+    def store_file(self, kind: str, upload: Upload) -> StoredFile:
+        """Store an uploaded photo or document. Raises BotApiError if it cannot be used as such."""
+        if not upload.content:
+            raise bad_request("file must be non-empty")
+        if kind == "photo":
+            _check_photo(upload.content)
+        return super().store_file(kind, upload)
+
     def _check_reply(self, chat: ApiChat, reply: Json) -> None:
         problem = "can't parse reply parameters: Field must be a Number"
         target = self.history.get(expect(int, reply.get("message_id", 0), problem))
@@ -185,6 +197,16 @@ class WholeBotApi(BotApi):
         language = call.fields.get("language_code", "")
         self.commands[f"{scope.get('type')}/{scope.get('chat_id', '')}/{language}"] = commands
         return True
+
+
+def _check_photo(content: bytes) -> None:
+    if len(content) > PHOTO_LIMIT:
+        raise BotApiError(413, "Request Entity Too Large")
+    if not content.startswith(_PNG_SIGNATURE) or len(content) < 24:
+        raise bad_request("IMAGE_PROCESS_FAILED")
+    shorter, longer = sorted(png_size(content))
+    if shorter == 0 or shorter + longer > 10_000 or longer > 20 * shorter:
+        raise bad_request("PHOTO_INVALID_DIMENSIONS")
 
 
 def _check_topic(chat: ApiChat, call: Call) -> None:

@@ -37,7 +37,6 @@ async def commands(desk: Desk) -> None:
         outbox.count_by_status(db)
         outbox.has_ambiguous(db)
         outbox.next_due(db)
-        outbox.ready_chats(db, desk.now)
         outbox.mark_interrupted(db, desk.now)
         outbox.requeue_ambiguous(db, desk.now)
 

@@ -249,7 +249,7 @@ async def test_an_inline_result_without_content_is_refused(api: FakeBotApi, bot:
 
 
 async def test_a_file_is_sent_again_by_its_id_as_what_it_was(api: FakeBotApi, bot: ExtBot[None]) -> None:
-    photo, document = api.history[PHOTO].photo or "", api.history[DOCUMENT].document or ""
+    photo, document = api.history[PHOTO].photo or "", api.history[DOCUMENT].json()["document"]["file_id"]
     assert (await bot.send_photo(ME, photo)).photo[-1].file_id == photo
     sent = await bot.send_document(ME, document)
     assert sent.document

@@ -343,7 +343,7 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
 
 
 async def test_leaving_the_block_closes(path: Path) -> None:
-    async with open_database(path) as opened:
+    with open_database(path) as opened:
         await opened.run(partial(write, "kept"))
     opened.close()
     with refused(StorageError, f"{path} is closed."):

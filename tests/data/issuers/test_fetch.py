@@ -156,7 +156,7 @@ async def test_refresh_stores_what_came_and_keeps_how_each_file_stands(site: Web
     site.pages = {"/IWM": page(spreadsheetml(samples.FUND)), "/SPY": page("<html>no</html>")}
     both = Pair(one_file("IWM", site.address).small, one_file("SPY", site.address).large)
     now = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
         reports = await refresh(database, [IssuerFiles(both)], Sessions(), now)
         facts = await database.run(lambda db: observations.newest(db, FundFacts))
         stands = {status.subject: status for status in await database.run(sources.source_statuses)}
@@ -186,7 +186,7 @@ async def test_a_file_is_asked_for_once_a_day_late_or_not_over_restarts_and_by_h
         asked.append(clock["now"])
         return history["now"]
 
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
 
         async def stands() -> tuple[str, str]:
             row = await database.run(lambda db: sources.source_status(db, "issuer", "IWM fund"))
@@ -222,7 +222,7 @@ async def fetched_twice(
     start = dt.datetime(2020, 12, 11, 21, 30, tzinfo=dt.UTC)
     bars = [Bar("IWM", day, close) for day, close in prices.items()]
     reports: list[FetchReport] = []
-    async with open_database(tmp_path / "bot.db") as database:
+    with open_database(tmp_path / "bot.db") as database:
         await database.run(lambda db: observations.add(db, Bar, bars, source="yahoo", observed_at=start))
         for days in range(len(answers)):
             now = start + dt.timedelta(days=days)
