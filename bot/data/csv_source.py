@@ -215,11 +215,8 @@ def _decoded(body: DownloadedFile) -> str | FetchOutcome:
         text = body.content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError:
         return SchemaChanged("not a text in UTF-8")
-    if problem := _error_instead_of_file(text.strip()):
-        return problem
-    if not body.bounded and not text.endswith(("\n", "\r")):
-        return NetworkDown("the answer broke off")
-    return text
+    is_whole = body.bounded or text.endswith(("\n", "\r"))
+    return _error_instead_of_file(text.strip()) or (text if is_whole else NetworkDown("the answer broke off"))
 
 
 def _error_instead_of_file(text: str) -> FetchOutcome | None:

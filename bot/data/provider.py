@@ -171,7 +171,7 @@ class UnknownSymbol(FetchOutcome):
 class Provider:
     """A source of data. Its methods block, are called in one worker thread and return a FetchOutcome.
 
-    A source answers Empty where it has no data of a kind: it overrides the methods that it `serves`.
+    A source overrides the methods of what it `serves`; no other is called.
 
     `completed` are the sessions completed so far, naive midnights in order, the last one last:
     nothing later may be returned, since the bar of an open session is still moving.
@@ -200,13 +200,11 @@ class Provider:
 
     def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Bars, distributions and splits from `start` (None: all history) to the last completed session."""
-        del ticker, start, completed
-        return Empty(f"{self.label} has no prices")
+        raise NotImplementedError
 
     def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
         """Any other figure: "multiples" (with weights), "fund" (NAV, shares, assets), "holdings" ..."""
-        del ticker, completed
-        return Empty(f"{self.label} has no {figure}")
+        raise NotImplementedError
 
     def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
         """Hold figures against what is stored, before they are written, inside the transaction that writes.

@@ -32,17 +32,8 @@ R = TypeVar("R", Bar, Distribution)
 _EARLIEST_CLOSE = pd.Timedelta(hours=13)
 # Before the first session of an answer: the sessions that its first close is compared with.
 _BEFORE = pd.Timedelta(days=14)
-# Reasons that the checks find again in what is stored; the others are of the answer itself.
-_FOUND_AGAIN = frozenset(
-    {
-        Provisional.RANGE,
-        Provisional.MOVE,
-        Provisional.SPIKE,
-        Provisional.HISTORY,
-        Provisional.UNADJUSTED,
-        Provisional.NEIGHBOUR,
-    }
-)
+# Reasons of the answer itself; the checks find the others again in what is stored.
+_OF_THE_ANSWER = {Provisional.OPEN, Provisional.QUOTE, Provisional.AMOUNT, Provisional.ADJUSTED}
 NOUNS: dict[type[Bar | Distribution], str] = {Bar: "close", Distribution: "distribution"}
 REASONS = {
     Provisional.RANGE: "outside the low and high of the same session",
@@ -137,7 +128,7 @@ def accept(db: sqlite_utils.Database, ticker: str, session: dt.date | None = Non
 
 def _unmarked(row: R) -> R:
     """A row without its reason, if that is one that the checks find again."""
-    return msgspec.structs.replace(row, provisional=0) if row.provisional in _FOUND_AGAIN else row
+    return row if row.provisional in _OF_THE_ANSWER else msgspec.structs.replace(row, provisional=0)
 
 
 def _evidence(
@@ -180,10 +171,7 @@ def _joined(series: Iterable[pd.Series]) -> pd.Series:
 
 
 def _check_distributions(
-    db: sqlite_utils.Database,
-    rows: Sequence[Distribution],
-    source: str,
-    bars: Sequence[Bar],
+    db: sqlite_utils.Database, rows: Sequence[Distribution], source: str, bars: Sequence[Bar]
 ) -> list[Distribution]:
     """Distributions held against the closes of their answer or of their source, and other sources' lists."""
     ticker, first = rows[0].ticker, min(row.session for row in rows)
@@ -202,9 +190,7 @@ def _check_distributions(
         if row.session not in known
     ]
     checked = check_distributions(
-        sorted((*around, *rows), key=lambda row: row.session),
-        _series(closes).sort_index(),
-        _series(listed),
+        sorted((*around, *rows), key=lambda row: row.session), _series(closes).sort_index(), _series(listed)
     )
     return [row for row in checked if row.session in known]
 

@@ -11,7 +11,6 @@ session and the session after, so that what is absent there the source does not 
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -149,7 +148,7 @@ def with_withdrawals(
     withdrawn: dict[str, list[Observation]] = {}
     payload = rows_by_kind(outcome.payload)
     answered = {bar.session for bar in outcome.payload["bars"]} if "bars" in payload else None
-    if answered is not None and not _are_dates(outcome.missing):
+    if answered is not None and not all(name[:1].isdigit() for name in outcome.missing):  # not dates alone
         return outcome.payload
     for kind in EVENTS:
         if kind.table not in payload:
@@ -177,10 +176,3 @@ def _is_surrounded(session: str, answered: Collection[str], completed: pd.Dateti
     place = int(completed.searchsorted(pd.Timestamp(session)))
     around = [f"{day:%Y-%m-%d}" for day in completed[max(place - 1, 0) : place + 2]]
     return len(around) == 3 and around[1] == session and all(day in answered for day in around)
-
-
-def _are_dates(names: Sequence[str]) -> bool:
-    try:
-        return all(dt.date.fromisoformat(name) for name in names)
-    except ValueError:
-        return False

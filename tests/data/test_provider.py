@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from bot.analytics.sessions import Sessions
-from bot.data.csv_source import DailyCsv
-from bot.data.issuers.fetch import IssuerFiles
 from bot.data.provider import (
     Empty,
     FetchOutcome,
@@ -50,13 +47,3 @@ MULTIPLE = Multiple("IWM", "2020-12-11", "pe", "yahoo", "trailing", 20.0)
 )
 def test_each_outcome_is_one_sentence(outcome: FetchOutcome, sentence: str) -> None:
     assert outcome.describe() == sentence
-
-
-def test_a_source_answers_empty_for_what_it_does_not_serve() -> None:
-    completed, files = Sessions().index[:1], IssuerFiles()
-    daily = DailyCsv("https://prices.example/{ticker}")
-    for outcome, words in (
-        (files.prices("IWM", None, completed), "issuer file has no prices"),
-        (daily.document("multiples", "IWM", completed), "daily CSV (prices.example) has no multiples"),
-    ):
-        assert outcome.describe() == f"No data: {words}."

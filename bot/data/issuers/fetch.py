@@ -21,8 +21,7 @@ import pandas as pd
 from bot.data.csv_source import ANY_FILE, USER_AGENT, DownloadedFile, download, short_reason
 from bot.data.holdings import store_holdings
 from bot.data.issuers.formats import LARGEST, WebPageInstead, decode, detect_format
-from bot.data.issuers.layouts import off_market_sentence, read_issuer
-from bot.data.issuers.nport import OtherFund, read_nport, text_of
+from bot.data.issuers.layouts import OtherFund, off_market_sentence, read_issuer, read_nport, text_of
 from bot.data.load import stored_closes
 from bot.data.provider import (
     SEC,
@@ -103,19 +102,18 @@ def store_issuer(
 
     Raises ImportRejected as `accept` does.
     """
-    ticker, subject = contents.preview.ticker, contents.subject
-    if contents.source != ISSUER:
-        rows, source = contents.observations, contents.source
-        return contents, store_import(db, rows, source=source, subject=subject, observed_at=observed_at)
-    rows, far = accepted_rows(db, ticker, contents.observations, name)
-    rows = with_withdrawals(db, ISSUER, ticker, Ok(rows), pd.DatetimeIndex([]))
-    written = store_import(db, rows, source=ISSUER, subject=subject, observed_at=observed_at)
+    rows, source, ticker = contents.observations, contents.source, contents.preview.ticker
+    far: tuple[str, ...] = ()
+    if source == ISSUER:
+        rows, far = accepted_rows(db, ticker, rows, name)
+        rows = with_withdrawals(db, ISSUER, ticker, Ok(rows), pd.DatetimeIndex([]))
+    written = store_import(db, rows, source=source, subject=contents.subject, observed_at=observed_at)
     if contents.holdings:
         store_holdings(db, contents.holdings, observed_at=observed_at)
-    if not far:
-        return contents, written
-    notes = (off_market_sentence(far), *contents.preview.notes)
-    return replace(contents, preview=replace(contents.preview, notes=notes)), written
+    if far:
+        notes = (off_market_sentence(far), *contents.preview.notes)
+        contents = replace(contents, preview=replace(contents.preview, notes=notes))
+    return contents, written
 
 
 def _completed(row: FundFacts, known: FundFacts) -> FundFacts:

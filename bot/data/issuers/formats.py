@@ -44,10 +44,7 @@ _PAGE = re.compile(
     rb"(?:<\?xml[^<>]*+>\s*+|<!--(?>.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|div|script|meta|title)\b",
     re.DOTALL | re.IGNORECASE,
 )
-_XML = {
-    XML: re.compile(rb"<(?:[a-z]+:)?Workbook\b"),
-    NPORT: re.compile(rb"<(?:[a-z]+:)?edgarSubmission\b"),
-}
+_XML = {XML: re.compile(rb"<(?:[a-z]+:)?Workbook\b"), NPORT: re.compile(rb"<(?:[a-z]+:)?edgarSubmission\b")}
 _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # xlsx, xls
 _OTHERS = {
     b"%PDF": "a PDF",

@@ -19,25 +19,22 @@ from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from html import unescape
+
+import pandas as pd
 
 from bot.analytics.valuation import SECTOR
 from bot.data.csv_cells import BadCell, Cells, date, number, number_in, shorten
 from bot.data.csv_formats import FORMATS, WHOLE, check_facts
 from bot.data.holdings import EQUITY, Constituent, Holdings
-from bot.data.issuers.formats import ADVICE, NPORT, Grid, detect_format, read_sheets
-from bot.data.issuers.nport import read_nport
-from bot.data.provider import Observations, compared, known_fund, observations_of, rows_by_kind
+from bot.data.issuers.formats import ADVICE, NPORT, Grid, decode, detect_format, read_sheets
+from bot.data.provider import SEC, Observations, compared, known_fund, observations_of, rows_by_kind
 from bot.data.source_selection import ISSUER
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR, Fund, Pair
-from bot.text import counted, listed
+from bot.text import MONTHS, counted, listed
 from storage.rows import Distribution, FundFacts, Observation, SectorWeight
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 HEADER_WITHIN = 40  # rows: the longest preamble has ten
 MISSING = frozenset({"", "-", "--"})
@@ -417,6 +414,64 @@ def _fund_name(holdings: SheetTable | None) -> str:
     cells = (cell for row in (holdings.preamble if holdings else []) for cell in row)
     name = next((cell for cell in cells if cell.strip().casefold().startswith("ishares")), "")
     return shorten(_without_trademarks(name), 80)
+
+
+# Form N-PORT, as filed with the SEC: the sales and redemptions of a fund in each month of a quarter, about
+# two months after it. Creations in kind are among the sales, so their balance is the fund's flow.
+_MONTHS = 3
+
+_FLOW = re.compile(r"<mon([123])Flow\b([^<>]*)>")
+_AMOUNT = re.compile(r'\b(sales|reinvestment|redemption)="([^"<>]*)"')
+
+
+class OtherFund(ImportRejected):
+    """A filing of a fund that is not compared."""
+
+
+def text_of(tag: str, text: str) -> str:
+    """What the first element of this name holds, an empty string without any."""
+    return unescape(text.partition(f"<{tag}>")[2].partition("<")[0].strip())
+
+
+def read_nport(
+    data: bytes, name: str, completed: pd.DatetimeIndex, pair: Pair, ticker: str | None = None
+) -> FileContents:
+    """The flows of the three months of a filing, each dated by the month's last session.
+
+    Raises ImportRejected for a filing that is cut, of another fund or without them.
+    """
+    text = decode(data)
+    if not text.rstrip().endswith("</edgarSubmission>"):
+        raise ImportRejected(f"{name} breaks off before its end; download it again.")
+    series, cik = text_of("seriesId", text), text_of("regCik", text).lstrip("0")
+    fund = next((fund for fund in pair if fund.sec and fund.sec.lstrip("0") in {series, cik}), None)
+    if fund is None or ticker not in {None, fund.ticker}:
+        whose = shorten(text_of("seriesName", text) or text_of("regName", text), 60)
+        raise OtherFund(f"{name} is of {whose} ({series or cik}), not a fund of this bot; {compared(pair)}.")
+    try:
+        end = pd.Timestamp(dt.date.fromisoformat(text_of("repPdDate", text)))
+        flows = {int(month): _balance(amounts) for month, amounts in _FLOW.findall(text)}
+        assets = float(text_of("netAssets", text))
+    except ValueError:
+        flows = {}
+    if len(flows) != _MONTHS or any(abs(flow) > assets for flow in flows.values()):
+        raise ImportRejected(f"{name} does not say what was sold and redeemed in each of its months.")
+    rows = []
+    for month, flow in sorted(flows.items()):
+        sessions = completed[completed <= end + pd.offsets.MonthEnd(month - _MONTHS)]
+        if len(sessions):
+            rows.append(FundFacts(fund.ticker, f"{sessions[-1]:%Y-%m-%d}", flow=flow))
+    months = f"official flows of the {_MONTHS} months to {MONTHS[end.month - 1]} {end.year}"
+    preview = Preview(fund.ticker, f"{fund.ticker}, N-PORT filing: {months}.")
+    return FileContents({"fund_facts": rows}, preview, f"{fund.ticker} import", source=SEC)
+
+
+def _balance(attributes: str) -> float:
+    """Dollars sold and reinvested less those redeemed. Raises ValueError unless all three are given."""
+    amounts = {name: float(amount) for name, amount in _AMOUNT.findall(attributes)}
+    if len(amounts) != _MONTHS or any(not 0 <= amount < 1e13 for amount in amounts.values()):
+        raise ValueError("an amount is missing")
+    return round(amounts["sales"] + amounts["reinvestment"] - amounts["redemption"], 2)
 
 
 # A whole file
