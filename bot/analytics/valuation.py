@@ -331,7 +331,8 @@ def convention_for(market: Market) -> str | None:
     rows = dated_multiples(market)
     rows = rows[rows["ticker"] == market.pair.small.ticker]
     since = market.last_completed - pd.Timedelta(days=TOLERANCE_DAYS)
-    if ((rows["source"] == COMPANIES) & (rows["session"] >= since)).any():
+    added_up = (rows["source"] == COMPANIES) & (rows["metric"] == "pe")
+    if (added_up & (rows["session"] >= since)).any():
         return LOSSES_IN
     having = rows.loc[rows["metric"] == "pe", "convention"].unique()
     rows = rows[rows["convention"].isin(having)]
@@ -364,6 +365,20 @@ def basis_for(market: Market, convention: str) -> str | None:
         funds = group.loc[group["metric"] == "pe", "ticker"].nunique()
         if funds:
             ranked.append((funds, group["metric"].nunique(), group["session"].max(), len(group), str(basis)))
+    return max(ranked)[-1] if ranked else None
+
+
+@per_market
+def kind_for(market: Market, metric: str) -> tuple[str, str] | None:
+    """Convention and basis to read a multiple by: the leading ones, else those that most funds have it under.
+
+    Between equals the newest figure decides. Returns None without any.
+    """
+    leading = convention_for(market)
+    first = leading, leading and basis_for(market, leading)
+    rows = dated_multiples(market)
+    kinds = rows[rows["metric"] == metric].groupby(["convention", "basis"], observed=True)
+    ranked = [(kind == first, rows["ticker"].nunique(), rows["session"].max(), kind) for kind, rows in kinds]
     return max(ranked)[-1] if ranked else None
 
 
@@ -433,15 +448,17 @@ class ReturnSplit:
 
 
 def return_splits(market: Market, window: Window, convention: str | None) -> dict[str, ReturnSplit | str]:
-    """Per fund the split of its price return, or why there is none, both of one basis.
+    """Per fund the split of its price return, or why there is none, all of one convention and basis.
 
-    It is the newest basis that splits the returns of most funds.
+    It is the kind of P/E that splits the returns of most funds: one of the convention given rather than
+    another, then the newest.
     """
-    rows = _rows(market, "pe", convention or "")
-    bases = list(dict.fromkeys(rows["basis"].astype(str)[::-1])) or [""]
+    rows = dated_multiples(market)
+    rows = rows[(rows["metric"] == "pe") & (convention is not None)].sort_values("session", kind="stable")
+    newest_first = dict.fromkeys(zip(rows["convention"][::-1], rows["basis"][::-1], strict=True))
     candidates = [
-        {t: return_split(market, t, window, convention or "", basis) for t in market.pair.tickers}
-        for basis in bases
+        {t: return_split(market, t, window, *map(str, kind)) for t in market.pair.tickers}
+        for kind in sorted(newest_first, key=lambda kind: kind[0] != convention) or [("", "")]
     ]
     return max(candidates, key=lambda splits: sum(isinstance(s, ReturnSplit) for s in splits.values()))
 

@@ -430,6 +430,7 @@ def test_both_returns_are_split_by_the_newest_basis_that_can() -> None:
     )
     splits = return_splits(stored, YTD, "losses_in")
     assert [split.basis for split in splits.values() if isinstance(split, ReturnSplit)] == ["trailing"] * 2
+    assert return_splits(stored, YTD, "capped") == splits
     assert set(return_splits(stored, YTD, None).values()) == {"no P/E stored"}
     assert return_split(stored, SMALL, YTD, "losses_in") == "P/E is recorded from 11 Dec 2020"
 

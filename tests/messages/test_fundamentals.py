@@ -4,7 +4,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bot.analytics.market import Market
+from bot.analytics.market import COMPANIES, Market
 from bot.analytics.windows import YTD, AsOf, parse_window
 from bot.messages.canvas import LIGHT
 from bot.messages.common import Answer
@@ -71,7 +71,7 @@ def test_a_base_before_the_history_gives_no_index() -> None:
     text = shown(answer)
     assert "IWM, figures to 11 Dec 2020, none at the base" in text
     assert "Earnings     $2.54    n/a" in text
-    assert "History from 31 Dec 2014, n = 352." in text
+    assert "P/E history from 31 Dec 2014, n = 352." in text
     assert answer.draw is None
 
 
@@ -181,3 +181,50 @@ def test_a_window_longer_than_the_prices_has_no_answer_for_either_fund() -> None
         "IWM: n/a for 1y, too little history.",
         "SPY: n/a for 1y, too little history.",
     ]
+
+
+def first_day() -> Market:
+    """A market whose companies were first added up on the last day; Morningstar's figures began before."""
+    columns = ("metric", "convention", "basis", "value", "source", "session")
+    own = [("pe", 50.0), ("pb", 2.0), ("earnings_yield", 2.0)]
+    lent = [("pe", 20.0), ("pb", 2.1), ("pcf", 11.0), ("ps", 1.1)]
+    rows = [
+        *((metric, "losses_in", "trailing", value, COMPANIES, "2020-01-03") for metric, value in own),
+        *(
+            (metric, "morningstar", "unstated", value + day, "yahoo", f"2020-01-0{2 + day}")
+            for metric, value in lent
+            for day in (0, 1)
+        ),
+    ]
+    figures = pd.DataFrame([(*row, t) for row in rows for t in ("IWM", "SPY")], columns=[*columns, "ticker"])
+    return replace(market([50.0, 55.0]), multiples=figures.astype({"session": "datetime64[ns]"}))
+
+
+def test_each_line_is_of_the_convention_that_has_it() -> None:
+    answer = implied(first_day(), "1d")
+    text = shown(answer)
+    block = text[1 : text.index("SPY, 2 Jan 2020 to 3 Jan 2020")]
+    assert block == [
+        "Per share = price / multiple, losses included, trailing; base = 100.",
+        "Cash flow, Sales, Net margin: Morningstar via Yahoo, basis unstated.",
+        "IWM, 2 Jan 2020 to 3 Jan 2020",
+        "per share     now  index",
+        "Earnings    $1.10    n/a",
+        "Cash flow   $4.58  100.8",
+        "Book       $27.50    n/a",
+        "Sales      $26.19   57.6",
+        "Net margin 10.0%, return on equity 4.0%.",
+        "P/E history from 3 Jan 2020, n = 1.",
+    ]
+    assert (
+        drawing(answer).args[2].title == "Implied per share, indexed: losses included, Morningstar via Yahoo"
+    )
+
+
+def test_a_leading_convention_without_a_base_leaves_the_split_to_another() -> None:
+    lines = why(first_day(), "1d")
+    assert "P/E 20.0x → 21.0x, Morningstar via Yahoo, basis unstated: " in "\n".join(lines)
+    assert "Losses included, which leads: no split, P/E is recorded from 3 Jan 2020." in lines
+    text = "\n".join(why(first_day(), "1y"))
+    assert "too little history" in text
+    assert "which leads" not in text

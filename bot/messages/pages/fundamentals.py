@@ -12,7 +12,7 @@ from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for
 from bot.messages import common
 from bot.messages.charts import ChartSpec, indexed_chart
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, lines, pre, table
+from bot.messages.html import Html, bold, capital, lines, pre, table
 from bot.text import short_date
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Per share = price over multiple: what each multiple implies.
 _PER_SHARE = {"pe": "Earnings", "pcf": "Cash flow", "pb": "Book", "ps": "Sales"}
+_RATIOS = {"ps": "Net margin", "pb": "return on equity"}  # those of which the multiple and the P/E are parts
 
 
 class _Figure(NamedTuple):
@@ -44,9 +45,8 @@ class _Figure(NamedTuple):
 def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Window) -> Answer:
     """Return implied earnings, cash flow, book and sales per share, net margin and return on equity."""
     market.require_end()
-    chosen, tail = convention_for(market), as_of.suffix
-    basis = None if chosen is None else valuation.basis_for(market, chosen)
-    if chosen is None or basis is None:
+    tail, leading = as_of.suffix, valuation.kind_for(market, "pe")
+    if leading is None:
         html = lines(
             common.heading("Implied fundamentals", market, as_of),
             f"{NOT_AVAILABLE}: no multiples are stored, so nothing is implied.",
@@ -54,13 +54,18 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
             market.import_line("multiples", market.pair.small.ticker),
         )
         return Answer(html, buttons=(common.page_buttons(as_of, "Compare", "What moved it"),))
-    convention = valuation.CONVENTIONS.get(chosen, chosen)
+    kinds = {metric: valuation.kind_for(market, metric) or leading for metric in _PER_SHARE}
+    others: dict[tuple[str, str], list[str]] = {}
+    for metric, name in _PER_SHARE.items():
+        if kinds[metric] != leading:
+            others.setdefault(kinds[metric], []).extend(filter(None, (name, _RATIOS.get(metric))))
+    names = dict.fromkeys(valuation.CONVENTIONS.get(name, name) for name, _ in (leading, *others))
     funds = {
         ticker: [
             _Figure(
                 name,
-                valuation.implied_per_share(market, ticker, metric, chosen, basis),
-                valuation.implied_index(market, ticker, metric, chosen, window, basis),
+                valuation.implied_per_share(market, ticker, metric, *kinds[metric]),
+                valuation.implied_index(market, ticker, metric, kinds[metric][0], window, kinds[metric][1]),
             )
             for metric, name in _PER_SHARE.items()
         ]
@@ -68,19 +73,24 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
     }
     html = lines(
         common.heading(f"Implied fundamentals, {common.window_title(window)}", market, as_of),
-        f"Per share = price / multiple, {common.convention_phrase(chosen, basis)}; base = 100.",
-        *(_fund(market, ticker, (chosen, basis), figures) for ticker, figures in funds.items()),
+        f"Per share = price / multiple, {common.convention_phrase(*leading)}; base = 100.",
+        *(f"{', '.join(lent)}: {common.convention_phrase(*kind)}." for kind, lent in others.items()),
+        *(_fund(market, ticker, kinds, figures) for ticker, figures in funds.items()),
         "",
         common.market_sources(market, "prices", "multiples"),
     )
     drawable = any(figure.is_indexed for figures in funds.values() for figure in figures)
-    draw = _chart(market, funds, f"Implied per share, indexed: {convention}", theme) if drawable else None
+    draw = (
+        _chart(market, funds, f"Implied per share, indexed: {', '.join(names)}", theme) if drawable else None
+    )
     spans = (("1 year", f"/fundamentals 1y{tail}"), ("5 years", f"/fundamentals 5y{tail}"))
-    others = common.page_buttons(as_of, "Multiples", "What moved it")
-    return Answer(html, draw, "fundamentals", (spans, others))
+    pages = common.page_buttons(as_of, "Multiples", "What moved it")
+    return Answer(html, draw, "fundamentals", (spans, pages))
 
 
-def _fund(market: Market, ticker: str, kind: tuple[str, str], figures: Sequence[_Figure]) -> Html:
+def _fund(
+    market: Market, ticker: str, kinds: Mapping[str, tuple[str, str]], figures: Sequence[_Figure]
+) -> Html:
     rows = [
         (
             figure.name,
@@ -99,11 +109,12 @@ def _fund(market: Market, ticker: str, kind: tuple[str, str], figures: Sequence[
         if indexed is not None:
             span = f"{short_date(indexed[0])} to {short_date(indexed[-1])}"
         span = common.with_age(span, market, newest)
-    ratios = zip(("Net margin", "return on equity"), valuation.margins(market, ticker, *kind), strict=True)
+    margin, _ = valuation.margins(market, ticker, *kinds["ps"])
+    _, on_equity = valuation.margins(market, ticker, *kinds["pb"])
     phrases = [
         f"{name} {SHARE.show(ratio and ratio.value)}"
         + (f" of {short_date(ratio.session)}" if ratio and ratio.session != newest else "")
-        for name, ratio in ratios
+        for name, ratio in ((_RATIOS["ps"], margin), (_RATIOS["pb"], on_equity))
     ]
     earnings = figures[0].dollars
     return lines(
@@ -111,7 +122,7 @@ def _fund(market: Market, ticker: str, kind: tuple[str, str], figures: Sequence[
         pre(table(("per share", "now", "index"), rows)),
         f"{', '.join(phrases)}.",
         f"Of an earlier session: {', '.join(older)}." if older else None,
-        f"History from {short_date(earnings.index[0])}, n = {len(earnings)}."
+        f"P/E history from {short_date(earnings.index[0])}, n = {len(earnings)}."
         if len(earnings)
         else "No P/E history.",
     )
@@ -136,11 +147,18 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, t
 def attribution_answer(market: Market, as_of: AsOf, window: Window) -> Answer:
     """Return each fund's price return split into earnings and multiple, distributions and flows beside it."""
     market.require_end()
-    splits = valuation.return_splits(market, window, convention_for(market))
+    leading = convention_for(market)
+    splits = valuation.return_splits(market, window, leading)
+    used = {split.convention for split in splits.values() if isinstance(split, ReturnSplit)}
+    unused = None
+    if leading and used and leading not in used:
+        reason = valuation.return_split(market, market.pair.small.ticker, window, leading)
+        unused = f"{capital(valuation.CONVENTIONS.get(leading, leading))}, which leads: no split, {reason}."
     html = lines(
         common.heading(f"What moved it, {common.window_title(window)}", market, as_of),
         _reading(market, splits[market.pair.small.ticker]),
         *(_attribution(market, ticker, window, split) for ticker, split in splits.items()),
+        unused,
         "",
         common.market_sources(market, "prices", "multiples", "flows"),
     )
