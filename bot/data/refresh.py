@@ -175,16 +175,6 @@ class FetchRequest:
             _fetching.clear()
 
 
-def fetch_requests(provider: Provider, tickers: Sequence[str]) -> list[FetchRequest]:
-    """All requests to a provider for these tickers, in the order in which their figures are needed."""
-    return [
-        FetchRequest(provider, ticker, figure)
-        for figure in FIGURES
-        for ticker in tickers
-        if provider.has(ticker, figure)
-    ]
-
-
 _RECENT = 30  # sessions; older ones are not requested any more
 
 
@@ -335,7 +325,8 @@ async def refresh(  # noqa: PLR0913 - options by name
         if isinstance(provider, Companies):
             held = await database.run(sources.held_funds)
             funds = [ticker for ticker in funds if ticker in held]
-        for request in fetch_requests(provider, funds):
+        wanted = [(ticker, figure) for figure in FIGURES for ticker in funds if provider.has(ticker, figure)]
+        for request in (FetchRequest(provider, *names) for names in wanted):
             status, lead = own.get(request.subject), leads.get(request.subject)
             changed = status is not None and status.address != request.address
             if force and (report := request.kept(status, now)):

@@ -166,10 +166,6 @@ def by_hand(fund: Fund, figure: str, options: str = "", day: str = "") -> str:
     return f"download {where} in a browser and run: {command_line('import issuer FILE', options)}"
 
 
-def _today() -> dt.date:
-    return dt.datetime.now(dt.UTC).date()
-
-
 class IssuerFiles(Provider):
     """The issuers' files of a pair as a provider, under the name `user_agent` ("": the bot's own)."""
 
@@ -183,12 +179,11 @@ class IssuerFiles(Provider):
         user_agent: str = "",
         options: str = "",
         fetch: Fetch = fetch,
-        today: Callable[[], dt.date] = _today,
     ) -> None:
         self.tickers = pair.tickers
         self._pair, self._funds = pair, {fund.ticker: fund for fund in pair}
         self._user_agent, self._options = user_agent or USER_AGENT, options
-        self._fetch, self._today = fetch, today
+        self._fetch = fetch
 
     def has(self, ticker: str, figure: str) -> bool:
         """Whether the fund has an address of such a file."""
@@ -215,8 +210,9 @@ class IssuerFiles(Provider):
             return self._refusal(data, figure, ticker, day)
         name = self._file_name(ticker, figure)
         try:
+            today = dt.datetime.now(dt.UTC).date()
             contents = read_issuer(
-                data, name=name, completed=completed, today=self._today(), ticker=ticker, pair=self._pair
+                data, name=name, completed=completed, today=today, ticker=ticker, pair=self._pair
             )
         except WebPageInstead:
             page = AccessRefused("a web page instead of the file")

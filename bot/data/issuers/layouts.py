@@ -42,6 +42,7 @@ WHOLE_WITHIN = 2.0  # percent that the weights of a whole portfolio add up to
 ROUNDED = 0.005  # percent by which each of them is rounded
 UNSORTED = 0.05  # share of the market value that may be in no sector
 VALUE_WITHIN = 0.02  # of quantity times price: a price is rounded to the cent
+ASSETS_WITHIN = 1e-3  # of NAV times shares: NAV is rounded to the cent at worst, a share count to one
 # Above this share of the rows it is the columns that mean something else.
 COLUMNS_WRONG = 0.2
 
@@ -137,6 +138,14 @@ class SheetReader:
             elif rows.setdefault(day, row) != row:
                 self.bad.append(f"{place}: {day} is in {places[day]} too, with other values")
             places.setdefault(day, place)
+        products = [
+            (day, row.nav * row.shares / row.assets)
+            for day, row in sorted(rows.items())
+            if row.nav and row.shares and row.assets
+        ]
+        unequal = self._check_products("NAV × shares is not the total assets", products, ASSETS_WITHIN)
+        if unequal:
+            self.notes.append(f"NAV × shares is not the total assets, stored as given: {listed(unequal)}.")
         return rows
 
     def distributions(self, table: SheetTable) -> list[Distribution]:
@@ -185,16 +194,11 @@ class SheetReader:
             )
         self._check_whole(sum(line.weight for line in lines), len(lines), ended=ended)
         products = [
-            abs(line.quantity * line.price / line.value - 1)
+            (line.name, line.quantity * line.price / line.value)
             for line in lines
             if line.asset_class == EQUITY and line.quantity and line.price and line.value
         ]
-        unequal = sum(apart > VALUE_WITHIN for apart in products)
-        if unequal > COLUMNS_WRONG * len(products):
-            self.bad.append(
-                f"market value is not quantity × price in {unequal:,} of {len(products):,} rows, "
-                "so its columns mean something else"
-            )
+        self._check_products("market value is not quantity × price", products, VALUE_WITHIN)
         return lines
 
     def sectors(self, lines: Sequence[Constituent], session: str) -> list[SectorWeight]:
@@ -240,6 +244,14 @@ class SheetReader:
             else:
                 self.closed.add(day.isoformat())
         return count
+
+    def _check_products(self, words: str, ratios: Sequence[tuple[str, float]], within: float) -> list[str]:
+        """Names whose ratio of a product to the figure beside it is not one. As a rule, that is wrong."""
+        unequal = [name for name, ratio in ratios if abs(ratio - 1) > within]
+        if len(unequal) > COLUMNS_WRONG * len(ratios):
+            rows = f"{len(unequal):,} of {len(ratios):,} rows"
+            self.bad.append(f"{words} in {rows}, so its columns mean something else")
+        return unequal
 
     def _check_whole(self, total: float, count: int, *, ended: bool) -> None:
         """Holdings of text must be followed by something, and all must add up to the fund."""
@@ -499,8 +511,6 @@ def off_market_sentence(sessions: Sequence[str]) -> str:
 
 # Beginnings of the funds' names by issuer.
 ISSUERS = {"ishares": ISHARES, "spdr": SSGA, "state street": SSGA}
-# NAV is rounded to the cent at worst, a share count to one.
-ASSETS_WITHIN = 1e-3
 
 
 def read_issuer(
@@ -543,7 +553,7 @@ def read_issuer(
         closed=tuple(sorted(reader.closed)),
         unfinished=tuple(sorted(reader.unfinished)),
         empty=reader.empty,
-        notes=(*_unequal_assets(rows.get("fund_facts", ()), name), *reader.notes),
+        notes=tuple(reader.notes),
     )
     return FileContents(rows, preview, f"{fund} import", holdings=reader.holdings, source=ISSUER)
 
@@ -569,24 +579,6 @@ def issuer_of(fund: Fund) -> str | None:
     """The issuer whose files a fund has, by its name; None where the name does not say."""
     name = fund.name.casefold()
     return next((issuer for beginning, issuer in ISSUERS.items() if name.startswith(beginning)), None)
-
-
-def _unequal_assets(facts: Sequence[FundFacts], name: str) -> list[str]:
-    """A note on sessions whose NAV x shares is not the assets. Raises ImportRejected if that is the rule."""
-    whole = [
-        (row.session, row.nav * row.shares / row.assets)
-        for row in facts
-        if row.nav and row.shares and row.assets
-    ]
-    unequal = [session for session, ratio in whole if abs(ratio - 1) > ASSETS_WITHIN]
-    if len(unequal) > COLUMNS_WRONG * len(whole):
-        raise ImportRejected(
-            f"{name} was not imported: NAV × shares is not the total assets in {len(unequal):,} of "
-            f"{len(whole):,} rows, so its columns mean something else."
-        )
-    if not unequal:
-        return []
-    return [f"NAV × shares is not the total assets, stored as given: {listed(unequal)}."]
 
 
 def _unknown_layout(sheets: Mapping[str, Grid], name: str) -> str:

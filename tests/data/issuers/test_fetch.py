@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 
 COMPLETED = pd.bdate_range("2020-11-02", "2020-12-14")
-TODAY = dt.date(2020, 12, 15)
 BY_HAND = "download the file at issuer.example in a browser and run: python -m bot import issuer FILE"
 OUR_NAME = f"small-versus-large-bot/{__version__}"
 
@@ -62,7 +61,7 @@ def one_file(ticker: str, root: str = "https://issuer.example") -> Pair:
 
 def issuer(ticker: str, fetched: Callable[[str, str], bytes | FetchOutcome], **texts: str) -> IssuerFiles:
     """The provider of one fund's history, with answers instead of a network."""
-    return IssuerFiles(one_file(ticker), fetch=fetched, today=lambda: TODAY, **texts)
+    return IssuerFiles(one_file(ticker), fetch=fetched, **texts)
 
 
 def given(ticker: str, answer: bytes | FetchOutcome, **texts: str) -> IssuerFiles:

@@ -239,8 +239,8 @@ def test_assets_that_are_not_nav_times_shares_are_listed_or_refused() -> None:
     )
     assert contents.observations["fund_facts"][-2].assets == 999.0
     assert refusal(spreadsheetml({"navhist": rows})) == (
-        "file was not imported: NAV × shares is not the total assets in 1 of 3 rows, "
-        "so its columns mean something else."
+        "file was not imported, 1 thing is wrong:\nNAV × shares is not the total assets in 1 of 3 rows, "
+        "so its columns mean something else"
     )
 
 
