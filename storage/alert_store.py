@@ -216,11 +216,6 @@ def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
 # States
 
 
-def save_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
-    """Store the state after `session`, in place of an earlier one."""
-    save_states(db, [(alert_id, session, state)])
-
-
 def save_states(db: sqlite_utils.Database, rows: Iterable[tuple[int, str, str]]) -> None:
     """Store states, each as alert_id, session and state, in place of earlier ones of that session."""
     sql = "INSERT OR REPLACE INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)"
@@ -258,7 +253,7 @@ def stored_states(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> dict[i
 def start_state(db: sqlite_utils.Database, alert_id: int, session: str, state: str) -> None:
     """Store the state of an alert that is created, edited or resumed, in place of all others."""
     db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
-    save_state(db, alert_id, session, state)
+    save_states(db, [(alert_id, session, state)])
     set_evaluated(db, [(session, alert_id)])
 
 

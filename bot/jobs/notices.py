@@ -249,7 +249,7 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
             if reads_level(rule, METRICS):
                 # In the new shares restated closes are no revision of what was evaluated.
                 state = state_after_split(rule, read_state(db, alert, rule), factor, METRICS)
-                alert_store.save_state(db, alert_id, state.session.isoformat(), state.to_json())
+                alert_store.save_states(db, [(alert_id, state.session.isoformat(), state.to_json())])
         except Exception:  # noqa: BLE001 - one broken rule must not stop the others; evaluation reports it
             _log.exception("alert %s cannot be read after a split", alert_id)
             continue

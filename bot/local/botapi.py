@@ -1,4 +1,4 @@
-"""Telegram's Bot API in this process, for the terminal and below the tests', as strict as the real one.
+"""Telegram's Bot API in this process, for the terminal; that of the tests is built on it and refuses more.
 
 `BotApi` holds the chats, messages, files and updates of a Telegram that has one bot. People act through its
 methods such as `say` and `press`, which queue updates. The bot acts through the calls of `bot.local.methods`,

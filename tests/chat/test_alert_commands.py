@@ -200,7 +200,7 @@ async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> Non
                 db, chat_id=ME, owner_id=ME, rule=f"ratio > {level}",
                 rule_json=first["rule_json"].replace("0.9", str(level)), now=talk.now,
             )  # fmt: skip
-            alert_store.save_state(db, row.alert_id, "2020-12-11", current.state)
+            alert_store.save_states(db, [(row.alert_id, "2020-12-11", current.state)])
 
     await talk.ask("/alert ratio > 0.9")
     await talk.database.run(fill)

@@ -193,10 +193,10 @@ def test_alerts_that_ended_lately_are_those_with_an_event(db: sqlite_utils.Datab
 def test_the_state_of_the_newest_session_is_the_current_one(db: sqlite_utils.Database) -> None:
     new(db)
     assert alert_store.current_state(db, 1) is None
-    alert_store.save_state(db, 1, "2020-12-10", "armed")
-    alert_store.save_state(db, 1, "2020-12-11", "confirming")
-    alert_store.save_state(db, 1, "2020-12-09", "earlier")
-    alert_store.save_state(db, 1, "2020-12-11", "fired")  # evaluated again
+    alert_store.save_states(db, [(1, "2020-12-10", "armed")])
+    alert_store.save_states(db, [(1, "2020-12-11", "confirming")])
+    alert_store.save_states(db, [(1, "2020-12-09", "earlier")])
+    alert_store.save_states(db, [(1, "2020-12-11", "fired")])  # evaluated again
     assert alert_store.current_state(db, 1) == state("2020-12-11", "fired")
     assert alert_store.stored_states(db, [1]) == {1: ["earlier", "armed", "fired"]}
     assert [row.state for row in alert_store.all_evaluated(db, 0, 9)] == ["fired"]
@@ -228,7 +228,7 @@ def test_states_are_kept_from_the_one_that_holds_on_a_session(db: sqlite_utils.D
         (lambda db: alert_store.update_alert(db, 1, life="paused"), {1}),
         (lambda db: alert_store.update_alert(db, 1, snoozed_until=ONE), {1}),
         (lambda db: alert_store.update_alert(db, 1, reason="none", last_split_id=7), set()),
-        (lambda db: alert_store.save_state(db, 2, "2020-12-11", "{}"), {2}),
+        (lambda db: alert_store.save_states(db, [(2, "2020-12-11", "{}")]), {2}),
         (lambda db: alert_store.start_state(db, 3, "2020-12-11", "{}"), {3}),
         (lambda db: alert_store.set_evaluated(db, [("2020-12-11", 1)]), set()),
         (partial(event, session="2020-12-11"), set()),

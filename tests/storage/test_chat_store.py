@@ -217,7 +217,7 @@ def group(db: sqlite_utils.Database) -> StoredChat:
     ensure_chat(db, OLD, "group", "Desk", NOON)
     set_summary(db, OLD, "18:00")
     add_alert(db, OLD, "pe iwm > 20x")
-    alert_store.save_state(db, 1, "2020-12-11", "{}")
+    alert_store.save_states(db, [(1, "2020-12-11", "{}")])
     add_event(db, alert_id=1, session="2020-12-11", transition="fired", now=NOON)
     set_preferences(db, OLD, quiet_from="22:00", quiet_to="07:00")
     sources.begin_outage(db, "prices", "2020-12-11", NOON)
