@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import errno
 import os
 import sys
 import tempfile
@@ -37,7 +36,7 @@ from bot.pair import DEFAULT_PAIR
 from bot.text import date_phrase, short_date
 from storage import observations
 from storage.backup import row_counts
-from storage.db import Database, open_database
+from storage.db import Database, DiskFault, open_database, refuse_link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -108,23 +107,17 @@ class PrivateHistory(FileHistory):
 
     def load_history_strings(self) -> Iterable[str]:
         """Return the lines, newest first."""
-        try:
-            self._refuse_link()
+        with contextlib.suppress(OSError, DiskFault):
+            refuse_link(Path(os.fsdecode(self.filename)))
             return list(super().load_history_strings())
-        except OSError:
-            return []
+        return []
 
     def store_string(self, string: str) -> None:
         """Append a line."""
-        with contextlib.suppress(OSError):
-            self._refuse_link()
+        with contextlib.suppress(OSError, DiskFault):
+            refuse_link(Path(os.fsdecode(self.filename)))
             os.close(os.open(self.filename, os.O_CREAT | os.O_WRONLY, 0o600))
             super().store_string(string)
-
-    def _refuse_link(self) -> None:
-        """Raise OSError for a symbolic link in the place of the file."""
-        if Path(os.fsdecode(self.filename)).is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.filename)
 
 
 def chat(config: Config, *, now: dt.datetime | None, offline: bool, out: Path) -> int:
