@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,14 @@ from bot.analytics.companies import FundSums
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import GROUP, SECTOR, company_sums, convention_for
-from bot.data.companies import MOST_BATCHES, MOST_GROUP_PAGES, MOST_PAGES, SECTORS, Companies
+from bot.data.companies import SECTORS, Companies
 from bot.data.holdings import EQUITY, Constituent, Holdings, store_holdings
 from bot.data.load import build_market, read_frames
 from bot.data.refresh import FetchReport, refresh
 from bot.data.store import store
-from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.db import Database, open_database
 from storage.rows import Bar, CompanySums, Multiple, SectorWeight
-from tests.data.conftest import iwm
 from tests.fakes.yahoo_pages import company
 
 if TYPE_CHECKING:
@@ -311,18 +308,6 @@ async def test_a_tick_makes_one_request(database: Database, fake: FakeYahoo, yah
         assert fake.count("screen") + fake.count("quote") == min(minute + 1, 2)
         assert len(reports) == (minute < 3)
     assert (await sums(database)).trailing.companies == 5
-
-
-async def test_a_day_keeps_to_its_budget_of_requests(
-    database: Database, fake: FakeYahoo, yahoo: Yahoo
-) -> None:
-    fake.add(iwm(), replace(iwm(), symbol="SPY"))
-    yahoo.tickers = ("IWM", "SPY")
-    reports = await refresh(database, [yahoo], SESSIONS, FRIDAY)
-    assert all(report.ok for report in reports)
-    files = sum(len(fund.files) for fund in DEFAULT_PAIR)
-    assert len(fake.asked) + files + MOST_PAGES + MOST_BATCHES <= 40
-    assert MOST_GROUP_PAGES <= 80
 
 
 async def test_groups_once_a_week(database: Database, fake: FakeYahoo, yahoo: Yahoo) -> None:

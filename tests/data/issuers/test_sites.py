@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 from bot import __version__
 from bot.analytics.sessions import Sessions
 from bot.config import Config
+from bot.data import companies, yahoo
 from bot.data.holdings import stored_holdings
 from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles
@@ -19,13 +23,17 @@ from bot.data.refresh import build_providers, refresh
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.rows import KINDS, Distribution, FundFacts
+from tests.data.conftest import CLOSES, forget, iwm
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, spreadsheetml, xlsx
+from tests.data.issuers.test_nport import CONTACT, feed, filing
 from tests.fakes.yahoo import WALL
+from tests.fakes.yahoo_pages import company
 from tests.fakes.yahoo_proxy import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import sqlite_utils
 
@@ -241,3 +249,42 @@ async def test_units_by_holdings_where_the_history_does_not_come(fake: FakeYahoo
         ("2020-12-11", 190.2135, 290_300_000.0),
         ("2020-12-14", None, 290_400_000.0),
     ]
+
+
+async def test_a_first_refresh_keeps_to_its_budget_of_requests_and_a_daily_one_to_its_own(
+    fake: FakeYahoo, database: Database, yahoo_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The companies have as many pages as a run may read, and none has more symbols than it may ask for."""
+    forget(yahoo_cache)
+    days = pd.bdate_range("2020-11-27", "2020-12-15")
+    closes = dict(zip((day.date() for day in days), [*CLOSES, 190.0, 191.0, 192.0], strict=True))
+    fake.add(*(replace(iwm(), symbol=ticker, closes=closes) for ticker in DEFAULT_PAIR.tickers))
+    for module in (companies, yahoo):
+        monkeypatch.setattr(module, "PAGE", 1)
+        monkeypatch.setattr(module, "BATCH", 1)
+    symbols = [f"C{number}" for number in range(companies.MOST_PAGES + 1)]
+    fake.companies = {symbol: company(symbol, sector="None of them") for symbol in symbols}
+    serve(fake)
+    fake.files["asOfDate=20201214"] = Answer(200, iwm_held("Dec 14, 2020"), "text/html")
+    for number, fund in enumerate(DEFAULT_PAIR):
+        fake.files[f"CIK={fund.sec}"] = feed(("2020-12-08", str(number)))
+    fake.files |= {
+        "/0/primary": Answer(200, filing()),
+        "/1/primary": Answer(200, filing("N/A", "0000884394")),
+    }
+    storage = {"database": tmp_path / "bot.db"}
+    providers = build_providers(Config().with_keys(sec={"contact": CONTACT}, storage=storage))
+
+    async def requests(now: dt.datetime) -> Counter[str]:
+        fake.asked.clear()
+        await refresh(database, providers, Sessions(), now, force=True)
+        return Counter(part for part, _ in fake.asked)
+
+    first, lists = await requests(NOW), len(companies.INDUSTRIES) + len(companies.SECTORS)
+    assert first["screen"] == companies.MOST_PAGES + lists
+    assert first["quote"] == companies.MOST_BATCHES + len(DEFAULT_PAIR.tickers)
+    assert first.total() + companies.MOST_GROUP_PAGES - lists <= 160
+    daily = await requests(NOW + dt.timedelta(days=1))
+    assert (daily["screen"], daily["quote"]) == (companies.MOST_PAGES, first["quote"])
+    assert daily.total() <= 40
+    assert companies.MOST_GROUP_PAGES <= 80
