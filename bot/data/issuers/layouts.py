@@ -17,7 +17,7 @@ import datetime as dt
 import re
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import unescape
 
@@ -116,28 +116,20 @@ class SheetReader:
         self.notes: list[str] = []  # sentences
         self.holdings: Holdings | None = None
 
-    def session_before(self, day: dt.date) -> str | None:
-        """The last session up to a day of holdings (ISO), None in the future or before the calendar."""
-        at = bisect(self._sessions, day)
-        return self._sessions[at - 1].isoformat() if at and day <= self._today else None
-
     def facts(self, table: SheetTable) -> dict[str, FundFacts]:
         """NAV, shares and assets by session, each None if missing ("--", "-" or zero)."""
         rows: dict[str, FundFacts] = {}
         places: dict[str, str] = {}
         for place, day, cells in self._dated(table, "date"):
-            try:
+            with self._wrong_at(place):
                 nav, shares, assets = (number_in(cells, name) or None for name in _FACTS)
                 row = FundFacts(self._ticker, day, nav, shares, assets)
                 check_facts(row)
-            except BadCell as error:
-                self.bad.append(f"{place}: {error}")
-                continue
-            if not (nav or shares or assets):
-                self.empty += 1
-            elif rows.setdefault(day, row) != row:
-                self.bad.append(f"{place}: {day} is in {places[day]} too, with other values")
-            places.setdefault(day, place)
+                if not (nav or shares or assets):
+                    self.empty += 1
+                elif rows.setdefault(day, row) != row:
+                    raise BadCell(f"{day} is in {places[day]} too, with other values")
+                places.setdefault(day, place)
         products = [
             (day, row.nav * row.shares / row.assets)
             for day, row in sorted(rows.items())
@@ -152,21 +144,35 @@ class SheetReader:
         """Dollars per share by ex-date. Two payments on one day are added, a repeated row is not."""
         payments_by_day: dict[str, set[tuple[float, str]]] = {}
         for place, day, cells in self._dated(table, "ex-date"):
-            try:
+            with self._wrong_at(place):
                 amount = sum(number_in(cells, title) or 0.0 for title in PAID if title in cells)
-            except BadCell as error:
-                self.bad.append(f"{place}: {error}")
-                continue
-            if not amount:
-                self.empty += 1
-            else:
-                payments_by_day.setdefault(day, set()).add((amount, cells.get("payable", "")))
+                if amount:
+                    payments_by_day.setdefault(day, set()).add((amount, cells.get("payable", "")))
+                else:
+                    self.empty += 1
         return [
             Distribution(self._ticker, day, round(sum(amount for amount, _ in payments), 9))
             for day, payments in sorted(payments_by_day.items())
         ]
 
-    def constituents(self, table: SheetTable) -> list[Constituent]:
+    def read_holdings(
+        self, table: SheetTable, day: dt.date, rows: dict[str, FundFacts]
+    ) -> list[SectorWeight]:
+        """Sector weights of a list of a day. Its companies become `holdings`, if it says how much is held.
+
+        The count of shares outstanding above it is added to `rows`.
+        """
+        at = bisect(self._sessions, day)
+        if not at or day > self._today:  # before the calendar, or in the future
+            return []
+        session = self._sessions[at - 1].isoformat()
+        lines, units = self._constituents(table), self._add_count(rows, table, day, session)
+        equities = tuple(line for line in lines if line.asset_class == EQUITY)
+        if any(line.quantity for line in equities):
+            self.holdings = Holdings(self._ticker, day.isoformat(), units, equities)
+        return self._sectors(lines, session)
+
+    def _constituents(self, table: SheetTable) -> list[Constituent]:
         """The lines of a list of holdings.
 
         A list that breaks off, or whose weights are not those of a whole fund, is wrong: the smallest
@@ -182,16 +188,13 @@ class SheetReader:
                 continue
             texts = ("" if (text := cells.get(name, "")) in MISSING else text for name in _TEXTS)
             ticker, name, sector, currency = texts
-            try:
+            kind = cells.get("asset class", EQUITY if ticker else "").casefold()
+            with self._wrong_at(place):
                 quantity, price, value = (number(cells.get(title, "")) for title in _FIGURES)
                 weight = number(cells["weight"]) or 0.0
-            except BadCell as error:
-                self.bad.append(f"{place}: {error}")
-                continue
-            kind = cells.get("asset class", EQUITY if ticker else "").casefold()
-            lines.append(
-                Constituent(ticker, name, sector, kind, quantity, price or None, value, weight, currency)
-            )
+                lines.append(
+                    Constituent(ticker, name, sector, kind, quantity, price or None, value, weight, currency)
+                )
         self._check_whole(sum(line.weight for line in lines), len(lines), ended=ended)
         products = [
             (line.name, line.quantity * line.price / line.value)
@@ -201,7 +204,7 @@ class SheetReader:
         self._check_products("market value is not quantity × price", products, VALUE_WITHIN)
         return lines
 
-    def sectors(self, lines: Sequence[Constituent], session: str) -> list[SectorWeight]:
+    def _sectors(self, lines: Sequence[Constituent], session: str) -> list[SectorWeight]:
         """Percent of the equities' market value by sector, empty if too much of it is in none.
 
         Cash, futures and the like are left out. Where a list has no values, its weights stand for them.
@@ -220,30 +223,29 @@ class SheetReader:
             for sector in sorted(values.keys() - {""})
         ]
 
-    def keep_holdings(self, lines: Sequence[Constituent], day: dt.date, units: float | None) -> None:
-        """Keep the companies of a list as the file's `holdings`, if it says how much is held of them."""
-        equities = tuple(line for line in lines if line.asset_class == EQUITY)
-        if any(line.quantity for line in equities):
-            self.holdings = Holdings(self._ticker, day.isoformat(), units, equities)
-
-    def add_count(
+    def _add_count(
         self, rows: dict[str, FundFacts], holdings: SheetTable, day: dt.date, session: str
     ) -> float | None:
         """Return the shares outstanding above the holdings, and add them if the history lacks the session."""
-        text = cell_beside(holdings.preamble, _COUNT)
-        try:
-            count = number(text or "")
+        count = None
+        with self._wrong_at(f"{_COUNT} above the holdings"):
+            count = number(cell_beside(holdings.preamble, _COUNT) or "")
             row = FundFacts(self._ticker, session, shares=count)
             check_facts(row)
-        except BadCell as error:
-            self.bad.append(f"{_COUNT} above the holdings: {error}")
-            return None
-        if count and count > 0 and session not in rows:
-            if session == day.isoformat():
-                rows[session] = row
-            else:
-                self.closed.add(day.isoformat())
+            if count and count > 0 and session not in rows:
+                if session == day.isoformat():
+                    rows[session] = row
+                else:
+                    self.closed.add(day.isoformat())
         return count
+
+    @contextmanager
+    def _wrong_at(self, place: str) -> Iterator[None]:
+        """Collect what is wrong with the cells of a place."""
+        try:
+            yield
+        except BadCell as error:
+            self.bad.append(f"{place}: {error}")
 
     def _check_products(self, words: str, ratios: Sequence[tuple[str, float]], within: float) -> list[str]:
         """Names whose ratio of a product to the figure beside it is not one. As a rule, that is wrong."""
@@ -350,12 +352,7 @@ class IssuerFile:
         if self.issuer == ISHARES and not self.history:
             reader.notes.append("It has no history of NAV and shares: that is in the fund workbook.")
         day = _as_of(holdings)
-        session = reader.session_before(day) if day else None
-        weights: list[SectorWeight] = []
-        if day and session:
-            lines = reader.constituents(holdings)
-            weights = reader.sectors(lines, session)
-            reader.keep_holdings(lines, day, reader.add_count(facts, holdings, day, session))
+        weights = reader.read_holdings(holdings, day, facts) if day else []
         if not weights and not reader.bad:
             reason = "its holdings are of no date or of no sector."
             if self.issuer == SSGA and day:
