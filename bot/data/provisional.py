@@ -66,21 +66,15 @@ def mark_answer(
     if bars:
         evidence = _evidence(db, ticker, source, bars[0].session, rows.get("splits", ()))
         if completed is not None:
-            evidence = replace(evidence, repeated=_repeated_bars(db, ticker, source, bars, completed))
+            repeated = pd.DatetimeIndex(sorted(_repeated(db, bars, source, completed)))
+            evidence = replace(evidence, repeated=repeated)
         marked["bars"] = bars = check_bars(bars, evidence)
     if rows.get("distributions"):
         paid = _check_distributions(db, rows["distributions"], source, bars)
         if completed is not None:
-            before = {
-                row.session: row.amount
-                for row in observations.pending(db, Distribution, ticker=ticker)
-                if (row.amount or 0.0) > 0 and _can_be_repeated(row, source, completed)
-            }
+            again = _repeated(db, paid, source, completed)
             paid = [
-                msgspec.structs.replace(row, provisional=0)
-                if row.provisional and row.amount is not None and before.get(row.session) == row.amount
-                else row
-                for row in paid
+                msgspec.structs.replace(row, provisional=0) if row.session in again else row for row in paid
             ]
         marked["distributions"] = paid
     return observations_of(marked)
@@ -178,40 +172,33 @@ def _check_distributions(
     since = f"{pd.Timestamp(first) - _BEFORE:%Y-%m-%d}"
     stored = observations.newest(db, Bar, ticker=ticker, source=source, since=since)
     closes = {bar.session: bar.close for bar in (*stored, *bars) if not bar.provisional}
+    others = observations.newest(db, Distribution, ticker=ticker, since=since)
     listed = {
         row.session: row.amount
-        for row in observations.newest(db, Distribution, ticker=ticker, since=since)
+        for row in others
         if row.source != source and row.amount is not None and not row.provisional
     }
     known = {row.session for row in rows}
-    around = [
-        row
-        for row in observations.newest(db, Distribution, ticker=ticker, source=source, since=since)
-        if row.session not in known
-    ]
+    around = [row for row in others if row.source == source and row.session not in known]
     checked = check_distributions(
         sorted((*around, *rows), key=lambda row: row.session), _series(closes).sort_index(), _series(listed)
     )
     return [row for row in checked if row.session in known]
 
 
-def _repeated_bars(
-    db: sqlite_utils.Database, ticker: str, source: str, bars: Sequence[Bar], completed: pd.DatetimeIndex
-) -> pd.DatetimeIndex:
-    """Sessions whose provisional close was given in the answer of an earlier session too."""
-    closes = {bar.session: bar.close for bar in bars}
-    return pd.DatetimeIndex(
-        [
-            bar.session
-            for bar in observations.pending(db, Bar, ticker=ticker)
-            if _can_be_repeated(bar, source, completed)
-            and observations.agree((bar.close,), (closes.get(bar.session),))
-        ]
-    )
-
-
-def _can_be_repeated(row: Bar | Distribution, source: str, completed: pd.DatetimeIndex) -> bool:
-    """Whether a provisional figure becomes final if its source gives it again now."""
-    observed_at: dt.datetime = pd.Timestamp(row.observed_at).tz_convert("America/New_York").tz_localize(None)
-    earlier = observed_at < completed[-1] + _EARLIEST_CLOSE
-    return row.source == source and row.provisional not in CONTRADICTIONS and earlier
+def _repeated(
+    db: sqlite_utils.Database, rows: Sequence[Bar | Distribution], source: str, completed: pd.DatetimeIndex
+) -> set[str]:
+    """Sessions whose provisional figure was given in the answer of an earlier session too."""
+    (figure,), kind = rows[0].figures, type(rows[0])
+    given = {row.session: getattr(row, figure) for row in rows}
+    last_close = completed[-1].tz_localize("America/New_York") + _EARLIEST_CLOSE
+    return {
+        row.session
+        for row in observations.pending(db, kind, ticker=rows[0].ticker)
+        if row.source == source
+        and row.provisional not in CONTRADICTIONS
+        and pd.Timestamp(row.observed_at) < last_close
+        and (getattr(row, figure) or 0.0) > 0
+        and observations.agree((getattr(row, figure),), (given.get(row.session),))
+    }
