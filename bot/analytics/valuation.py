@@ -477,7 +477,7 @@ def return_split(
     if row.base is None or market.end is None:
         return row.reason
     if eps.empty:
-        return "no P/E stored"
+        return "its P/E is not meaningful" if len(pe) else "no P/E stored"
     first, last = nearest_figure(eps.index, row.base), nearest_figure(eps.index, market.end)
     if first is None or last is None or first >= last:
         return _missing_pe(eps.index, row.base, market.end)

@@ -224,7 +224,16 @@ def test_each_line_is_of_the_convention_that_has_it() -> None:
 def test_a_leading_convention_without_a_base_leaves_the_split_to_another() -> None:
     lines = why(first_day(), "1d")
     assert "P/E 20.0x → 21.0x, Morningstar via Yahoo, basis unstated: " in "\n".join(lines)
-    assert "Losses included, which leads: no split, P/E is recorded from 3 Jan 2020." in lines
+    assert "With losses included there is no split: P/E is recorded from 3 Jan 2020." in lines
     text = "\n".join(why(first_day(), "1y"))
     assert "too little history" in text
-    assert "which leads" not in text
+    assert "there is no split" not in text
+
+
+def test_where_companies_together_earn_nothing_the_answers_say_so() -> None:
+    rows = first_day().multiples
+    losing = rows.assign(value=rows["value"].where(rows["metric"] != "pe")).query("convention == 'losses_in'")
+    of = replace(first_day(), multiples=losing)
+    assert "Earnings and multiple: n/a, its P/E is not meaningful." in why(of, "1d")
+    assert "Net margin n/a, return on equity n/a." in shown(implied(of, "1d"))
+    assert "No history of a P/E above 0." in shown(implied(of, "1d"))

@@ -12,7 +12,7 @@ from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for
 from bot.messages import common
 from bot.messages.charts import ChartSpec, indexed_chart
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, capital, lines, pre, table
+from bot.messages.html import Html, bold, lines, pre, table
 from bot.text import short_date
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _fund(
         f"Of an earlier session: {', '.join(older)}." if older else None,
         f"P/E history from {short_date(earnings.index[0])}, n = {len(earnings)}."
         if len(earnings)
-        else "No P/E history.",
+        else "No history of a P/E above 0.",
     )
 
 
@@ -153,7 +153,7 @@ def attribution_answer(market: Market, as_of: AsOf, window: Window) -> Answer:
     unused = None
     if leading and used and leading not in used:
         reason = valuation.return_split(market, market.pair.small.ticker, window, leading)
-        unused = f"{capital(valuation.CONVENTIONS.get(leading, leading))}, which leads: no split, {reason}."
+        unused = f"With {valuation.CONVENTIONS.get(leading, leading)} there is no split: {reason}."
     html = lines(
         common.heading(f"What moved it, {common.window_title(window)}", market, as_of),
         _reading(market, splits[market.pair.small.ticker]),
