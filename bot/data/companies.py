@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 RUNS = FIGURES, GROUPS = ("companies", "groups")  # the kinds of runs
 # Requests of a run at most. IWM's smallest company is about the 4,000th of those listed.
 MOST_PAGES, MOST_BATCHES, MOST_GROUP_PAGES = 17, 4, 80
-# What an industry's whole name is like, by the group that it belongs to.
+# The names of industries, with * for any letters, by the group that they belong to.
 INDUSTRIES = {
-    "Biotech and pharma": "Biotechnology|Drug Manufacturers—.*",
-    "Banks": "Banks—.*",
-    "REITs": "REIT—.*",
-    "Retail": "[^—]* (Retail|Stores)",
+    "Biotech and pharma": ("Biotechnology", "Drug Manufacturers—*"),
+    "Banks": ("Banks—*",),
+    "REITs": ("REIT—*",),
+    "Retail": ("* Retail", "* Stores"),
 }
 SECTORS = re.split(
     ", ",
@@ -57,11 +57,11 @@ SECTORS = re.split(
     "Communication Services, Energy, Real Estate, Basic Materials, Utilities",
 )
 # The lists of companies that a run reads: name, and which values of which field its companies have.
-_LISTS: dict[str, list[tuple[str, tuple[str, str] | None]]] = {
+_LISTS: dict[str, list[tuple[str, tuple[str, tuple[str, ...]] | None]]] = {
     FIGURES: [("", None)],
     GROUPS: [
-        *((name, ("industry", pattern)) for name, pattern in INDUSTRIES.items()),
-        *((name, ("sector", name)) for name in SECTORS),
+        *((name, ("industry", names)) for name, names in INDUSTRIES.items()),
+        *((name, ("sector", (name,))) for name in SECTORS),
     ],
 }
 

@@ -10,10 +10,10 @@ RecordingSession that remembers each answer, and a failure is judged by the answ
 from __future__ import annotations
 
 import json
-import re
 import time
 import warnings
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -296,10 +296,12 @@ class Yahoo(Provider):
 
         return self._call(ticker, read)
 
-    def screen(self, only: tuple[str, str] | None, offset: int, session: pd.Timestamp) -> FetchOutcome:
+    def screen(
+        self, only: tuple[str, tuple[str, ...]] | None, offset: int, session: pd.Timestamp
+    ) -> FetchOutcome:
         """One page of the companies listed in the US, the largest first, as CompanyPage.
 
-        only: of which field (industry, sector) they have a value, and the pattern of its whole name.
+        only: of which field (industry, sector) they have a value, and its names, with * for any letters.
         """
 
         def read(symbol: Any, recorded: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - as above
@@ -311,7 +313,8 @@ class Yahoo(Provider):
             if only is not None:
                 known = yfinance.const.EQUITY_SCREENER_EQ_MAP[only[0]]
                 names = sorted(set().union(*known.values()) if isinstance(known, dict) else known)
-                parts.append(field("is-in", [only[0], *filter(re.compile(only[1]).fullmatch, names)]))
+                values = (name for name in names if any(fnmatchcase(name, like) for like in only[1]))
+                parts.append(field("is-in", [only[0], *values]))
             query = field("and", parts)
             order = {"sortField": "intradaymarketcap", "sortAsc": False}
             result = yfinance.screen(query, offset=offset, size=PAGE, session=recorded.session, **order)
