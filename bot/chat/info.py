@@ -116,8 +116,8 @@ async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
 
 
 async def _current_summary(ask: Ask) -> Answer:
-    services = ask.services
-    alerts = await alert_views.active_alerts(ask.caller)
+    services, read = ask.services, alert_views.view_active_alerts
+    alerts = await services.database.read(lambda db: read(db, ask.chat_id, ask.caller.now))
     context = await asyncio.to_thread(context_of, await services.markets.current(), services.markets)
     render = partial(summary_answer, context, alerts, services.markets.sessions())
     return await asyncio.to_thread(render, total=bool(ask.settings.total))

@@ -326,7 +326,7 @@ async def refresh(  # noqa: PLR0913 - options by name
             held = await database.run(sources.held_funds)
             funds = [ticker for ticker in funds if ticker in held]
         wanted = [(ticker, figure) for figure in FIGURES for ticker in funds if provider.has(ticker, figure)]
-        for request in (FetchRequest(provider, *names) for names in wanted):
+        for request in (FetchRequest(provider, *what) for what in wanted):
             status, lead = own.get(request.subject), leads.get(request.subject)
             changed = status is not None and status.address != request.address
             if force and (report := request.kept(status, now)):

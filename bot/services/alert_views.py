@@ -253,11 +253,6 @@ async def list_alerts(caller: Caller) -> tuple[list[AlertView], list[Unreadable]
     return alerts, unreadable, await evaluation_context(caller)
 
 
-async def active_alerts(caller: Caller) -> list[AlertView]:
-    """Return a chat's active alerts that can be read."""
-    return await caller.services.database.read(lambda db: view_active_alerts(db, caller.chat.id, caller.now))
-
-
 async def history(caller: Caller, number: int | None = None, *, limit: int, skip: int = 0) -> list[ChatEvent]:
     """Return the events of one alert, or of all the chat's alerts, newest first."""
 

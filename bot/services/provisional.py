@@ -44,25 +44,21 @@ class Acceptance:
 
 
 class _RolledBack(Exception):
-    """Carries what was read out of a transaction that must not be kept."""
-
-    def __init__(self, count: int, frames: Frames) -> None:
-        super().__init__()
-        self.count, self.frames = count, frames
+    """Ends a transaction that must not be kept."""
 
 
 async def preview_acceptance(caller: Caller, ticker: str, session: dt.date | None) -> Acceptance:
     """Evaluate the active alerts as if the figures were accepted. Raises BadInput if there are none."""
     services = caller.services
+    accepted: list[tuple[int, Frames]] = []
 
-    def accepted(db: sqlite_utils.Database) -> None:
-        count = accept(db, ticker, session, now=caller.now)
-        raise _RolledBack(count, read_frames(db))
+    def try_out(db: sqlite_utils.Database) -> None:
+        accepted.append((accept(db, ticker, session, now=caller.now), read_frames(db)))
+        raise _RolledBack
 
-    try:
-        await services.database.run(accepted)
-    except _RolledBack as undone:
-        count, frames = undone.count, undone.frames
+    with suppress(_RolledBack):
+        await services.database.run(try_out)
+    ((count, frames),) = accepted
     _refuse_none(count, ticker, session)
 
     def read(db: sqlite_utils.Database) -> list[tuple[StoredAlert, AlertView]]:
