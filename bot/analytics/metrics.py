@@ -23,7 +23,7 @@ import pandas as pd
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.companies import LOSSES_IN
 from bot.analytics.flows import FROZEN_SESSIONS, STANDS
-from bot.analytics.market import COMPANIES, NO_SOURCE, TYPED_IN, Market
+from bot.analytics.market import NO_SOURCE, TYPED_IN, Market
 from bot.analytics.performance import TOO_SHORT, excess_history, missing_base, performance
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
@@ -607,12 +607,12 @@ def newest_session(market: Market, part: str) -> pd.Timestamp | None:
     if part == "prices":
         return market.end
     if part == "multiples":
-        # Of both funds, and only from sources that are asked each day: imports may stop at any time, and what
-        # is added up from the companies moves with the price between two runs.
+        # Of both funds, of each source that is asked each day: imports may stop at any time. What is added up
+        # from the companies moves with the price between two runs, for a month at most.
         rows = market.multiples
-        known = rows[rows["value"].notna() & ~rows["source"].isin((TYPED_IN, COMPANIES))]
-        last = known.groupby("ticker")["session"].max()
-        return None if last.empty or len(last) < len(market.pair.tickers) else last.min()
+        known = rows[rows["value"].notna() & (rows["source"] != TYPED_IN)]
+        last = known.groupby(["source", "ticker"], observed=True)["session"].max()
+        return None if known["ticker"].nunique() < len(market.pair.tickers) else last.min()
     counts = _share_counts(market, part.partition(":")[2])
     if is_frozen(market, part):
         return counts.index[counts.diff() != 0][-1]

@@ -237,15 +237,27 @@ async def test_figures_that_never_came_are_no_outage(desk: Desk) -> None:
     assert await desk.messages() == []
 
 
-def multiples(day: str) -> list[Multiple]:
-    return [Multiple(ticker, day, "pe", "positive", "trailing", 20.0) for ticker in (SMALL, LARGE)]
+def multiples(day: str, convention: str = "positive") -> list[Multiple]:
+    return [Multiple(ticker, day, "pe", convention, "trailing", 20.0) for ticker in (SMALL, LARGE)]
 
 
-@pytest.mark.parametrize(("source", "titles"), [("yahoo", ["Data stale: multiples"]), ("csv", [])])
-async def test_multiples_of_an_asked_source_are_overdue(desk: Desk, source: str, titles: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("source", "length", "titles"),
+    [
+        ("yahoo", 5, ["Data stale: multiples"]),
+        ("csv", 5, []),
+        ("companies", 5, []),  # they move with the price
+        ("companies", 30, ["Data stale: multiples"]),
+    ],
+)
+async def test_multiples_of_an_asked_source_are_overdue(
+    desk: Desk, source: str, length: int, titles: list[str]
+) -> None:
     await desk.closes([0.5] * QUIET)
     await desk.store("multiples", multiples(DAYS[9]), source)
     await desk.alert("pe_premium positive > 20%")
-    await desk.closes([0.5] * 5, DAYS[10])
-    await tick(desk, DAYS[14], STALE_HOURS)
+    await desk.closes([0.5] * length, DAYS[10])
+    if source == "companies":  # the other source goes on
+        await desk.store("multiples", multiples(DAYS[9 + length], "morningstar"), "yahoo")
+    await tick(desk, DAYS[9 + length], STALE_HOURS)
     assert await desk.titles() == titles
