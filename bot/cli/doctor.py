@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.cli.console import refuse_other_pair, refuse_reserved, say, spinner
+from bot.analytics.sessions import STALE_AFTER, Sessions
+from bot.cli.console import log_briefly, refuse_other_pair, refuse_reserved, say, spinner
 from bot.errors import BotError, ConfigError
 from bot.jobs.backup_files import (
     dated_backups,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     import httpx
 
     from bot.analytics.market import Market
-    from bot.analytics.sessions import Sessions
     from bot.config import Config
     from bot.pair import Pair
     from storage.db import Database
@@ -86,6 +86,7 @@ def _measured(is_well: bool, subject: str, words: str, advice: str) -> Finding:
 
 def doctor(config: Config, *, config_file: Path | None, offline: bool, quick: bool) -> int:
     """`doctor`: print one line for each check. Returns 1 if one fails, else 0."""
+    log_briefly()
     now, code = dt.datetime.now(dt.UTC), 0
     whole = partial(all_checks, config_file=config_file, online=not offline)
     for finding in (quick_checks if quick else whole)(config, now=now):
@@ -107,8 +108,6 @@ def all_checks(
     config: Config, config_file: Path | None, now: dt.datetime, *, online: bool = False
 ) -> Iterator[Finding]:
     """Check everything. If the database cannot be opened, the reason stands for the checks of it."""
-    from bot.analytics.sessions import Sessions  # noqa: PLC0415 - late: it takes a second
-
     sessions = Sessions(config.calendar.closed)
 
     def check_contents(database: Database) -> Iterator[Finding]:
@@ -296,7 +295,7 @@ def ask_sources(config: Config, sessions: Sessions, now: dt.datetime) -> Iterato
 
     What the database's statuses forbid is not asked: files that were asked for lately, sources that rest.
     """
-    from bot.data.refresh import build_providers, refresh  # noqa: PLC0415 - late: as for the sessions
+    from bot.data.refresh import build_providers, refresh  # noqa: PLC0415 - late: pandas takes a second
 
     statuses: list[Row] = []
     with suppress(StorageError), open_database(config.storage.database, read_only=True) as database:
@@ -317,7 +316,7 @@ def check_database(
     database: Database, config: Config, sessions: Sessions, now: dt.datetime
 ) -> Iterator[Finding]:
     """Name the file, which was checked, the age of the prices and the last answers of the sources."""
-    from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: as for the sessions
+    from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: pandas takes a second
     from bot.data.refresh import switched_on  # noqa: PLC0415 - as above
     from bot.messages.pages import status  # noqa: PLC0415 - as above
     from storage.migrations import NAMES  # noqa: PLC0415 - as above
@@ -336,8 +335,6 @@ def check_database(
 
 def _check_prices(market: Market, sessions: Sessions, now: dt.datetime) -> Finding:
     """Report how old the prices are. Old ones are no fault of the installation."""
-    from bot.analytics.sessions import STALE_AFTER  # noqa: PLC0415 - late: as above
-
     if market.end is None:
         return Finding(NOTE, "data", "no prices of both funds yet; run “refresh” or “import prices”")
     due = sessions.last_completed(now, STALE_AFTER)

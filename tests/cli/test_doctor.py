@@ -1,4 +1,5 @@
 import datetime as dt
+import logging
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -392,6 +393,12 @@ def test_each_source_is_asked_once_and_nothing_is_stored(bot: Call, fake_sources
     assert [line for line in told() if ", not again before " in line] == told()
     assert (len(fake_sources.asked), Path("bot.db").read_bytes()) == (asked_so_far, before)
     assert bot(*call, "--offline").lines("asked issuer") == []
+
+
+def test_what_the_library_of_a_source_warns_about_is_left_to_the_findings(bot: Call) -> None:
+    logging.getLogger("yfinance").setLevel(logging.NOTSET)
+    bot("doctor", "--offline")
+    assert not logging.getLogger("yfinance").isEnabledFor(logging.ERROR)
 
 
 def test_a_healthy_bot_is_well(bot: Call) -> None:
