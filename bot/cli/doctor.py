@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from bot.analytics.sessions import STALE_AFTER, Sessions
 from bot.cli.console import log_briefly, refuse_other_pair, refuse_reserved, say, spinner
 from bot.errors import BotError, ConfigError
 from bot.jobs.backup_files import (
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     import httpx
 
     from bot.analytics.market import Market
+    from bot.analytics.sessions import Sessions
     from bot.config import Config
     from bot.pair import Pair
     from storage.db import Database
@@ -108,6 +108,8 @@ def all_checks(
     config: Config, config_file: Path | None, now: dt.datetime, *, online: bool = False
 ) -> Iterator[Finding]:
     """Check everything. If the database cannot be opened, the reason stands for the checks of it."""
+    from bot.analytics.sessions import Sessions  # noqa: PLC0415 - late: the quick form does without
+
     sessions = Sessions(config.calendar.closed)
 
     def check_contents(database: Database) -> Iterator[Finding]:
@@ -335,6 +337,8 @@ def check_database(
 
 def _check_prices(market: Market, sessions: Sessions, now: dt.datetime) -> Finding:
     """Report how old the prices are. Old ones are no fault of the installation."""
+    from bot.analytics.sessions import STALE_AFTER  # noqa: PLC0415 - late: as above
+
     if market.end is None:
         return Finding(NOTE, "data", "no prices of both funds yet; run “refresh” or “import prices”")
     due = sessions.last_completed(now, STALE_AFTER)
