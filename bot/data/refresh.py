@@ -1,11 +1,7 @@
 """The sources: which are switched on, and fetching and storing what is due.
 
-No failure of a source stops anything else.
-
-Each figure of each ticker (its prices, multiples, fund facts) is requested until it is stored for the last
-completed session, and not again before the next one. The status of each is kept in storage.sources, so it
-survives a restart. Figures and status are stored in one transaction. A fallback source is asked only for what
-the first source lacks.
+No failure of a source stops anything else. When a figure of a fund is due is decided by bot.data.schedule.
+Figures and the status of their source are stored in one transaction.
 """
 
 from __future__ import annotations
@@ -135,10 +131,7 @@ class FetchRequest:
         return FetchReport(self.provider.name, self.provider.label, self.subject, sentence, ok=ok)
 
     async def fetch(self, database: Database, completed: pd.DatetimeIndex) -> FetchOutcome:
-        """Fetch the figure: prices since the last ones stored, or all at first and when their units changed.
-
-        Yahoo rewrites the whole history when a fund splits, so closes of before and after must not mix.
-        """
+        """Fetch the figure: prices since the last ones stored, or all at first and when units changed."""
         name = self.provider.name
         loop = asyncio.get_running_loop()
         if isinstance(self.provider, Companies):
