@@ -363,7 +363,7 @@ def about_answer(pair: Pair) -> Answer:
         f"{pair.small.ticker} stands for small caps{small_index}, "
         f"{pair.large.ticker} for large caps{large_index}.",
         *(bold(name) + f": {text}" for name, text in definitions),
-        "Prices and Yahoo's multiples come from Yahoo, share counts from the issuers, all else is imported.",
+        "Prices and multiples are from Yahoo, NAV, units and holdings from issuers, the rest is imported.",
         "What is missing is named and never filled in. Alerts are evaluated on completed sessions only.",
         bold(DISCLAIMER),
     )
