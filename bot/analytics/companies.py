@@ -44,6 +44,7 @@ LOSSES_IN, POSITIVE, CAPPED = "losses_in", "positive", "capped"
 # A fund owns nearly the same fraction of every company. Outside this many times the median fraction (IWM's
 # 1st to 99th percentile: 0.15 to 1.6) the share count or the ticker is wrong.
 OWNERSHIP = (0.08, 1.8)
+PRICES_APART = 5.0  # times, either way, from the price in the fund's list: another unit, or a split since
 LEAST_PB = 0.05  # a price under this many times the book value: the book value is in another unit
 CAP = 60.0  # of a P/E under the convention `capped`
 AGREES = 0.05  # relative difference between two P/Es of one row that are in one currency
@@ -51,7 +52,8 @@ LEAST_COVERAGE = 0.6  # of the equities' market value, under which a fund has no
 CONTRIBUTORS = 5
 
 # Why a company is left out, in the order in which it is checked.
-REASONS = ("no quote", "no stock", "another company's ticker", "not in dollars", "wrong share count")
+_WRONG = ("another company's ticker", "not in dollars", "wrong share count", "wrong price")
+REASONS = ("no quote", "no stock", *_WRONG)
 _CLASS = re.compile(r"([A-Z]{2,4})([ABC])")  # BRKB: the class may be its last letter
 _NO_COMPANY = re.compile(r"\b(CVR|RIGHTS?|RTS|WARRANTS?|WTS?|ESCROW|PRVT)$", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z0-9]+")
@@ -81,6 +83,7 @@ class Sums:
     multiples          value over amount by convention; None where it is not meaningful
     without_largest    the multiple with losses included, without the company that contributes most
     gains, losses      the largest contributors, the largest first
+    profits            the amount of those above zero alone, None in sums stored before it was kept
     """
 
     companies: int
@@ -93,6 +96,7 @@ class Sums:
     without_largest: float | None
     gains: tuple[Contributor, ...]
     losses: tuple[Contributor, ...]
+    profits: float | None = None
 
     @property
     def percent(self) -> float | None:
@@ -206,12 +210,15 @@ def _reasons(held: pd.DataFrame, quoted: pd.DataFrame, ownership: tuple[float, f
     shares = quoted["shares"].fillna(quoted["market_cap"] / quoted["price"])
     own = held["quantity"] / shares.where(shares > 0)
     low, high = (bound * own.median() for bound in ownership)
+    listed = held["price"].astype("float64")
+    apart = quoted["price"] / listed.where(listed > 0)
     checks = (
         ~(quoted["price"] > 0),
         quoted["kind"] != "EQUITY",
         ~np.array(share_a_word(held["name"], quoted["name"]), dtype=bool),
         (quoted["currency"] != "USD") | ~(dollars | converted),
         (own < low) | (own > high),
+        (apart < 1 / PRICES_APART) | (apart > PRICES_APART),
     )
     return np.select(checks, REASONS, default="")
 
@@ -229,7 +236,7 @@ def _sums(rows: pd.DataFrame, total: float) -> Sums:
     largest = gain.nlargest(CONTRIBUTORS, "amount"), loss.nsmallest(CONTRIBUTORS, "amount")
     gains, losses = (tuple(map(Contributor._make, part.itertuples(index=False))) for part in largest)
     value, amount = float(rows["value"].sum()), float(rows["amount"].sum())
-    gaining = float(gain["value"].sum())
+    gaining, profits = float(gain["value"].sum()), float(gain["amount"].sum())
     _, most_value, most = gains[0] if gains else Contributor("", 0.0, 0.0)
     return Sums(
         companies=len(rows),
@@ -240,10 +247,11 @@ def _sums(rows: pd.DataFrame, total: float) -> Sums:
         loss_share=float(100 * loss["value"].sum() / value) if value else None,
         multiples={
             LOSSES_IN: _ratio(value, amount),
-            POSITIVE: _ratio(gaining, float(gain["amount"].sum())),
+            POSITIVE: _ratio(gaining, profits),
             CAPPED: _ratio(gaining, float(np.maximum(gain["amount"], gain["value"] / CAP).sum())),
         },
         without_largest=_ratio(value - most_value, amount - most),
         gains=gains,
         losses=losses,
+        profits=profits,
     )

@@ -160,7 +160,9 @@ class Plan:
         joined = joined[share_a_word(joined["name"], joined["called"])]
         weights = 100 * joined.groupby("group")["weight"].sum() / held["weight"].sum()
         day = f"{self.session:%Y-%m-%d}"
-        shares = {name: round(float(weights.get(name, 0.0)), 4) for name in (*INDUSTRIES, *SECTORS)}
+        known = set(members["group"])  # a list without any company is no weight of 0%
+        names = [name for name in (*INDUSTRIES, *SECTORS) if name in known]
+        shares = {name: round(float(weights.get(name, 0.0)), 4) for name in names}
         levels = {name: SECTOR if name in SECTORS else GROUP for name in shares}
         given = [SectorWeight(self.ticker, day, levels[name], name, share) for name, share in shares.items()]
         return Ok({"sector_weights": given})

@@ -319,7 +319,8 @@ class Yahoo(Provider):
             order = {"sortField": "intradaymarketcap", "sortAsc": False}
             result = yfinance.screen(query, offset=offset, size=PAGE, session=recorded.session, **order)
             rows, total = result["quotes"], int(result["total"])
-            if result["start"] != offset or (offset < total and not rows):
+            ended = offset - PAGE < total <= offset  # since the page before
+            if result["start"] != offset or not (rows or ended):
                 return SchemaChanged(f"{len(rows)} companies from {result['start']} instead of {offset}")
             return _page(rows, total, session)
 

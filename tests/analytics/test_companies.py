@@ -61,6 +61,8 @@ LEFT_OUT = {
     "not in dollars, quoted": [quote("EEE", currency="CAD")],
     "not in dollars, unknown": [quote("EEE", financial_currency=None)],
     "wrong share count": [quote("EEE", shares=1_000.0)],
+    "wrong price, in cents": [quote("EEE", price=1_000.0)],
+    "wrong price, after a split": [quote("EEE", price=1.0)],
     "wrong share count, high": [quote("EEE", shares=200_000.0)],
     "wrong share count, by market value": [quote("EEE", shares=None, market_cap=10_000.0)],
 }
@@ -81,6 +83,7 @@ def test_a_company_that_is_left_out_is_counted(name: str) -> None:
     [
         {"eps": -400.0},  # a loss may exceed the market value
         {"shares": None},  # an unknown share is kept
+        {"price": 2.5},  # lost three quarters since the list
         {"shares": 100_000.0},  # a tenth of the others' share
         {"financial_currency": "EUR", "trailing_pe": 10.2},  # converted
     ],

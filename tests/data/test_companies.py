@@ -134,6 +134,7 @@ PAGE_FAULTS: dict[str, Fault] = {
     "no quotes": lambda page: _without(page, "quotes"),
     "another page": lambda page: _replaced(page, start=0),
     "an empty page": lambda page: _replaced(page, quotes=[]),
+    "no companies at all": lambda page: _replaced(page, quotes=[], total=0),
     "no earnings": lambda page: _rows(page, lambda row: _dropped(row, "epsTrailingTwelveMonths")),
     "no currency": lambda page: _rows(page, lambda row: _dropped(row, "currency")),
     "texts": lambda page: _rows(page, lambda row: row | {"epsTrailingTwelveMonths": "1.00"}),
@@ -322,6 +323,7 @@ async def test_groups_once_a_week(database: Database, fake: FakeYahoo, yahoo: Ya
     await run(database, yahoo, kind="groups")
     assert fake.count("screen") == len(SECTORS) + 4
     rows = await database.run(lambda db: observations.newest(db, SectorWeight, source="companies"))
+    assert {row.sector for row in rows}.isdisjoint({"Energy", "Retail"})  # lists without any company
     weights = {(row.ticker, row.level, row.sector): row.weight for row in rows if row.weight}
     assert weights == {
         ("IWM", GROUP, "Banks"): 20.0,
