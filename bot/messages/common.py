@@ -614,9 +614,13 @@ def companies_lines(market: Market) -> list[str]:
         if sums.left_out:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in sums.left_out.items())
             sentences.append(f"Left out: {reasons}.")
-        largest = {"Earn most": part.gains, "Lose most": part.losses}
-        for words, companies in largest.items():
-            if companies and part.amount > 0:
-                shares = (f"{row.ticker} {abs(row.amount) / part.amount:.0%}" for row in companies)
-                sentences.append(f"{words}, of all earnings: {', '.join(shares)}.")
+        profits = part.profits or 0.0
+        largest = (
+            ("Earn most, of all profits", part.gains, profits),
+            ("Lose most, of all losses", part.losses, profits - part.amount),
+        )
+        for words, companies, whole in largest:
+            if companies and part.profits is not None:
+                shares = (f"{row.ticker} {abs(row.amount) / whole:.0%}" for row in companies)
+                sentences.append(f"{words}: {', '.join(shares)}.")
     return sentences

@@ -152,8 +152,31 @@ def test_what_the_companies_add_up_to_leads_and_names_who_earns_most() -> None:
         "IWM, 8 Jan 2020: 10 of 11 companies, 91% of weight; without C0 100.0x.",
         "Left out: 1 no quote.",
     ]
-    assert lines[start + 12] == "Earn most, of all earnings: C0 69%, C1 3%, C2 3%, C3 3%, C4 3%."
+    assert lines[start + 12] == "Earn most, of all profits: C0 69%, C1 3%, C2 3%, C3 3%, C4 3%."
     assert lines[-1] == "Source: companies (Yahoo); holdings of 7 Jan 2020; coverage 91%."
+
+
+def test_shares_are_of_all_profits_and_of_all_losses_whatever_is_left_of_them() -> None:
+    for eps in (-0.4, -1.0):  # together they earn $4 a share, less 9 x 0.4 or 9 x 1
+        lines = multiples(with_companies(eps))
+        assert "Earn most, of all profits: C0 100%." in lines
+        assert "Lose most, of all losses: C1 11%, C2 11%, C3 11%, C4 11%, C5 11%." in lines
+
+
+@pytest.mark.parametrize(
+    ("count", "line"),
+    [
+        (19, "Premium percentiles: P/E (n = 19 since 2 Jan 2020; shown from 20)."),
+        (20, "Premium percentiles: P/E 100 (n = 20 since 2 Jan 2020)."),
+    ],
+)
+def test_a_percentile_is_shown_among_20_values(count: int, line: str) -> None:
+    figures = [
+        (f"{day:%Y-%m-%d}", ticker, "pe", 20.0 + (number if ticker == "IWM" else 0))
+        for number, day in enumerate(days(count))
+        for ticker in ("IWM", "SPY")
+    ]
+    assert line in multiples(market([50.0] * count, multiples=figures))
 
 
 def test_the_line_of_other_pages_leads_with_it_too() -> None:
@@ -230,7 +253,7 @@ def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_diff
 def test_histories_of_different_lengths_are_told_apart() -> None:
     more = [("2020-01-06", ticker, metric, 20.0) for ticker in ("IWM", "SPY") for metric in ("pe", "pb")]
     lines = multiples(market([50.0] * 5, multiples=[*PE, *more]))
-    assert "Premium percentiles: P/E 50 (n = 2 since 3 Jan 2020)." in lines
+    assert "Premium percentiles: P/E (n = 2 since 3 Jan 2020; shown from 20)." in lines
     assert "P/B premium: no history of both funds to rank it in yet." in lines
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _NO_EARNINGS = (
     f"{common.NOT_MEANINGFUL}: not meaningful, all companies together earn nothing; see Earnings yield."
 )
+LEAST_RANKED = 20  # a premium has a percentile among so many values
 _LEADS = "This one leads. Most websites leave losses out, so theirs is lower."
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 
@@ -173,7 +174,10 @@ def _session(market: Market, fund: FundMultiple) -> str:
 
 
 def _ranks(figures: list[MultipleFigure]) -> list[str]:
-    """Return the percentile of each premium in its stored history, with n and the first date."""
+    """Return the percentile of each premium in its stored history, with n and the first date.
+
+    Among fewer than LEAST_RANKED values a place says nothing: only their number is told.
+    """
     groups: dict[str, list[str]] = {}
     for figure in (f for f in figures if f.metric not in valuation.OF_COMPANIES):
         name = valuation.MULTIPLES[figure.metric]
@@ -181,7 +185,10 @@ def _ranks(figures: list[MultipleFigure]) -> list[str]:
             groups.setdefault("", []).append(name)
         else:
             history = f"n = {figure.observations:,} since {short_date(figure.first)}"
-            groups.setdefault(history, []).append(f"{name} {common.percentile_text(figure.percentile)}")
+            enough = figure.observations >= LEAST_RANKED
+            rank = f" {common.percentile_text(figure.percentile)}" if enough else ""
+            key = history if enough else f"{history}; shown from {LEAST_RANKED}"
+            groups.setdefault(key, []).append(name + rank)
     return [
         f"Premium percentiles: {', '.join(ranks)} ({history})."
         if history
