@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -251,6 +252,7 @@ def iwm_quotes(holdings: pd.DataFrame, real: tuple[str, ...] = ()) -> pd.DataFra
             "financial_currency": np.where(file.index.isin(real), "BRL", "USD"),
             "kind": "EQUITY",
             "name": file["name"],
+            "sales": file["price"] / ps.where((ps > 0) & file["profitMargins"].notna()),
         }
     )
 
@@ -269,6 +271,8 @@ GOLDEN = {
     "VISN": (15.40, 15.26, 16.85),
     "without VISN": (62.80, 62.07, 69.74),
     "coverage": (86.2, 86.2, 86.0),
+    "ps": (1.340, 1.340, 1.355),
+    "net margin": (2.52, 2.55, 2.34),
 }
 
 
@@ -277,12 +281,11 @@ GOLDEN = {
 def test_the_golden_table(column: int) -> None:
     holdings = iwm()
     quotes = iwm_quotes(holdings, ("STNE", "PAGS") if column == 2 else ())
-    total = (
-        fund_sums(holdings, quotes)
-        if column
-        else fund_sums(holdings, quotes, ownership=ANY_SHARE, least_pb=0.0)
-    )
+    guards: dict[str, Any] = {} if column else {"ownership": ANY_SHARE, "least_pb": 0.0}
+    total = fund_sums(holdings, quotes, **guards)
+    sales = fund_sums(holdings, quotes.assign(eps=quotes["sales"]), **guards).trailing
     trailing, forward = total.trailing, total.forward
+    assert sales.companies == trailing.companies
     assert trailing.gains[0].ticker == "VISN"
     assert total.equities == 1_960
     figures = {
@@ -299,6 +302,8 @@ def test_the_golden_table(column: int) -> None:
         "VISN": 100 * trailing.gains[0].amount / trailing.amount,
         "without VISN": trailing.without_largest,
         "coverage": 100 * trailing.coverage,
+        "ps": sales.multiples["losses_in"],
+        "net margin": 100 * trailing.amount / sales.amount,
     }
     assert figures == pytest.approx({name: row[column] for name, row in GOLDEN.items()}, rel=0.005)
     assert figures["companies"] == GOLDEN["companies"][column]
