@@ -210,6 +210,7 @@ def _result_outcome(part: dict[str, Any]) -> FetchOutcome | None:
 
 
 PAGE, BATCH = 250, 98  # the most companies that a page has, and that are asked for by symbol
+WHOLE = 0.9  # of the companies that a page must have by its total: a shorter one is cut
 LEAST_VALUE = 10_000_000  # dollars: both funds' companies are larger, shells and funds are left out
 _EXCHANGES = ["exchange", "NMS", "NYQ", "NGM", "NCM", "ASE", "BTS"]
 
@@ -320,8 +321,10 @@ class Yahoo(Provider):
             result = yfinance.screen(query, offset=offset, size=PAGE, session=recorded.session, **order)
             rows, total = result["quotes"], int(result["total"])
             ended = offset - PAGE < total <= offset  # since the page before
-            if result["start"] != offset or not (rows or ended):
-                return SchemaChanged(f"{len(rows)} companies from {result['start']} instead of {offset}")
+            is_cut = len(rows) < WHOLE * min(PAGE, total - offset)
+            if result["start"] != offset or is_cut or not (rows or ended):
+                place = f"from {result['start']} instead of {offset}"
+                return SchemaChanged(f"{len(rows)} companies of {total}, {place}")
             return _page(rows, total, session)
 
         return self._call(self.tickers[0], read)

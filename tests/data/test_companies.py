@@ -133,6 +133,7 @@ PAGE_FAULTS: dict[str, Fault] = {
     **{name: name for name in ("429", "401", "500", "html", "empty", "broken", "truncated", "reset")},
     "no quotes": lambda page: _without(page, "quotes"),
     "another page": lambda page: _replaced(page, start=0),
+    "a page cut short": lambda page: _replaced(page, total=500),
     "an empty page": lambda page: _replaced(page, quotes=[]),
     "no companies at all": lambda page: _replaced(page, quotes=[], total=0),
     "no earnings": lambda page: _rows(page, lambda row: _dropped(row, "epsTrailingTwelveMonths")),
