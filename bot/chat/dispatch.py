@@ -233,10 +233,10 @@ class Dispatcher:
                 return
         except Redelivered:
             return
-        toast = strip_html(answer.html) if refused else None  # shown if it is short enough
+        toast = strip_html(answer.html) if refused else answer.toast  # shown if it is short enough
         if toast is not None and len(toast) > reply.MAX_TOAST_LENGTH:
             toast = None
-        if await _answer_query(update.callback_query, toast):
+        if await _answer_query(update.callback_query, toast, alert=refused) and refused:
             await chats.note_sign_of_life(self._services, ask.chat_id, ask.unrecorded)
         else:
             await self._send(update, context, ask, answer, edit=request.edit and not refused)
@@ -399,12 +399,15 @@ def _visible(name: str) -> str:
     return _INVISIBLE.sub("", name).strip() or "unnamed"
 
 
-async def _answer_query(query: CallbackQuery | None, toast: str | None = None) -> bool:
-    """Answer the callback query, with a toast if there is a text. Return whether the toast was shown."""
+async def _answer_query(query: CallbackQuery | None, toast: str | None = None, *, alert: bool = True) -> bool:
+    """Answer the callback query, with a toast if there is a text. Return whether the toast was shown.
+
+    An `alert` stays until it is closed, any other toast vanishes by itself.
+    """
     if query is None:
         return False
     try:
-        await query.answer(toast, show_alert=toast is not None)
+        await query.answer(toast, show_alert=alert and toast is not None)
     except TelegramError:  # most likely pressed too long ago; the answer is sent all the same
         return False
     return toast is not None

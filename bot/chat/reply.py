@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, InputFile, Message, Update
-from telegram.constants import ChatAction, InlineKeyboardMarkupLimit, ParseMode
+from telegram import Bot, InlineKeyboardMarkup, InputFile, InputMediaPhoto, Message, Update
+from telegram.constants import ChatAction, ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import metrics_of
 from bot.delivery.outcome import ErrorClass, classify
+from bot.delivery.send import keyboard
 from bot.errors import BadInput, BotError
-from bot.messages.common import AS_EDIT, Answer, Button, button_rows
+from bot.messages.common import AS_EDIT, Answer, Button
 from bot.messages.html import (
     CAPTION_LIMIT,
     Html,
@@ -30,6 +30,7 @@ from bot.messages.html import (
     localized,
     split_html,
     strip_html,
+    visible_length,
 )
 from bot.text import nearest
 
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-MAX_BUTTONS = int(InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER)
 TYPING_AFTER, TYPING_AGAIN = 0.3, 4.5  # seconds
-MAX_REMEMBERED_PICTURES = 2000  # file ids; pictures of an earlier close are rarely asked for again
 FAILED = "Something failed here; it has been logged. Please try again."
 UNUSABLE = "The bot's database cannot be used at the moment; please try again later."
 ADMINISTRATORS_ONLY = "In a group only its administrators may do that."
@@ -51,16 +50,6 @@ OWNER_ONLY = "Only this bot's owner may use /admin, in their private chat with i
 MAX_TOAST_LENGTH = 200  # characters of the text of answerCallbackQuery
 _MAX_QUOTE_LENGTH = 40
 _LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
-
-
-def _keyboard(answer: Answer) -> InlineKeyboardMarkup | None:
-    """Return the rows of buttons, up to the number that Telegram accepts."""
-    rows: list[list[InlineKeyboardButton]] = []
-    for row in button_rows(answer.buttons, AS_EDIT):
-        if sum(map(len, rows)) + len(row) > MAX_BUTTONS:
-            break
-        rows.append([InlineKeyboardButton(label, callback_data=data) for label, data in row])
-    return InlineKeyboardMarkup(rows) if rows else None
 
 
 def thread_of(message: Message | None) -> int | None:
@@ -111,29 +100,50 @@ class ReplyTarget:
                     raise
 
 
+@dataclass(frozen=True)
+class _Photo:
+    """An answer with a picture, as one message: the text is the caption."""
+
+    answer: Answer
+    spec: ChartSpec
+    text: Html
+
+    def media(self, file: str | InputFile) -> InputMediaPhoto:
+        """Return what editMessageMedia shows. Without `show_caption_above_media` the caption would drop."""
+        return InputMediaPhoto(file, self.text, ParseMode.HTML, show_caption_above_media=True)
+
+
 async def send(
     bot: Bot, services: Services, update: Update, answer: Answer, *, numbers: str | None, edit: bool
 ) -> bool:
-    """Send the answer to the chat and topic of the update; with `edit`, replace the update's message.
+    """Send the answer to the chat and topic of the update; with `edit`, change the update's message into it.
 
-    `numbers` is the chat's way of writing them. If the message shows the answer already, because a button was
-    pressed twice, nothing is sent. Returns whether there is a new message, which a chat may refuse.
+    `numbers` is the chat's way of writing them. An answer with a picture is one photo whose caption is the
+    text; a picture that was not sent before is drawn while the text is shown already. A photo never becomes
+    a text: an answer to its buttons that has no picture is a new message. If the message shows the answer
+    already, because a button was pressed twice, nothing is sent. Returns whether there is a new message,
+    which a chat may refuse.
     """
     message, chat = update.effective_message, update.effective_chat
     if chat is None:
         return False
-    parts = split_html(localized(answer.html, numbers))
-    if edit and isinstance(message, Message) and message.text is not None:
-        error_class = await _edit_message(message, answer, parts)
+    target = ReplyTarget(bot, chat.id, thread_of(message))
+    text = localized(answer.text, numbers)
+    current = message if edit and isinstance(message, Message) else None
+    if answer.draw is not None and visible_length(text) <= CAPTION_LIMIT:
+        return await _send_photo(target, services, _Photo(answer, answer.draw, text), current)
+    parts = split_html(text)
+    if current is not None and parts and not current.photo:
+        error_class = await _edit_text(current, answer, parts)
         if error_class is ErrorClass.NOTHING:
             return False
         parts = parts[1:] if error_class is None else parts
-    target = ReplyTarget(bot, chat.id, thread_of(message))
     for number, part in enumerate(parts, start=1):
-        keyboard = _keyboard(answer) if number == len(parts) else None
-        await target.send(bot.send_message, text=part, parse_mode=ParseMode.HTML, reply_markup=keyboard)
-    if answer.draw is not None:
-        await _send_picture(target, services, answer, answer.draw, numbers)
+        buttons = keyboard(answer.rows(AS_EDIT)) if number == len(parts) else None
+        await target.send(bot.send_message, text=part, parse_mode=ParseMode.HTML, reply_markup=buttons)
+    if answer.draw is not None:  # too much text for a caption: the picture is a message of its own
+        title = Html(text.split("\n", 1)[0])
+        await _send_photo(target, services, _Photo(Answer(title), answer.draw, title), None)
     if answer.attachment is not None:
         upload = InputFile(answer.attachment.content, filename=answer.attachment.name)
         try:
@@ -141,64 +151,131 @@ async def send(
         except NetworkError as error:
             if classify(error) is not ErrorClass.NO_FILE:
                 raise
-            text = escape(f"Telegram did not accept the file: {error}.")
-            await target.send(bot.send_message, text=text, parse_mode=ParseMode.HTML)
+            refusal = escape(f"Telegram did not accept the file: {error}.")
+            await target.send(bot.send_message, text=refusal, parse_mode=ParseMode.HTML)
     return bool(parts or answer.draw or answer.attachment)
 
 
-async def _edit_message(message: Message, answer: Answer, parts: list[str]) -> ErrorClass | None:
+async def _edit_text(message: Message, answer: Answer, parts: list[str]) -> ErrorClass | None:
     """Edit the message to show the first part. Return the class of the error, or None if it was edited."""
-    keyboard = _keyboard(answer) if len(parts) == 1 else None
+    buttons = keyboard(answer.rows(AS_EDIT)) if len(parts) == 1 else None
     try:
-        await message.edit_text(parts[0], parse_mode=ParseMode.HTML, reply_markup=keyboard)
+        await message.edit_text(parts[0], parse_mode=ParseMode.HTML, reply_markup=buttons)
     except BadRequest as error:
         return classify(error)
     return None
 
 
-async def _send_picture(
-    target: ReplyTarget, services: Services, answer: Answer, spec: ChartSpec, numbers: str | None
-) -> None:
-    """Send the picture: by its file id if it was sent before, else drawn.
+async def _send_photo(
+    target: ReplyTarget, services: Services, photo: _Photo, current: Message | None
+) -> bool:
+    """Send an answer with its picture, or change the message `current` into it.
 
-    If Telegram does not accept the picture, the caption is sent as a text that says so.
+    A picture that Telegram has goes out at once. Otherwise the text is shown first, and the picture is added
+    to it when it is drawn. Returns whether there is a new message.
     """
-    pictures, png, error_text = services.pictures, b"", ""
-    if spec not in services.drawn or services.drawn[spec][0] not in pictures:
-        png = await _draw(target, services, spec)
-    digest, words = services.drawn[spec]
-    caption = split_html(localized(escape(words), numbers), CAPTION_LIMIT)[0]
-    post = partial(target.send, target.bot.send_photo, caption=caption, parse_mode=ParseMode.HTML)
-    for photo in dict.fromkeys((pictures.get(digest), None)):  # the file id, if known; the file
-        if photo is None:
-            png = png or await _draw(target, services, spec)
+    buttons, spec = keyboard(photo.answer.rows(AS_EDIT)), photo.spec
+    file_id = services.pictures.get(spec)
+    if file_id is not None:
         try:
-            sent = await post(photo=photo or InputFile(png, filename=f"{answer.name}.png"))
+            return await _show(target, photo, file_id, buttons, current)
         except NetworkError as error:
             if classify(error) is not ErrorClass.NO_FILE:
                 raise
-            error_text = str(error)
-            pictures.pop(digest, None)
-            continue
-        if sent.photo:
-            pictures.pop(digest, None)  # the one sent last is forgotten last
-            pictures[digest] = sent.photo[-1].file_id
-            while len(pictures) > MAX_REMEMBERED_PICTURES:
-                pictures.pop(next(iter(pictures)))
+            del services.pictures[spec]  # Telegram has forgotten it: it is drawn again
+    shown, is_new = await _show_text(target, photo, buttons, current)
+    if shown is None:
+        return False
+    try:
+        png = await _draw(target, services, spec)
+        upload = photo.media(InputFile(png, f"{photo.answer.name}.png", attach=True))
+        edited = await shown.edit_media(upload, reply_markup=buttons)
+    except (BotError, NetworkError) as error:
+        await _leave_text(shown, photo, error, buttons)
+    else:
+        if isinstance(edited, Message) and edited.photo:
+            services.pictures[spec] = edited.photo[-1].file_id
+    return is_new
+
+
+async def _show(
+    target: ReplyTarget,
+    photo: _Photo,
+    file_id: str,
+    buttons: InlineKeyboardMarkup | None,
+    current: Message | None,
+) -> bool:
+    """Send a picture that Telegram has, or change the message into it. Return whether there is a new one."""
+    if current is not None:
+        try:
+            await current.edit_media(photo.media(file_id), reply_markup=buttons)
+        except BadRequest as error:
+            error_class = classify(error)
+            if error_class is ErrorClass.NOTHING:
+                return False
+            if error_class is ErrorClass.NO_FILE:
+                raise
+        else:
+            return True
+    await target.send(
+        target.bot.send_photo,
+        photo=file_id,
+        caption=photo.text,
+        show_caption_above_media=True,
+        parse_mode=ParseMode.HTML,
+        reply_markup=buttons,
+    )
+    return True
+
+
+async def _show_text(
+    target: ReplyTarget, photo: _Photo, buttons: InlineKeyboardMarkup | None, current: Message | None
+) -> tuple[Message | None, bool]:
+    """Show the text until the picture is drawn. Return its message, and whether that is a new one.
+
+    Returns no message if it shows the answer already.
+    """
+    if current is not None:
+        try:
+            await _write(current, photo.text, buttons)
+        except BadRequest as error:
+            if classify(error) is ErrorClass.NOTHING:
+                return (None if current.photo else current), False
+        else:
+            return current, True
+    text_message = await target.send(
+        target.bot.send_message, text=photo.text, parse_mode=ParseMode.HTML, reply_markup=buttons
+    )
+    return text_message, True
+
+
+async def _write(message: Message, text: Html, buttons: InlineKeyboardMarkup | None) -> None:
+    """Replace the text of a message, or the caption of its picture. Raises BadRequest."""
+    if message.photo:
+        await message.edit_caption(text, buttons, parse_mode=ParseMode.HTML, show_caption_above_media=True)
+    else:
+        await message.edit_text(text, ParseMode.HTML, reply_markup=buttons)
+
+
+async def _leave_text(
+    message: Message, photo: _Photo, error: Exception, buttons: InlineKeyboardMarkup | None
+) -> None:
+    """Say below a text why it has no picture, or that the one below it is an earlier one."""
+    if isinstance(error, NetworkError) and classify(error) is not ErrorClass.NO_FILE:
+        _log.warning("a picture was not added to a message: %s", error)
         return
-    text = lines(Html(caption), f"Telegram did not accept the picture: {error_text}.")
-    await target.send(target.bot.send_message, text=text, parse_mode=ParseMode.HTML)
+    reason = error.sentence if isinstance(error, BotError) else f"Telegram did not accept it: {error}."
+    with suppress(TelegramError):
+        await _write(message, lines(photo.text, escape("No current picture: ") + reason), buttons)
 
 
 async def _draw(target: ReplyTarget, services: Services, spec: ChartSpec) -> bytes:
-    """Draw a picture and remember its digest and caption, while the chat shows that one is coming."""
+    """Draw a picture, while the chat shows that one is coming."""
     with suppress(TelegramError):  # an error of the indicator is not reported
         await target.bot.send_chat_action(
             target.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=target.thread
         )
-    chart = await services.charts.draw(spec)
-    services.drawn[spec] = hashlib.sha256(chart.png).hexdigest(), chart.caption
-    return chart.png
+    return (await services.charts.draw(spec)).png
 
 
 def error_answer(error: BotError, first_step: Callable[[str], str], typed: str = "") -> Answer:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from telegram import (
+    CopyTextButton,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     InputFile,
     LinkPreviewOptions,
     ReplyParameters,
 )
-from telegram.constants import ParseMode
+from telegram.constants import InlineKeyboardMarkupLimit, KeyboardButtonStyle, ParseMode
 from telegram.error import InvalidToken, TelegramError
 
 from bot.delivery.outcome import (
@@ -30,6 +32,7 @@ from bot.delivery.outcome import (
 )
 from bot.delivery.rate_limiter import ALERT, NOTICE, REPLY, SUMMARY, SendBudget, Slot
 from bot.errors import is_out_of_memory
+from bot.messages.common import COPY, INSERT
 from bot.messages.html import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_html, visible_length
 from bot.secrets import redact, token_secret
 from storage import outbox
@@ -37,7 +40,7 @@ from storage.db import StorageError
 from storage.rows import not_earlier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import sqlite_utils
     from telegram.ext import ExtBot
@@ -52,6 +55,7 @@ logger = logging.getLogger(__name__)
 PRIORITIES = {"reply": REPLY, "alert": ALERT, "notice": NOTICE, "summary": SUMMARY}
 REPEAT_MARK = "possible repeat"
 MARK_LENGTH = len(REPEAT_MARK) + 1  # kept free in every part, so that a repeat is cut at the same places
+_DELETES = re.compile(r"/(?:alert \d+ off|forgetme yes)\b")
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
@@ -113,12 +117,32 @@ def compose(message: OutboxMessage) -> list[MessagePart]:
         parts = [MessagePart(text, strip_html(text)) for text in texts]
         if photo:
             parts.insert(0, MessagePart("", "", photo))
-    if parts and body.buttons:
-        keyboard = [
-            [InlineKeyboardButton(label, callback_data=data) for label, data in row] for row in body.buttons
-        ]
-        parts[-1] = replace(parts[-1], buttons=InlineKeyboardMarkup(keyboard))
+    if parts:
+        parts[-1] = replace(parts[-1], buttons=keyboard(body.buttons))
     return parts
+
+
+def keyboard(rows: Sequence[Sequence[tuple[str, str]]]) -> InlineKeyboardMarkup | None:
+    """Returns buttons of labels and data, as many rows as Telegram accepts, None for none.
+
+    Data that begins with COPY is copied by a tap, with INSERT it is put into the input field; what deletes
+    is red where the app shows colours.
+    """
+    shown: list[list[InlineKeyboardButton]] = []
+    for row in rows:
+        if sum(map(len, shown)) + len(row) > InlineKeyboardMarkupLimit.TOTAL_BUTTON_NUMBER:
+            break
+        shown.append([_button(label, data) for label, data in row])
+    return InlineKeyboardMarkup(shown) if shown else None
+
+
+def _button(label: str, data: str) -> InlineKeyboardButton:
+    if data.startswith(COPY):
+        return InlineKeyboardButton(label, copy_text=CopyTextButton(data.removeprefix(COPY)))
+    if data.startswith(INSERT):
+        return InlineKeyboardButton(label, switch_inline_query_current_chat=data.removeprefix(INSERT))
+    style = KeyboardButtonStyle.DANGER if _DELETES.search(data) else None
+    return InlineKeyboardButton(label, callback_data=data, style=style)
 
 
 async def post(

@@ -8,8 +8,8 @@ Telegram's formatted text: HTML to entities with the real parser's errors, and c
 
 The rules and the wording follow core.telegram.org/bots/api#html-style and TDLib's parser. Three rules are
 stricter than Telegram's, because what they refuse is a mistake of the sender: a bare "&" or an unknown named
-entity, which Telegram shows as typed; a tag inside <code> or <pre>, which Telegram drops; and every tag and
-attribute that the bot's messages do not use.
+entity, which Telegram shows as typed; a tag inside <code> or <pre>, which Telegram drops, and a <pre> inside
+a quote; and every tag and attribute that the bot's messages do not use.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-TAGS = {"b": "bold", "i": "italic", "code": "code", "pre": "pre"}
+TAGS = {"b": "bold", "i": "italic", "code": "code", "pre": "pre", "blockquote": "expandable_blockquote"}
 _FIXED_WIDTH = ("code", "pre")
+_ATTRIBUTES = {"blockquote": "expandable"}  # those that the bot's messages use, and must
 _TEXT = re.compile(r"[^<&]+|&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});")
 _TAG = re.compile(r"<(?P<slash>/?)(?P<name>[^\s>]*)(?P<attributes>[^>]*)(?P<close>>?)")
 _COMMAND = re.compile(r"(?<![\w/])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?(?![\w/@])")
@@ -92,10 +93,12 @@ class _Parser:
             raise self._error("Unclosed start tag", tag.start())
         if name not in TAGS:
             raise self._error(f'Unsupported start tag "{name}"', tag.start())
-        if tag["attributes"].strip() or not tag["close"]:
+        if tag["attributes"].strip() != _ATTRIBUTES.get(name, "") or not tag["close"]:
             raise self._error(f'Unclosed start tag "{name}", or one with attributes,', tag.start())
-        if name != "code" and any(outer in _FIXED_WIDTH for outer, _ in self.open_tags):
-            raise self._error(f'Tag "{name}" inside "{self.open_tags[-1][0]}"', tag.start())
+        outer_names = [outer for outer, _ in self.open_tags]
+        in_fixed_width = name != "code" and any(outer in _FIXED_WIDTH for outer in outer_names)
+        if in_fixed_width or (name in ("pre", "blockquote") and "blockquote" in outer_names):
+            raise self._error(f'Tag "{name}" inside "{outer_names[-1]}"', tag.start())
         self.open_tags.append((name, self.length))
 
     def _end_tag(self, tag: re.Match[str], name: str) -> None:
@@ -215,6 +218,7 @@ class ApiMessage:
     markup: Json | None = None
     thread_id: int | None = None
     silent: bool = False
+    caption_above: bool = False
     edits: int = 0
     edited_at: float | None = None
 
@@ -243,6 +247,7 @@ class ApiMessage:
             "reply_markup": self.markup,
             "message_thread_id": self.thread_id,
             "is_topic_message": self.thread_id is not None,
+            "show_caption_above_media": self.caption_above,
             "photo": [self.file.json()] if self.file and self.photo else None,
             "document": self.file.json() if self.file and not self.photo else None,
             "edit_date": int(self.edited_at) if self.edited_at is not None else None,

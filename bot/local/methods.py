@@ -31,7 +31,7 @@ from bot.local.botapi import (
 )
 
 if TYPE_CHECKING:
-    from bot.local.botapi import ApiChat, StoredFile
+    from bot.local.botapi import ApiChat, ApiMessage, StoredFile
 
 
 T = TypeVar("T")
@@ -180,28 +180,66 @@ def _send(api: BotApi, call: Call, kind: str = "") -> Json:
         markup=call.inline_keyboard(),
         thread_id=call.integer("message_thread_id", 0) or None,
         silent=call.fields.get("disable_notification") == "true",
+        caption_above=call.fields.get("show_caption_above_media") == "true",
     )
     api.publish(ApiEvent(call.method, chat.chat_id, message))
     return message.json()
 
 
-def _edit_message_text(api: BotApi, call: Call) -> Json:
-    """Replace text and keyboard of a message. Raises BotApiError if that changes nothing."""
+def _edited_message(api: BotApi, call: Call) -> ApiMessage:
+    """Return the bot's message that a call edits. Raises BotApiError if it may not."""
     chat = open_chat(api, call)
     message = api.history.get(call.integer("message_id"))
     if message is None or message.chat is not chat:
         raise bad_request("message to edit not found")
     if message.sender["id"] != BOT_ID:
         raise bad_request("message can't be edited")
-    if message.file:
-        raise bad_request("there is no text in the message to edit")
-    text, markup = formatted(call.fields, "text"), call.inline_keyboard()
-    if (message.text, message.entities, message.markup) == (text.plain, text.entities, markup):
+    return message
+
+
+def _edit(api: BotApi, call: Call, message: ApiMessage, text: FormattedText, file: StoredFile | None) -> Json:
+    """Replace text, file and keyboard of a message. Raises BotApiError if that changes nothing."""
+    markup = call.inline_keyboard()
+    new = (text.plain, text.entities, markup, file)
+    if (message.text, message.entities, message.markup, message.file) == new:
         raise bad_request(_NOT_MODIFIED)
-    message.text, message.html, message.entities = text.plain, text.html, text.entities
-    message.markup, message.edits, message.edited_at = markup, message.edits + 1, api.clock()
+    message.text, message.entities, message.markup, message.file = new
+    message.html, message.edits, message.edited_at = text.html, message.edits + 1, api.clock()
     api.publish(ApiEvent(call.method, message.chat_id, message))
     return message.json()
+
+
+def _edit_message_text(api: BotApi, call: Call) -> Json:
+    message = _edited_message(api, call)
+    if message.file:
+        raise bad_request("there is no text in the message to edit")
+    return _edit(api, call, message, formatted(call.fields, "text"), None)
+
+
+def _edit_message_caption(api: BotApi, call: Call) -> Json:
+    message = _edited_message(api, call)
+    if message.file is None:
+        raise bad_request("there is no caption in the message to edit")
+    _check_place(message, call.fields.get("show_caption_above_media") == "true")
+    return _edit(api, call, message, formatted(call.fields, "caption"), message.file)
+
+
+def _edit_message_media(api: BotApi, call: Call) -> Json:
+    """Replace what a message shows by a photo with a caption; a text becomes a photo."""
+    message, media = _edited_message(api, call), call.mapping("media")
+    if media.get("type") != "photo":
+        raise bad_request("wrong type of the media: only photos are understood here")
+    _check_place(message, bool(media.get("show_caption_above_media")))
+    fields = {**media, "photo": media.get("media", "")}
+    file = _file(api, Call(call.method, fields, call.files), "photo")
+    message.caption_above = bool(media.get("show_caption_above_media"))
+    return _edit(api, call, message, formatted(fields, "caption"), file)
+
+
+def _check_place(message: ApiMessage, above: bool) -> None:
+    """Refuse an edit that would move a caption below its picture, which Telegram does without a word."""
+    if message.caption_above and not above:
+        raise bad_request("show_caption_above_media is left out: the caption would drop below the picture")
 
 
 def _answer_callback_query(api: BotApi, call: Call) -> bool:
@@ -226,6 +264,8 @@ METHODS: dict[str, Callable[[BotApi, Call], object]] = {
     "sendPhoto": partial(_send, kind="photo"),
     "sendDocument": partial(_send, kind="document"),
     "editMessageText": _edit_message_text,
+    "editMessageCaption": _edit_message_caption,
+    "editMessageMedia": _edit_message_media,
     "answerCallbackQuery": _answer_callback_query,
     "sendChatAction": _send_chat_action,
 }

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LOCAL_CHAT = 1  # the terminal's chat and its person; no account of Telegram has this id
 PROMPT = "› "
 _PRESS = re.compile(r"\[([0-9]{1,4})\]|([0-9]{1,4})")
-_SHOWS_FILE = ("sendPhoto", "sendDocument")
+_SHOWS_FILE = ("sendPhoto", "sendDocument", "editMessageMedia")
 _FILE_LINE = re.compile(r"\[(?:picture|file)\] ")
 # Styles on a terminal, by how a line starts.
 _STYLES = {_FILE_LINE: "dim", re.compile(r"  \[\d+\] "): "cyan", re.compile(PROMPT): "bold"}
@@ -57,6 +57,7 @@ class Terminal:
         self.api.chat(LOCAL_CHAT)
         self.api.listeners.append(self._show)
         self._keyboard = 0  # id of the message whose buttons were printed last
+        self._shown: tuple[int, str, Json | None] | None = None  # what was printed last of a message
 
     def update_for(self, line: str, bot: Bot | None = None) -> Update | None:
         """Return the update of a typed line. A number, `1` or `[1]`, presses a button of the last keyboard.
@@ -103,6 +104,10 @@ class Terminal:
         if message.file and method in _SHOWS_FILE:
             label = "picture" if message.photo else "file"
             lines.append(f"[{label}] {self._folder.path_of(message.file)}")
+        shown = (message.message_id, message.text, message.markup)
+        if method == "editMessageMedia" and shown == self._shown:  # the picture of the text above
+            return lines
+        self._shown = shown
         if message.text:
             lines.append(message.text)
         numbers = itertools.count(1)

@@ -24,7 +24,7 @@ from bot.analytics.windows import AsOf, Window
 from bot.data.issuers.fetch import by_hand
 from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
-from bot.messages.html import Html, age_phrase, bold, lines, localized, pre, session_phrase, table
+from bot.messages.html import Html, age_phrase, bold, expandable, lines, localized, pre, session_phrase, table
 from bot.text import command_line, counted, date_phrase, short_date
 from storage.outbox import MessageBody
 
@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from bot.pair import Pair
 
 
-Button = tuple[str, str]  # label, and the command line it stands for
+Button = tuple[str, str]  # label, and the command line it stands for, or a text after COPY or INSERT
+COPY, INSERT = "copy:", "insert:"  # a tap copies the text, or puts it into the input field
 # A button carries the command line it stands for, so what it may touch is checked as if it were typed.
 # AS_EDIT in front: the answer takes the message's place; AS_NEW: it is a message of its own, because what
 # was pushed (an alert) must not vanish.
 AS_EDIT, AS_NEW = "e", "r"
 _REPLY_COMMANDS = re.compile(r"/alert \d+ (?:chart|test)")  # sent below an alert's card
-MAX_BUTTON_DATA = 64  # bytes
+MAX_BUTTON_DATA, MAX_BUTTON_TEXT = 64, 256  # bytes
 _PAGES = {
     "Compare": "/compare",
     "Trend": "/trend",
@@ -73,13 +74,30 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply: text, a chart that is drawn when it is sent, rows of buttons, a file."""
+    """A reply: one message, whose first line says in plain words what is so.
+
+    quote  base dates, conventions, sources and the like: prose in an expandable quote below the text
+    draw   a chart, drawn when it is needed; the text is then its caption, of at most CAPTION_LIMIT units
+    name   of the picture's file
+    toast  what a tap on the button that asked for it is answered with, at most 200 characters
+    """
 
     html: Html
     draw: ChartSpec | None = None
-    name: str = "chart"  # of the picture's file
+    name: str = "chart"
     buttons: tuple[tuple[Button, ...], ...] = ()
     attachment: Attachment | None = None
+    quote: Html | None = None
+    toast: str | None = None
+
+    @property
+    def text(self) -> Html:
+        """The text of the message: `html` and the quote."""
+        return self.html if self.quote is None else lines(self.html, expandable(self.quote))
+
+    def rows(self, prefix: str) -> list[list[tuple[str, str]]]:
+        """Return label and data of each button."""
+        return button_rows(self.buttons, prefix)
 
 
 def in_rows(buttons: Sequence[Button], width: int) -> tuple[tuple[Button, ...], ...]:
@@ -93,25 +111,27 @@ def page_buttons(as_of: AsOf, *labels: str) -> tuple[Button, ...]:
 
 
 def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:
-    """Return label and data of each button. A command too long for a button is left out."""
+    """Return label and data of each button. One with more than Telegram takes is left out."""
     short = (_button_row(tuple(row), prefix) for row in rows)
     return [list(row) for row in short if row]
 
 
 @lru_cache(1024)  # alerts of many chats have the same numbers
 def _button_row(row: tuple[Button, ...], prefix: str) -> tuple[Button, ...]:
-    commands = (
-        (label, (AS_NEW if _REPLY_COMMANDS.fullmatch(line) else prefix) + line) for label, line in row
-    )
-    return tuple(button for button in commands if len(button[1].encode()) <= MAX_BUTTON_DATA)
+    shown = []
+    for label, line in row:
+        is_text = line.startswith((COPY, INSERT))
+        data = line if is_text else (AS_NEW if _REPLY_COMMANDS.fullmatch(line) else prefix) + line
+        if len(data.encode()) <= (MAX_BUTTON_TEXT if is_text else MAX_BUTTON_DATA):
+            shown.append((label, data))
+    return tuple(shown)
 
 
 def payload_of(
     answer: Answer, prefix: str, *, silent: bool = False, numbers: str | None = None
 ) -> MessageBody:
     """Return an answer as a message of the outbox: its text and its buttons."""
-    html = localized(answer.html, numbers)
-    return MessageBody(html, button_rows(answer.buttons, prefix), silent)
+    return MessageBody(localized(answer.text, numbers), answer.rows(prefix), silent)
 
 
 def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> Html:

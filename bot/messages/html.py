@@ -3,7 +3,7 @@
 `Html` marks text that is markup already. Everything that joins, formats or wraps (`+`, `Html.join`,
 `Html.format`, `bold`, `pre`, ...) escapes plain strings and leaves `Html` alone, so a value cannot become
 markup by being forgotten. An f-string falls back to a plain string and is escaped where it is joined next.
-Tags used: b, code, pre.
+Tags used: b, blockquote, code, pre.
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ def code(*parts: object) -> Html:
 def pre(text: str | Iterable[str]) -> Html:
     """Return a fixed-width block of a text, e.g. a `table`, or of lines."""
     return _wrapped("pre", [text if isinstance(text, str) else "\n".join(text)])
+
+
+def expandable(*parts: object) -> Html:
+    """Return the parts in a quote that shows three lines until it is tapped. It holds no `pre` block."""
+    return Html(f"<blockquote expandable>{''.join(map(_literal, parts))}</blockquote>")
 
 
 def strip_html(html: str) -> str:

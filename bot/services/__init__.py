@@ -43,8 +43,7 @@ class Services:
     """What every handler and job needs, created once when the bot starts.
 
     live      whether sources may be asked: not with --offline nor in the demo
-    pictures  Telegram's file_id of each picture that was sent, by the picture's digest
-    drawn     digest and caption of each picture that was drawn, as long as what it is drawn from is kept
+    pictures  Telegram's file_id of each picture that was sent, as long as what it is drawn from is kept
     pair      the two funds that are compared
     """
 
@@ -53,8 +52,7 @@ class Services:
     markets: Markets
     clock: Callable[[], dt.datetime]
     live: bool = True
-    pictures: dict[str, str] = field(default_factory=dict)
-    drawn: WeakKeyDictionary[Callable[[], object], tuple[str, str]] = field(default_factory=WeakKeyDictionary)
+    pictures: WeakKeyDictionary[Callable[[], object], str] = field(default_factory=WeakKeyDictionary)
     charts: ChartRenderer = field(default_factory=ChartRenderer)
     pair: Pair = field(init=False)
 

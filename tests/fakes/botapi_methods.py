@@ -35,6 +35,7 @@ PHOTO_LIMIT = 10 * 1024 * 1024  # bytes
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TOAST_LIMIT = 200
 CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
+COPY_LIMIT = 256
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
 CHAT_ACTIONS = frozenset({
     "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice",
@@ -56,6 +57,11 @@ PARAMETERS = {
         "business_connection_id chat_id message_id inline_message_id reply_markup text parse_mode entities"
         " link_preview_options"
     ),
+    "editMessageCaption": (
+        "business_connection_id chat_id message_id inline_message_id reply_markup caption parse_mode"
+        " caption_entities show_caption_above_media"
+    ),
+    "editMessageMedia": "business_connection_id chat_id message_id inline_message_id reply_markup media",
     "answerCallbackQuery": "callback_query_id text show_alert url cache_time",
     "answerInlineQuery": "inline_query_id results cache_time is_personal next_offset button",
     "sendChatAction": "business_connection_id chat_id message_thread_id action",
@@ -237,6 +243,11 @@ def _check_buttons(markup: Json) -> None:
         data = button.get("callback_data")
         if data is not None and not 1 <= len(data.encode()) <= CALLBACK_DATA_LIMIT:
             raise bad_request("BUTTON_DATA_INVALID")
+        copied = expect(Json, button.get("copy_text", {}), f"{problem}: Field must be of type Object")
+        if "copy_text" in button and not 1 <= len(str(copied.get("text", ""))) <= COPY_LIMIT:
+            raise bad_request("BUTTON_COPY_TEXT_INVALID")
+        if button.get("style") not in (None, "danger", "success", "primary"):
+            raise bad_request("BUTTON_STYLE_INVALID")
 
 
 def _objects(call: Call, name: str) -> list[Json]:
