@@ -29,12 +29,14 @@ _FONTS = {
     "b": "DejaVuSans-Bold.ttf",
     "code": "DejaVuSansMono.ttf",
     "pre": "DejaVuSansMono.ttf",
+    "blockquote": "DejaVuSans.ttf",
 }
+QUOTE, QUOTE_LINES = "blockquote", 3  # of an expandable quote that is not tapped
 
 
 @dataclass(frozen=True)
 class Bubble:
-    """One message: Telegram HTML (plain text when it is mine), a picture above it, buttons below."""
+    """One message: Telegram HTML (plain text when it is mine), a picture and buttons below it."""
 
     at: dt.datetime
     text: str
@@ -94,7 +96,9 @@ def _wrapped(bubble: Bubble) -> list[list[tuple[str, str]]]:
     reader = _Reader()
     reader.feed(bubble.text)
     reader.close()
-    return [broken for line in reader.lines for broken in _broken(line)]
+    lines = [broken for line in reader.lines for broken in _broken(line)]
+    quoted = [line for line in lines if any(style == QUOTE for style, _ in line)]
+    return [line for line in lines if line not in quoted[QUOTE_LINES:]]
 
 
 def _broken(line: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
@@ -165,16 +169,16 @@ class _Screen:
         width = BUBBLE if bubble.picture else min(BUBBLE, max(longest, last + stamp + 12) + 2 * PAD)
         apart = last + stamp + 12 > width - 2 * PAD
         picture = self.picture(bubble.picture) if bubble.picture else None
-        above = picture.height / FINE + 4 if picture else 0.0
-        height = above + len(lines) * TEXT * LEADING + 2 * 8 + (12 if apart else 0)
+        text_height = len(lines) * TEXT * LEADING + 2 * 8 + (12 if apart else 0)
+        height = text_height + (picture.height / FINE + 4 if picture else 0.0)
         x = WIDTH - width - 8 if bubble.mine else 8
         self.box(x, width, height, MINE if bubble.mine else THEIRS)
         if picture:
-            corner = (round((self.left + x + 2) * FINE), round((self.y + 2) * FINE))
+            corner = (round((self.left + x + 2) * FINE), round((self.y + text_height + 2) * FINE))
             self.image.paste(picture, corner, _rounded(picture.size))
         for number, line in enumerate(lines):
-            self.line(x + PAD, above + 8 + number * TEXT * LEADING, line)
-        self.say(x + width - PAD - stamp, height - 17, time, "plain", MUTED, SMALL - 1)
+            self.line(x + PAD, 8 + number * TEXT * LEADING, line)
+        self.say(x + width - PAD - stamp, text_height - 17, time, "plain", MUTED, SMALL - 1)
         self.y += height + 4
         for row in bubble.buttons:
             self.buttons(row, width)
@@ -183,7 +187,7 @@ class _Screen:
     def line(self, x: float, y: float, runs: list[tuple[str, str]]) -> None:
         for style, text in runs:
             command = style == "plain" and text.startswith("/")
-            colour = LINK if command else CODE if style == "code" else INK
+            colour = LINK if command else CODE if style == "code" else MUTED if style == QUOTE else INK
             self.say(x, y, text, style, colour)
             x += _width(style, text)
 

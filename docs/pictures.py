@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 # What the phones show: text that a message of the story begins with, and how many messages from there.
-SCREENS = (("/compare", 3), ("/alert ratio", 6))
+SCREENS = (("/compare", 2), ("/alert ratio", 6))
 
 
 class Recorder(Terminal):
@@ -52,10 +52,13 @@ class Recorder(Terminal):
 
     def _keep(self, event: ApiEvent) -> None:
         message = event.message
-        if message and event.method in ("sendMessage", "sendPhoto"):
-            buttons = tuple(tuple(label for label, _ in row) for row in message.buttons)
-            picture = message.file.content if message.file else None
-            self.bubbles.append(Bubble(self.now(), message.html, picture=picture, buttons=buttons))
+        if message is None or event.method not in ("sendMessage", "sendPhoto", "editMessageMedia"):
+            return
+        buttons = tuple(tuple(label for label, _ in row) for row in message.buttons)
+        picture = message.file.content if message.file else None
+        if event.method == "editMessageMedia":  # the picture of the message before
+            self.bubbles.pop()
+        self.bubbles.append(Bubble(self.now(), message.html, picture=picture, buttons=buttons))
 
 
 async def story(folder: Path) -> list[Bubble]:

@@ -102,7 +102,7 @@ class ReplyTarget:
 
 @dataclass(frozen=True)
 class _Photo:
-    """An answer with a picture, as one message: the text is the caption."""
+    """An answer with a picture, as one message: the text is its caption."""
 
     answer: Answer
     spec: ChartSpec
@@ -261,8 +261,9 @@ async def _leave_text(
     message: Message, photo: _Photo, error: Exception, buttons: InlineKeyboardMarkup | None
 ) -> None:
     """Say below a text why it has no picture, or that the one below it is an earlier one."""
-    if isinstance(error, NetworkError) and classify(error) is not ErrorClass.NO_FILE:
-        _log.warning("a picture was not added to a message: %s", error)
+    if isinstance(error, NetworkError) and (error_class := classify(error)) is not ErrorClass.NO_FILE:
+        if error_class is not ErrorClass.NOTHING:
+            _log.warning("a picture was not added to a message: %s", error)
         return
     reason = error.sentence if isinstance(error, BotError) else f"Telegram did not accept it: {error}."
     with suppress(TelegramError):

@@ -198,10 +198,13 @@ def _edited_message(api: BotApi, call: Call) -> ApiMessage:
 
 
 def _edit(api: BotApi, call: Call, message: ApiMessage, text: FormattedText, file: StoredFile | None) -> Json:
-    """Replace text, file and keyboard of a message. Raises BotApiError if that changes nothing."""
+    """Replace text, file and keyboard of a message. Raises BotApiError if that changes nothing.
+
+    An upload is always a change: Telegram does not compare files.
+    """
     markup = call.inline_keyboard()
     new = (text.plain, text.entities, markup, file)
-    if (message.text, message.entities, message.markup, message.file) == new:
+    if (message.text, message.entities, message.markup, message.file) == new and not call.files:
         raise bad_request(_NOT_MODIFIED)
     message.text, message.entities, message.markup, message.file = new
     message.html, message.edits, message.edited_at = text.html, message.edits + 1, api.clock()

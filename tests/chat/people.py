@@ -20,6 +20,7 @@ from bot.local.botapi import ApiMessage, Json
 from storage import chat_store
 from storage.rows import KINDS
 from tests.chat.talk import GROUP, ME, OWNER, STEP, YOU, Talk, talking
+from tests.fakes.pictures import png
 
 ADMIN, MEMBER, STRANGER, BLOCKED = 21, 22, 23, 24
 # Marks in the rows of a chat, that no other may be shown.
@@ -90,10 +91,10 @@ async def village(sample: Path, folder: Path) -> AsyncIterator[Talk]:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time, and who may see them is decided before."""
 
-    async def nothing(*_: object) -> None:
-        pass
+    async def draw(*_: object) -> bytes:
+        return png()
 
-    monkeypatch.setattr(reply, "_send_picture", nothing)
+    monkeypatch.setattr(reply, "_draw", draw)
 
 
 def typed(talk: Talk, who: Person, text: str) -> Json:
@@ -138,7 +139,8 @@ async def every_button(sample: Path, folder: Path) -> list[str]:
                 if not _takes_away(data):
                     talk.api.requests.clear()
                     await look(talk, pressed(talk, owner, page, data))
-                    texts = [call.fields.get("text", "") for call in talk.api.requests]
+                    words = ("text", "caption", "media")
+                    texts = [call.fields.get(name, "") for call in talk.api.requests for name in words]
                     assert any(texts), data
                     assert not {FAILED, UNUSABLE} & set(texts), data
     return list(shapes.values())

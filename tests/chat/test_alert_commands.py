@@ -53,9 +53,9 @@ async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_i
     (why,) = await october.press(pushed, "Why")
     assert why.text.startswith("Why #1 fired · close of Tue 6 Oct 2020")
     assert "Inputs as stored: sample data, observed 13 Dec 2020, 18:00 UTC." in why.text
-    chart, picture = await october.press(pushed, "#1 Chart")
+    (chart,) = await october.press(pushed, "#1 Chart")
     assert chart.text.startswith("Alert #1 ratio > sma 200\n")
-    assert picture.photo
+    assert chart.photo
     (paused,) = await october.press(pushed, "Pause")
     assert "Resume" in labels(paused)
     (off,) = await october.press(pushed, "Off")

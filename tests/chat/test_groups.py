@@ -139,8 +139,9 @@ async def test_without_telegrams_word_nobody_is_an_administrator(fault: object, 
 async def test_a_topic_is_answered_in_the_topic_text_and_picture(group: Talk) -> None:
     await group.ask("/alert ratio > 0.8", GROUP, user_id=ADMIN, thread_id=5)
     assert [row["thread_id"] for row in await group.rows("alerts")] == [None, 5]
-    text, picture = await group.ask("/chart drawdown", GROUP, user_id=MEMBER, thread_id=5)
-    assert (text.thread_id, picture.thread_id) == (5, 5)
+    (picture,) = await group.ask("/chart drawdown", GROUP, user_id=MEMBER, thread_id=5)
+    assert picture.photo
+    assert picture.thread_id == 5
     assert group.api.calls("sendChatAction", GROUP)[-1].fields["message_thread_id"] == "5"
     (choice,) = await group.ask("/alert", GROUP, user_id=MEMBER, thread_id=5)
     assert choice.thread_id == 5
@@ -154,30 +155,31 @@ async def test_a_topic_that_is_gone_or_closed_is_answered_in_the_group(group: Ta
     assert answer.thread_id is None
     group.api.say(GROUP, "/chart drawdown", user_id=MEMBER, thread_id=5)
     group.api.chat(GROUP).threads.clear()
-    text, picture = await group.answers()
-    assert (text.thread_id, picture.thread_id) == (None, None)
-    assert text.text.startswith("Drawdown of the ratio")
+    (picture,) = await group.answers()
+    assert picture.photo
+    assert picture.thread_id is None
+    assert picture.text.startswith("Drawdown of the ratio")
 
 
 NO_FILES = "Bad Request: not enough rights to send photos to the chat"
 
 
-async def test_where_no_pictures_may_be_sent_the_caption_comes_as_text_and_says_so(group: Talk) -> None:
-    group.api.fail("sendPhoto", refusal(400, NO_FILES), times=9)
-    text, caption = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
+async def test_where_no_pictures_may_be_sent_the_text_stays_and_says_so(group: Talk) -> None:
+    group.api.fail("editMessageMedia", refusal(400, NO_FILES), times=9)
+    (text,) = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
     assert text.text.startswith("Drawdown of the ratio")
-    assert caption.text.splitlines()[-1] == (
-        "Telegram did not accept the picture: Not enough rights to send photos to the chat."
+    assert text.text.splitlines()[-1] == (
+        "No current picture: Telegram did not accept it: Not enough rights to send photos to the chat."
     )
-    assert len(caption.text.splitlines()) > 1
-    assert len(group.api.calls("sendPhoto")) == 1
+    assert text.buttons
+    assert len(group.api.calls("editMessageMedia")) == 1
     assert [row["status"] for row in await group.rows("chats")] == ["active"]
 
 
 async def test_a_picture_that_is_limited_waits_and_comes_once(group: Talk) -> None:
-    group.api.fail("sendPhoto", flood(5))
-    _, picture = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
-    first, second = group.api.calls("sendPhoto")
+    group.api.fail("editMessageMedia", flood(5))
+    (picture,) = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
+    first, second = group.api.calls("editMessageMedia")
     assert picture.photo
     assert [len(call.files) for call in (first, second)] == [1, 1]
     assert first.files == second.files

@@ -17,6 +17,7 @@ from bot.messages.html import escape
         ("<B>x</b>", "x", [("bold", 0, 1)]),
         ("<b>x</>", "x", [("bold", 0, 1)]),
         ("<b></b>x", "x", []),
+        ("<blockquote expandable>q</blockquote>", "q", [("expandable_blockquote", 0, 1)]),
     ],
 )
 def test_html_becomes_text_and_entities(html: str, plain: str, entities: list[tuple[str, int, int]]) -> None:
@@ -46,6 +47,9 @@ def test_html_becomes_text_and_entities(html: str, plain: str, entities: list[tu
         ("a&nbsp;b", 'Unescaped "&" at byte offset 1'),
         ("<pre><b>y</b></pre>", 'Tag "b" inside "pre" at byte offset 5'),
         ("<code><b>y</b></code>", 'Tag "b" inside "code" at byte offset 6'),
+        ("<blockquote expandable><pre>", 'Tag "pre" inside "blockquote" at byte offset 23'),
+        ("<pre><blockquote expandable>", 'Tag "blockquote" inside "pre" at byte offset 5'),
+        ("<blockquote>", 'Unclosed start tag "blockquote", or one with attributes, at byte offset 0'),
     ],
 )
 def test_broken_html_is_refused_with_its_byte_offset(html: str, reason: str) -> None:
