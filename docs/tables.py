@@ -26,6 +26,7 @@ import pandas as pd
 from pandas.errors import Pandas4Warning
 from pydantic import SecretStr
 
+from bot.alerts.grammar import WORDS
 from bot.alerts.presets import PRESETS
 from bot.analytics.flows import FLAGS
 from bot.analytics.market import SAMPLE
@@ -158,6 +159,12 @@ def flags() -> str:
     return table(("Flag", "Means"), [(f"`{name}`", meaning) for name, meaning in FLAGS.items()])
 
 
+def options() -> str:
+    """Every option of a rule."""
+    rows = [(f"`{each.usage}`", each.meaning) for each in WORDS.values() if each.place == "option"]
+    return table(("Option", "Means"), rows)
+
+
 def presets() -> str:
     """The rules that are offered ready made."""
     rows = [(each.name, f"`{each.rule}`", DEFAULT_PAIR.fill(each.meaning)) for each in PRESETS]
@@ -258,6 +265,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "flags": flags,
     "presets": presets,
+    "options": options,
     "formulas": formulas,
     "keys": keys,
     "subcommands": subcommands,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot import app
-from bot.alerts.grammar import parse_rule
+from bot.alerts.grammar import WORDS, parse_rule
+from bot.alerts.rule import OPS
 from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
 from bot.analytics.valuation import CONVENTIONS
@@ -129,10 +130,7 @@ def test_every_friendly_spelling_becomes_the_rule_beside_it(line: str) -> None:
 
 def test_every_option_target_and_comparison_has_an_example() -> None:
     rules = "\n".join(blocks("rule"))
-    for word in (
-        "confirm", "rearm", "cooldown", "once", "until", "urgent", "silent", "note", "and", "crosses",
-        "sma", "high", "low", "pct", ">", "<", ">=", "<=",
-    ):  # fmt: skip
+    for word in {*WORDS, *OPS} - {"between"}:
         assert re.search(rf"(^| ){re.escape(word)} |{word}$", rules, re.MULTILINE), word
 
 

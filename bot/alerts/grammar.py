@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -54,16 +54,88 @@ MOST_SESSIONS = 250  # of confirm and cooldown: a year
 
 # Kinds of target that take a number, each with one that makes a good example.
 TARGETS = {"sma": 200.0, "high": 250.0, "low": 250.0, "pct": 90.0}
+
+
+class Word(NamedTuple):
+    """A word of the grammar.
+
+    place    "joint", "comparison", "target" or "option"
+    usage    how it is written
+    meaning  one sentence
+    example  a rule that has it
+    """
+
+    place: str
+    usage: str
+    meaning: str
+    example: str
+
+
+# Help, documentation and examples are made of these.
+WORDS = {
+    "and": Word(
+        "joint",
+        "CONDITION and CONDITION",
+        "All conditions must be true at the same close.",
+        "ratio > sma 200 and excess 3m > 0",
+    ),
+    "crosses": Word(
+        "comparison",
+        "crosses TARGET",
+        "Fires either way: on a rise above and on a fall below.",
+        "excess 3m crosses 0",
+    ),
+    "between": Word(
+        "comparison",
+        "between TARGET and TARGET",
+        "Above the first target and below the second.",
+        "excess 3m between -2pp and 2pp",
+    ),
+    "sma": Word(
+        "target", "sma N", "The metric's mean over the last N sessions, this one included.", "ratio > sma 200"
+    ),
+    "high": Word("target", "high N", "The highest of the N sessions before this one.", "ratio > high 252"),
+    "low": Word("target", "low N", "The lowest of the N sessions before this one.", "ratio < low 252"),
+    "pct": Word(
+        "target",
+        "pct P",
+        "The metric's own P-th percentile over all sessions before this one, at least 252 of them.",
+        "excess 3m > pct 90",
+    ),
+    "confirm": Word(
+        "option",
+        "confirm N",
+        "Must be true on N evaluated sessions in a row before it fires.",
+        "ratio > sma 200 confirm 3",
+    ),
+    "rearm": Word(
+        "option",
+        "rearm AMOUNT",
+        "The level at which it re-arms, instead of the default band; for one condition on an amount.",
+        "excess 3m > 5pp rearm 3pp",
+    ),
+    "cooldown": Word(
+        "option",
+        "cooldown N",
+        "For N sessions after a fire, further ones go to /history only; if the last is still true then, one "
+        "message says since when.",
+        "ratio > sma 200 cooldown 10",
+    ),
+    "once": Word("option", "once", "Ends with its first fire.", "drawdown < -30% once"),
+    "until": Word(
+        "option", "until DATE", "Ends after that day, and says so.", "corr 60 < 0.7 until 2030-12-31"
+    ),
+    "urgent": Word(
+        "option", "urgent", "Sent in quiet hours too; not together with silent.", "excess 3m < -10pp urgent"
+    ),
+    "silent": Word("option", "silent", "The message makes no sound.", "momentum > 0 silent"),
+    "note": Word(
+        "option", 'note "..."', "Your own words, sent with the message.", 'ratio > sma 200 note "why"'
+    ),
+}
 # Options, each as it is written in an example; that of `rearm` depends on the rule.
 _OPTIONS = {
-    "confirm": "confirm 3",
-    "rearm": "",
-    "cooldown": "cooldown 10",
-    "once": "once",
-    "until": "until 2030-12-31",
-    "urgent": "urgent",
-    "silent": "silent",
-    "note": 'note "why"',
+    name: word.example[word.example.index(name) :] for name, word in WORDS.items() if word.place == "option"
 }
 _COMPARISON = f"a comparison ({', '.join(OPS)})"
 _COMPARING = ("above", "below", "over", "under", "crosses")

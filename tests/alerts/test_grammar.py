@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.alerts.grammar import MOST_CHARACTERS, parse_rule, parse_subject
+from bot.alerts.grammar import MOST_CHARACTERS, WORDS, Word, parse_rule, parse_subject
 from bot.alerts.rule import OPS, Condition, Rule, Target
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.windows import Window, parse_window
@@ -180,14 +180,16 @@ def test_five_conditions_are_taken() -> None:
     assert len(rule(" and ".join(["ratio > 1"] * 5)).conditions) == 5
 
 
-WORDS = (
+FUZZ_WORDS = (
     "ratio gauge flow pe premium outflows iwm spy 5d 200 day average 90th percentile since 2020-01-02 "
     "> < >= <= = crosses above below at least 5% 0 $1bn -2pp 0.5 sma high low pct 20 and confirm 3 "
     'rearm once cooldown until urgent silent note "x" “y” " , its'
 )
 
 
-@given(st.one_of(st.text(max_size=80), st.lists(st.sampled_from(WORDS.split()), max_size=14).map(" ".join)))
+@given(
+    st.one_of(st.text(max_size=80), st.lists(st.sampled_from(FUZZ_WORDS.split()), max_size=14).map(" ".join))
+)
 def test_anything_typed_is_a_rule_or_a_plain_mistake(typed: str) -> None:
     try:
         parsed = rule(typed)
@@ -614,3 +616,11 @@ def test_a_mistake_says_nothing_of_a_comparison(text: str, sentence: str) -> Non
         parse_subject(text, [], METRICS)
     assert caught.value.sentence == sentence
     assert parse_rule(caught.value.example, METRICS)
+
+
+@pytest.mark.parametrize(("word", "entry"), WORDS.items())
+def test_every_word_has_a_sentence_and_a_rule_with_it(word: str, entry: Word) -> None:
+    assert word in entry.usage
+    assert entry.meaning.endswith(".")
+    assert f" {word}" in entry.example
+    assert parse_rule(entry.example, METRICS)
