@@ -238,6 +238,15 @@ def current_outages(db: sqlite_utils.Database) -> list[StoredOutage]:
     return select_as(db, StoredOutage, "SELECT * FROM outages WHERE back_at IS NULL ORDER BY part, session")
 
 
+def outage_changes(db: sqlite_utils.Database, since: Moment) -> dict[str, bool]:
+    """Returns the parts with an outage that began (False) or is over (True) since an instant, not both."""
+    sql = """
+        SELECT part, back_at IS NOT NULL FROM outages
+        WHERE (began >= :since) <> (coalesce(back_at, '') >= :since) ORDER BY part, session
+    """
+    return {part: bool(back) for part, back in db.execute(sql, {"since": instant(since)}).fetchall()}
+
+
 def add_outage_chats(db: sqlite_utils.Database, part: str, session: str, chats: Iterable[int]) -> list[int]:
     """Record which chats are notified of an outage. Returns those that exist and were not notified before."""
     sql = """

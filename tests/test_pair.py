@@ -261,7 +261,7 @@ async def test_no_push_names_the_default_funds(line: CommandLine, drawn: list[st
         first_lines = "\n".join(message.text.splitlines()[0] for message in pushed)
         for title in (
             "Alert #1 fired", "Correction to alert #1", "Data stale: prices", "Data back: prices",
-            "Split: IJR 2 for 1", "Daily summary",
+            "Split: IJR 2 for 1", "IJR's largest lead over IVV",
         ):  # fmt: skip
             assert title in first_lines, first_lines
         assert naming_default_funds([*outputs(talk), *drawn, line.printed]) == []

@@ -21,6 +21,7 @@ from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.valuation import convention_for
 
 if TYPE_CHECKING:
+    from bot.alerts.rule import Rule
     from bot.analytics.market import Market
 
 _DEARER = 1.1  # the amount stands for a multiple that is so many times the present one against the other
@@ -94,6 +95,17 @@ def preset_of(text: str, market: Market) -> Preset | None:
     """The preset of that name, in any case and spacing; None when there is none."""
     name = " ".join(text.lower().split())
     return next((preset for preset in presets_for(market) if preset.name.lower() == name), None)
+
+
+def name_of(rule: Rule, market: Market) -> str:
+    """The name that a rule is known by: its note, or that of the preset with its conditions; "" for none."""
+    return rule.note or _names(market).get(rule.conditions, "")
+
+
+@per_market
+def _names(market: Market) -> dict[tuple[Condition, ...], str]:
+    metrics = metrics_of(market.pair, convention_for(market))
+    return {parse_rule(preset.rule, metrics).conditions: preset.name for preset in presets_for(market)}
 
 
 def _fitted(condition: Condition, market: Market) -> Condition:

@@ -245,3 +245,17 @@ def per_market(function: Callable[Concatenate[Market, P], T]) -> Callable[Concat
         return result
 
     return computed_once
+
+
+@per_market
+def market_before(market: Market) -> Market | None:
+    """The Market of the session before the last close, as it was known that evening; None without one.
+
+    Share counts arrive a session late, so those of that session are left out.
+    """
+    if len(market.closes) < 2:
+        return None
+    session = market.closes.index[-2]
+    earlier = market.sessions[market.sessions < session]
+    facts = market.facts if not len(earlier) else {t: f.loc[: earlier[-1]] for t, f in market.facts.items()}
+    return replace(market, facts=facts).at(session)

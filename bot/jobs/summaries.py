@@ -24,13 +24,14 @@ from bot.messages.pages.summary import summary_answer
 from bot.services import DAILY, context_of
 from bot.services.alert_views import view_active_alerts
 from bot.services.chats import settings_of
-from storage import chat_store, outbox
+from storage import chat_store, outbox, sources
 from storage.outbox import NewMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from zoneinfo import ZoneInfo
 
+    import pandas as pd
     import sqlite_utils
 
     from bot.alerts.view import AlertView, EvaluationContext
@@ -122,7 +123,8 @@ class Summaries:
         if awaited and now < sessions.close(market.last_completed) + STALE_AFTER:
             return 0
         context = await asyncio.to_thread(context_of, market, services.markets)
-        make = lru_cache(_TEXTS)(partial(_body, context, sessions))
+        outages = await run(partial(_outages, sessions=sessions, session=market.last_completed))
+        make = lru_cache(_TEXTS)(partial(_body, context, sessions, outages))
         session = f"{market.last_completed:%Y-%m-%d}"
         queued = 0
         while due:
@@ -190,10 +192,18 @@ def _made(make: Callable[[_Text], MessageBody], texts: dict[int, _Text]) -> dict
     return bodies
 
 
-def _body(context: EvaluationContext, sessions: Sessions, text: _Text) -> MessageBody:
+def _outages(db: sqlite_utils.Database, sessions: Sessions, session: pd.Timestamp) -> dict[str, bool]:
+    """Return the parts of the Market that became overdue or came back since the close before `session`."""
+    before = sessions.index[max(sessions.index.searchsorted(session) - 1, 0)]
+    return sources.outage_changes(db, sessions.close(before))
+
+
+def _body(
+    context: EvaluationContext, sessions: Sessions, outages: Mapping[str, bool], text: _Text
+) -> MessageBody:
     alerts, total, numbers, late = text
     try:
-        answer = summary_answer(context, alerts, sessions, late=late, total=total)
+        answer = summary_answer(context, alerts, sessions, late=late, total=total, outages=outages)
     except NoData as error:
         answer = Answer(lines(bold("Daily summary"), str(error)))
     return payload_of(answer, AS_NEW, numbers=numbers)

@@ -153,11 +153,15 @@ def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> 
         stale,
         earlier,
         f"As known on {date_phrase(as_of.known)}." if as_of.known is not None else None,
-        *(_disputes(market) if priced else ()),
-        *(provisional_notes(market.provisional) if priced else ()),
-        _missing_sessions(market),
+        *price_notes(market, priced=priced),
         bold(SAMPLE_NOTICE) if market.is_sample else None,
     )
+
+
+def price_notes(market: Market, *, priced: bool = True) -> list[str]:
+    """Return sentences on closes that sources disagree on, that are not used (`priced`), or are missing."""
+    notes = [*_disputes(market), *provisional_notes(market.provisional)] if priced else []
+    return [*notes, *filter(None, [_missing_sessions(market)])]
 
 
 @per_market
@@ -329,6 +333,13 @@ def magnitude(unit: Unit, difference: float) -> str:
     return unit.show(abs(difference)).lstrip("+")
 
 
+def gap_text(unit: Unit, gap: float, value: float) -> str:
+    """Return the size of a distance from a value; for a ratio or a multiple in percent of it."""
+    if unit.name in _RELATIVE_UNITS and value:
+        return magnitude(PERCENT, 100 * gap / value)
+    return magnitude(difference_unit(unit), gap)
+
+
 def distance(condition: Condition, value: float, level: float) -> str:
     """Return how far a value is from its target and on which side: "0.73% above sma 200 (0.4642)"."""
     unit, gap = METRICS[condition.metric].unit, value - level
@@ -339,10 +350,7 @@ def distance(condition: Condition, value: float, level: float) -> str:
     if gap == 0:
         return f"exactly at {target}"
     side = "above" if gap > 0 else "below"
-    if unit.name in _RELATIVE_UNITS and level != 0:
-        shown = magnitude(PERCENT, 100 * gap / level)
-    else:
-        shown = magnitude(difference_unit(unit), gap)
+    shown = gap_text(unit, gap, level)
     is_visible = any(digit in shown for digit in "123456789")
     return f"{shown} {side} {target}" if is_visible else f"just {side} {target}"
 

@@ -1,6 +1,5 @@
 """The daily summary in a chat."""
 
-from bot.messages.common import SAMPLE_NOTICE
 from storage import chat_store
 from tests.chat.talk import ME, STEP, Talk
 
@@ -48,7 +47,7 @@ async def test_now_shows_it_at_once_with_the_alerts_that_are_on(talk: Talk) -> N
     await talk.ask("/alert ratio > 0.8")
     await talk.ask("/alert 2 pause")
     (answer,) = await talk.ask("/summary now")
-    assert answer.text.startswith(f"Daily summary · close of Fri 11 Dec 2020\n{SAMPLE_NOTICE}\n")
+    assert answer.text.startswith("IWM's largest inflow on record (from 31 Dec 2009): ")
     assert "#1 ratio > 0.9" in answer.text
     assert "#2" not in answer.text
     assert await talk.rows("outbox") == []

@@ -240,11 +240,11 @@ async def test_in_another_zone_a_summary_that_is_past_there_is_not_sent_after_th
     await talk.ask("/summary on 17:30")
     await talk.ask("/settings zone Europe/Berlin")
     await talk.bot.scheduler.tick()
-    assert [m.text for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")] == []
+    assert [m.text for m in talk.api.messages(ME) if "Daily summary ·" in m.text] == []
     talk.now += dt.timedelta(hours=23, minutes=31)
     await talk.bot.scheduler.tick()
-    titles = [m.text.splitlines()[0] for m in talk.api.messages(ME) if m.text.startswith("Daily summary ·")]
-    assert titles == ["Daily summary · close of Wed 9 Dec 2020"]
+    titles = [m.text.splitlines()[0] for m in talk.api.messages(ME) if "Daily summary ·" in m.text]
+    assert titles == ["IWM led by 0.54pp · Wed 9 Dec 2020"]
 
 
 async def test_on_weekdays_saturdays_summary_comes_on_monday(sample: Path, tmp_path: Path) -> None:
@@ -257,11 +257,12 @@ async def test_on_weekdays_saturdays_summary_comes_on_monday(sample: Path, tmp_p
             talk.now = dt.datetime(2020, 12, day - 1, 23, 1, tzinfo=dt.UTC)
             before = len(talk.api.messages(ME))
             await talk.bot.scheduler.tick()
-            seen += [f"{day}: {m.text.splitlines()[0]}" for m in talk.api.messages(ME)[before:]]
+            titles = [message.text.splitlines()[0] for message in talk.api.messages(ME)[before:]]
+            seen += [f"{day}: {title.rpartition(' · ')[2]}" for title in titles]
         assert seen == [
-            "4: Daily summary · close of Thu 3 Dec 2020",
-            "7: Daily summary · close of Fri 4 Dec 2020",
-            "8: Daily summary · close of Mon 7 Dec 2020",
+            "4: Thu 3 Dec 2020",
+            "7: Fri 4 Dec 2020",
+            "8: Mon 7 Dec 2020",
         ]
 
 

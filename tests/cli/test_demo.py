@@ -239,13 +239,13 @@ STORY = (
     "Alert #1 fired · close of Tue 6 Oct 2020",
     "› /summary on 17:30",
     "  Wed 7 Oct 2020, 18:00 New York",
-    "Daily summary · close of Wed 7 Oct 2020",
+    "IWM led for the 5th session in a row, by 0.44pp · Wed 7 Oct 2020",
     "› /alerts",
     "Alerts · close of Wed 7 Oct 2020",
 )
 # The first lines of all messages made from the sample market.
 FROM_DATA = re.compile(
-    r"(IWM and SPY|Fund flows|Valuation|What moved|Alert #1|Daily summary|Alerts).*( · close of|>)"
+    r"(IWM and SPY|Fund flows|Valuation|What moved|Alert #1|IWM led|Alerts).*( · close of|>| · Wed)"
 )
 
 

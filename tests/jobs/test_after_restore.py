@@ -85,7 +85,7 @@ async def prepared(desk: Desk, api: FakeBotApi) -> None:
     await desk.alert("ratio > 0.6", ME)
     await desk.alert("ratio > 0.7", OTHER)
     await day(desk, api, DAYS[0], 0.5)
-    assert [head.split(" · ")[0] for head in heads(api)] == ["Daily summary"]
+    assert [head.split(" · ")[0] for head in heads(api)] == ["Both funds moved alike"]
 
 
 async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None:
@@ -112,7 +112,7 @@ async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None
     # What is new is told once, and not marked.
     await day(after, api, DAYS[3], 0.75)
     new = heads(api)[len(before[ME]) + 1 :]
-    assert [head.split(" · ")[0] for head in new] == ["Daily summary"]
+    assert [head.split(" led ")[0] for head in new] == ["IWM"]
     (fired,) = heads(api, OTHER)[len(before[OTHER]) :]
     assert fired.startswith("Alert #1 fired")
     await tick(after, api)

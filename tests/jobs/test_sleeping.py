@@ -169,7 +169,7 @@ async def test_nothing_waiting_is_no_probe_and_summaries_are_dropped(hall: Hall)
     await hall.database.run(lambda db: chat_store.note_sign_of_life(db, chat_id, hall.now))
     await hall.days([0.5], 6)
     (text,) = hall.texts(chat_id)
-    assert text.startswith("Daily summary")
+    assert "\nDaily summary · " in text
     assert await hall.query("SELECT count(*) AS due FROM summaries WHERE status = 'due'") == [{"due": 0}]
     assert len(hall.texts(OWNER)) == 1
 

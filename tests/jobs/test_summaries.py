@@ -56,7 +56,7 @@ async def test_a_summary_comes_at_its_local_time_and_once(desk: Desk) -> None:
     desk.restart()
     assert await run_at(desk, "2020-01-16 23:29") == 0
     texts = (await desk.messages())[before:]
-    assert [line.splitlines()[0] for line in texts] == ["Daily summary · close of Wed 15 Jan 2020"]
+    assert [line.splitlines()[0] for line in texts] == ["Both funds moved alike · Wed 15 Jan 2020"]
     assert LATE not in texts[0]
     (row,) = await desk.query("SELECT DISTINCT kind FROM outbox")
     assert row["kind"] == "summary"
@@ -114,8 +114,7 @@ async def test_after_a_downtime_one_summary_is_late(desk: Desk, offline_until: s
     desk.restart()
     assert await run_at(desk, offline_until) == 1
     text = (await desk.messages())[1]
-    assert text.startswith(f"Daily summary · close of {session} 2020\n")
-    assert LATE in text.splitlines()[1]
+    assert text.startswith(f"Both funds moved alike · {session} 2020\n{LATE}\n")
     assert await desk.summaries.run() == 0
     desk.restart()
     assert await desk.summaries.run() == 0
@@ -215,7 +214,7 @@ async def test_closes_still_on_their_way_are_waited_for(desk: Desk) -> None:
     await desk.closes([0.5], DAYS[0])
     assert await run_at(desk, "2020-01-16 22:11") == 1
     text = (await desk.messages())[before]
-    assert text.startswith("Daily summary · close of Thu 16 Jan 2020\n")
+    assert text.startswith("Both funds moved alike · Thu 16 Jan 2020\n")
     assert LATE in text
 
 
@@ -227,7 +226,7 @@ async def test_closes_that_do_not_come_are_not_waited_for_for_ever(desk: Desk) -
     assert await run_at(desk, "2020-01-17 00:14") == 0
     assert await run_at(desk, "2020-01-17 00:15") == 1
     lines = (await desk.messages())[before].splitlines()
-    assert lines[0] == "Daily summary · close of Wed 15 Jan 2020"
+    assert lines[0] == "Both funds moved alike · Wed 15 Jan 2020"
     assert lines[1] == "Stale: 1 session old; the last completed session is Thu 16 Jan 2020."
 
 
@@ -305,7 +304,7 @@ async def test_a_broken_alert_is_left_out(desk: Desk, caplog: pytest.LogCaptureF
         assert await run_at(desk, "2020-01-15 23:30") == 1
     (text,) = await desk.messages()
     expected = [line for line in text.splitlines() if line.startswith("#")]
-    assert expected == ["#2 ratio > 0.7: 0.5000, 28.57% below 0.7."]
+    assert expected == ["#2 ratio > 0.7 ░░░░░░░░ 40.00% to go"]
 
 
 async def test_a_chat_that_is_back_is_not_told_what_it_missed(desk: Desk) -> None:
@@ -326,7 +325,7 @@ async def test_a_summary_that_could_not_be_sent_gives_way_to_the_next_days(desk:
     await run_at(desk, "2020-01-17 23:30")
     rows = await desk.query("SELECT status, json_extract(payload, '$.html') AS html FROM outbox ORDER BY id")
     waiting = [strip_html(row["html"]).splitlines()[0] for row in rows if row["status"] == "queued"]
-    assert waiting == ["Daily summary · close of Fri 17 Jan 2020"]
+    assert waiting == ["Both funds moved alike · Fri 17 Jan 2020"]
     assert len(rows) == 3
 
 
@@ -350,6 +349,6 @@ async def test_changes_of_clocks_leave_one_summary_a_session(desk: Desk, zone: s
     while desk.now < end:
         await desk.summaries.run()
         desk.now += dt.timedelta(hours=6)
-    firsts = [text.splitlines()[0] for text in await desk.messages()]
-    expected = [f"Daily summary · close of {date_phrase(dt.date.fromisoformat(day))}" for day in days]
-    assert [line for line in firsts if "close" in line] == expected
+    ends = [text.splitlines()[0].rpartition(" · ")[2] for text in await desk.messages()]
+    expected = [date_phrase(dt.date.fromisoformat(day)) for day in days]
+    assert [day for day in ends if day in expected] == expected

@@ -3,106 +3,145 @@ import datetime as dt
 import pandas as pd
 import pytest
 
+from bot.alerts.engine import State, evaluate, first_state
+from bot.alerts.grammar import parse_rule
+from bot.alerts.view import AlertView, Life
+from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.messages.pages.summary import next_session_line, summary_answer
+from tests import shared_data
 from tests.messages.pages import LONG, XNYS, alert_view, context, day, market, page, shown
 from tests.sample_market import sample_market
+from tests.shared_data import shared
 
 SAMPLE_PAGE = """\
-Daily summary · close of Fri 11 Dec 2020
-Sample data: simulated between published points, not the market.
-IWM led the day by 1.27pp.
-Price return
+IWM's largest inflow on record (from 31 Dec 2009): +$0.93bn · Fri 11 Dec 2020
+Sample data: simulated, not the market.
+IWM led by 1.27pp.
          IWM      SPY      gap
 1d    +2.11%   +0.83%  +1.27pp
 1w    +1.12%   −0.96%  +2.08pp
-mtd   +5.13%   +1.17%  +3.96pp
 ytd  +14.87%  +13.81%  +1.06pp
-Ratio IWM/SPY 0.5195, 13.10% above its 200-day average (above it since 6 Oct 2020).
-Trend line from 4 Jan 2010: −1.73% a year; the ratio is +0.08 sigma from it (near the line, no break).
-Flows 20d: IWM +$2.48bn (+5.19% of assets); SPY −$5.35bn (−1.72% of assets).
+Ratio 0.5195: 13.10% over its 200-day average.
+Flows 20d: IWM +$2.48bn (+5.19%), SPY −$5.35bn (−1.72%).
+#2 flow iwm 5d > $1bn ▓▓▓▓▓▓▓░ $41.6m to go
+Daily summary · close of Fri 11 Dec 2020
+Price return; base closes: 1d 10 Dec 2020, 1w 4 Dec 2020, ytd 31 Dec 2019. \
+Flows: 20 sessions, in dollars and in percent of assets.
 P/E (losses included, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
-Alerts
-#1 ratio > sma 200: 0.5195, 13.10% above sma 200 (0.4593); waits to re-arm.
-#2 flow iwm 5d > $1bn: +$0.96bn, $41.6m below $1bn.
-
-Next session: Mon 14 Dec 2020.
-Source: sample data."""
+Source: sample data.
+Next session: Mon 14 Dec 2020."""
 
 
 def test_the_whole_page() -> None:
     of = context(sample_market())
     standings = [alert_view("ratio > sma 200", of, number=1), alert_view("flow iwm 5d > $1bn", of, number=2)]
-    assert page(summary_answer(of, standings, XNYS)) == SAMPLE_PAGE
-
-
-def summary(*levels: float) -> list[str]:
-    return shown(summary_answer(context(market(levels)), [], XNYS))
+    answer = summary_answer(of, standings, XNYS)
+    assert page(answer.text) == SAMPLE_PAGE
+    assert answer.buttons[0][0] == ("All 2 alerts", "/alerts")
 
 
 @pytest.mark.parametrize(
     ("levels", "news"),
     [
-        ([50.0], []),
-        ([50.0, 50.0], ["Both funds moved alike."]),
-        ([50.0, 51.0], ["IWM led the day by 2.00pp."]),
-        ([50.0, 49.0], ["SPY led the day by 2.00pp."]),
+        ([50.0], ["Daily summary"]),
+        ([50.0, 50.0], ["Both funds moved alike"]),
+        ([50.0, 51.0], ["IWM led by 2.00pp"]),
+        ([50.0, 49.0], ["SPY led by 2.00pp"]),
         (
             [50.0 - number / 100 for number in range(299)] + [49.0],
-            ["IWM led the day by 4.21pp.", "The ratio crossed above its 200-day average."],
-        ),
-        (
-            [50.0 + number / 100 for number in range(299)] + [51.0],
-            ["SPY led the day by 3.74pp.", "The ratio crossed below its 200-day average."],
-        ),
-        ([*LONG, 70.0], ["IWM led the day by 38.61pp.", "The ratio made a new 252-session high."]),
-        (LONG[:294], ["IWM led the day by 0.20pp."]),  # as high as the highest is no new high
-        (
-            [*LONG, 49.9],
             [
-                "SPY led the day by 1.19pp.",
-                "The ratio crossed below its 200-day average.",
-                "The ratio made a new 252-session low.",
+                "IWM/SPY crossed above its 200-day average for the first time on record (from 15 Oct 2020)",
+                "IWM's largest lead over SPY on record (from 2 Jan 2020): +4.21pp.",
             ],
         ),
+        (
+            [*LONG, 70.0],
+            [
+                "IWM's largest lead over SPY on record (from 2 Jan 2020): +38.61pp",
+                "IWM's largest rise on record (from 2 Jan 2020): +38.61%.",
+            ],
+        ),
+        (LONG[:294], ["IWM led by 0.20pp"]),  # as high as the highest is no new high
     ],
 )
-def test_what_changed_comes_first(levels: list[float], news: list[str]) -> None:
-    lines = summary(*levels)
-    assert lines[1 : lines.index("Price return")] == news
+def test_the_first_line_is_what_is_rare_or_who_led(levels: list[float], news: list[str]) -> None:
+    first, *others = shown(summary_answer(context(market(levels)), [], XNYS))
+    assert [first.partition(" · ")[0], *others[: len(news) - 1]] == news
 
 
-def test_an_alert_that_fired_at_the_last_close_is_news() -> None:
+def test_a_fire_is_told_on_its_day_and_the_next_by_its_name_and_where_it_rearms() -> None:
     of = context(market([*LONG, 50.0, 70.0, 70.0]))
     alerts = [
-        alert_view("ratio > 0.6 confirm 2", of, number=1, until=2),
+        alert_view('ratio > 0.6 confirm 2 note "Up & away"', of, number=1, until=2),
         alert_view("ratio < 0.4", of, number=2),
-        alert_view("ratio > 0.6", of, number=3, until=2),  # fired a session earlier
+        alert_view("ratio > 0.6", of, number=3, until=2),
+        alert_view("ratio > 0.6", of, number=4),  # true from the start
     ]
     assert alerts[2].state.sides[0].since == dt.date(2021, 3, 15)
-    lines = shown(summary_answer(of, alerts, XNYS))
-    assert [line for line in lines if line.endswith(" fired.")] == ["Alert #1 fired."]
-    assert lines.index("Alert #1 fired.") < lines.index("Price return")
+    assert shown(summary_answer(of, alerts, XNYS))[-3:] == [
+        "Up & away fired today, re-arms 14.36% lower",
+        "#3 ratio > 0.6 fired yesterday, re-arms 14.36% lower",
+        "#2 ratio < 0.4 ░░░░░░░░ 42.86% to go",
+    ]
 
 
-def test_an_alert_on_flows_is_news_a_session_later() -> None:
+def test_a_fire_on_flows_is_told_when_the_counts_have_come() -> None:
     of = context(market([50.0] * 31, units={"IWM": [*(250.0 + n / 10 for n in range(29)), 270.0]}))
     alert = alert_view("flow iwm 1d > $1bn", of, until=1)
-    assert "Alert #3 fired." in shown(summary_answer(of, [alert], XNYS))
+    assert "#3 flow iwm 1d > $1bn fired today, re-arms $0.72bn lower" in shown(
+        summary_answer(of, [alert], XNYS)
+    )
+
+
+def test_what_is_lacking_is_told_when_it_begins_and_when_it_ends() -> None:
+    counts = [250.0 + n / 10 for n in range(40)]
+    for sessions, told in ((41, []), (23, []), (22, ["Flows of IWM: back."])):
+        of = context(market([50.0] * sessions, units={"IWM": counts[: sessions - 1]}))
+        lines = shown(summary_answer(of, [], XNYS))
+        assert [line for line in lines if "of IWM" in line or "of SPY" in line] == told, sessions
+    outages = {"facts:IWM": False, "multiples": True}
+    lines = shown(summary_answer(context(market([50.0] * 3)), [], XNYS, outages=outages))
+    assert lines[-2:] == ["Share counts of IWM: overdue.", "Multiples: back."]
+
+
+@shared
+def test_a_quarter_reads_as_news() -> None:
+    """62 sessions of autumn 2020, each at most 12 lines long, no line but a distance the day before's."""
+    whole, titles, before = shared_data.market(), dict[str, str](), set[str]()
+    rules = [parse_rule(text, METRICS) for text in ("ratio > sma 200 confirm 2", "excess 3m > 5pp")]
+    states: dict[int, State] = {}
+    for end in whole.closes.loc["2020-09-15":].index[:62]:
+        of = context(whole.at(end))
+        for number, rule in enumerate(rules, start=1):
+            state = states.get(number)
+            history = of.histories.samples(rule, state.session if state else None, whole.sessions)
+            if state is None:
+                states[number] = first_state(rule, history, end.date())
+            elif run := evaluate(rule, state, history).states:
+                states[number] = run[-1]
+        alerts = [AlertView(n, rule, Life.ACTIVE, states[n]) for n, rule in enumerate(rules, start=1)]
+        lines = shown(summary_answer(of, alerts, XNYS))
+        assert len(lines) <= 12, lines
+        assert not before & {line for line in lines if " to go" not in line and "gap" not in line}, lines
+        before = set(lines) - {lines[0]}
+        titles[f"{end:%m-%d}"] = lines[0].partition(" · ")[0]
+    assert titles["10-06"] == "IWM/SPY crossed above its 200-day average for the first time since 25 Sep 2018"
+    assert titles["11-09"] == "IWM's largest lead over SPY since 15 Jul: +2.37pp"
+    assert titles["11-17"] == "IWM/SPY at its highest since 27 Feb"
+    assert sum(" led by " in title for title in titles.values()) > 40  # nothing is rare on most days
 
 
 @pytest.mark.parametrize(
     ("last", "line"),
     [
         ("2020-12-10", "Next session: Fri 11 Dec 2020."),
-        ("2020-12-11", "Next session: Mon 14 Dec 2020."),
         ("2020-01-17", "Next session: Tue 21 Jan 2020. No session on Mon 20 Jan 2020."),
         (
             "2020-11-25",
             "Next session: Fri 27 Nov 2020, early close at 13:00 New York. No session on Thu 26 Nov 2020.",
         ),
         ("2020-12-23", "Next session: Thu 24 Dec 2020, early close at 13:00 New York."),
-        ("2020-12-24", "Next session: Mon 28 Dec 2020. No session on Fri 25 Dec 2020."),
         ("2012-10-26", "Next session: Wed 31 Oct 2012. No session on Mon 29 Oct 2012, Tue 30 Oct 2012."),
     ],
 )

@@ -1,35 +1,46 @@
-"""The daily summary: what changed first, then performance, trend, flows, multiples, alerts, what is next."""
+"""The daily summary: what is rare first, then returns, trend and flows, the nearest alerts, a half day ahead.
+
+It is made of what is new. A sentence that was the same at the session before is left out; what is lacking is
+mentioned on the day on which that begins and on the day on which it ends. The rest is in the quote.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.alerts import nearness
 from bot.alerts.engine import Status
+from bot.alerts.presets import name_of
 from bot.alerts.series import rule_lag
-from bot.analytics import trend
+from bot.analytics import flows, trend, valuation
+from bot.analytics.market import Market, market_before, per_market
 from bot.analytics.metrics import METRICS
-from bot.analytics.performance import performance
+from bot.analytics.performance import TOO_SHORT, performance
+from bot.analytics.rarity import Kind, Rarity, rarities
 from bot.analytics.sessions import EXCHANGE, Sessions
-from bot.analytics.units import POINTS
-from bot.analytics.windows import MTD, YTD, AsOf, Window
+from bot.analytics.units import LEVEL, PERCENT, POINTS, USD
+from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
-from bot.messages.alerts.card import summary_distance
+from bot.messages.alerts.notices import part_name
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, code, lines
-from bot.text import date_phrase
+from bot.messages.html import Html, age_phrase, bold, capital, lines, pre, session_phrase, table
+from bot.text import date_phrase, ordinal, short_date
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from bot.alerts.nearness import Distance
     from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.market import Market
 
-_DAY = Window("d", 1)
-_WINDOWS = (_DAY, Window("w", 1), MTD, YTD)
-_YEAR = 252  # sessions
+_DAY, _FLOW_WINDOW = Window("d", 1), Window("d", 20)
+_WINDOWS = (_DAY, Window("w", 1), YTD)
+_AVERAGE = f"{common.AVERAGE}-day average"
+_NEAREST = 3  # alerts
+_BAR = 8  # characters
+_NEAR = pd.DateOffset(months=10)  # within it a date needs no year
 
 
 def summary_answer(
@@ -39,75 +50,232 @@ def summary_answer(
     *,
     late: bool = False,
     total: bool = False,
+    outages: Mapping[str, bool] = MappingProxyType({}),
 ) -> Answer:
     """Return the message of one chat: the market is the same for all, the alerts are the chat's own.
 
-    Raises NoData when no session has a close of both funds.
+    `outages` are the parts of the Market that became overdue (False) or current again (True) since the
+    session before. Raises NoData when no session has a close of both funds.
     """
     market = context.market
-    market.require_end()
-    parts = {"prices": "prices", **{f"{ticker} flows": f"facts:{ticker}" for ticker in market.pair.tickers}}
-    parts["multiples"] = "multiples"
+    end, following = market.require_end(), next_session_line(market.last_completed, sessions)
+    title, news = _news(market, total)
+    behind = age_phrase(market.sessions_behind(end))
+    is_special = following.count(".") > 1 or "early" in following
+    alert_lines = _alert_lines(alerts, context)
     html = lines(
-        common.heading("Daily summary", market, AsOf()),
+        bold(title) + f" · {date_phrase(end)}",
+        bold("Sample data") + ": simulated, not the market." if market.is_sample else None,
+        bold(f"Stale: {behind}; the last completed session is {date_phrase(market.last_completed)}.")
+        if behind
+        else None,
         "Late: this summary could not be sent when it was due." if late else None,
-        *_changes(market, total),
-        *(bold(f"Alert #{alert.number} fired.") for alert in alerts if _fired_last(alert, market)),
-        _body(market, total),
-        bold("Alerts") if alerts else None,
-        *(_alert(alert, context) for alert in alerts),
-        "",
-        next_session_line(market.last_completed, sessions),
-        common.sources({name: market.source(part).label for name, part in parts.items()}),
+        *news,
+        _returns(market, total),
+        *_new_sentences(market),
+        *(f"{capital(part_name(part))}: {'back' if back else 'overdue'}." for part, back in outages.items()),
+        *alert_lines,
+        following if is_special else None,
     )
-    return Answer(html, buttons=(common.page_buttons(AsOf(), "Compare", "Trend", "Flows"),))
+    more = len(alerts) - len(alert_lines)
+    label = f"All {len(alerts)} alerts" if more > 0 else "Alerts"
+    row = ((label, "/alerts"),) if alerts else ()
+    quote = _quote(market, total) + ("" if is_special else f"\n{following}")
+    return Answer(html, quote=quote, buttons=((*row, *common.page_buttons(AsOf(), "Compare", "Flows")),))
 
 
 # What is the same for every chat is made once per Market, because there may be many chats.
-@lru_cache(maxsize=4)
-def _changes(market: Market, total: bool) -> tuple[Html, ...]:
-    """Return what differs from the session before: who led the day, a crossed average, a new extreme."""
-    day = performance(market, _DAY, total)
-    sentences: list[Html] = []
-    if day.gap:
-        leader = (market.pair.small if day.gap > 0 else market.pair.large).ticker
-        sentences.append(bold(f"{leader} led the day") + f" by {common.magnitude(POINTS, day.gap)}.")
-    elif day.gap is not None:
-        sentences.append(bold("Both funds moved alike."))
-    against = trend.of_ratio(market, trend.ratio_vs_sma, common.AVERAGE)
-    if against.iloc[-2:].notna().sum() == 2 and (against.iloc[-1] > 0) != (against.iloc[-2] > 0):
-        side = "above" if against.iloc[-1] > 0 else "below"
-        sentences.append(bold(f"The ratio crossed {side} its {common.AVERAGE}-day average."))
-    for breakout, sign, name in ((trend.breakout, 1, "high"), (trend.breakout_low, -1, "low")):
-        if sign * trend.of_ratio(market, breakout, _YEAR).iloc[-1] > 0:
-            sentences.append(bold(f"The ratio made a new {_YEAR}-session {name}."))
+@per_market
+def _news(market: Market, total: bool) -> tuple[str, tuple[str, ...]]:
+    """Return the first line, the rarest thing or who led, and one or two more sentences of the kind."""
+    rare = rarities(market, total)
+    gap = performance(market, _DAY, total).gap
+    led = "Daily summary"
+    if gap is not None:
+        leader = (market.pair.small if gap > 0 else market.pair.large).ticker
+        led = f"{leader} led by {common.magnitude(POINTS, gap)}" if gap else "Both funds moved alike"
+    phrases = [_rarity_phrase(row, market, gap) for row in rare[:2]]
+    if all(row.kind not in {Kind.LEAD, Kind.LEADS} for row in rare[:2]):
+        phrases.append(led)
+    return phrases[0], tuple(f"{phrase}." for phrase in phrases[1:])
+
+
+def _rarity_phrase(rarity: Rarity, market: Market, gap: float | None) -> str:
+    """Return what is rare in words: "IWM's largest lead over SPY since 27 May: +2.37pp".
+
+    `gap` is the lead of the small fund on the day, in points.
+    """
+    ticker, value, is_up = rarity.ticker, rarity.value, rarity.value > 0
+    other = next(other for other in market.pair.tickers if other != ticker)
+    side, size = "above" if is_up else "below", USD.show(value)
+    dated = "" if rarity.session == market.end else f" ({_near_date(rarity.session, rarity.session)})"
+    count, by = ordinal(int(abs(value))), common.magnitude(POINTS, gap or 0.0)
+    phrase = {
+        Kind.CROSSED: f"{market.pair} crossed {side} its {_AVERAGE} for the first time {{}}",
+        Kind.LEAD: f"{ticker}'s largest lead over {other} {{}}: {POINTS.show(abs(value))}",
+        Kind.RATIO: f"{market.pair} at its {'highest' if is_up else 'lowest'} {{}}",
+        Kind.MOVE: f"{ticker}'s largest {'rise' if is_up else 'fall'} {{}}: {PERCENT.show(value)}",
+        Kind.FLOW: f"{ticker}'s largest {'inflow' if is_up else 'outflow'} {{}}: {size}{dated}",
+        Kind.LEADS: f"{ticker} led for the {count} session in a row, by {by}",
+        Kind.FLOWS: f"{count} day of {'inflows into' if is_up else 'outflows from'} {ticker}",
+    }[rarity.kind]
+    if rarity.since is None:
+        return phrase.format(f"on record (from {short_date(rarity.begin)})")
+    return phrase.format(f"since {_near_date(rarity.since, rarity.session)}")
+
+
+def _near_date(day: pd.Timestamp, end: pd.Timestamp) -> str:
+    """Return a date, without its year if that is plain."""
+    return short_date(day).rpartition(" ")[0] if day > end - _NEAR else short_date(day)
+
+
+@per_market
+def _returns(market: Market, total: bool) -> Html:
+    """Return the returns as a table, without windows that have the base of another one."""
+    rows = {
+        row.base if row.small is not None else row.window: row
+        for row in (performance(market, window, total) for window in _WINDOWS)
+    }
+    cells = [
+        (str(row.window), PERCENT.show(row.small), PERCENT.show(row.large), POINTS.show(row.gap))
+        for row in rows.values()
+        if row.reason != TOO_SHORT
+    ]
+    reasons = {str(row.window): row.reason for row in rows.values() if row.reason != TOO_SHORT}
+    header = ("", *market.pair.tickers, "gap")
+    return lines(pre(table(header, cells)) if cells else None, *common.missing_figure_lines(reasons))
+
+
+@per_market
+def _new_sentences(market: Market) -> tuple[str, ...]:
+    """Return trend and flows unless they are the same words as before, and what began or ended to lack."""
+    before = market_before(market)
+    now, earlier = _sentences(market), () if before is None else _sentences(before)
+    sentences = [sentence for sentence in now if sentence not in earlier]
+    if before is not None:
+        lacks, lacked = _lacks(market), _lacks(before)
+        sentences += [f"{capital(lacks[part])}." for part in lacks if part not in lacked]
+        sentences += [f"{capital(part)}: back." for part in lacked if part not in lacks]
     return tuple(sentences)
 
 
-@lru_cache(maxsize=4)
-def _body(market: Market, total: bool) -> Html:
+def _sentences(market: Market) -> tuple[str, ...]:
+    against = trend.of_ratio(market, trend.ratio_vs_sma, common.AVERAGE)
+    sentences = []
+    if len(against) and pd.notna(against.iloc[-1]):
+        gap, level = float(against.iloc[-1]), LEVEL.show(float(trend.ratio(market).iloc[-1]))
+        side = f"{common.magnitude(PERCENT, gap)} {'over' if gap > 0 else 'under'}" if gap else "exactly at"
+        sentences.append(f"Ratio {level}: {side} its {_AVERAGE}.")
+    parts = []
+    for ticker in market.pair.tickers:
+        flow = flows.flow_summary(flows.daily_flows(market, ticker), _FLOW_WINDOW, market.anchor)
+        if flow.dollars is not None:
+            unconfirmed = ", unconfirmed" * flow.is_unconfirmed
+            parts.append(f"{ticker} {USD.show(flow.dollars)} ({PERCENT.show(flow.percent)}{unconfirmed})")
+    if parts:
+        sentences.append(f"Flows {_FLOW_WINDOW}: {', '.join(parts)}.")
+    return tuple(sentences)
+
+
+def _lacks(market: Market) -> dict[str, str]:
+    """Return what cannot be computed for want of data, with the reason in words."""
+    lacks = {}
+    for ticker in market.pair.tickers:
+        frame = flows.daily_flows(market, ticker)
+        if frame.empty:
+            lacks[f"flows of {ticker}"] = f"flows of {ticker}: {common.no_flow_reason(market, ticker)}"
+        elif flows.flow_summary(frame, _FLOW_WINDOW, market.anchor).dollars is None:
+            lacks[f"flows of {ticker}"] = f"flows of {ticker}: n/a (see /flows)"
+    if not valuation.multiple_figures(market, "pe"):
+        lacks["multiples"] = "multiples: none stored"
+    if reason := trend.missing_reason(market, common.AVERAGE):
+        lacks[f"the {_AVERAGE}"] = f"the {_AVERAGE} is n/a: {reason}"
+    return lacks
+
+
+@per_market
+def _quote(market: Market, total: bool) -> Html:
+    """Return base closes, kind of return, multiples, notes on the data and sources."""
     returns = [performance(market, window, total) for window in _WINDOWS]
+    bases = ", ".join(
+        common.window_with_base(row.window, row.base) for row in returns if row.base is not None
+    )
+    kind = "Total return, distributions reinvested" if total else "Price return"
+    parts = ("prices", *(f"facts:{ticker}" for ticker in market.pair.tickers), "multiples")
+    names = ("prices", *(f"{ticker} flows" for ticker in market.pair.tickers), "multiples")
     return lines(
-        common.returns_table(market.pair, returns, total),
-        common.ratio_line(market),
-        common.channel_line(market),
-        common.flow_line(market),
-        common.multiple_line(market),
+        f"Daily summary · {session_phrase(market.require_end())}",
+        f"{kind}; base closes: {bases}. Flows: 20 sessions, in dollars and in percent of assets.",
+        common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
+        *common.price_notes(market),
+        common.sources({name: market.source(part).label for name, part in zip(names, parts, strict=True)}),
     )
 
 
-def _fired_last(alert: AlertView, market: Market) -> bool:
-    """Return whether the alert fired on the newest session that its inputs are known for."""
+# Alerts
+
+
+def _alert_lines(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Html]:
+    """Return the alerts that fired at the last two closes, then the nearest of the others."""
+    fired, waiting = [], []
+    for alert in alerts:
+        name = bold(name_of(alert.rule, context.market) or _short(alert))
+        if (day := _fired(alert, context.market)) is not None:
+            fired.append(name + f" fired {day}{_rearms(alert, context)}")
+        elif alert.state.status in {Status.ARMED, Status.CONFIRMING}:
+            distance = nearness.to_fire(alert.rule, context.histories)
+            if distance is not None:
+                waiting.append((distance.share, name + f" {_bar(distance.share)} {_to_go(alert, distance)}"))
+    waiting.sort(key=lambda row: -row[0])
+    return [*fired, *(line for _, line in waiting)][:_NEAREST]
+
+
+def _short(alert: AlertView) -> str:
+    """Return number and conditions of an alert without a name."""
+    return f"#{alert.number} {' and '.join(map(str, alert.rule.conditions))}"
+
+
+def _fired(alert: AlertView, market: Market) -> str | None:
+    """Return "today" or "yesterday", or the day, if an alert became known to fire at one of two closes."""
     fired = max((side.since for side in alert.state.sides if side.since is not None), default=None)
     if fired is None:
-        return False
-    return market.sessions_behind(pd.Timestamp(fired)) <= rule_lag(alert.rule, METRICS)
+        return None
+    since = market.sessions_behind(pd.Timestamp(fired)) - rule_lag(alert.rule, METRICS)
+    if since > 1:
+        return None
+    if since <= 0:
+        return "today"
+    is_near = (market.last_completed - pd.Timestamp(fired)).days <= 1 + rule_lag(alert.rule, METRICS)
+    return "yesterday" if is_near else date_phrase(fired).rpartition(" ")[0]
 
 
-def _alert(alert: AlertView, context: EvaluationContext) -> Html:
-    waits = "; waits to re-arm" if alert.state.status is Status.FIRED else ""
-    distance = f": {summary_distance(alert, context)}{waits}."
-    return bold(f"#{alert.number} ") + code(str(alert.rule)) + distance
+def _rearms(alert: AlertView, context: EvaluationContext) -> str:
+    """Return how far the value is from where the alert re-arms, "" for one that has done so."""
+    back = nearness.to_rearm(alert.rule, alert.state, context.histories)
+    if alert.state.status is not Status.FIRED or back is None:
+        return ""
+    return f", re-arms {_gap(back)} {'higher' if back.gap > 0 else 'lower'}"
+
+
+def _to_go(alert: AlertView, distance: Distance) -> str:
+    if distance.share < 1:
+        return f"{_gap(distance)} to go"
+    if alert.state.status is Status.CONFIRMING:
+        return f"true, confirming {alert.state.count} of {alert.rule.confirm}"
+    return "at its level"
+
+
+def _gap(distance: Distance) -> str:
+    return common.gap_text(METRICS[distance.condition.metric].unit, distance.gap, distance.value)
+
+
+def _bar(share: float) -> str:
+    """Return a bar that is full at the level. One that is not there is never shown full."""
+    full = _BAR if share >= 1 else min(int(share * _BAR + 0.5), _BAR - 1)
+    return "▓" * full + "░" * (_BAR - full)
+
+
+# The calendar
 
 
 def next_session_line(last: pd.Timestamp, sessions: Sessions) -> str:
