@@ -98,7 +98,7 @@ def fires_without_band(rule: Rule, history: Sequence[Sample], years: int = YEARS
 def _first_evaluated(rule: Rule, series: SampleSeries, years: int) -> int:
     """Position of the first sample to evaluate: within the years, and after one at which the rule is known.
 
-    Samples before every condition has had a figure are left out, as the rule could not have fired there.
+    Samples before every condition has had a figure are left out: the rule could not fire or re-arm there.
     """
     if not len(series):
         return 0

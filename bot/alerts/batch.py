@@ -12,7 +12,7 @@ import datetime as dt
 import operator
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -40,6 +40,7 @@ _CODES = {Status.ARMED: _ARMED, Status.FIRED: _FIRED, Status.WAITING: _WAITING}
 _SIGNS = {op: 1.0 if op in ABOVE else -1.0 for op in COMPARE}
 _NEVER = np.iinfo(np.int64).max
 _FAILS = {">": operator.le, "<": operator.ge, ">=": operator.lt, "<=": operator.gt}
+A = TypeVar("A", bound="BoolArray")
 
 
 # One alert, many sessions
@@ -125,7 +126,17 @@ def _may_turn(
             flags.append(value <= (level - band if rule.rearm is None else rule.rearm))
         else:
             flags.append(value >= (level + band if rule.rearm is None else rule.rearm))
-    return reduce(operator.and_ if side.status is Status.ARMED else operator.or_, flags)
+    return _any_group(rule, flags) if side.status is Status.ARMED else _each_group(rule, flags)
+
+
+def _any_group(rule: Rule, flags: Sequence[A]) -> A:
+    """Where all conditions of any group are true, given an array for each condition."""
+    return reduce(operator.or_, [reduce(operator.and_, group) for group in rule.grouped(flags)])
+
+
+def _each_group(rule: Rule, flags: Sequence[A]) -> A:
+    """Where any condition of each group is true."""
+    return reduce(operator.and_, [reduce(operator.or_, group) for group in rule.grouped(flags)])
 
 
 def is_carried(before: State, after: State) -> bool:
@@ -146,7 +157,7 @@ def carried(rule: Rule, state: State, samples: SampleSeries, position: int) -> S
     unknown = set(range(len(values)))
     for at in range(position - 1, samples.after(state.session) - 1, -1):
         sample = last if at == position - 1 else samples[at]
-        if len(values) == 1 or any(truth(ops, sample) is not None for ops in side_ops(rule)):
+        if len(values) == 1 or any(truth(rule, ops, sample) is not None for ops in side_ops(rule)):
             for index in [index for index in unknown if sample.figures[index].both]:
                 values[index] = sample.figures[index].value
                 unknown.remove(index)
@@ -155,17 +166,17 @@ def carried(rule: Rule, state: State, samples: SampleSeries, position: int) -> S
     return replace(state, session=last.session, figures=last.figures, last_values=tuple(values))
 
 
-def answers(ops: Ops, series: SampleSeries) -> tuple[BoolArray, BoolArray]:
+def answers(rule: Rule, ops: Ops, series: SampleSeries) -> tuple[BoolArray, BoolArray]:
     """Per session whether one side is true, and whether it is true or false."""
     columns = list(zip(ops, series.observed, series.thresholds, strict=True))  # NaN compares as false
-    true: BoolArray = reduce(operator.and_, [COMPARE[op](value, level) for op, value, level in columns])
-    false: BoolArray = reduce(operator.or_, [_FAILS[op](value, level) for op, value, level in columns])
+    true: BoolArray = _any_group(rule, [COMPARE[op](value, level) for op, value, level in columns])
+    false: BoolArray = _each_group(rule, [_FAILS[op](value, level) for op, value, level in columns])
     return true, true | false
 
 
 def has_answer(rule: Rule, series: SampleSeries) -> BoolArray:
     """Per session whether any side of the rule is true or false there."""
-    return reduce(operator.or_, [answers(ops, series)[1] for ops in side_ops(rule)])
+    return reduce(operator.or_, [answers(rule, ops, series)[1] for ops in side_ops(rule)])
 
 
 # Many alerts, one subject
@@ -312,14 +323,14 @@ class Progress(NamedTuple):
         armed, fired = (rows["status"] == code for code in (_ARMED, _FIRED))
         turns: BoolArray = rows["status"] == _OTHER
         for at in range(begin, end):  # one at a time, as there may be many and as many alerts
-            met, back = armed, np.zeros_like(fired)
+            met, back = [], []
             figures = zip(self.samples.observed, self.samples.thresholds, strict=True)
             for index, (observed, thresholds) in enumerate(figures):
                 sign, level, rearm = (rows[name][:, :, index] for name in ("sign", "level", "rearm"))
                 value, target = sign * observed[at], sign * thresholds[at]
-                met = met & (value >= target + level)
-                back |= value <= target + rearm
-            turns |= met | (fired & back)
+                met.append(value >= target + level)
+                back.append(value <= target + rearm)
+            turns |= (armed & _any_group(self.batch.rule, met)) | (fired & _each_group(self.batch.rule, back))
         return turns[:, 0] | turns[:, 1]
 
     def _alert_ids(self, chosen: BoolArray) -> set[int]:

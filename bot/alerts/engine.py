@@ -203,7 +203,7 @@ def step(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]
     if state.done or sample.session <= state.session or (rule.until and sample.session > rule.until):
         return state, None
     ops_by_side = side_ops(rule)
-    answers = [truth(ops, sample) for ops in ops_by_side]
+    answers = [truth(rule, ops, sample) for ops in ops_by_side]
     if answers.count(None) == len(answers):
         figures = tuple(figure.finite for figure in sample.figures)
         return replace(state, session=sample.session, figures=figures), None
@@ -222,7 +222,8 @@ def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer
         return Side(Status.FIRED if answer else Status.ARMED)
     if side.status is Status.FIRED:
         levels = rearm_levels(rule, state, ops, sample.figures)
-        return Side() if any(map(_is_back, ops, sample.figures, levels)) else side
+        back = list(map(_is_back, ops, sample.figures, levels))
+        return Side() if all(map(any, rule.grouped(back))) else side
     if not answer:
         return Side()
     count = side.count + 1
@@ -291,7 +292,7 @@ def _event(
         kind=kind,
         session=sample.session,
         ops=ops,
-        figures=sample.figures,
+        figures=tuple([figure.finite for figure in sample.figures]),
         levels=rearm_levels(rule, before, ops, sample.figures),
         previous=before.last_values,
         since=side.since or sample.session,
@@ -308,15 +309,17 @@ def side_ops(rule: Rule) -> tuple[Ops, ...]:
     return tuple(tuple(side if op == CROSSES else op for op in ops) for side in (">", "<"))
 
 
-def truth(ops: Ops, sample: Sample) -> bool | None:
-    """Whether all conditions are true. Returns False if any is false, else None if any figure is missing."""
+def truth(rule: Rule, ops: Ops, sample: Sample) -> bool | None:
+    """Whether all conditions of any group are true, None where a missing figure decides.
+
+    A group with a false condition is false, else one with a missing figure is missing.
+    """
     answers = [
         COMPARE[op](*both) if (both := figure.both) else None
         for op, figure in zip(ops, sample.figures, strict=True)
     ]
-    if False in answers:
-        return False
-    return None if None in answers else True
+    groups = [False if False in group else None if None in group else True for group in rule.grouped(answers)]
+    return True if True in groups else None if None in groups else False
 
 
 def rearm_levels(
@@ -357,7 +360,7 @@ def first_state(
     return State(
         session=samples[-1].session if samples else created,
         bands=default_bands(rule, samples) if bands is None else bands,
-        sides=tuple(_first_side(ops, samples) for ops in side_ops(rule)),
+        sides=tuple(_first_side(rule, ops, samples) for ops in side_ops(rule)),
         last_values=tuple(_last_value(samples, index) for index in range(len(rule.conditions))),
     )
 
@@ -374,13 +377,13 @@ def settle(rule: Rule, state: State, history: Sequence[Sample]) -> tuple[State, 
         return state, None
     event, ops = None, side_ops(rule)[0]
     if chosen[0].status is Status.FIRED:
-        last = next(sample for sample in reversed(history) if truth(ops, sample) is not None)
+        last = next(sample for sample in reversed(history) if truth(rule, ops, sample) is not None)
         event = _already(rule, replace(state, bands=settled.bands), last, 0, chosen[0])
     return replace(state, sides=chosen, bands=settled.bands, last_values=settled.last_values), event
 
 
-def _first_side(ops: Ops, samples: Sequence[Sample]) -> Side:
-    answers = (truth(ops, sample) for sample in reversed(samples))
+def _first_side(rule: Rule, ops: Ops, samples: Sequence[Sample]) -> Side:
+    answers = (truth(rule, ops, sample) for sample in reversed(samples))
     true = next((answer for answer in answers if answer is not None), None)
     return Side(Status.WAITING if true is None else Status.FIRED if true else Status.ARMED)
 

@@ -1,6 +1,7 @@
 """The grammar of rules: parses a typed line into a Rule.
 
-    rule      = condition { "and" condition } { option }
+    rule      = group { "or" group } { option }
+    group     = condition { "and" condition }
     condition = metric { argument } op target
     argument  = window | count | fund | convention | "since" DATE      in any order, each known by its kind
     op        = ">" | "<" | ">=" | "<=" | "crosses"
@@ -79,6 +80,13 @@ WORDS = {
         "All conditions must be true at the same close.",
         "ratio > sma 200 and excess 3m > 0",
     ),
+    "or": Word(
+        "joint",
+        "CONDITION or CONDITION",
+        "One of the conditions, or of the groups joined by and, must be true; it re-arms once all are "
+        "past their levels.",
+        "ratio > sma 200 or excess 3m > 5pp and momentum > 0",
+    ),
     "crosses": Word(
         "comparison",
         "crosses TARGET",
@@ -133,6 +141,7 @@ WORDS = {
         "option", 'note "..."', "Your own words, sent with the message.", 'ratio > sma 200 note "why"'
     ),
 }
+_JOINTS = ("and", "or")
 # Options, each as it is written in an example; that of `rearm` depends on the rule.
 _OPTIONS = {
     name: word.example[word.example.index(name) :] for name, word in WORDS.items() if word.place == "option"
@@ -201,18 +210,26 @@ class _RuleParser:
         self._other_funds = set(DEFAULT_PAIR.words).difference(self._funds) if self._funds else set()
         self._negative = False  # whether the last condition's amounts have the opposite sign (outflows)
         self._conditions: list[Condition] = []  # read so far
+        self._or_at: list[int] = []
 
     def rule(self) -> Rule:
         self._conditions += self._compared_metric()
-        while self._tokens.text == "and":
+        while (joint := self._tokens.text) in _JOINTS:
             self._tokens.take()
+            if joint == "or":
+                self._or_at.append(len(self._conditions))
             self._conditions += self._compared_metric()
         if len(self._conditions) > MOST_CONDITIONS:
-            example = str(Rule(tuple(self._conditions[:MOST_CONDITIONS])))
+            fitting = (at for at in self._or_at if at < MOST_CONDITIONS)
+            example = str(Rule(tuple(self._conditions[:MOST_CONDITIONS]), tuple(fitting)))
             raise BadInput(
                 f"A rule has at most {MOST_CONDITIONS} conditions, not {len(self._conditions)}.", example
             )
-        bare = Rule(tuple(self._conditions))
+        bare = Rule(tuple(self._conditions), tuple(self._or_at))
+        if bare.or_at and any(condition.op == CROSSES for condition in bare.conditions):
+            problem = "“crosses” does not go with “or”, as it fires either way: say above or below."
+            fixed = (replace(c, op=">" if c.op == CROSSES else c.op) for c in bare.conditions)
+            raise BadInput(problem, str(replace(bare, conditions=tuple(fixed))))
         rule = replace(bare, **self._options(bare))
         if rule.cooldown and rule.once:
             raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
@@ -316,7 +333,8 @@ class _RuleParser:
     def _so_far(self, funds: Sequence[str]) -> str:
         """The conditions read so far, else a rule on the fund that was typed, else an empty string."""
         if self._conditions:
-            return str(Rule(tuple(self._conditions)))
+            or_at = (at for at in self._or_at if at < len(self._conditions))
+            return str(Rule(tuple(self._conditions), tuple(or_at)))
         if not funds:
             return ""
         metric = next(m for m in self._registry.values() if any(p.kind == "fund" for p in m.parameters))
@@ -399,11 +417,13 @@ class _RuleParser:
         options: dict[str, Any] = {}
         while tokens.text:
             name = tokens.text
-            if name == "and" and options:
+            if name in _JOINTS and options:
                 raise BadInput("Conditions come before options.", self._reordered(bare, options))
             if name not in _OPTIONS:
-                near = nearest_word(name, ["and", *_OPTIONS])
-                ending = f". Did you mean {near}?" if near else f"; expected {choices(['and', *_OPTIONS])}."
+                near = nearest_word(name, [*_JOINTS, *_OPTIONS])
+                ending = (
+                    f". Did you mean {near}?" if near else f"; expected {choices([*_JOINTS, *_OPTIONS])}."
+                )
                 example = _option_example(near if near in _OPTIONS else "confirm", bare, self._registry)
                 raise BadInput(f"“{tokens.typed}” is not understood after “{tokens.before}”{ending}", example)
             example = _option_example(name, bare, self._registry)
@@ -628,7 +648,8 @@ def _no_rearm(bare: Rule) -> str:
     """Why the rule cannot have a re-arm level, or an empty string."""
     condition = bare.conditions[0]
     if len(bare.conditions) > 1:
-        return "“rearm” is for a single condition; with “and” each has its own band."
+        joint = "or" if bare.or_at else "and"
+        return f"“rearm” is for a single condition; with “{joint}” each has its own band."
     if condition.op == CROSSES:
         return "“rearm” does not go with “crosses”, which fires either way."
     if condition.target.kind != AMOUNT:
@@ -647,7 +668,7 @@ def grammar_words(registry: Mapping[str, Metric]) -> frozenset[str]:
     parameters = [p for metric in registry.values() for p in metric.parameters if p.kind != "fund"]
     names = {*registry, *METRIC_WORDS, *(choice for p in parameters for choice in p.choices)}
     parts = {part for name in names for part in name.split("_")}
-    words = {"and", *OPS, *_OPTIONS, *TARGETS, *COUNT_UNITS, *AMOUNT_UNITS, *WINDOW_WORDS}
+    words = {*_JOINTS, *OPS, *_OPTIONS, *TARGETS, *COUNT_UNITS, *AMOUNT_UNITS, *WINDOW_WORDS}
     return frozenset(names | parts | words)
 
 

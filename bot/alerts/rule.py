@@ -1,6 +1,7 @@
 """Rules: their parts, their one canonical text, and their JSON.
 
-    rule      = condition { "and" condition } { option }
+    rule      = group { "or" group } { option }
+    group     = condition { "and" condition }
     condition = metric { argument } op target
 
 Two rules are equal exactly when their canonical texts are. Both `parse_rule(str(rule))` and
@@ -10,7 +11,8 @@ Two rules are equal exactly when their canonical texts are. Both `parse_rule(str
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Self
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
@@ -18,10 +20,11 @@ from bot.analytics.units import LEVEL, UNITS
 from bot.analytics.windows import Window  # noqa: TC001 - msgspec reads the type of a field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from bot.analytics.metrics import Argument
 
+T = TypeVar("T")
 AMOUNT = "amount"
 CROSSES = "crosses"
 OPS = (">", "<", ">=", "<=", CROSSES)
@@ -91,9 +94,10 @@ def subject_of(metric: str, arguments: Iterable[tuple[str, Argument]]) -> str:
 
 
 class Rule(JsonStruct, frozen=True):
-    """Conditions that must all be true, and how the alert behaves; counts are sessions.
+    """Groups of conditions, one of which must be true as a whole, and how the alert behaves.
 
-    confirm   true on that many evaluated sessions in a row before it fires
+    or_at     positions of the conditions with which another group begins
+    confirm   true on that many evaluated sessions in a row before it fires; all counts are sessions
     rearm     level at which it re-arms; None takes the default band off the target
     cooldown  that many sessions after a fire, further fires are recorded and not sent
     once      done after its first fire
@@ -103,6 +107,7 @@ class Rule(JsonStruct, frozen=True):
     """
 
     conditions: tuple[Condition, ...]
+    or_at: tuple[int, ...] = ()
     confirm: int = 1
     rearm: float | None = None
     cooldown: int = 0
@@ -112,10 +117,24 @@ class Rule(JsonStruct, frozen=True):
     silent: bool = False
     note: str = ""
 
+    @property
+    def bare(self) -> Rule:
+        """The rule without options."""
+        return Rule(self.conditions, self.or_at)
+
+    def grouped(self, items: Sequence[T]) -> list[Sequence[T]]:
+        """Items, one for each condition, by the groups of these."""
+        edges = (0, *self.or_at, len(items))
+        return [items[begin:end] for begin, end in pairwise(edges)]
+
+    def joined(self, phrases: Sequence[str], outer: str = "or", inner: str = "and") -> str:
+        """Phrases, one for each condition, joined by a word between groups and one within them."""
+        return f" {outer} ".join(f" {inner} ".join(group) for group in self.grouped(phrases))
+
     def __str__(self) -> str:
         """Canonical text; options at their default are left out."""
         words = (
-            " and ".join(map(str, self.conditions)),
+            self.joined(list(map(str, self.conditions))),
             f"confirm {self.confirm}" if self.confirm != 1 else "",
             "" if self.rearm is None else f"rearm {self.conditions[0].target.write(self.rearm)}",
             f"cooldown {self.cooldown}" if self.cooldown else "",

@@ -43,8 +43,9 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 # A metric with its arguments, which conditions with different targets share.
 Watched = tuple[str, tuple[tuple[str, "Argument"], ...]]
-# What the conditions of a rule read: each metric with its arguments, and its target if that moves.
-Subject = tuple[tuple[Watched, Target | None], ...]
+# What the conditions of a rule read: each metric with its arguments, its target if that moves, and whether
+# it begins another group.
+Subject = tuple[tuple[Watched, Target | None, bool], ...]
 
 
 class SampleSeries(Sequence[Sample]):
@@ -188,15 +189,17 @@ def subject_of_rule(rule: Rule) -> Subject:
         (
             (condition.metric, condition.arguments),
             None if condition.target.kind == AMOUNT else condition.target,
+            at in rule.or_at,
         )
-        for condition in rule.conditions
+        for at, condition in enumerate(rule.conditions)
     )
 
 
 def subject_rule(subject: Subject) -> Rule:
     """The rule by which a subject is read: its amounts are 0."""
     nothing = Target(AMOUNT, 0.0)
-    return Rule(tuple(Condition(*watched, ">", target or nothing) for watched, target in subject))
+    conditions = tuple(Condition(*watched, ">", target or nothing) for watched, target, _ in subject)
+    return Rule(conditions, tuple(at for at, (*_, begins) in enumerate(subject) if begins))
 
 
 class Histories:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _NTH_CONDITION = re.compile(r"condition\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
 _NO = re.compile(r"no\s+(\w+)", re.IGNORECASE)
 _DEFAULTS: dict[str, Any] = {
-    field.name: field.default for field in fields(Rule) if field.name != "conditions"
+    field.name: field.default for field in fields(Rule) if field.name not in {"conditions", "or_at"}
 }
 _NUMBER = re.compile(r"[-\u2212]?[0-9]+(?:\.[0-9]+)?")
 _SPAN = re.compile(r"(?:for\s+)?(\d{1,4})\s*(h|hours?|d|days?|w|weeks?|m|months?)", re.IGNORECASE)
@@ -206,7 +206,9 @@ def _with_comparison(rule: Rule, number: int, change: str, registry: Mapping[str
         words = _probable_change(old, change, error.example, registry)
         raise BadInput(error.sentence, f"condition {number} {words}" if number else words) from error
     if len(parsed.conditions) > 1:
-        whole = replace(rule, conditions=(*rule.conditions, *parsed.conditions[1:]), rearm=None)
+        or_at = (*rule.or_at, *(count - 1 + position for position in parsed.or_at))
+        conditions = (*rule.conditions, *parsed.conditions[1:])
+        whole = replace(rule, conditions=conditions, or_at=or_at, rearm=None)
         raise BadInput("To add a condition, type the whole rule.", str(whole))
     new = parsed.conditions[0]
     conditions = (*rule.conditions[:at], new, *rule.conditions[at + 1 :])
@@ -254,7 +256,7 @@ def _with_options(rule: Rule, condition: Condition, change: str, registry: Mappi
     names = {token.text for token in tokenize(change)} & set(_DEFAULTS)
     if not names:
         return rule
-    prefix = condition.subject if tokenize(change)[0].text in OPS else str(Rule(rule.conditions))
+    prefix = condition.subject if tokenize(change)[0].text in OPS else str(rule.bare)
     try:
         parsed = parse_rule(f"{prefix} {change}", registry)
     except BadInput as error:

@@ -170,7 +170,7 @@ def _line(stored: DeferredEvent, context: EvaluationContext) -> Html:
 
 
 def _state_since(rule: Rule, event: Event, context: EvaluationContext) -> str:
-    return state_since(event, context.histories.samples(rule, event.session, context.market.sessions))
+    return state_since(rule, event, context.histories.samples(rule, event.session, context.market.sessions))
 
 
 def _store(db: sqlite_utils.Database, now: dt.datetime, default_zone: str, batch: Batch) -> None:

@@ -210,7 +210,7 @@ class Notifier:
         text, line, late = None, None, self.sessions_late(rule, event)
         since = ""
         if result.samples is not None and (listed or restated or late):
-            since = state_since(event, result.samples)
+            since = state_since(rule, event, result.samples)
         if listed or restated:
             line = notices.fire_line(alert.number, rule, event, since, detail.source)
         if restated or not (listed or deferred):
@@ -243,10 +243,10 @@ def _inputs(rule: Rule, market: Market) -> tuple[str, str]:
     return ", ".join(labels), max(source.observed_at for source in sources)
 
 
-def state_since(event: Event, samples: SampleSeries) -> str:
+def state_since(rule: Rule, event: Event, samples: SampleSeries) -> str:
     """Whether the condition has held since the event, or the first session on which it did not."""
     later = samples[samples.after(event.session) :]
-    true, answered = answers(event.ops, later)
+    true, answered = answers(rule, event.ops, later)
     false = answered & ~true
     return (
         f"no longer true since {short_date(later.day(int(false.argmax())))}" if false.any() else "still true"

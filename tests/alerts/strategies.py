@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from bot.alerts.lexer import plain_note
-from bot.alerts.rule import Condition, Rule, Target
+from bot.alerts.rule import OPS, Condition, Rule, Target
 from bot.analytics.windows import Window
 from tests.funds import PAIR
 
@@ -49,10 +49,10 @@ def targets(metric: Metric) -> st.SearchStrategy[Target]:
 
 
 @st.composite
-def conditions(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Condition:
+def conditions(draw: st.DrawFn, registry: Mapping[str, Metric], ops: tuple[str, ...] = OPS) -> Condition:
     metric = draw(st.sampled_from(list(registry.values())))
     values = tuple((parameter.name, draw(arguments(parameter))) for parameter in metric.parameters)
-    op = draw(st.sampled_from([">", "<", ">=", "<=", "crosses"]))
+    op = draw(st.sampled_from(ops))
 
     def possible(target: Target) -> bool:
         return target.kind != "amount" or metric.range.allows(op, target.value)
@@ -62,7 +62,9 @@ def conditions(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Condition:
 
 @st.composite
 def rules(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Rule:
-    legs = tuple(draw(st.lists(conditions(registry), min_size=1, max_size=3)))
+    or_at = draw(st.sampled_from([(), (), (1,), (2,), (1, 2)]))
+    ops, least = (OPS[:-1], or_at[-1] + 1) if or_at else (OPS, 1)
+    legs = tuple(draw(st.lists(conditions(registry, ops), min_size=least, max_size=3)))
     once = draw(st.booleans())
     sound = draw(st.sampled_from(["", "urgent", "silent"]))
     rearm = None
@@ -75,6 +77,7 @@ def rules(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Rule:
             rearm = None
     return Rule(
         legs,
+        or_at,
         confirm=draw(st.integers(1, 250)),
         rearm=None if rearm == legs[0].target.value else rearm,
         cooldown=0 if once else draw(st.integers(0, 250)),

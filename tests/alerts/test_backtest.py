@@ -169,6 +169,8 @@ TWO = (
     "ratio > 5 and gauge 200 < 5%",
     "ratio crosses 5 and gauge 200 >= 5% cooldown 2",
     "ratio crosses 5 and ratio crosses 4 confirm 2",
+    "ratio > 5 or gauge 200 < 5%",
+    "ratio > 5 and gauge 200 < 5% or gauge 200 >= 6% confirm 2",
 )
 
 

@@ -117,7 +117,45 @@ def test_the_band_is_taken_off_a_moving_target_each_session() -> None:
 def test_and_is_false_with_one_false_leg_and_else_missing_with_one_missing(
     first: tuple[float, float], second: tuple[float, float], expected: bool | None
 ) -> None:
-    assert truth((">", "<"), sample(1, first, second)) is expected
+    assert truth(rule("ratio > 5 and gauge 200 < 4%"), (">", "<"), sample(1, first, second)) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("ratio > 5 or gauge 200 > 4%", (6.0, 3.0), True),
+        ("ratio > 5 or gauge 200 > 4%", (NAN, 5.0), True),
+        ("ratio > 5 or gauge 200 > 4%", (5.0, 4.0), False),
+        ("ratio > 5 or gauge 200 > 4%", (NAN, 4.0), None),
+        ("ratio > 5 and ratio > 5 or gauge 200 > 4%", (6.0, NAN, 4.0), None),
+        ("ratio > 5 and ratio > 5 or gauge 200 > 4%", (5.0, NAN, 4.0), False),
+        ("ratio > 5 and ratio > 5 or gauge 200 > 4%", (5.0, NAN, NAN), None),
+        ("ratio > 5 or gauge 200 > 4% and gauge 200 > 4%", (5.0, 5.0, 5.0), True),
+        ("ratio > 5 or gauge 200 > 4% and gauge 200 > 4%", (5.0, 5.0, 4.0), False),
+    ],
+)
+def test_or_is_true_with_one_true_group_and_else_missing_with_one_missing(
+    text: str, values: tuple[float, ...], expected: bool | None
+) -> None:
+    a_rule = rule(text)
+    figures = [(value, each.target.value) for value, each in zip(values, a_rule.conditions, strict=True)]
+    assert truth(a_rule, side_ops(a_rule)[0], sample(1, *figures)) is expected
+
+
+def test_or_fires_as_a_whole_and_rearms_when_every_group_is_past_its_own_level() -> None:
+    a_rule = rule("ratio > 5 or gauge 200 > 4%")
+    legs = [
+        (6.0, 0.0),
+        (6.0, 5.0),  # the other too: no edge
+        (4.0, 5.0),  # the first is past its level
+        (4.0, 2.1),  # the second false, inside its band
+        (NAN, 2.0),  # past its level, the first is missing
+        (4.5, 2.0),  # the first inside its band
+        (4.0, 2.0),
+        (NAN, 5.0),
+    ]
+    some = [sample(number, (ratio, 5.0), (gauge, 4.0)) for number, (ratio, gauge) in enumerate(legs, start=1)]
+    assert walk(a_rule, armed(a_rule, 1.0, 2.0), some) == "F* F F F F F A F*"
 
 
 def test_and_rearms_when_any_leg_is_past_its_own_band() -> None:
@@ -461,7 +499,7 @@ def test_a_state_or_session_of_another_rule_is_refused(
 
 def test_whether_it_is_true_is_not_said_of_a_part_of_the_conditions() -> None:
     with pytest.raises(ValueError, match="argument 2 is shorter"):
-        truth((">", "<"), sample(1, (6.0, 5.0)))
+        truth(rule("ratio > 5 and gauge 200 < 4%"), (">", "<"), sample(1, (6.0, 5.0)))
 
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)

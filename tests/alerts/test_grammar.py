@@ -215,7 +215,7 @@ def test_a_note_keeps_no_character_that_turns_or_hides_text(typed: str, note: st
 # Mistakes
 
 COMPARISON = "a comparison (>, <, >=, <=, crosses)"
-OPTIONS = "and, confirm, rearm, cooldown, once, until, urgent, silent or note"
+OPTIONS = "and, or, confirm, rearm, cooldown, once, until, urgent, silent or note"
 TARGETS = "or sma, high, low or pct with a number"
 # By the example that is shown: what is typed, and the sentence about it.
 MISTAKES = {
@@ -370,6 +370,18 @@ MISTAKES = {
     "gauge 200 <= -5% rearm -4%": {"gauge <= -5% rearm -6%": "“rearm -6%” must be above -5%."},
     "ratio crosses 0.5": {
         "ratio crosses 0.5 rearm 0.4": "“rearm” does not go with “crosses”, which fires either way."
+    },
+    "ratio > 0.5 or gauge 200 > 5%": {
+        "ratio > 0.5 or gauge > 5% rearm 0.4": (
+            "“rearm” is for a single condition; with “or” each has its own band."
+        ),
+        "ratio crosses 0.5 or gauge > 5%": (
+            "“crosses” does not go with “or”, as it fires either way: say above or below."
+        ),
+        "ratio > 0.5 or gauge > 5% or": "The rule stops where a metric is expected.",
+    },
+    "ratio > 0.5 or gauge 200 > 5% once": {
+        "ratio > 0.5 once or gauge > 5%": "Conditions come before options."
     },
     "ratio > 0.5 and gauge 200 > 5%": {
         "ratio > 0.5 and gauge > 5% rearm 0.4": (

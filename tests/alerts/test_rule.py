@@ -27,6 +27,10 @@ CHANNEL = Condition(
         ),
         (Rule((RATIO,), confirm=3, once=True), "ratio <= low 250 confirm 3 once"),
         (Rule((RATIO,), rearm=0.0), "ratio <= low 250 rearm 0"),
+        (
+            Rule((RATIO, FLOW, RATIO, FLOW), (1, 3), once=True),
+            "ratio <= low 250 or flow iwm 5d > $1bn and ratio <= low 250 or flow iwm 5d > $1bn once",
+        ),
         (Rule((RATIO,), urgent=True, note="Now"), 'ratio <= low 250 urgent note "Now"'),
     ],
 )

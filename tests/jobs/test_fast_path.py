@@ -182,8 +182,9 @@ TARGETS = st.one_of(
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     """A rule on few subjects, so that batches hold several alerts."""
-    ops = st.sampled_from([">", "<", ">=", "<=", "crosses"])
     count = draw(st.sampled_from([1, 1, 1, 2]))
+    or_at = draw(st.sampled_from([(), (1,)])) if count > 1 else ()
+    ops = st.sampled_from([">", "<", ">=", "<=", *(() if or_at else ("crosses",))])
     conditions = tuple(Condition("gauge", (), draw(ops), draw(TARGETS)) for _ in range(count))
     rearm = None
     if count == 1 and conditions[0].target.kind == "amount" and conditions[0].op != "crosses":
@@ -192,6 +193,7 @@ def rules(draw: st.DrawFn) -> Rule:
         rearm = draw(st.sampled_from([None, beyond]))
     return Rule(
         conditions,
+        or_at,
         confirm=draw(st.sampled_from([1, 1, 2, 3])),
         rearm=rearm,
         cooldown=draw(st.sampled_from([0, 0, 2, 4])),

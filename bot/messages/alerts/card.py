@@ -420,8 +420,8 @@ def rearm_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     if rule.rearm is not None:
         return f"{verb} at {METRICS[rule.conditions[0].metric].unit.show(rule.rearm)}."
     bands = zip(rule.conditions, state.bands, strict=True)
-    levels = (_rearm_level(condition, band, context) for condition, band in bands)
-    return f"{verb} {' or '.join(levels)}."
+    levels = [_rearm_level(condition, band, context) for condition, band in bands]
+    return f"{verb} {rule.joined(levels, 'and', 'or')}."
 
 
 def _rearm_level(condition: Condition, band: float, context: EvaluationContext) -> str:
@@ -448,10 +448,16 @@ def rearmed(rule: Rule, event: Event) -> str:
     shown = [
         METRICS[condition.metric].unit.show(level)
         + ("" if condition.target.kind == AMOUNT else f" (moves with {condition.target})")
-        for condition, level in zip(rule.conditions, event.levels, strict=True)
         if level is not None
+        else ""
+        for condition, level in zip(rule.conditions, event.levels, strict=True)
     ]
-    return f"Re-arms at {' or '.join(shown)}." if shown else "Re-arms once the value has gone back."
+    groups = [" or ".join(filter(None, group)) for group in rule.grouped(shown)]
+    return (
+        f"Re-arms at {' and '.join(filter(None, groups))}."
+        if any(groups)
+        else "Re-arms once the value has gone back."
+    )
 
 
 def frequency_line(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:

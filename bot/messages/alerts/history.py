@@ -92,7 +92,7 @@ def _revision_sentence(fire: RecordedFire, context: EvaluationContext) -> str | 
     if not changed:
         return None
     verdicts = {True: "is still true", False: "is not true", None: "cannot be evaluated"}
-    verdict = verdicts[truth(event.ops, Sample(event.session, current))]
+    verdict = verdicts[truth(rule, event.ops, Sample(event.session, current))]
     return f"Data revised since: {'; '.join(changed)}; the rule {verdict} on these figures."
 
 

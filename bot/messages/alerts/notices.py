@@ -142,7 +142,7 @@ def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
     if not complete:
         raise NoData(f"There are no figures yet for {rule}, so there is nothing to show.")
     last, sides = complete[-1], side_ops(rule)
-    ops = next((side for side in sides if truth(side, last)), sides[0])
+    ops = next((side for side in sides if truth(rule, side, last)), sides[0])
     previous = tuple(figures.value for figures in complete[-2].figures) if len(complete) > 1 else ()
     return Event(
         kind="fired",
