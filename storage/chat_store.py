@@ -157,7 +157,7 @@ def deactivate(db: sqlite_utils.Database, chat_id: int, reason: str) -> bool:
 def _drop_summaries(db: sqlite_utils.Database, chat_id: int, reason: str) -> None:
     """Give up the queued messages that are of no use later: summaries and replies."""
     sql = """
-        UPDATE outbox SET status = 'dead', reason = ?, photo = NULL
+        UPDATE outbox SET status = 'dead', reason = ?
         WHERE chat_id = ? AND kind IN ('summary', 'reply') AND status IN ('queued', 'waiting')
     """
     db.execute(sql, (reason, chat_id))
@@ -485,16 +485,12 @@ def chat_row_conditions(db: sqlite_utils.Database) -> dict[str, str]:
 
 
 def export_chat(db: sqlite_utils.Database, chat_id: int) -> dict[str, list[ExportedRow]]:
-    """Returns the rows about the chat by table, where there are any; pictures are replaced by their size."""
-    tables: dict[str, list[ExportedRow]] = {}
-    for table, condition in sorted(chat_row_conditions(db).items()):
-        rows = select(db, f"SELECT * FROM {table} WHERE {condition}", {"chat": chat_id})  # noqa: S608 - names of the schema
-        if rows:
-            tables[table] = [
-                {name: f"{len(v):,} bytes" if isinstance(v, bytes) else v for name, v in row.items()}
-                for row in rows
-            ]
-    return tables
+    """Returns the rows about the chat by table, where there are any."""
+    tables = {
+        table: select(db, f"SELECT * FROM {table} WHERE {condition}", {"chat": chat_id})  # noqa: S608 - names of the schema
+        for table, condition in sorted(chat_row_conditions(db).items())
+    }
+    return {table: rows for table, rows in tables.items() if rows}
 
 
 def forget_chat(db: sqlite_utils.Database, chat_id: int) -> None:

@@ -294,7 +294,6 @@ _OUTBOX = """
         kind TEXT NOT NULL CHECK (kind IN ('reply', 'alert', 'notice', 'summary')),
         dedup TEXT NOT NULL UNIQUE,
         payload TEXT NOT NULL,
-        photo BLOB,
         status TEXT NOT NULL DEFAULT 'queued'
             CHECK (status IN ('queued', 'held', 'sending', 'sent', 'waiting', 'ambiguous', 'dead')),
         not_before TEXT NOT NULL,
@@ -323,7 +322,7 @@ _OUTBOX = """
 """
 
 # What the copies hold of a table whose other indexes hold the rest. What never changes of an event or of the
-# outbox is apart from what each attempt changes; charts, which have checksums of their own, have no copy.
+# outbox is apart from what each attempt changes.
 _COPIED = {
     **dict.fromkeys(
         ("bars", "distributions", "splits", "fund_facts", "multiples", "sector_weights", "company_sums"), ()

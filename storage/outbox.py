@@ -91,7 +91,6 @@ class OutboxMessage(msgspec.Struct, frozen=True):
     kind: str
     dedup: str
     payload: str
-    photo: bytes | None
     attempts: int
     unknown: int
     reason: str
@@ -127,7 +126,6 @@ class NewMessage(msgspec.Struct, frozen=True):
     body: MessageBody
     about: str | None = None
     not_before: dt.datetime | str | None = None
-    photo: bytes | None = None
 
 
 # No session closes earlier in UTC: 13:00 in New York, in summer.
@@ -159,7 +157,6 @@ def _row(message: NewMessage, now: Moment, restored: str | None) -> dict[str, ob
         "kind": message.kind,
         "dedup": message.dedup,
         "payload": _encode(message.body),
-        "photo": message.photo,
         "not_before": at if message.not_before is None else not_earlier(message.not_before),
         "created_at": at,
         "updated_at": at,
@@ -240,7 +237,7 @@ def _settle(db: sqlite_utils.Database, message: int, status: str, columns: str, 
 
 def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> str:
     """Record that a message was delivered, under Telegram's `message_id`. A sleeping chat wakes up."""
-    columns = "message_id = ?, reason = '', photo = NULL, updated_at = ?"
+    columns = "message_id = ?, reason = '', updated_at = ?"
     status = _settle(db, message, "sent", columns, message_id, instant(now))
     chat_id = chat_of_message(db, message) if status and message_id is not None else None
     if chat_id is not None:
@@ -270,7 +267,7 @@ def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Mo
 def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
     """Give a message up."""
     sql = """
-        UPDATE outbox SET status = 'dead', reason = ?, photo = NULL, updated_at = ?
+        UPDATE outbox SET status = 'dead', reason = ?, updated_at = ?
         WHERE id = ? AND status NOT IN ('sent', 'dead')
     """
     return change(db, sql, (reason, instant(now), message)) == 1
@@ -433,7 +430,7 @@ def withdraw(db: sqlite_utils.Database, message: int) -> bool:
 def replace_summaries(db: sqlite_utils.Database, chat_id: int, by: int, now: Moment) -> int:
     """Give up the chat's summaries from before the message `by`, a newer one. Returns how many."""
     sql = f"""
-        UPDATE outbox SET status = 'dead', reason = 'a newer one took its place', photo = NULL, updated_at = ?
+        UPDATE outbox SET status = 'dead', reason = 'a newer one took its place', updated_at = ?
         WHERE chat_id = ? AND kind = 'summary' AND id < ? AND {_UNSENT}
     """  # noqa: S608 - fixed text
     return change(db, sql, (instant(now), chat_id, by))

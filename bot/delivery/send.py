@@ -14,7 +14,6 @@ from telegram import (
     CopyTextButton,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
-    InputFile,
     LinkPreviewOptions,
     ReplyParameters,
 )
@@ -33,7 +32,7 @@ from bot.delivery.outcome import (
 from bot.delivery.rate_limiter import ALERT, NOTICE, REPLY, SUMMARY, SendBudget, Slot
 from bot.errors import is_out_of_memory
 from bot.messages.common import COPY, INSERT
-from bot.messages.html import CAPTION_LIMIT, MESSAGE_LIMIT, split_html, strip_html, visible_length
+from bot.messages.html import MESSAGE_LIMIT, split_html, strip_html
 from bot.secrets import redact, token_secret
 from storage import outbox
 from storage.db import StorageError
@@ -65,7 +64,6 @@ class MessagePart:
 
     html: str
     plain: str
-    photo: bytes | None = None
     buttons: InlineKeyboardMarkup | None = None
 
     def marked(self) -> MessagePart:
@@ -91,32 +89,20 @@ class Attempt:
         return self._parts
 
 
-def can_concede(
-    error_class: ErrorClass, conceded: set[ErrorClass], message: OutboxMessage, part: MessagePart
-) -> bool:
-    """Whether a part can be sent as plain text, without topic or without picture, and was not yet."""
-    possible = {
-        ErrorClass.PLAIN: True,
-        ErrorClass.NO_TOPIC: bool(message.thread_id),
-        ErrorClass.NO_FILE: bool(part.photo),
-    }
+def can_concede(error_class: ErrorClass, conceded: set[ErrorClass], message: OutboxMessage) -> bool:
+    """Whether a part can be sent as plain text or without topic, and was not yet."""
+    possible = {ErrorClass.PLAIN: True, ErrorClass.NO_TOPIC: bool(message.thread_id)}
     return error_class not in conceded and possible.get(error_class, False)
 
 
 def compose(message: OutboxMessage) -> list[MessagePart]:
-    """Returns the parts of a message in order: the picture with a caption, or before a text that is too long.
+    """Returns the parts of a message in order; the last one has the buttons.
 
-    The last part has the buttons. An empty list means that there is nothing to send.
+    An empty list means that there is nothing to send.
     """
-    body, photo = message.body, message.photo
-    html = body.html
-    if photo and visible_length(html) <= CAPTION_LIMIT - MARK_LENGTH:
-        parts = [MessagePart(html, strip_html(html), photo)]
-    else:
-        texts = split_html(html, MESSAGE_LIMIT - MARK_LENGTH)
-        parts = [MessagePart(text, strip_html(text)) for text in texts]
-        if photo:
-            parts.insert(0, MessagePart("", "", photo))
+    body = message.body
+    texts = split_html(body.html, MESSAGE_LIMIT - MARK_LENGTH)
+    parts = [MessagePart(text, strip_html(text)) for text in texts]
     if parts:
         parts[-1] = replace(parts[-1], buttons=keyboard(body.buttons))
     return parts
@@ -147,8 +133,8 @@ def _button(label: str, data: str) -> InlineKeyboardButton:
 
 async def post(
     bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, conceded: set[ErrorClass], slot: Slot
-) -> int | None:
-    """Send a part and return Telegram's id of it, or None when without its picture nothing is left.
+) -> int:
+    """Send a part and return Telegram's id of it.
 
     `conceded` are the errors after which it is sent in another form. Raises TelegramError.
     """
@@ -165,11 +151,6 @@ async def post(
         "rate_limit_args": slot,
         "reply_parameters": reply,
     }
-    if part.photo and ErrorClass.NO_FILE not in conceded:
-        picture = InputFile(part.photo, filename="chart.png")
-        return (await bot.send_photo(photo=picture, caption=text or None, **arguments)).message_id
-    if not text:
-        return None
     return (await bot.send_message(text=text, link_preview_options=_NO_PREVIEW, **arguments)).message_id
 
 
@@ -302,7 +283,7 @@ class Sender:
             raise
         except TelegramError as error:
             error_class = classify(error)
-            if not can_concede(error_class, attempt.conceded, message, part):
+            if not can_concede(error_class, attempt.conceded, message):
                 return self._failure(message, error, done, error_class), False
             logger.warning("Message %s is sent in another form: %s", message.id, self._reason(error))
             attempt.conceded.add(error_class)

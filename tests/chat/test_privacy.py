@@ -35,7 +35,7 @@ def fill(db: sqlite_utils.Database) -> None:
     sources.add_outage_chats(db, "prices", "2020-12-11", [GUEST])
     chat_store.plan_summary(db, GUEST, "daily", "2020-12-11", now)
     body = outbox.MessageBody(f"to {GUEST}")
-    queue_message(db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", body=body, now=now, photo=b"png")
+    queue_message(db, chat_id=GUEST, kind="alert", dedup=f"alert:{GUEST}", body=body, now=now)
     queue_message(db, chat_id=GUEST, kind="alert", dedup="lost", body=body, now=now)
     (lost,) = db["outbox"].rows_where("dedup = 'lost'")
     settle_failure(
@@ -178,7 +178,6 @@ async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home
     (alert,) = content["tables"]["alerts"]
     assert alert["rule_json"]["conditions"]
     assert alert["rule"] == "ratio > 0.9"
-    assert [row["photo"] for row in content["tables"]["outbox"] if row["photo"]] == ["3 bytes"]
     assert content["chat"] == GUEST
 
 

@@ -61,7 +61,7 @@ class Office:
         self._seconds += timedelta(**span).total_seconds()
 
     async def put(
-        self, text: str = "fired", *, chat_id: int = ME, kind: str = "alert", photo: bytes | None = None,
+        self, text: str = "fired", *, chat_id: int = ME, kind: str = "alert",
         thread_id: int | None = None, **payload: object,
     ) -> int:  # fmt: skip
         row = await self.database.run(
@@ -71,7 +71,6 @@ class Office:
                 kind=kind,
                 dedup=f"{kind}:{chat_id}:{text[:40]}",
                 body=msgspec.convert({"html": text, **payload}, outbox.MessageBody),
-                photo=photo,
                 thread_id=thread_id,
                 now=self.now,
             )

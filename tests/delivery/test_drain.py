@@ -21,7 +21,6 @@ from storage import chat_store, outbox
 from storage.db import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
 from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, THIRD, YOU, Office
 from tests.fakes.botapi_faults import bad_gateway, flood, hang
-from tests.fakes.pictures import png
 from tests.jobs.desk import full_disk
 from tests.storage.messages import claim
 
@@ -51,21 +50,12 @@ async def test_a_correction_answers_the_message_it_corrects_if_that_is_still_the
     assert sent == [None, {"message_id": answered, **option}, {"message_id": answered + 1_000, **option}]
 
 
-async def test_a_long_text_comes_in_parts_and_a_picture_before_them(office: Office) -> None:
-    await office.put("\n".join(f"line {n}" for n in range(900)), photo=png(), buttons=[[["Off", "o"]]])
+async def test_a_long_text_comes_in_parts(office: Office) -> None:
+    await office.put("\n".join(f"line {n}" for n in range(900)), buttons=[[["Off", "o"]]])
     assert (await office.delivery.drain()).sent == 1
-    picture, first, last = office.api.messages(ME)
-    assert (bool(picture.photo), picture.text) == (True, "")
+    first, last = office.api.messages(ME)
     assert (first.text + "\n" + last.text).count("line") == 900
-    assert [message.buttons for message in (picture, first, last)] == [[], [], [[("Off", "o")]]]
-
-
-async def test_a_picture_carries_a_short_text(office: Office) -> None:
-    await office.put("<i>ytd</i>", photo=png(), kind="summary")
-    await office.delivery.drain()
-    (message,) = office.api.messages(ME)
-    assert message.text == "ytd"
-    assert office.api.files[message.photo or ""].content == png()
+    assert [message.buttons for message in (first, last)] == [[], [[("Off", "o")]]]
 
 
 async def test_alerts_go_before_summaries_and_a_chat_keeps_its_order(office: Office) -> None:

@@ -136,13 +136,6 @@ async def test_a_topic_that_is_closed_is_left_too_and_a_chat_that_is_closed_slee
     )
 
 
-async def test_a_bad_picture_does_not_cost_the_text(office: Office) -> None:
-    await office.put("fired", photo=b"not a picture")
-    await office.put("a\n" * 600, photo=b"not a picture", chat_id=YOU)
-    assert await office.delivery.drain() == DrainReport(sent=2)
-    assert (office.texts(), len(office.texts(YOU))) == (["fired"], 1)
-
-
 async def test_any_other_refusal_ends_it_and_the_owner_is_told_once_a_day(office: Office) -> None:
     rows = [await office.put(f"bad {n}", buttons=[[["Off", "x" * 65]]]) for n in range(3)]
     assert await office.delivery.drain() == DrainReport(dead=3, sent=1)

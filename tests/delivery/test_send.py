@@ -11,24 +11,15 @@ from storage.outbox import OutboxMessage
 from tests.storage.messages import message
 
 
-def row(html: str, photo: bytes | None = None, **payload: object) -> OutboxMessage:
-    return message(payload=json.dumps({"html": html, **payload}), photo=photo)
+def row(html: str, **payload: object) -> OutboxMessage:
+    return message(payload=json.dumps({"html": html, **payload}))
 
 
 def test_a_short_text_is_one_message_with_its_plain_form() -> None:
     assert compose(row("<b>a &lt; b</b>")) == [MessagePart("<b>a &lt; b</b>", "a < b")]
 
 
-def test_a_text_that_fits_is_the_caption_and_a_longer_one_follows() -> None:
-    assert compose(row("x" * 1008, b"png")) == [MessagePart("x" * 1008, "x" * 1008, b"png")]
-    assert compose(row("x" * 1009, b"png")) == [
-        MessagePart("", "", b"png"),
-        MessagePart("x" * 1009, "x" * 1009),
-    ]
-
-
-def test_a_picture_needs_no_text_and_nothing_is_nothing() -> None:
-    assert compose(row("", b"png")) == [MessagePart("", "", b"png")]
+def test_nothing_is_nothing() -> None:
     assert compose(row(" ")) == []
 
 
@@ -37,23 +28,20 @@ def test_a_repeat_says_so_in_both_forms() -> None:
     assert (marked.html, marked.plain) == ("<i>possible repeat</i>\n<b>a</b>", "possible repeat\na")
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=9000), st.booleans())
-def test_every_message_fits_even_marked_as_a_repeat(text: str, with_photo: bool) -> None:
-    for part in compose(row(escape(text), b"png" if with_photo else None)):
-        limit = 1024 if part.photo else 4096
-        assert visible_length(part.marked().html) <= limit
-        assert len(part.marked().plain.encode("utf-16-le")) // 2 <= limit
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=9000))
+def test_every_message_fits_even_marked_as_a_repeat(text: str) -> None:
+    for part in compose(row(escape(text))):
+        assert visible_length(part.marked().html) <= 4096
+        assert len(part.marked().plain.encode("utf-16-le")) // 2 <= 4096
 
 
 def test_each_concession_is_made_once_and_only_where_it_can_help() -> None:
-    topic, picture, text = message(thread_id=5), MessagePart("", "", b"png"), MessagePart("x", "x")
-    assert can_concede(ErrorClass.PLAIN, set(), topic, text)
-    assert not can_concede(ErrorClass.PLAIN, {ErrorClass.PLAIN}, topic, text)
-    assert can_concede(ErrorClass.NO_TOPIC, set(), topic, text)
-    assert not can_concede(ErrorClass.NO_TOPIC, set(), message(), text)
-    assert can_concede(ErrorClass.NO_FILE, {ErrorClass.PLAIN}, topic, picture)
-    assert not can_concede(ErrorClass.NO_FILE, set(), topic, text)
-    assert not can_concede(ErrorClass.LEFT, set(), topic, text)
+    topic = message(thread_id=5)
+    assert can_concede(ErrorClass.PLAIN, set(), topic)
+    assert not can_concede(ErrorClass.PLAIN, {ErrorClass.PLAIN}, topic)
+    assert can_concede(ErrorClass.NO_TOPIC, set(), topic)
+    assert not can_concede(ErrorClass.NO_TOPIC, set(), message())
+    assert not can_concede(ErrorClass.LEFT, set(), topic)
 
 
 @pytest.mark.parametrize("done", [0, 1, 12])

@@ -19,7 +19,6 @@ from storage.rows import instant
 from tests.delivery.office import DOWN, ME, THIRD, YOU, Office, open_office
 from tests.fakes.botapi import RecordedRequest
 from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, garbled, hang, refusal, server_error
-from tests.fakes.pictures import png
 
 SOON = 0.3  # seconds
 
@@ -62,18 +61,6 @@ async def test_a_connection_that_is_not_free_in_time_is_tried_again(office: Offi
 
 
 # Unknown
-
-
-async def test_a_request_that_is_not_taken_in_time_is_of_unknown_outcome(office: Office) -> None:
-    row = await office.put("chart", photo=png() + bytes(20_000_000))
-    with closing(socket.socket()) as deaf:  # takes the connection, and nothing of what is sent
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(5)
-        base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}/bot"
-        bot = office.client(base_url, write_timeout=SOON, media_write_timeout=SOON, read_timeout=SOON)
-        assert (await office.fresh(bot).drain()).ambiguous == 1
-    stored = await office.row(row)
-    assert (stored["status"], stored["unknown"], stored["reason"]) == ("ambiguous", 1, "Timed out")
 
 
 async def test_ten_minutes_of_502_lose_no_alert_and_repeat_no_summary(office: Office) -> None:

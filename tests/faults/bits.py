@@ -49,13 +49,12 @@ def prepare(path: Path) -> bytes:
 
 
 def values(path: Path) -> Values:
-    """All values but charts, as the tables hold them and as the newest figures are read from indexes."""
+    """All values, as the tables hold them and as the newest figures are read from indexes."""
     with connect_unchecked(path, read_only=True) as db:
         tables = [table for table in db.tables if table.name not in SCAFFOLD]
         stored = {}
         for table in tables:
-            names = ", ".join(column.name for column in table.columns if column.name != "photo")
-            rows = db.execute(f"SELECT {names} FROM {table.name} NOT INDEXED").fetchall()  # noqa: S608
+            rows = db.execute(f"SELECT * FROM {table.name} NOT INDEXED").fetchall()  # noqa: S608
             stored[table.name] = sorted(rows, key=repr)
         return stored | {f"newest {kind.table}": newest(db, kind) for kind in KINDS.values()}
 

@@ -40,7 +40,7 @@ def put(
 def message(**columns: object) -> OutboxMessage:
     """A message with these columns, as they are stored, that is in no database."""
     usual = {"id": 1, "chat_id": 1, "thread_id": None, "kind": "alert", "dedup": "a", "payload": "{}"}
-    usual |= {"photo": None, "attempts": 0, "unknown": 0, "reason": "", "created_at": NOON}
+    usual |= {"attempts": 0, "unknown": 0, "reason": "", "created_at": NOON}
     return msgspec.convert({**usual, **columns}, OutboxMessage)
 
 

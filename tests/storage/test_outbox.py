@@ -26,7 +26,7 @@ ALMOST_TWO = datetime(2020, 12, 11, 13, 59, 59, 1, tzinfo=UTC)
 
 def test_a_message_is_claimed_as_it_was_queued(db: sqlite_utils.Database) -> None:
     dedup = "s:1:2020-12-11"
-    usual: dict[str, Any] = {"chat_id": 1, "thread_id": 3, "kind": "summary", "dedup": dedup, "photo": b"PNG"}
+    usual: dict[str, Any] = {"chat_id": 1, "thread_id": 3, "kind": "summary", "dedup": dedup}
     message = queue_message(db, **usual, body=BODY, now=NOON, not_before=ONE)
     assert message is not None
     (claimed_message,) = claim(db, ONE)
@@ -170,16 +170,14 @@ def test_a_retry_waits_and_counts_its_attempts(db: sqlite_utils.Database, sendin
     assert (row["attempts"], row["not_before"]) == (1, TWO)  # a wait never ends early
 
 
-def test_dead_keeps_the_reason_and_not_the_photo(db: sqlite_utils.Database) -> None:
+def test_dead_keeps_the_reason_(db: sqlite_utils.Database) -> None:
     for n in range(3):
-        queue_message(
-            db, chat_id=1, kind="alert", dedup=str(n), body=BODY, now=NOON, photo=b"x", not_before=NOON
-        )
+        queue_message(db, chat_id=1, kind="alert", dedup=str(n), body=BODY, now=NOON, not_before=NOON)
     claim(db, NOON, limit=2)
     outbox.mark_ambiguous(db, 2, "timeout", NOON)
     assert [outbox.mark_dead(db, n, "chat not found", ONE) for n in (1, 2, 3)] == [True, True, True]
-    assert [(row["status"], row["reason"], row["photo"]) for row in db.table("outbox").rows] == [
-        ("dead", "chat not found", None)
+    assert [(row["status"], row["reason"]) for row in db.table("outbox").rows] == [
+        ("dead", "chat not found")
     ] * 3
     assert not outbox.mark_dead(db, 1, "again", TWO)
 
