@@ -4,9 +4,10 @@
 
 The bot on the sample market and the peer are processes of their own, each with a strict fake Bot API in this
 one. A latency is the time from a person's command to the request that answers it; rounds alternate between
-the two. The peer learns what to send from the bot's first answers: the text, and the picture with its
-caption, uploaded once and then sent by its file id. The bot's limit of messages a second is lifted, which
-would be all that is measured of 50 people at once.
+the two. The peer learns what to send from the bot's first answers: a text, or a picture with its caption,
+uploaded once and then sent by its file id. An answer that nobody asked for before is a text at first, to
+which its picture is added later. The bot's limit of messages a second is lifted, which would be all that is
+measured of 50 people at once.
 """
 
 from __future__ import annotations
@@ -49,13 +50,16 @@ from telegram.ext import Application, MessageHandler, filters
 root, token, file = sys.argv[1:]
 answers, file_ids = json.load(open(file)), {}
 async def answer(update, context):
-    what = answers[update.message.text.split()[0]]
+    line, *window = update.message.text.split()
+    what = answers[line]
     markup = what["markup"] and InlineKeyboardMarkup.de_json(what["markup"], context.bot)
-    await update.message.reply_text(what["text"], parse_mode="HTML", reply_markup=markup)
-    if what["caption"]:
-        photo = file_ids.get("photo", base64.b64decode(answers["png"]))
-        sent = await update.message.reply_photo(photo, caption=what["caption"], parse_mode="HTML")
-        file_ids["photo"] = sent.photo[-1].file_id
+    options = {"parse_mode": "HTML", "reply_markup": markup}
+    if window or not what["photo"]:
+        await update.message.reply_text(what["text"], **options)
+        return
+    photo = file_ids.get("photo", base64.b64decode(answers["png"]))
+    sent = await update.message.reply_photo(photo, what["text"], show_caption_above_media=True, **options)
+    file_ids["photo"] = sent.photo[-1].file_id
 application = Application.builder().token(token).base_url(f"{root}/bot").concurrent_updates(True).build()
 application.add_handler(MessageHandler(filters.TEXT, answer))
 application.run_polling()
@@ -70,6 +74,7 @@ sys.exit(main())
 TEXTS = ("/help", "/alerts")
 PAGES = ("/compare", "/trend", "/flows", "/multiples")
 ASKED, AT_ONCE = 20, 50  # commands of one line in a round; people
+DRAWING = 1.0  # seconds, in which a picture is drawn and added
 _people = count(1_000)  # each asks once, so that nobody's quota ends
 
 
@@ -80,18 +85,15 @@ class Side:
     api: FakeBotApi
     seconds: dict[str, list[list[float]]] = field(default_factory=dict)
 
-    async def ask(self, line: str, people: int, *, pictures: bool) -> tuple[list[float], list[float]]:
-        """Return the seconds until the text, and until the picture, of as many people who ask at once."""
+    async def ask(self, line: str, people: int, method: str) -> list[float]:
+        """Return the seconds until each of as many people who ask at once is answered by a method."""
         self.api.requests.clear()
         said = {}
         for person in (next(_people) for _ in range(people)):
             self.api.say(person, line)
             said[person] = time.time()
-        waits = []
-        for method in ("sendMessage", "sendPhoto")[: 1 + pictures]:
-            await self.api.until(lambda method=method: len(self.api.calls(method)) >= people, PATIENCE)  # type: ignore[misc]
-            waits.append([call.at - said[call.chat_id or 0] for call in self.api.calls(method)])
-        return waits[0], waits[-1]
+        await self.api.until(lambda: len(self.api.calls(method)) >= people, PATIENCE)
+        return [call.at - said[call.chat_id or 0] for call in self.api.calls(method)]
 
     def note(self, name: str, waits: list[float]) -> None:
         """Note the latencies of a round."""
@@ -100,17 +102,13 @@ class Side:
     async def round(self, number: int) -> None:
         """Ask every line, by one person after another and by many at once."""
         for line in (*TEXTS, *PAGES):
-            pictures = line in PAGES
-            alone = [await self.ask(line, 1, pictures=pictures) for _ in range(ASKED)]
-            self.note(line, [text for (text,), _ in alone])
-            text, picture = await self.ask(line, AT_ONCE, pictures=pictures)
-            self.note(f"{line}, {AT_ONCE} at once", text)
-            if pictures:
-                self.note(f"picture of {line}, asked again", [shown for _, (shown,) in alone])
-                self.note(f"picture of {line}, {AT_ONCE} at once", picture)
+            name, method = (f"picture of {line}", "sendPhoto") if line in PAGES else (line, "sendMessage")
+            self.note(name, [(await self.ask(line, 1, method))[0] for _ in range(ASKED)])
+            self.note(f"{name}, {AT_ONCE} at once", await self.ask(line, AT_ONCE, method))
         for line in PAGES[:3]:
-            (first,), _ = await self.ask(f"{line} {300 + number}d", 1, pictures=True)
-            self.note(f"text of {line}, asked for the first time", [first])
+            first = await self.ask(f"{line} {300 + number}d", 1, "sendMessage")
+            self.note(f"text of {line}, asked for the first time", first)
+            await asyncio.sleep(DRAWING)
 
 
 def run(quick: bool = False) -> list[Result]:
@@ -144,13 +142,13 @@ async def _waits(database: Database) -> tuple[list[float], list[float]]:
     delivery = SimpleNamespace(wake=lambda: None, stopped="", outage_notifier=outage_notifier)
     scheduler = Scheduler(services, (), cast("Delivery", delivery))
     await scheduler.evaluate()
-    await chats.standing(services, 1, 1, 0)  # opens the connection
+    chats.standing(services, 1, 1, 0)  # opens the connection
     sys.setswitchinterval(SWITCH_SECONDS)  # as the bot does
     now[0] = judging.NEXT_DAY
     working = asyncio.create_task(scheduler.run_jobs())
     while not working.done():
         begun = time.perf_counter()
-        await chats.standing(services, 1, 1, len(waits))
+        chats.standing(services, 1, 1, len(waits))
         read = time.perf_counter()
         await asyncio.to_thread(lambda: None)
         waits.append(read - begun)
@@ -191,15 +189,14 @@ async def _first_answers(api: FakeBotApi) -> dict[str, object]:
     """Return what the bot answers to each line, for the peer to send."""
     learned: dict[str, object] = {"png": base64.b64encode(png(1280, 800)).decode()}
     for line in (*TEXTS, *PAGES):
-        person, pictures = next(_people), line in PAGES
+        person, photo = next(_people), line in PAGES
         api.say(person, line)
-        await api.until(lambda who=person, least=1 + pictures: len(api.messages(who)) >= least, PATIENCE)  # type: ignore[misc]
-        (text, *_), photos = api.calls("sendMessage", person), api.calls("sendPhoto", person)
-        learned[line] = {
-            "text": text.fields["text"],
-            "markup": json.loads(text.fields.get("reply_markup", "null")),
-            "caption": photos[0].fields["caption"] if photos else "",
-        }
+        method = "editMessageMedia" if photo else "sendMessage"
+        await api.until(lambda who=person, of=method: api.calls(of, who), PATIENCE)  # type: ignore[misc]
+        await asyncio.sleep(DRAWING if photo else 0)
+        (text,) = api.calls("sendMessage", person)
+        markup = json.loads(text.fields.get("reply_markup", "null"))
+        learned[line] = {"text": text.fields["text"], "markup": markup, "photo": photo}
     return learned
 
 

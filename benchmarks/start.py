@@ -205,8 +205,12 @@ async def _ask(api: FakeBotApi, person: int, line: str) -> None:
     await api.until(lambda: len(api.messages(person)) > before, PATIENCE)
 
 
+def _photos(api: FakeBotApi) -> int:
+    return len(api.calls("sendPhoto")) + len(api.calls("editMessageMedia"))
+
+
 async def _until_photos(api: FakeBotApi, count: int) -> None:
-    await api.until(lambda: len(api.calls("sendPhoto")) >= count, PATIENCE)
+    await api.until(lambda: _photos(api) >= count, PATIENCE)
 
 
 async def _charts(api: FakeBotApi, ours: tuple[str, ...], count: int) -> tuple[float, float]:
@@ -215,7 +219,7 @@ async def _charts(api: FakeBotApi, ours: tuple[str, ...], count: int) -> tuple[f
     async with _running(api, arguments) as bot:
         for number in range(count):
             day = dt.date(2020, 1, 2) - dt.timedelta(days=7 * number)
-            person, sent = PERSON + 1 + number // CHARTS_EACH, len(api.calls("sendPhoto"))
+            person, sent = PERSON + 1 + number // CHARTS_EACH, _photos(api)
             await _ask(api, person, f"/{('trend', 'compare')[number % 2]} asof {day}")
             await _until_photos(api, sent + 1)
         drawn = _memory(bot.process.pid)

@@ -2,9 +2,11 @@
 
 `await database.run(fn)` runs the synchronous `fn(db)` on the worker thread inside BEGIN IMMEDIATE, which is
 committed when it returns and rolled back when it raises. With one connection and one thread that write no
-coroutine can join another's transaction, the event loop never waits for the disk, and SQLite's races between
+coroutine can join another's transaction, the event loop never waits for a write, and SQLite's races between
 connections that write cannot occur. `await database.read(fn)` reads on a second connection and thread, beside
-what is being written. sqlite-utils' own transactions nest in these as savepoints.
+what is being written. `database.look_up(fn)` reads a few rows by their keys on a third connection, on the
+calling thread.
+sqlite-utils' own transactions nest in these as savepoints.
 
 This is the one module that names SQLite's driver. On Linux x86_64 that is pysqlite3, whose SQLite is free of
 the WAL-reset bug; sqlite-utils chooses. Its errors are translated, because pysqlite3's are not the standard
@@ -121,6 +123,7 @@ def reason_of(error: BaseException | str) -> str:
 
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's transaction
+LOOK_UP_CACHE = 512  # KiB of pages kept for look_up()
 SQLITE_VERSION = sqlite3.sqlite_version
 # Two connections that write or checkpoint under WAL can lose a commit in 3.7.0-3.51.2.
 TWO_WRITERS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
@@ -570,8 +573,8 @@ T = TypeVar("T")
 class Database:
     """An open database; `path` is its file. Use open_database() to create one.
 
-    `foreign_commits` changes when another process has changed the file: at the next read(), or if run() was
-    at work meanwhile, at the next check_path().
+    `foreign_commits` changes when another process has changed the file: at the next look_up(), or if run()
+    was at work meanwhile, at the next check_path().
     """
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
@@ -581,6 +584,7 @@ class Database:
         self._threads = f"storage {id(self)}"  # what the names of its two threads begin with
         self._worker, self._reader = (ThreadPoolExecutor(1, self._threads) for _ in range(2))
         self._reading: sqlite_utils.Database | None = None
+        self._looking: sqlite_utils.Database | None = None
         self._version = self._seen = self.foreign_commits = 0
         self._writes = self._writes_seen = 0  # own; odd during run()
         self._closed = False
@@ -610,6 +614,24 @@ class Database:
         self._ready()
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, fn)
 
+    def look_up(self, fn: Callable[[sqlite_utils.Database], T]) -> T:
+        """Run `fn(db)`, which reads a few rows by their keys, at once on the calling thread.
+
+        A hop to another thread and back takes longer, above all while other threads compute. Only one thread
+        may call this.
+        """
+        self._ready()
+        with translate_errors(self.path):
+            if self._looking is None:
+                self._looking = connect(self.path, read_only=True)
+                self._looking.execute(f"PRAGMA cache_size = -{LOOK_UP_CACHE}")
+                self._seen = _data_version(self._looking)
+            writes, seen = self._writes, _data_version(self._looking)
+            self.foreign_commits += seen != self._seen and writes == self._writes == self._writes_seen
+            self._seen, self._writes_seen = seen, writes if writes % 2 == 0 else -1
+            with transaction(self._looking, "BEGIN"):
+                return fn(self._looking)
+
     async def check_path(self) -> None:
         """Raise DatabaseMissing unless the open file is still at its path, and whole, or writes are lost."""
         identity = await self.run(lambda _: _identity(self.path), plain=True)
@@ -625,6 +647,8 @@ class Database:
         """Finish what is running and close the file. A second call does nothing."""
         if not self._closed:
             self._closed = True
+            if self._looking is not None:
+                self._looking.close()
             self._reader.submit(self._end_reading).result()
             self._worker.submit(self._files.close).result()
             self._reader.shutdown()
@@ -675,10 +699,6 @@ class Database:
         with translate_errors(self.path):
             if self._reading is None:
                 self._reading = connect(self.path, read_only=True)
-                self._seen = _data_version(self._reading)
-            writes, seen = self._writes, _data_version(self._reading)
-            self.foreign_commits += seen != self._seen and writes == self._writes == self._writes_seen
-            self._seen, self._writes_seen = seen, writes if writes % 2 == 0 else -1
             with transaction(self._reading, "BEGIN"):
                 return fn(self._reading)
 

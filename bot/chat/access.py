@@ -58,7 +58,7 @@ class Ask:
     async def load(self) -> bool:
         """Read the chat's settings. Return whether the person may ask. Raises Redelivered like `change`."""
         person = person_of(self.user_id, self.chat_id)
-        stored = await chats.standing(self.services, person, self.chat_id, self.update_id)
+        stored = chats.standing(self.services, person, self.chat_id, self.update_id)
         if stored.answered:
             raise Redelivered
         self.settings = stored.settings

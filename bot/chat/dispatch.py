@@ -254,7 +254,7 @@ class Dispatcher:
         if change is None:
             return
         status, chat = change.new_chat_member.status, change.chat.id
-        stored = await chats.standing(self._services, chat, chat, update.update_id)
+        stored = chats.standing(self._services, chat, chat, update.update_id)
         welcome = change.chat.type != "private" or stored.admitted
         await chats.follow_membership(self._services, update.update_id, chat, status, welcome=welcome)
 
@@ -357,7 +357,7 @@ class Dispatcher:
             return
         results: list[InlineQueryResultArticle] = []
         user_id = query.from_user.id
-        stored = await chats.standing(self._services, user_id, user_id, update.update_id)
+        stored = chats.standing(self._services, user_id, user_id, update.update_id)
         if stored.admitted:
             offers, numbers = await self._cards(query.query, stored.settings), stored.settings.numbers
             results = [_inline_result(number, card, numbers) for number, card in enumerate(offers)]

@@ -32,6 +32,7 @@ CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes 
 POLL_RETRIES = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))  # while Telegram does not answer
 MAX_FAULT = 80  # characters of why an update cannot be read
 MAX_WAIT = 900.0  # seconds, whatever Telegram names
+ANSWERS_FIRST = 0.002  # seconds before the next poll, in which the answers to this one are on their way
 SHORTEST_POLL = 0.5  # seconds; a poll without updates that is shorter is no long poll
 # Of two processes with one token the newcomer gives way at once. The other one does if conflicts go on.
 NEWCOMER_SECONDS = CONFLICT_SECONDS = 60.0
@@ -236,6 +237,8 @@ class Poller:
         for update in updates:
             await self._queue.put(update)
             self._offset = update.update_id + 1
+        if updates:
+            await asyncio.sleep(ANSWERS_FIRST)
         if self._offset != offset or self._monotonic() - asked_at >= SHORTEST_POLL:
             return ""
         return "an answer at once without a new update"

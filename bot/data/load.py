@@ -258,7 +258,7 @@ class Markets:
         """Everything known now, up to the last completed session."""
         now = self.clock()
         sessions = self.sessions() if self._sessions else await asyncio.to_thread(self.sessions)
-        stored = await self.database.read(fingerprint)
+        stored = self.database.look_up(fingerprint)
         key = (stored, self.database.foreign_commits, sessions.last_completed(now))
         async with self._lock:
             if self._cached is None or self._cached[0] != key:

@@ -247,7 +247,7 @@ def _recorded_fire(alert: StoredAlert, fire: ChatEvent) -> RecordedFire:
 
 async def list_alerts(caller: Caller) -> tuple[list[AlertView], list[Unreadable], EvaluationContext]:
     """Return a chat's active and paused alerts, and the errors of those that cannot be read."""
-    alerts, unreadable = await caller.services.database.read(
+    alerts, unreadable = caller.services.database.look_up(
         lambda db: view_alerts(db, alert_store.alerts_of(db, caller.chat.id), caller.now)
     )
     return alerts, unreadable, await evaluation_context(caller)

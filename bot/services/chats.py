@@ -79,7 +79,7 @@ class Standing(NamedTuple):
     settings: ChatSettings
 
 
-async def standing(services: Services, person: int, chat_id: int, update_id: int) -> Standing:
+def standing(services: Services, person: int, chat_id: int, update_id: int) -> Standing:
     """Read what is stored about a request, all at once."""
 
     def read(db: sqlite_utils.Database) -> Standing:
@@ -89,7 +89,7 @@ async def standing(services: Services, person: int, chat_id: int, update_id: int
             settings_of(services.config, chat_store.get_chat(db, chat_id)),
         )
 
-    return await services.database.read(read)
+    return services.database.look_up(read)
 
 
 async def set_time_zone(caller: Caller, zone: str) -> StoredChat:
