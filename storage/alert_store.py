@@ -57,6 +57,7 @@ class StoredAlert(msgspec.Struct, frozen=True):
     level_session     its price levels are in the shares of this session
     last_split_id     the newest row of `splits` that its levels allow for
     evaluated         its last evaluated session; None: that of its subject
+    acknowledged      session of the last fire of which no reminders are wanted any more
     """
 
     alert_id: int
@@ -76,6 +77,7 @@ class StoredAlert(msgspec.Struct, frozen=True):
     level_session: dt.date | None
     last_split_id: int
     evaluated: dt.date | None
+    acknowledged: dt.date | None
 
 
 class ExpiringAlert(StoredAlert, frozen=True):

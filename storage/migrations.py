@@ -220,6 +220,7 @@ _ALERTS = """
         level_session TEXT,      -- its levels are in the shares of this session
         last_split_id INTEGER NOT NULL DEFAULT 0,  -- the last row of `splits` that its levels allow for
         evaluated TEXT,           -- its last evaluated session; NULL: that of its subject
+        acknowledged TEXT,        -- session of the last fire of which no reminders are wanted any more
         UNIQUE (chat_id, number)
     ) STRICT;
     -- alert_store.active_alerts: all of them, after a start
@@ -271,7 +272,8 @@ _ALERTS = """
         BEGIN INSERT INTO alert_changes VALUES (new.alert_id) ON CONFLICT DO NOTHING; END;
     CREATE TRIGGER alert_deleted AFTER DELETE ON alerts
         BEGIN INSERT INTO alert_changes VALUES (old.alert_id) ON CONFLICT DO NOTHING; END;
-    CREATE TRIGGER alert_changed AFTER UPDATE OF chat_id, rule_json, life, snoozed_until ON alerts
+    CREATE TRIGGER alert_changed
+        AFTER UPDATE OF chat_id, rule_json, life, snoozed_until, acknowledged ON alerts
         BEGIN INSERT INTO alert_changes VALUES (new.alert_id) ON CONFLICT DO NOTHING; END;
     CREATE TRIGGER alert_chat_changed AFTER UPDATE OF status ON chats
         WHEN (old.status = 'inactive') <> (new.status = 'inactive')

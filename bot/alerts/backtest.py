@@ -67,7 +67,7 @@ def frequency(
     begin = _first_evaluated(rule, series, years)
     if begin >= len(series):
         return Frequency((), None, None)
-    lasting = replace(rule, once=False, until=None)
+    lasting = replace(rule, once=False, until=None, remind=0, back=False)
     past = bands_before(rule, series) if bands is None else [np.full(len(series), band) for band in bands]
     state = first_state(lasting, series[:begin], series.day(0), tuple(float(band[begin]) for band in past))
     run = evaluate_series(lasting, state, series[begin:], [band[begin:] for band in past])

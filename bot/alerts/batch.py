@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from bot.alerts.engine import COMPARE, Event, Sample, State, Status, side_ops, step, truth
+from bot.alerts.engine import COMPARE, FIRED, Event, Sample, State, Status, side_ops, step, truth
 from bot.alerts.rule import ABOVE, AMOUNT
 from bot.alerts.series import SampleSeries, subject_rule
 
@@ -86,7 +86,7 @@ def evaluate_series(
         if event:
             events.append(event)
             befores.append(before)
-            if bands and event.kind == "fired":
+            if bands and event.kind == FIRED:
                 state = replace(state, bands=tuple(float(band[turn]) for band in bands))
         if not is_carried(before, state):
             turned.append(state)
@@ -115,7 +115,7 @@ def _may_turn(
     rule: Rule, bands: Sequence[float], ops: Ops, side: Side, series: SampleSeries, part: slice
 ) -> BoolArray:
     """Per session of a part whether `step` has to see one side there."""
-    if side.unreported or side.status not in (Status.ARMED, Status.FIRED):
+    if side.unreported or side.reminder or side.status not in (Status.ARMED, Status.FIRED):
         return np.ones(part.stop - part.start, dtype=bool)
     flags: list[BoolArray] = []
     for op, band, observed, thresholds in zip(ops, bands, series.observed, series.thresholds, strict=True):
@@ -240,7 +240,8 @@ class Batch:
                 sign, target = _SIGNS[op], condition.target
                 level = sign * target.value if target.kind == AMOUNT else 0.0
                 columns.append((sign, level, level - band if rule.rearm is None else sign * rule.rearm))
-            code = _OTHER if state.cooling or side.unreported else _CODES.get(side.status, _OTHER)
+            busy = state.cooling or side.unreported or side.reminder
+            code = _OTHER if busy else _CODES.get(side.status, _OTHER)
             sides.append((code, *zip(*columns, strict=True)))
         if len(sides) == 1:
             sides.append((_GONE, *sides[0][1:]))

@@ -34,7 +34,8 @@ BAND_SHARE = 0.25
 BAND_VALUES = 252
 BAND_LEAST = 60
 
-ALREADY = "already"  # kind of an event that is no fire
+FIRED, STILL = "fired", "still"
+ALREADY, REMINDER, BACK = "already", "reminder", "back"  # kinds of events that are no fire
 
 COMPARE = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 
@@ -87,12 +88,15 @@ class Side(JsonStruct, frozen=True):
     count       sessions in a row on which it was true while confirming
     since       session of its last fire; None when it was already true at creation or with its first figures
     unreported  it fired during a cooldown and has not been reported
+    reminder    after how many evaluated sessions a reminder is due, 0 for never; one that is due comes on the
+                first session on which it is true
     """
 
     status: Status = Status.ARMED
     count: int = 0
     since: dt.date | None = None
     unreported: bool = False
+    reminder: int = 0
 
 
 class State(JsonStruct, frozen=True):
@@ -134,15 +138,15 @@ class State(JsonStruct, frozen=True):
 
 
 class Event(JsonStruct, frozen=True):
-    """A fire, or the end of a cooldown at which a muted fire is still true, or first figures that are true.
+    """A fire, or what else is reported about a rule.
 
-    kind      "fired"; "still": a fire muted by the cooldown is true at its end; ALREADY: no fire, the rule is
-              true with its first figures
+    kind      FIRED; STILL: a fire muted by the cooldown is true at its end; REMINDER: it is still true;
+              BACK: it re-arms; ALREADY: no fire, the rule is true with its first figures
     ops       per condition the comparison that came true; `crosses` is resolved to > or <
     figures   figures of the session
     levels    per condition the level at which it re-arms
     previous  per condition the value evaluated before
-    since     session of the fire: the event's own, or the muted one's for "still"
+    since     session of the fire; the event's own where it was true from the start
     muted     fired during the cooldown, for the history only
     done      the rule was `once` and has ended
     """
@@ -221,9 +225,7 @@ def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer
     if side.status is Status.WAITING:
         return Side(Status.FIRED if answer else Status.ARMED)
     if side.status is Status.FIRED:
-        levels = rearm_levels(rule, state, ops, sample.figures)
-        back = list(map(_is_back, ops, sample.figures, levels))
-        return Side() if all(map(any, rule.grouped(back))) else side
+        return _turn_back(rule, state, side, ops, sample)
     if not answer:
         return Side()
     count = side.count + 1
@@ -232,13 +234,22 @@ def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer
     return Side(Status.FIRED, since=sample.session)
 
 
+def _turn_back(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample) -> Side:
+    """A side that has fired: armed again if it is back, else a session closer to its reminder."""
+    levels = rearm_levels(rule, state, ops, sample.figures)
+    back = list(map(_is_back, ops, sample.figures, levels))
+    if all(map(any, rule.grouped(back))):
+        return Side()
+    return replace(side, reminder=max(side.reminder - 1, 1)) if side.reminder else side
+
+
 def _with_event(
     rule: Rule, before: State, sample: Sample, answers: Sequence[bool | None], turned: Sequence[Side]
 ) -> tuple[State, Event | None]:
     """The state with its new sides, and the event of a fire, which is muted during a cooldown.
 
-    Two sides are never true at once, so there is at most one event: a new fire, or a muted one that is
-    still true on the first evaluated session after the cooldown.
+    Two sides are never true at once, so there is at most one event: a new fire, a muted one that is still
+    true on the first evaluated session after the cooldown, a reminder, or the end of a reported fire.
     """
     event: Event | None = None
     cooling, muted = max(before.cooling - 1, 0), before.cooling > 0
@@ -248,11 +259,16 @@ def _with_event(
             event = _already(rule, before, sample, index, new) or event
         elif new.status is Status.FIRED and old.status is not Status.FIRED:
             event = _event(rule, before, sample, index, new, muted=muted)
-            sides[index] = replace(new, unreported=True) if muted else new
+            sides[index] = replace(new, **({"unreported": True} if muted else {"reminder": rule.remind}))
             cooling = cooling if muted else rule.cooldown
         elif new.unreported and not muted and answer is not None:
-            event = _event(rule, before, sample, index, new, kind="still") if answer else event
-            sides[index] = replace(new, unreported=False)
+            event = _event(rule, before, sample, index, new, kind=STILL) if answer else event
+            sides[index] = replace(new, unreported=False, reminder=rule.remind if answer else 0)
+        elif old.reminder == 1 and new.reminder and answer:
+            event = _event(rule, before, sample, index, new, kind=REMINDER)
+            sides[index] = replace(new, reminder=rule.remind)
+        elif rule.back and old.status is Status.FIRED and new.status is Status.ARMED and not old.unreported:
+            event = _event(rule, before, sample, index, old, kind=BACK)
     after = State(
         session=sample.session,
         bands=before.bands,
@@ -284,7 +300,7 @@ def _event(
     index: int,
     side: Side,
     *,
-    kind: str = "fired",
+    kind: str = FIRED,
     muted: bool = False,
 ) -> Event:
     ops = side_ops(rule)[index]
@@ -297,7 +313,7 @@ def _event(
         previous=before.last_values,
         since=side.since or sample.session,
         muted=muted,
-        done=rule.once and kind == "fired",
+        done=rule.once and side.since is not None and kind == (BACK if rule.back else FIRED),
     )
 
 

@@ -6,8 +6,8 @@
     argument  = window | count | fund | convention | "since" DATE      in any order, each known by its kind
     op        = ">" | "<" | ">=" | "<=" | "crosses"
     target    = amount | "sma" n | "high" n | "low" n | "pct" p
-    option    = "confirm" n | "rearm" amount | "cooldown" n | "once" | "until" DATE | "urgent" | "silent"
-              | "note" "..."
+    option    = "confirm" n | "rearm" amount | "cooldown" n | "remind" n | "and back" | "once" | "until" DATE
+              | "urgent" | "silent" | "note" "..."
     subject   = metric { argument }
 
 Upper and lower case are the same. The lexer reads friendly spellings too; `str(rule)` is the one canonical
@@ -129,6 +129,18 @@ WORDS = {
         "message says since when.",
         "ratio > sma 200 cooldown 10",
     ),
+    "remind": Word(
+        "option",
+        "remind N",
+        "A reminder every N sessions while it is still true, until you tap Got it; not together with once.",
+        "drawdown < -30% remind 5",
+    ),
+    "and back": Word(
+        "option",
+        "and back",
+        "One more message when it re-arms, with how long it held and what the ratio did meanwhile.",
+        "ratio > sma 200 and back",
+    ),
     "once": Word("option", "once", "Ends with its first fire.", "drawdown < -30% once"),
     "until": Word(
         "option", "until DATE", "Ends after that day, and says so.", "corr 60 < 0.7 until 2030-12-31"
@@ -144,7 +156,9 @@ WORDS = {
 _JOINTS = ("and", "or")
 # Options, each as it is written in an example; that of `rearm` depends on the rule.
 _OPTIONS = {
-    name: word.example[word.example.index(name) :] for name, word in WORDS.items() if word.place == "option"
+    name.removeprefix("and "): word.example[word.example.index(name) :]
+    for name, word in WORDS.items()
+    if word.place == "option"
 }
 _COMPARISON = f"a comparison ({', '.join(OPS)})"
 _COMPARING = ("above", "below", "over", "under", "crosses")
@@ -233,6 +247,12 @@ class _RuleParser:
         rule = replace(bare, **self._options(bare))
         if rule.cooldown and rule.once:
             raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
+        if rule.remind and rule.once:
+            problem = "“remind” does not go with “once”, which ends with its first fire."
+            raise BadInput(problem, str(replace(rule, once=False)))
+        if rule.back and any(condition.op == CROSSES for condition in rule.conditions):
+            problem = "“and back” does nothing with “crosses”, which fires either way."
+            raise BadInput(problem, str(replace(rule, back=False)))
         if rule.urgent and rule.silent:
             problem = "“urgent” is sent in quiet hours too, “silent” without a sound: choose one of them."
             raise BadInput(problem, str(replace(rule, silent=False)))
@@ -445,7 +465,7 @@ class _RuleParser:
         """The value of an option whose name has been taken."""
         tokens = self._tokens
         match name:
-            case "confirm" | "cooldown":
+            case "confirm" | "cooldown" | "remind":
                 return self._count(name, 1, MOST_SESSIONS, example)
             case "rearm":
                 return self._rearm(bare, example)

@@ -33,6 +33,7 @@ PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"≤|=<|\bat most\b", " <= "),
         (r"[\u2010-\u2015\u2212\ufe63\uff0d](?=[$.0-9])", "-"),  # other hyphens, dashes and minus signs
         (r"&&?", " and "),
+        (r"\band\s+back\b(?!\s+(?:above|over|below|under)\b)", " back "),
         (rf"\b{_VERBS}(?:above|over|more than|greater than|higher than)\b", " > "),
         (rf"\b{_VERBS}(?:below|under|less than|lower than)\b", " < "),
         (r"\b(?:crosses|crossing|cross)\b", " crosses "),

@@ -100,7 +100,10 @@ class Rule(JsonStruct, frozen=True):
     confirm   true on that many evaluated sessions in a row before it fires; all counts are sessions
     rearm     level at which it re-arms; None takes the default band off the target
     cooldown  that many sessions after a fire, further fires are recorded and not sent
-    once      done after its first fire
+    remind    every so many sessions while it is still true, a reminder until it is acknowledged; 0 for none;
+              never together with `once`
+    back      one more message when it re-arms
+    once      done after its first fire, and after the message that it re-armed
     until     last session that is evaluated
     urgent    sent in quiet hours too; never together with `silent`
     silent    its message makes no sound
@@ -111,6 +114,8 @@ class Rule(JsonStruct, frozen=True):
     confirm: int = 1
     rearm: float | None = None
     cooldown: int = 0
+    remind: int = 0
+    back: bool = False
     once: bool = False
     until: dt.date | None = None
     urgent: bool = False
@@ -138,6 +143,8 @@ class Rule(JsonStruct, frozen=True):
             f"confirm {self.confirm}" if self.confirm != 1 else "",
             "" if self.rearm is None else f"rearm {self.conditions[0].target.write(self.rearm)}",
             f"cooldown {self.cooldown}" if self.cooldown else "",
+            f"remind {self.remind}" if self.remind else "",
+            "and back" if self.back else "",
             "once" if self.once else "",
             f"until {self.until}" if self.until else "",
             "urgent" if self.urgent else "",

@@ -122,9 +122,10 @@ CHANGES: dict[str, Action] = {
     "off": alert_edit.off,
     "rescale": alert_edit.rescale,
     "back": alert_edit.back,
+    "ok": alert_edit.acknowledge,
 }
 ACTIONS = LOOKS | CHANGES
-_WITH_WORDS = ("edit", "snooze", "back")
+_WITH_WORDS = ("edit", "snooze")
 _CHOICES = ("edit", "snooze")  # without more words they only ask what to change
 
 

@@ -1,4 +1,4 @@
-"""Changing one alert: edit, snooze, pause, resume, rescale, renew, off and back (the mirrored rule).
+"""Changing one alert: edit, snooze, pause, resume, rescale, renew, off, back and ok.
 
 /alert 3 edit ratio > sma 100        another rule
 /alert 3 edit > 6%                   another comparison and target; of the second condition: condition 2 > 6%
@@ -23,13 +23,13 @@ from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
 from bot.analytics.windows import parse_date
 from bot.errors import BadInput
 from bot.messages.alerts.card import alert_page, new_alert_page
-from bot.messages.alerts.guide import edit_menu, mirror_menu, snooze_menu
+from bot.messages.alerts.guide import edit_menu, snooze_menu
 from bot.messages.alerts.notices import waiting_note
 from bot.messages.common import Answer
 from bot.messages.html import bold, capital, code, lines
 from bot.services import alert_views, alerts
 from bot.services.alert_views import ShownAlert, refuse_ended, refuse_paused
-from bot.services.alerts import StartedAlert, mirrored
+from bot.services.alerts import StartedAlert
 from bot.text import counted, short_date
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 _NTH_CONDITION = re.compile(r"condition\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
-_NO = re.compile(r"no\s+(\w+)", re.IGNORECASE)
+_NO = re.compile(r"no\s+(?:and\s+)?(\w+)", re.IGNORECASE)
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default for field in fields(Rule) if field.name not in {"conditions", "or_at"}
 }
@@ -105,15 +105,16 @@ async def off(ask: Ask, number: int, _: str) -> Answer:
     return Answer(html, buttons=((("Undo", f"/alert {number} renew"), ("Alerts", "/alerts")),))
 
 
-async def back(ask: Ask, number: int, text: str) -> Answer:
-    """Create an alert with the mirrored rule; of several, show them or create the one with a number."""
-    rule = alert_views.read_rule(await alert_views.read_alert(ask.caller, number))
-    mirrors = mirrored(rule)
-    if not text and len(mirrors) != 1:
-        return mirror_menu(number, rule, mirrors)
-    if text and not (text.isascii() and text.isdigit() and 0 < int(text) <= len(mirrors)):
-        raise BadInput(f"“{text}” is not the number of a condition of this rule.", f"/alert {number} back")
-    return await render_started(await alerts.create(ask.caller, mirrors[int(text or 1) - 1]))
+async def back(ask: Ask, number: int, _: str) -> Answer:
+    """Report when it goes back, too."""
+    shown = await alerts.tell_back(ask.caller, number)
+    return await render_shown(shown, "You get one more message when it goes back.")
+
+
+async def acknowledge(ask: Ask, number: int, _: str) -> Answer:
+    """Send no more reminders of its last fire."""
+    shown = await alerts.acknowledge(ask.caller, number)
+    return await render_shown(shown, "Got it: no more reminders until it fires again.")
 
 
 async def render_started(started: StartedAlert, remark: str | None = None) -> Answer:

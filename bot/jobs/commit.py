@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from bot.alerts.engine import ALREADY
+from bot.alerts.engine import ALREADY, BACK, FIRED
 from bot.alerts.view import Life
 from bot.jobs.evaluate import (
     WITHDRAWN,
@@ -56,7 +56,7 @@ class Fire(NamedTuple):
     event: Event
 
     def __str__(self) -> str:
-        kind = "fired" if self.event.kind == "fired" else "still true"
+        kind = {FIRED: "fired", BACK: "back past its re-arm level"}.get(self.event.kind, "still true")
         if self.event.muted:
             kind += " (held back by its cooldown)"
         return f"alert #{self.number} in chat {self.chat_id}, {self.rule}: {kind} on {self.event.session}"

@@ -27,7 +27,7 @@ from bot.alerts.batch import (
     evaluate_series,
     has_answer,
 )
-from bot.alerts.engine import ALREADY, Event, Ops, State, default_band, settle
+from bot.alerts.engine import ALREADY, FIRED, REMINDER, STILL, Event, Ops, State, default_band, settle
 from bot.alerts.revision import Replay, Revision, replay
 from bot.alerts.rule import Rule
 from bot.alerts.series import PATIENCE, subject_of_rule
@@ -111,10 +111,14 @@ class EvaluationResult(NamedTuple):
         return not (self.done or self.since or self.expired or self.broken)
 
     @property
+    def news(self) -> list[Event]:
+        """Events that were not stored before, without those of first figures."""
+        return [c.event for c in self.events if c.stored is None and c.transition != ALREADY]
+
+    @property
     def new_fires(self) -> list[Event]:
         """Fires that were not stored before."""
-        others = {WITHDRAWN, RESTATED, ALREADY}
-        return [change.event for change in self.events if change.transition not in others]
+        return [event for event in self.news if event.kind in {FIRED, STILL}]
 
     @property
     def done(self) -> bool:
@@ -363,7 +367,7 @@ class Evaluator:
             samples,
             [row for row in turned if row.session >= earlier[-1]] if earlier else turned,
             earlier[-1] if kept and earlier and kept[0].session < earlier[-1] and turned else None,
-            events,
+            _without_idle_reminders(events, state, stored.acknowledged),
             since,
             expired,
         )
@@ -382,6 +386,21 @@ class Evaluator:
         sessions = market.sessions
         last = sessions[sessions.searchsorted(pd.Timestamp(rule.until), side="right") - 1]
         return mark >= last.date() or market.sessions_behind(last) >= PATIENCE
+
+
+def _without_idle_reminders(
+    events: Sequence[AlertEvent], state: State, acknowledged: dt.date | None
+) -> list[AlertEvent]:
+    """The events, but of new reminders the last one only, and none of a fire that is over or acknowledged."""
+    last = max((change.event.session for change in events if change.event.kind == REMINDER), default=None)
+    fires = {side.since for side in state.sides if side.since and side.since > (acknowledged or dt.date.min)}
+    return [
+        change
+        for change in events
+        if change.stored is not None
+        or change.event.kind != REMINDER
+        or (change.event.session == last and change.event.since in fires)
+    ]
 
 
 def _revised_events(

@@ -14,7 +14,7 @@ import pandas as pd
 from msgspec import structs
 
 from bot.alerts.batch import answers
-from bot.alerts.engine import ALREADY
+from bot.alerts.engine import ALREADY, BACK
 from bot.alerts.series import parts_read, rule_lag, subject_of_rule
 from bot.alerts.view import Life
 from bot.analytics.metrics import METRICS
@@ -171,7 +171,7 @@ class Notifier:
             if result.alert is not None:
                 lateness[result.stored.chat_id] += [
                     self.sessions_late(result.alert.rule, event) > 0
-                    for event in result.new_fires
+                    for event in result.news
                     if not event.muted
                 ]
         return {chat_id for chat_id, late in lateness.items() if len(late) > 1 and any(late)}
@@ -247,6 +247,12 @@ def state_since(rule: Rule, event: Event, samples: SampleSeries) -> str:
     """Whether the condition has held since the event, or the first session on which it did not."""
     later = samples[samples.after(event.session) :]
     true, answered = answers(rule, event.ops, later)
+    if event.kind == BACK:
+        return (
+            f"true again since {short_date(later.day(int(true.argmax())))}"
+            if true.any()
+            else "not true since"
+        )
     false = answered & ~true
     return (
         f"no longer true since {short_date(later.day(int(false.argmax())))}" if false.any() else "still true"

@@ -18,7 +18,7 @@ from msgspec import structs
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.engine import State, first_state
 from bot.alerts.revision import level_factor, rescaled_rule
-from bot.alerts.rule import CROSSES, MIRROR, Rule
+from bot.alerts.rule import CROSSES, Rule
 from bot.alerts.series import parts_read
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.metrics import METRICS, Metric
@@ -53,23 +53,6 @@ class StartedAlert(ShownAlert):
     past: Frequency
     previous: Rule | None = None
     ended: str = ""
-
-
-# Rules
-
-
-def mirrored(rule: Rule) -> list[Rule]:
-    """Return the rules that tell when a rule has gone back: one for each condition that does not cross.
-
-    The comparison is turned and the target stays, as the two sides of `crosses` have it. Options stay too,
-    except the re-arm level, which lies on the other side.
-    """
-    bare = structs.replace(rule, rearm=None)
-    return [
-        structs.replace(bare, conditions=(structs.replace(condition, op=MIRROR[condition.op]),))
-        for condition in rule.conditions
-        if condition.op != CROSSES
-    ]
 
 
 def preview(rule: Rule, context: EvaluationContext, now: dt.datetime) -> tuple[AlertView, Frequency]:
@@ -268,6 +251,41 @@ async def pause(caller: Caller, number: int) -> ShownAlert:
             raise BadInput(f"Alert #{number} is paused already.", f"/alert {number}")
         paused = structs.replace(alert, life=Life.PAUSED, reason="", snoozed_until=None)
         return alert_views.view_alert(db, _update(db, caller, alert, paused), caller.now)
+
+    return await _change_and_show(caller, write)
+
+
+async def tell_back(caller: Caller, number: int) -> ShownAlert:
+    """Let an alert report when it re-arms, too; it stays in its state."""
+
+    def write(db: sqlite_utils.Database) -> AlertView:
+        alert = find_alert(db, caller, number, refuse_ended)
+        rule = alert_views.read_rule(alert)
+        if any(condition.op == CROSSES for condition in rule.conditions):
+            raise BadInput(f"Alert #{number} fires either way already.", f"/alert {number}")
+        if rule.back:
+            raise BadInput(f"Alert #{number} tells you already when it goes back.", f"/alert {number}")
+        changed = structs.replace(rule, back=True)
+        _check_others(db, caller, changed, number)
+        return alert_views.view_alert(db, _update(db, caller, alert, _with_rule(alert, changed)), caller.now)
+
+    return await _change_and_show(caller, write)
+
+
+async def acknowledge(caller: Caller, number: int) -> ShownAlert:
+    """Send no more reminders of an alert's last fire."""
+
+    def write(db: sqlite_utils.Database) -> AlertView:
+        alert = find_alert(db, caller, number, refuse_ended)
+        view = alert_views.view_alert(db, alert, caller.now)
+        if not view.rule.remind:
+            raise BadInput(f"Alert #{number} sends no reminders.", f"/alert {number} edit remind 5")
+        fires = [side.since for side in view.state.sides if side.since]
+        if not fires:
+            sentence = f"Alert #{number} has nothing to acknowledge: it has not fired, or is back."
+            raise BadInput(sentence, f"/alert {number}")
+        _update(db, caller, alert, structs.replace(alert, acknowledged=max(fires)))
+        return view
 
     return await _change_and_show(caller, write)
 

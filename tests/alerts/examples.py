@@ -13,6 +13,9 @@ from msgspec.structs import replace
 from bot.alerts.batch import is_carried, merge_samples
 from bot.alerts.engine import (
     ALREADY,
+    BACK,
+    REMINDER,
+    STILL,
     ConditionValue,
     Event,
     Sample,
@@ -161,7 +164,7 @@ def waiting(a_rule: Rule, *bands: float) -> State:
 
 def walk(a_rule: Rule, state: State, some: Sequence[Sample]) -> str:
     """The sides after each sample in short: W, A, C1, F; a fire is marked *, a muted one -, reported late !,
-    one that is no fire because it was true with its first figures =.
+    one that is no fire because it was true with its first figures =, a reminder ?, its end ^.
     """
     words = []
     for bar in some:
@@ -178,4 +181,4 @@ def _short(side: Side) -> str:
 def _mark(event: Event | None, ops: tuple[str, ...]) -> str:
     if event is None or event.ops != ops:
         return ""
-    return {"still": "!", ALREADY: "="}.get(event.kind, "-" if event.muted else "*")
+    return {STILL: "!", ALREADY: "=", REMINDER: "?", BACK: "^"}.get(event.kind, "-" if event.muted else "*")

@@ -81,6 +81,8 @@ def rules(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Rule:
         confirm=draw(st.integers(1, 250)),
         rearm=None if rearm == legs[0].target.value else rearm,
         cooldown=0 if once else draw(st.integers(0, 250)),
+        remind=0 if once else draw(st.integers(0, 250)),
+        back="crosses" not in {leg.op for leg in legs} and draw(st.booleans()),
         once=once,
         until=draw(st.one_of(st.none(), DATES)),
         urgent=sound == "urgent",

@@ -164,6 +164,8 @@ ONE = (
     "ratio crosses 5 cooldown 1",
     "ratio < 5 once",
     "ratio > sma 20 until 2020-01-20",
+    "ratio > 5 cooldown 4 remind 2 and back",
+    "ratio < 5 and back once",
 )
 TWO = (
     "ratio > 5 and gauge 200 < 5%",

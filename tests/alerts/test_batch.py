@@ -100,6 +100,9 @@ def test_a_band_holds_an_alert_that_has_fired() -> None:
     a_batch.put(1, a_rule, state)
     assert 1 not in progress(a_batch, [*QUIET, 4.6]).turning(day(LAST), any_figures=True)
     assert 1 in progress(a_batch, [*QUIET, 4.5]).turning(day(LAST), any_figures=True)
+    state = evaluate(reminding := rule("ratio > 5 remind 3"), armed(a_rule, 0.5), samples([5.5])).states[-1]
+    a_batch.put(1, reminding, state)
+    assert 1 in progress(a_batch, [*QUIET, 4.6]).turning(day(LAST), any_figures=True)
 
 
 def test_each_condition_turns_an_alert_back_and_is_revised() -> None:

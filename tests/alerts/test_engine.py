@@ -83,6 +83,15 @@ NAN = math.nan
         ("ratio > 5 cooldown 2", 1.0, [6.0, 4.0, 6.0, 4.5, 6.0, 6.0], "F* A F- F F F"),
         # missing sessions do not use the cooldown up, and the late word waits for a figure
         ("ratio > 5 cooldown 2", 0.0, [6.0, NAN, 4.0, NAN, 6.0, NAN, 6.0], "F* F A A F- F F!"),
+        # reminders count evaluated sessions; one that is due waits until it is true
+        ("ratio > 5 remind 2", 0.0, [6.0] * 6, "F* F F? F F? F"),
+        ("ratio > 5 remind 1", 0.0, [6.0, 6.0, 6.0, 4.0, 6.0, 6.0], "F* F? F? A F* F?"),
+        ("ratio > 5 remind 2", 1.0, [6.0, NAN, 6.0, 4.5, None, 4.5, 6.0, 6.0, 6.0], "F* F F F F F F? F F?"),
+        ("ratio > 5 remind 1 cooldown 2", 0.0, [6.0, 4.0, 6.0, 6.0, 6.0], "F* A F- F! F?"),
+        # the end of a fire that was reported
+        ("ratio > 5 and back", 1.0, [6.0, 4.5, 4.0, 6.0, NAN, 4.0, 4.0], "F* F A^ F* F A^ A"),
+        ("ratio > 5 and back cooldown 2", 0.0, [6.0, 4.0, 6.0, 4.0, 6.0], "F* A^ F- A F*"),
+        ("ratio > 5 and back once", 0.0, [6.0, 6.0, 4.0, 6.0], "F* F A^ A"),
         # the cooldown is the alert's, not the side's
         ("ratio crosses 5 cooldown 2", 0.0, [6.0, 4.0, 4.0, 4.0, 4.0], "F*/A A/F- A/F A/F! A/F"),
         ("ratio crosses 5 cooldown 2", 0.0, [6.0, 4.0, 4.0, 6.0], "F*/A A/F- A/F F*/A"),
@@ -417,6 +426,9 @@ RULES = st.sampled_from(
             "ratio >= 5 cooldown 3",
             "ratio crosses 5 cooldown 2 confirm 2",
             "ratio < 5 once",
+            "ratio > 5 remind 2 and back",
+            "ratio < 5 and back once",
+            "ratio > 5 cooldown 3 remind 1",
             "ratio > sma 20 until 2020-01-20",
         )
     ]
@@ -505,7 +517,12 @@ def test_whether_it_is_true_is_not_said_of_a_part_of_the_conditions() -> None:
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
 SIDES = st.builds(
-    Side, st.sampled_from(Status), st.integers(0, 250), st.one_of(st.none(), DATES), st.booleans()
+    Side,
+    st.sampled_from(Status),
+    st.integers(0, 250),
+    st.one_of(st.none(), DATES),
+    st.booleans(),
+    st.integers(0, 250),
 )
 
 

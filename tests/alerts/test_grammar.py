@@ -215,7 +215,7 @@ def test_a_note_keeps_no_character_that_turns_or_hides_text(typed: str, note: st
 # Mistakes
 
 COMPARISON = "a comparison (>, <, >=, <=, crosses)"
-OPTIONS = "and, or, confirm, rearm, cooldown, once, until, urgent, silent or note"
+OPTIONS = "and, or, confirm, rearm, cooldown, remind, back, once, until, urgent, silent or note"
 TARGETS = "or sma, high, low or pct with a number"
 # By the example that is shown: what is typed, and the sentence about it.
 MISTAKES = {
@@ -347,6 +347,15 @@ MISTAKES = {
         "ratio > 0.5 confirm 2 and gauge > 5% cooldown 3": "Conditions come before options."
     },
     "ratio > 0.5 once silent": {"ratio > 0.5 once cooldown 3 silent": "“cooldown” does nothing with “once”."},
+    "ratio > 0.5 remind 3": {
+        "ratio > 0.5 remind 3 once": "“remind” does not go with “once”, which ends with its first fire.",
+    },
+    "ratio > 0.5 remind 5": {
+        "ratio > 0.5 remind 0": "“remind” needs a number of sessions from 1 to 250, not “0”."
+    },
+    "ratio crosses 0.5 once": {
+        "ratio crosses 0.5 once and back": "“and back” does nothing with “crosses”, which fires either way."
+    },
     "ratio > 0.5 confirm 2 urgent": {
         "ratio > 0.5 silent confirm 2 urgent": (
             "“urgent” is sent in quiet hours too, “silent” without a sound: choose one of them."

@@ -236,6 +236,7 @@ RULES = st.sampled_from(
         "ratio < 5 once",
         "ratio > 5 confirm 3 once",
         "ratio > 5 rearm 4",
+        "ratio > 5 remind 2 and back",
     ]
 )
 

@@ -25,7 +25,8 @@ CHANNEL = Condition(
             Rule((FLOW, RATIO), cooldown=5, until=dt.date(2021, 1, 1), silent=True, note="Mind the gap"),
             'flow iwm 5d > $1bn and ratio <= low 250 cooldown 5 until 2021-01-01 silent note "Mind the gap"',
         ),
-        (Rule((RATIO,), confirm=3, once=True), "ratio <= low 250 confirm 3 once"),
+        (Rule((RATIO,), confirm=3, back=True, once=True), "ratio <= low 250 confirm 3 and back once"),
+        (Rule((RATIO,), remind=5), "ratio <= low 250 remind 5"),
         (Rule((RATIO,), rearm=0.0), "ratio <= low 250 rearm 0"),
         (
             Rule((RATIO, FLOW, RATIO, FLOW), (1, 3), once=True),

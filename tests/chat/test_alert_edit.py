@@ -1,4 +1,4 @@
-"""Editing, snoozing, renewing, testing and mirroring an alert, by text and by button."""
+"""Editing, snoozing, renewing, testing and acknowledging an alert, by text and by button."""
 
 import datetime as dt
 from typing import Any
@@ -93,7 +93,6 @@ MISTAKES = {
         "Example: /alert 1 snooze 1d"
     ),
     "/alert 1 snooze off": "Alert #1 is not snoozed.\nExample: /alert 1 snooze 1d",
-    "/alert 1 back 2": "“2” is not the number of a condition of this rule.\nExample: /alert 1 back",
     "/alert 1 test now": "“test” takes no more words, but “now” follows.\nExample: /alert 1 test",
 }
 
@@ -206,29 +205,34 @@ async def test_a_test_comes_beside_the_card_and_changes_nothing(october: Talk) -
     assert [await october.rows(table) for table in tables] == before
 
 
-async def test_the_mirrored_rule_is_one_tap_and_is_an_alert_of_its_own(october: Talk) -> None:
+async def test_one_tap_adds_the_message_that_it_is_back_to_the_alert_as_it_stands(october: Talk) -> None:
     (pushed,) = await october.pass_to(OCTOBER + DAY)
     (answer,) = await october.press(pushed, "Also tell me when it goes back")
-    assert answer.text.startswith("Alert #2 ratio < sma 200\n")
-    assert "Armed: you get a message when the rule becomes true." in answer.text
+    assert answer.text.startswith(f"Alert #1 {RULE} and back\n")
+    assert "You get one more message when it goes back.\nFired 6 Oct 2020, waiting to re-arm." in answer.text
+    assert "Also tell me when it goes back" not in labels(answer)
     assert (await october.ask("/alert 1 back"))[0].text == (
-        "Alert #2 has this rule already (active).\nExample: /alert 2"
+        "Alert #1 tells you already when it goes back.\nExample: /alert 1"
     )
-
-
-async def test_of_several_conditions_one_is_chosen_to_be_mirrored(october: Talk) -> None:
-    await october.ask("/alert ratio > sma 200 and flow_gap 20d > 1pp")
-    (choice,) = await october.ask("/alert 2 back")
-    assert "rules have no “or”" in choice.text
-    (answer,) = await october.press(choice, "flow_gap 20d < 1pp")
-    assert answer.text.startswith("Alert #3 flow_gap 20d < 1pp\n")
-
-
-async def test_one_that_crosses_tells_both_ways_already(october: Talk) -> None:
+    (answer,) = await october.ask("/alert 1 edit no back")
+    assert answer.text.startswith(f"Alert #1 {RULE}\n")
     await october.ask("/alert flow_gap 20d crosses 0")
-    (answer,) = await october.ask("/alert 2 back")
-    assert answer.text.startswith("Alert #2 already reports both directions.\nflow_gap 20d crosses 0pp\n")
-    assert len(await october.rows("alerts")) == 2
+    assert (await october.ask("/alert 2 back"))[0].text.startswith("Alert #2 fires either way already.")
+
+
+async def test_got_it_ends_the_reminders_of_a_fire(october: Talk) -> None:
+    assert (await october.ask("/alert 1 ok"))[0].text.startswith("Alert #1 sends no reminders.\n")
+    await october.ask("/alert 1 edit remind 2")
+    assert (await october.ask("/alert 1 ok"))[0].text.startswith("Alert #1 has nothing to acknowledge:")
+    (fired,) = await october.pass_to(OCTOBER + DAY)
+    (reminder,) = await october.pass_to(OCTOBER + 3 * DAY)
+    assert reminder.text.startswith("Alert #1 is still true, since 6 Oct 2020 · close of Thu 8 Oct 2020\n")
+    assert "A reminder comes every 2 sessions while it is true, until you tap Got it." in reminder.text
+    assert "Got it" in labels(fired)
+    (answer,) = await october.press(reminder, "Got it")
+    assert "Got it: no more reminders until it fires again." in answer.text
+    assert "Got it" not in labels(answer)
+    assert await october.pass_to(OCTOBER + 7 * DAY) == []
 
 
 async def test_a_fire_whose_state_is_not_kept_any_more_is_shown_without_a_replay(october: Talk) -> None:

@@ -45,7 +45,7 @@ ROLES = {
     Role.ADMIN: (
         "/alert ratio > 0.7", "/alert 1 edit > 0.8", "/alert 1 snooze 1d", "/alert 1 snooze off",
         "/alert 1 pause", "/alert 1 resume", "/alert 1 renew", "/alert 1 off", "/alert 1 back",
-        "/alert 1 rescale",
+        "/alert 1 rescale", "/alert 1 ok",
         "/summary off", "/summary on 18:30", "/summary weekdays", "/summary daily",
         "/settings zone Europe/Berlin", "/settings quiet 22-7", "/settings returns total",
         "/settings theme dark",

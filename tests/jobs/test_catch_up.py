@@ -46,7 +46,7 @@ async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_o
     assert len(fires) == 3
     (payload,) = await desk.payloads()
     assert payload["plain"] == (
-        "Late: 3 fires, evaluated only now, newest first\n"
+        "Late: 3 events, evaluated only now, newest first\n"
         "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6600, still true (CSV import)\n"
         '21 Jan 2020 · #2 ratio < 0.45 rearm 0.48 note "a <b> & c"'
         " · 0.4000, no longer true since 22 Jan 2020 (CSV import)\n"
@@ -74,7 +74,7 @@ async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
     ]
     (text,) = await desk.messages()
     assert text.splitlines() == [
-        "Late: 2 fires, evaluated only now, newest first",
+        "Late: 2 events, evaluated only now, newest first",
         (
             "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2"
             " · 0.6700, true since 21 Jan 2020, still true (CSV import)"

@@ -384,3 +384,43 @@ async def test_a_fire_counts_those_of_ninety_days(desk: Desk, again: str, fires:
     first, second = await desk.messages()
     assert "Fires in the last 90 days: 1, including this one." in first
     assert f"Fires in the last 90 days: {fires}, including this one." in second
+
+
+async def test_an_alert_that_is_back_says_how_long_it_held_and_what_the_ratio_did(desk: Desk) -> None:
+    alert = await armed(desk, f"{RULE} and back")
+    await desk.evaluate([0.65])
+    await desk.evaluate([0.66, 0.52], DAYS[1])
+    assert await desk.events() == ["1 fired 2020-01-16", "1 back 2020-01-21"]
+    text = (await desk.messages())[1]
+    assert text.startswith("Alert #1 is back · close of Tue 21 Jan 2020\n")
+    assert "It held for 2 sessions, since 16 Jan 2020; IWM/SPY −20.00% meanwhile." in text
+    assert "Armed again: you get a message when it becomes true." in text
+    await desk.database.run(lambda db: alert_store.update_alert(db, alert, life="paused"))
+    await desk.alert("ratio < 0.53 and back")
+    await desk.evaluate([0.6], DAYS[3])
+    assert "It was true from the start." in (await desk.messages())[2]
+
+
+async def test_a_late_fire_and_its_end_are_one_list(desk: Desk) -> None:
+    await armed(desk, f"{RULE} and back once")
+    await desk.evaluate([0.65, 0.5, 0.5])
+    assert (await desk.messages())[0].splitlines() == [
+        "Late: 2 events, evaluated only now, newest first",
+        f"17 Jan 2020 · #1 {RULE} and back once · 0.5000, back, not true since (CSV import)",
+        f"16 Jan 2020 · #1 {RULE} and back once · 0.6500, no longer true since 17 Jan 2020 (CSV import)",
+    ]
+    assert await desk.life(1) == "done: fired once"
+
+
+async def test_of_late_reminders_the_last_is_sent_while_it_holds_and_is_not_acknowledged(desk: Desk) -> None:
+    alert = await armed(desk, f"{RULE} remind 2")
+    await desk.evaluate([0.65])
+    await desk.evaluate([0.65] * 5, DAYS[1])
+    assert await desk.events() == ["1 fired 2020-01-16", "1 reminder 2020-01-23"]
+    await desk.evaluate([0.65, 0.5], DAYS[6])
+    await desk.evaluate([0.65], DAYS[8])
+    await desk.database.run(lambda db: alert_store.update_alert(db, alert, acknowledged=DAYS[8]))
+    await desk.evaluate([0.65] * 5, DAYS[9])
+    assert await desk.events() == ["1 fired 2020-01-16", "1 reminder 2020-01-23", f"1 fired {DAYS[8]}"]
+    await desk.evaluate([0.5, 0.65, 0.65, 0.65], DAYS[14])
+    assert (await desk.events())[3:] == [f"1 fired {DAYS[15]}", f"1 reminder {DAYS[17]}"]

@@ -150,6 +150,7 @@ class Together:
             number=alert_id,
             rule_json=self.rules[alert_id - 1].to_json(),
             life=Life.ACTIVE,
+            acknowledged=None,
             evaluated=mark and dt.date.fromisoformat(mark),
         )
         return alert, [state.to_json() for state in self.rows[alert_id]]
@@ -197,6 +198,7 @@ def rules(draw: st.DrawFn) -> Rule:
         confirm=draw(st.sampled_from([1, 1, 2, 3])),
         rearm=rearm,
         cooldown=draw(st.sampled_from([0, 0, 2, 4])),
+        back="crosses" not in {condition.op for condition in conditions} and draw(st.booleans()),
         once=draw(st.sampled_from([False, False, False, True])),
         until=draw(st.sampled_from([None, None, day(14)])),
     )

@@ -129,7 +129,7 @@ async def test_a_line_that_a_cooldown_mutes_now_is_taken_out_and_a_sent_one_stil
     assert [line.split(" · ")[1:] for line in first.splitlines()[1:]] == [
         ["#2 ratio > 0.64 rearm 0.6", "0.6600, still true (CSV import)"]
     ]
-    assert second.startswith("Late: 2 fires")
+    assert second.startswith("Late: 2 events")
     await send(desk)
     await revise(desk, [0.65, 0.5, 0.65, 0.65], hours=3)
     await revise(desk, [0.65, 0.5, 0.5, 0.5], hours=4)
@@ -212,11 +212,11 @@ async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> No
     await desk.alert("ratio > 0.62 rearm 0.61")
     await desk.evaluate([0.65, 0.65])
     (text,) = await desk.messages()
-    assert text.splitlines()[0] == "Late: 2 fires, evaluated only now, newest first"
+    assert text.splitlines()[0] == "Late: 2 events, evaluated only now, newest first"
     await revise(desk, [0.615, 0.65])
     text, *more = await desk.messages()
     assert text.splitlines() == [
-        "Late: 1 fire, evaluated only now",
+        "Late: 1 event, evaluated only now",
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6150, still true (CSV import)",
     ]
     assert [text.splitlines()[0] for text in more] == ["Alert #2 fired · close of Fri 17 Jan 2020"]

@@ -135,9 +135,9 @@ def test_a_line_of_a_list_tells_what_became_of_it() -> None:
 @pytest.mark.parametrize(
     ("count", "title", "last"),
     [
-        (1, "1 fire, evaluated only now", "line 0"),
-        (20, "20 fires, evaluated only now, newest first", "line 19"),
-        (21, "21 fires, evaluated only now, newest first", "... and 1 more: /history"),
+        (1, "1 event, evaluated only now", "line 0"),
+        (20, "20 events, evaluated only now, newest first", "line 19"),
+        (21, "21 events, evaluated only now, newest first", "... and 1 more: /history"),
     ],
 )
 def test_a_list_has_twenty_lines_at_most(count: int, title: str, last: str) -> None:

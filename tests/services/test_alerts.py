@@ -13,7 +13,6 @@ from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
 from bot.services import Caller, CallerChat, Transaction, alert_views, alerts, context_of
 from bot.services.alert_views import Unreadable, view_alert
-from bot.services.alerts import mirrored
 from storage import alert_store
 from storage.rows import Split
 from tests.funds import SMALL
@@ -136,24 +135,6 @@ async def test_what_was_still_true_after_a_cooldown_is_explained_as_a_fire_is(le
 )
 def test_a_year_after_a_leap_day_is_the_day_before(day: str, later: str) -> None:
     assert alerts.a_year_after(dt.date.fromisoformat(day)) == dt.date.fromisoformat(later)
-
-
-@pytest.mark.parametrize(
-    ("rule", "mirrors"),
-    [
-        ("ratio > sma 200 confirm 2", ["ratio < sma 200 confirm 2"]),
-        ("excess 3m >= 5pp rearm 3pp once silent", ["excess 3m <= 5pp once silent"]),
-        ("excess 3m < -2pp cooldown 5", ["excess 3m > -2pp cooldown 5"]),
-        ("flow iwm 5d <= $0 urgent", ["flow iwm 5d >= $0 urgent"]),
-        ("flow_gap 20d crosses 0", []),
-        ("ratio > 0.5 and excess 3m < 1pp", ["ratio < 0.5", "excess 3m > 1pp"]),
-        ("ratio > 0.5 and flow_gap 20d crosses 0", ["ratio < 0.5"]),
-    ],
-)
-def test_the_mirror_turns_the_comparison_and_keeps_the_target(rule: str, mirrors: list[str]) -> None:
-    assert [str(mirror) for mirror in mirrored(parse_rule(rule, METRICS))] == mirrors
-    for mirror in mirrors:
-        assert str(parse_rule(mirror, METRICS)) == mirror
 
 
 async def test_after_a_split_an_edited_alert_is_paused_and_a_renewed_one_can_be_rescaled(level: Desk) -> None:

@@ -74,7 +74,7 @@ def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
     first = {"alert_id": 1, "number": 1, "life": "active", "reason": "", "last_split_id": 0}
     dates = {"created_at": AT_NOON, "created_session": made, "level_session": made, "expires_on": end}
     assert asdict(row) == usual | first | dates | dict.fromkeys(
-        ("announced_expiry", "snoozed_until", "evaluated")
+        ("announced_expiry", "snoozed_until", "evaluated", "acknowledged")
     )
     assert alert_store.get_alert(db, 1, 1) == row
     assert alert_store.get_alert(db, 2, 1) is None

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from bot.alerts.engine import Event, State, Status
+from bot.alerts.engine import BACK, Event, State, Status
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import Preset, presets_for
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule
@@ -138,9 +138,9 @@ def card_buttons(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
         first = button("End snooze", "snooze off") if is_snoozed else button("Snooze 1d", "snooze 1d")
         pauses = [first, button("Snooze 1w", "snooze 1w"), button("Pause", "pause")]
     changes = (button("Edit", "edit"), button("Test", "test"), button("Off", "off"))
-    both_ways = any(condition.op == CROSSES for condition in alert.rule.conditions)
-    mirror = () if both_ways else ((button("Also tell me when it goes back", "back"),),)
-    return (views, tuple(pauses), changes, *mirror)
+    both_ways = alert.rule.back or any(condition.op == CROSSES for condition in alert.rule.conditions)
+    back = () if both_ways else ((button("Also tell me when it goes back", "back"),),)
+    return (views, tuple(pauses), changes, *back)
 
 
 def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
@@ -414,7 +414,7 @@ def next_check(context: EvaluationContext) -> str:
 def rearm_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     """How the rule re-arms, or that it fires once. None for a rule that has fired its one time."""
     rule, state = alert.rule, alert.state
-    if rule.once:
+    if rule.once and not rule.back:
         return None if state.done else "It fires once and is then done."
     verb = "Re-arms" if state.status is Status.FIRED else "After a fire it re-arms"
     if rule.rearm is not None:
@@ -445,6 +445,8 @@ def rearmed(rule: Rule, event: Event) -> str:
     """Where an alert that fired re-arms."""
     if event.done:
         return "It was set to fire once and is now done."
+    if event.kind == BACK:
+        return "Armed again: you get a message when it becomes true."
     shown = [
         METRICS[condition.metric].unit.show(level)
         + ("" if condition.target.kind == AMOUNT else f" (moves with {condition.target})")

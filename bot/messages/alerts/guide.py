@@ -349,20 +349,3 @@ def snooze_menu(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
     spans = tuple((span, f"{command} {span}") for span in ("2h", "1d", "1w", "1m"))
     end = ((("End snooze", f"{command} off"),),) if alert.snoozed_until is not None else ()
     return Answer(html, buttons=(spans, *end, _back_button(f"/alert {alert.number}")))
-
-
-def mirror_menu(number: int, rule: Rule, mirrors: list[Rule]) -> Answer:
-    """Says why a rule has no single mirror image, and offers the rules that mirror it."""
-    head, reason = "already reports both directions.", "A rule with “crosses” fires upwards and downwards."
-    if mirrors:
-        head = f"has {len(rule.conditions)} conditions"
-        reason = (
-            "It goes back as soon as one of them does, and rules have no “or”. Choose one or create several:"
-        )
-    commands = (code(f"/alert {mirror}") for mirror in mirrors)
-    html = lines(bold(f"Alert #{number} {head}"), code(str(rule)), reason, *commands)
-    rows = tuple(
-        ((str(mirror.conditions[0]), f"/alert {number} back {position}"),)
-        for position, mirror in enumerate(mirrors, 1)
-    )
-    return Answer(html, buttons=(*rows, _back_button(f"/alert {number}")))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pandas as pd
 
-from bot.alerts.engine import ALREADY, ConditionValue, Event, Sample, step, truth
+from bot.alerts.engine import ALREADY, BACK, REMINDER, ConditionValue, Event, Sample, step, truth
 from bot.alerts.rule import AMOUNT, Condition, Rule
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
@@ -110,6 +110,8 @@ _TRANSITIONS = {
     "fired": "fired",
     "still": "still true",
     ALREADY: "true already with its first figures",
+    REMINDER: "still true, reminded",
+    BACK: "back past its re-arm level",
     "withdrawn": "withdrawn because the data was revised",
     "restated": "fired on revised figures",
 }

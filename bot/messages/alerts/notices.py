@@ -15,11 +15,22 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.engine import ALREADY, ConditionValue, Event, rearm_levels, side_ops, truth
+from bot.alerts.engine import (
+    ALREADY,
+    BACK,
+    FIRED,
+    REMINDER,
+    ConditionValue,
+    Event,
+    rearm_levels,
+    side_ops,
+    truth,
+)
 from bot.alerts.series import PATIENCE, rule_lag, subject_of_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.metrics import METRICS, newest_session
-from bot.analytics.units import NOT_AVAILABLE
+from bot.analytics.trend import ratio
+from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.errors import NoData
 from bot.messages import common
 from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rearmed, state_sentence
@@ -40,6 +51,7 @@ _MOST_WAITING = 5  # alerts that the notice of an outage names
 _RENEWALS_IN_A_ROW = 4
 _ALERTS_HINT = ": /alerts"
 TRIAL_MARK = "TEST - nothing has fired"
+_REPORTED = {REMINDER: "still true", BACK: "back"}
 # Why several events are sent in one message.
 AWAY, QUIET, SNOOZE, ASLEEP = "away", "quiet", "snooze", "asleep"
 _LIST_TITLES = {
@@ -59,14 +71,14 @@ def fired_message(
     since: str = "",
     deferred: str = "",
 ) -> Answer:
-    """The message of one alert that fired, is still true after its cooldown, or true with its first figures.
+    """The message about one event of an alert: a fire, or what else is reported.
 
     fires     its fires in 90 days, this one included
     late      sessions after its first possible one at which the event was noticed
     since     whether the rule has been true since then
     deferred  a sentence that says why the message was deferred, in place of the one about a late message
     """
-    rule, market, fired = alert.rule, context.market, event.kind == "fired"
+    rule, market, fired = alert.rule, context.market, event.kind == FIRED
     key, session = (subject_of_rule(rule), event.session), pd.Timestamp(event.session)
     close = context.once(("close", key), lambda: session_phrase(common.newest_close(rule, market, session)))
     if event.kind == ALREADY:
@@ -75,7 +87,7 @@ def fired_message(
         outcome = f"; {since}" if since else ""
         reason = "the bot was off, or the data came late or had to be confirmed"
         deferred = f"Late by {counted(late, 'session')}: {reason}{outcome}."
-    happened = {"fired": "fired", ALREADY: "is true already"}.get(
+    happened = {FIRED: "fired", ALREADY: "is true already", BACK: "is back"}.get(
         event.kind, f"is still true, since {short_date(event.since)}"
     )
     html = lines(
@@ -84,8 +96,12 @@ def fired_message(
         f"“{rule.note}”" if rule.note else None,
         bold(common.SAMPLE_NOTICE) if market.is_sample else None,
         deferred or None,
+        held_phrase(event, market) if event.kind == BACK else None,
         *_move_sentences(rule, event, context),
         rearmed(rule, event),
+        f"A reminder comes every {counted(rule.remind, 'session')} while it is true, until you tap Got it."
+        if event.kind == REMINDER
+        else None,
         f"For {counted(rule.cooldown, 'session')} further fires are only listed in /history."
         if fired and rule.cooldown
         else None,
@@ -93,7 +109,25 @@ def fired_message(
         None if event.done else context.once(("next", context.zone), lambda: next_check(context)),
         context.once(("sources", key), lambda: common.rule_sources(rule, market, session)),
     )
-    return Answer(html, buttons=card_buttons(replace(alert, life=Life.DONE) if event.done else alert))
+    got_it = (
+        ((("Got it", f"/alert {alert.number} ok"),),)
+        if rule.remind and event.kind not in {ALREADY, BACK}
+        else ()
+    )
+    buttons = card_buttons(replace(alert, life=Life.DONE) if event.done else alert)
+    return Answer(html, buttons=(*got_it, *buttons))
+
+
+def held_phrase(event: Event, market: Market) -> str:
+    """How long a rule that re-arms was true, and what the ratio did meanwhile."""
+    if event.since == event.session:
+        return "It was true from the start."
+    begin, end = pd.Timestamp(event.since), pd.Timestamp(event.session)
+    count = int(((market.sessions > begin) & (market.sessions <= end)).sum())
+    closes = ratio(market).reindex([begin, end])
+    move = PERCENT.show(100 * (float(closes.iloc[1]) / float(closes.iloc[0]) - 1))
+    ratio_moved = f"; {market.pair} {move} meanwhile" if closes.notna().all() else ""
+    return f"It held for {counted(count, 'session')}, since {short_date(event.since)}{ratio_moved}."
 
 
 def _move_sentences(rule: Rule, event: Event, context: EvaluationContext) -> Iterator[str]:
@@ -145,7 +179,7 @@ def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
     ops = next((side for side in sides if truth(rule, side, last)), sides[0])
     previous = tuple(figures.value for figures in complete[-2].figures) if len(complete) > 1 else ()
     return Event(
-        kind="fired",
+        kind=FIRED,
         session=last.session,
         ops=ops,
         figures=last.figures,
@@ -160,7 +194,7 @@ def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) ->
     """Events that were not sent when they happened, in one message; those beyond 20 are counted."""
     count = len(event_lines)
     title = (
-        f"Late: {counted(count, 'fire')}, evaluated only now"
+        f"Late: {counted(count, 'event')}, evaluated only now"
         if why == AWAY
         else f"{counted(count, 'event')} {_LIST_TITLES[why]}"
     )
@@ -175,7 +209,7 @@ def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) ->
 def fire_line(number: int, rule: Rule, event: Event, since: str, source: str) -> Html:
     """One line of a list: session, rule, value, whether it has been true since, and the source."""
     value = METRICS[rule.conditions[0].metric].unit.show(event.value)
-    still = {"fired": "", ALREADY: ", true already with its first figures, no fire"}.get(
+    still = {FIRED: "", ALREADY: ", true already with its first figures, no fire", BACK: ", back"}.get(
         event.kind, f", true since {short_date(event.since)}"
     )
     return plain_line(number, str(rule), event.session, f"{value}{still}, {since} ({source})")
@@ -200,7 +234,9 @@ def correction_notice(
     rule = alert.rule
     close = common.newest_close(rule, context.market, pd.Timestamp(event.session))
     happened, now = (
-        ("fired", "does") if event.kind == "fired" else (f"was reported as {event.kind} true", "is")
+        ("fired", "does")
+        if event.kind == FIRED
+        else (f"was reported as {_REPORTED.get(event.kind, f'{event.kind} true')}", "is")
     )
     html = lines(
         bold(f"Correction to alert #{alert.number}") + f" · {session_phrase(close)}",
