@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-MOST_ANSWERS = 256  # that a Market keeps
+MOST_ANSWERS = 64  # that a Market keeps; with the figures of a picture each takes up to 50 kB
 _KINDS = {"tr": True, "total": True, "price": False, "both": None}
 _DATE_WORDS = ("asof", "known", "since")
 _JOINTS = ("vs", "and")  # between the funds, which are both in every answer
