@@ -289,6 +289,31 @@ def sent_message_id(db: sqlite_utils.Database, message: int) -> int | None:
     return select_value(db, int, sql, (message,))
 
 
+class SentPush(msgspec.Struct, frozen=True):
+    """A message that was sent, once and in one part; `theme` is what its chat has set."""
+
+    dedup: str
+    chat_id: int
+    message_id: int
+    payload: str
+    theme: str | None
+
+    @property
+    def body(self) -> MessageBody:
+        """Returns the decoded payload."""
+        return msgspec.json.decode(self.payload, type=MessageBody)
+
+
+def sent_pushes(db: sqlite_utils.Database, dedups: Collection[str]) -> list[SentPush]:
+    """Returns those of some messages that were sent, but for possible repeats, which say so."""
+    sql = """
+        SELECT dedup, chat_id, message_id, payload, theme FROM outbox LEFT JOIN chats USING (chat_id)
+        WHERE dedup IN (SELECT value FROM json_each(?)) AND outbox.status = 'sent' AND unknown = 0
+        ORDER BY id
+    """
+    return select_as(db, SentPush, sql, (json.dumps(list(dedups)),))
+
+
 def count_by_status(db: sqlite_utils.Database, *, sent: bool = False) -> dict[str, int]:
     """Returns the number of messages by status; a status without any is absent.
 

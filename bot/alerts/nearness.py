@@ -36,14 +36,18 @@ class Distance:
 
 
 def to_fire(rule: Rule, histories: Histories) -> Distance | None:
-    """The distance of the condition that is farthest from true; None if one has no figures."""
-    distances = [_distance(condition, histories) for condition in rule.conditions]
-    known = [distance for distance in distances if distance is not None]
-    return min(known, key=lambda row: row.share) if len(known) == len(distances) else None
+    """The distance of the group nearest to true: that of its farthest condition; None without figures."""
+    groups = rule.grouped([_distance(condition, histories) for condition in rule.conditions])
+    farthest = [
+        min((row for row in group if row is not None), key=lambda row: row.share)
+        for group in groups
+        if None not in group
+    ]
+    return max(farthest, key=lambda row: row.share, default=None)
 
 
 def to_rearm(rule: Rule, state: State, histories: Histories) -> Distance | None:
-    """How far the value of a rule that fired is from re-arming, by the condition that is nearest to it."""
+    """How far a rule that fired is from re-arming: the farthest group, by its nearest condition."""
     distances = [_distance(condition, histories) for condition in rule.conditions]
     figures = [
         ConditionValue(None, None) if row is None else ConditionValue(row.value, row.level)
@@ -51,11 +55,16 @@ def to_rearm(rule: Rule, state: State, histories: Histories) -> Distance | None:
     ]
     levels = rearm_levels(rule, state, side_ops(rule)[0], figures)
     back = [
-        Distance(row.condition, row.value, level, 1.0)
+        None if row is None or level is None else Distance(row.condition, row.value, level, 1.0)
         for row, level in zip(distances, levels, strict=True)
-        if row is not None and level is not None
     ]
-    return min(back, key=lambda row: abs(row.gap / (row.level or 1.0)), default=None)
+    groups = [list(filter(None, group)) for group in rule.grouped(back)]
+    nearest = [min(group, key=_relative) for group in groups if group]
+    return max(nearest, key=_relative, default=None)
+
+
+def _relative(distance: Distance) -> float:
+    return abs(distance.gap / (distance.level or 1.0))
 
 
 def _distance(condition: Condition, histories: Histories) -> Distance | None:

@@ -99,13 +99,13 @@ def preset_of(text: str, market: Market) -> Preset | None:
 
 def name_of(rule: Rule, market: Market) -> str:
     """The name that a rule is known by: its note, or that of the preset with its conditions; "" for none."""
-    return rule.note or _names(market).get(rule.conditions, "")
+    return rule.note or _names(market).get(rule.bare, "")
 
 
 @per_market
-def _names(market: Market) -> dict[tuple[Condition, ...], str]:
+def _names(market: Market) -> dict[Rule, str]:
     metrics = metrics_of(market.pair, convention_for(market))
-    return {parse_rule(preset.rule, metrics).conditions: preset.name for preset in presets_for(market)}
+    return {parse_rule(preset.rule, metrics).bare: preset.name for preset in presets_for(market)}
 
 
 def _fitted(condition: Condition, market: Market) -> Condition:

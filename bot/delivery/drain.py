@@ -102,7 +102,7 @@ class Delivery:
         except_chat: int | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._database, self._now = database, now
+        self.bot, self._database, self._now = bot, database, now
         self._chats: dict[str, Any] = {"only_chat": only_chat, "except_chat": except_chat}
         self._status_writes = StatusWrites(database)
         self._rate_limits = RateLimits(bot, database, now)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 ChatId: TypeAlias = int | str
-REPLY, ALERT, NOTICE, SUMMARY = 0, 1, 2, 3  # `rate_limit_args`; none given is REPLY
+REPLY, ALERT, NOTICE, SUMMARY, PICTURE = 0, 1, 2, 3, 4  # `rate_limit_args`; none given is REPLY
 CHAT_RATE, CHAT_BURST = 1.0, 3  # messages a second to one chat, and how many may go at once
 GROUP_LIMIT = (20, 60.0)  # messages to one group in any so many seconds
 OVERALL_LIMIT = (29, 1.0)  # the server allows 30, and counts them as they arrive
@@ -175,7 +175,7 @@ class SendBudget(BaseRateLimiter["int | Slot"]):
 
     It delays a request until the limits allow it, by priority and then in order of arrival. A 429 halts its
     chat, whatever the method. Replies wait for the end of a halt if it is near, and are sent again. Pushes
-    (ALERT, NOTICE, SUMMARY) raise RetryAfter. A request that would have to wait longer than its patience
+    (all others) raise RetryAfter. A request that would have to wait longer than its patience
     raises SendPostponed. `on_halt` is called for each 429 except those of pushes, which the outbox handles.
     Messages of the outbox acquire a Slot before they are marked as being sent.
     """

@@ -26,6 +26,7 @@ from bot.jobs.evaluate import (
 )
 from bot.jobs.notices import ENDED, pause_split_alerts
 from bot.jobs.notify import QUARTER, DeliveryWindow, Notifier, OutboxWriter, Place
+from bot.jobs.pictures import want_alert_charts
 from bot.messages.alerts import notices
 from bot.services import context_of
 from storage import alert_store, chat_store, outbox
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.alerts.engine import Event
+    from bot.alerts.rule import Rule
     from bot.analytics.market import Market
     from bot.jobs.evaluate import AlertEvent, AlertSnapshot, EvaluationResult, EventInForce, InForce
     from bot.jobs.notify import FireSessions, Notification, NotifiedResult
@@ -52,8 +54,9 @@ class Fire(NamedTuple):
 
     chat_id: int
     number: int
-    rule: str
+    rule: Rule
     event: Event
+    event_id: int
 
     def __str__(self) -> str:
         kind = {FIRED: "fired", BACK: "back past its re-arm level"}.get(self.event.kind, "still true")
@@ -117,6 +120,8 @@ class Evaluation:
         )
         self._alerts = None  # they are read anew if this is broken off, perhaps after the commit
         stored = await database.run(store)
+        messages = [(f"alert:{fire.event_id}", fire.rule, fire.event.session) for fire in stored.fires]
+        want_alert_charts(services, context, messages)
         alerts.move_on(evaluator, stored.level, stored.kept)
         self._alerts = alerts
         return stored
@@ -321,8 +326,9 @@ class _Commit:
                 continue
             if change.stored is not None:
                 self._revise(change.stored, event)
-            elif change.event.kind != ALREADY:
-                self.fires.append(Fire(alert.chat_id, alert.number, alert.rule, change.event))
+            elif change.event.kind != ALREADY and event.result.alert is not None:
+                rule = event.result.alert.rule
+                self.fires.append(Fire(alert.chat_id, alert.number, rule, change.event, event.event_id))
         for result in results:
             self._set_life(result)
 

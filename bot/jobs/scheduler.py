@@ -28,6 +28,7 @@ from bot.jobs.backups import Backups
 from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.deferred import send_deferred
 from bot.jobs.notices import announce_ends, report_outages, report_refusals
+from bot.jobs.pictures import Pictures
 from bot.jobs.summaries import Summaries
 from bot.messages.canvas import THEMES
 from bot.messages.pages.compare import compare_answer
@@ -75,6 +76,7 @@ class Scheduler:
         self._services, self._providers, self._delivery = services, providers, delivery
         self._evaluation, self._summaries = Evaluation(services), Summaries(services)
         self._backups, self._heartbeat = Backups(services), Heartbeat(services)
+        self._pictures = Pictures(services, delivery)
         self._pruned_at: dt.datetime | None = None
         self._work, self._sending = RunningWork(), RunningWork()
 
@@ -106,6 +108,7 @@ class Scheduler:
         await self.ask_sources()
         await self.run_jobs()
         await self._run_safely(self.drain)
+        await self.add_pictures()
 
     async def ask_sources(self) -> None:
         """Make at most one request per fund to each source. Errors are logged."""
@@ -135,6 +138,10 @@ class Scheduler:
     async def send(self) -> None:
         """Send queued messages until the delivery is stopped."""
         await self._delivery.keep_sending(self._failed)
+
+    async def add_pictures(self) -> None:
+        """Add pictures to what was pushed. Errors are logged."""
+        await self._run_safely(self._pictures.run)
 
     async def call_heartbeat(self) -> None:
         """Call the address of [heartbeat] when it is due. Errors are logged."""
@@ -211,6 +218,7 @@ class Scheduler:
             "sources": self.ask_sources,
             "jobs": self.run_jobs,
             "heartbeat": self.call_heartbeat,
+            "pictures": self.add_pictures,
             "backup": partial(self._run_safely, self._backups.run),
         }
         for name, job in jobs.items():

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
+from bot.jobs.pictures import want_summary_chart
 from bot.messages.common import AS_NEW, Answer, payload_of
 from bot.messages.html import bold, lines
 from bot.messages.pages.summary import summary_answer
@@ -133,6 +134,7 @@ class Summaries:
             rows = {chat_id: due.pop(chat_id) for chat_id in texts}
             chats = [(rows[chat_id], body) for chat_id, body in bodies.items()]
             queued += await run(partial(_queue, due=chats, session=session, now=now))
+            want_summary_chart(services, market, (_dedup(chat_id, session) for chat_id in bodies))
         return queued
 
     async def _plan(self, now: dt.datetime) -> None:
@@ -209,6 +211,10 @@ def _body(
     return payload_of(answer, AS_NEW, numbers=numbers)
 
 
+def _dedup(chat_id: int, session: str) -> str:
+    return f"summary:{chat_id}:{session}"
+
+
 def _queue(
     db: sqlite_utils.Database, due: list[tuple[list[DueSummary], MessageBody]], session: str, now: dt.datetime
 ) -> int:
@@ -223,7 +229,7 @@ def _queue(
             chat_store.finish_summary(db, row_id, "skipped")
         if not claimed:
             continue
-        message = NewMessage(chat_id, None, "summary", f"summary:{chat_id}:{session}", body)
+        message = NewMessage(chat_id, None, "summary", _dedup(chat_id, session), body)
         queued = outbox.enqueue(db, message, now)
         chat_store.finish_summary(db, claimed[-1], "skipped" if queued is None else "sent")
         if queued is not None:

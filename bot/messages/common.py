@@ -365,16 +365,27 @@ def chart_style(
 
 
 def rule_chart_spec(
-    title: str, rule: Rule, context: EvaluationContext, theme: Theme, begin: dt.date, fires: Sequence[dt.date]
+    title: str,
+    rule: Rule,
+    context: EvaluationContext,
+    theme: Theme,
+    begin: dt.date,
+    fires: Sequence[dt.date],
+    *,
+    with_amounts: bool = True,
 ) -> tuple[ChartSpec, list[str]]:
-    """Return the chart of a rule from a session on, its fires marked, and the conditions without figures."""
+    """Return the chart of a rule from a session on, its fires marked, and the conditions without figures.
+
+    `with_amounts`: whether thresholds that are amounts are drawn; one that moves with the data always is.
+    """
     panels, missing = [], []
     for condition in rule.conditions:
         series, first = context.histories.series(condition), pd.Timestamp(begin)
         values, unit = series.value.loc[first:], METRICS[condition.metric].unit
         name = FIXED if condition.target.kind == AMOUNT else str(condition.target)
         if values.notna().any():
-            level = series.threshold.loc[first:]
+            is_drawn = with_amounts or condition.target.kind != AMOUNT
+            level = series.threshold.loc[first:] if is_drawn else None
             panels.append(ConditionPanel(condition.subject, values, unit, level, name))
         else:
             missing.append(str(condition))

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from bot.alerts.series import Histories
@@ -44,6 +44,8 @@ class Services:
 
     live      whether sources may be asked: not with --offline nor in the demo
     pictures  Telegram's file_id of each picture that was sent, as long as what it is drawn from is kept
+    wanted    charts to be added to pushed messages, by deduplication key, and since when
+    tapped    pushed messages, by chat, whose buttons were tapped since
     pair      the two funds that are compared
     """
 
@@ -53,6 +55,8 @@ class Services:
     clock: Callable[[], dt.datetime]
     live: bool = True
     pictures: WeakKeyDictionary[Callable[[], object], str] = field(default_factory=WeakKeyDictionary)
+    wanted: dict[str, tuple[dt.datetime, Callable[..., Any]]] = field(default_factory=dict)
+    tapped: set[tuple[int, int]] = field(default_factory=set)
     charts: ChartRenderer = field(default_factory=ChartRenderer)
     pair: Pair = field(init=False)
 

@@ -232,7 +232,7 @@ def _alert_lines(alerts: Sequence[AlertView], context: EvaluationContext) -> lis
 
 def _short(alert: AlertView) -> str:
     """Return number and conditions of an alert without a name."""
-    return f"#{alert.number} {' and '.join(map(str, alert.rule.conditions))}"
+    return f"#{alert.number} {alert.rule.bare}"
 
 
 def _fired(alert: AlertView, market: Market) -> str | None:
