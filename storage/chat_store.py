@@ -434,7 +434,9 @@ def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
     )
     _move_alerts(db, old.chat_id, new)
     _move_summaries(db, old.chat_id, new)
-    db.execute("UPDATE OR IGNORE outage_chats SET chat_id = ? WHERE chat_id = ?", (new, old.chat_id))
+    for table in ("outage_chats", "pins"):
+        sql = f"UPDATE OR IGNORE {table} SET chat_id = ? WHERE chat_id = ?"  # noqa: S608 - fixed names
+        db.execute(sql, (new, old.chat_id))
     db.execute("DELETE FROM chats WHERE chat_id = ?", (old.chat_id,))
 
 

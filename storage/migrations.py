@@ -175,6 +175,12 @@ _CHATS = """
     -- chat_store.due_summaries: every tick, over the few rows not yet claimed
     CREATE INDEX summaries_due ON summaries (due_at) WHERE status = 'due';
 
+    CREATE TABLE pins (  -- live boards
+        chat_id INTEGER PRIMARY KEY REFERENCES chats ON UPDATE CASCADE ON DELETE CASCADE,
+        message_id INTEGER,  -- NULL: it was deleted in the chat
+        shown TEXT NOT NULL
+    ) STRICT;
+
     CREATE TABLE updates (
         update_id INTEGER PRIMARY KEY,
         seen_at TEXT NOT NULL

@@ -127,6 +127,14 @@ COMMANDS: tuple[Command, ...] = (
         changes=info.changes_summary,
     ),
     Command(
+        "pin",
+        "[off]",
+        "a pinned board that is kept up to date",
+        info.on_pin,
+        role=Role.ADMIN,
+        aliases=("board",),
+    ),
+    Command(
         "settings",
         "[zone|quiet|returns|theme|numbers]",
         "time zone, quiet hours, returns, charts, numbers",

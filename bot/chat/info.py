@@ -1,4 +1,4 @@
-"""/start, /about, /status and /summary."""
+"""/start, /about, /status, /summary and /pin."""
 
 from __future__ import annotations
 
@@ -121,3 +121,19 @@ async def _current_summary(ask: Ask) -> Answer:
     context = await asyncio.to_thread(context_of, await services.markets.current(), services.markets)
     render = partial(summary_answer, context, alerts, services.markets.sessions())
     return await asyncio.to_thread(render, total=bool(ask.settings.total))
+
+
+async def on_pin(ask: Ask) -> Answer:
+    """/pin: post a live board and pin it; /pin off removes it."""
+    words, boards = ask.text.strip().lower(), ask.services.boards
+    if words == "off":
+        removed = await boards.remove(ask.chat_id)
+        title = "The live board is off." if removed else "There is no live board here."
+        return Answer(lines(bold(title), "A new one: /pin"))
+    if words not in {"", "on"}:
+        raise BadInput(
+            f"“{words[:40]}” is not understood; /pin posts a live board, /pin off ends it.", "/pin"
+        )
+    remarks = await boards.post(ask.caller)
+    note = "It is edited after each close and when an alert changes, without a sound."
+    return Answer(lines(bold("The live board is above."), *remarks, note), buttons=((("Off", "/pin off"),),))

@@ -27,6 +27,7 @@ STORED = {
     "alert_events": "what fired",
     "summaries": "which summaries were sent",
     "outbox": "messages sent or waiting",
+    "pins": "which message is its live board",
     "outage_chats": "of which missing data it was notified",
     "halts": "until when Telegram wants nothing sent",
     "access": "that it was let in, and the name of the person who asked",

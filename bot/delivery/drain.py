@@ -117,6 +117,11 @@ class Delivery:
         self._waiting: set[asyncio.Task[Any]] = set()  # for a slot
         self._closing = False
 
+    def serves(self, chat_id: int) -> bool:
+        """Whether messages of a chat are sent by this delivery."""
+        only, others = self._chats["only_chat"], self._chats["except_chat"]
+        return chat_id != others and only in (None, chat_id)
+
     @property
     def stopped(self) -> str:
         """Returns why nothing can be sent now, or an empty string."""

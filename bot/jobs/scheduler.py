@@ -25,6 +25,7 @@ from bot.concurrency import RunningWork, trim_heap
 from bot.data.refresh import refresh
 from bot.errors import OUT_OF_MEMORY, NoData, is_out_of_memory
 from bot.jobs.backups import Backups
+from bot.jobs.boards import Boards
 from bot.jobs.commit import Evaluation, Fire
 from bot.jobs.deferred import send_deferred
 from bot.jobs.notices import announce_ends, report_outages, report_refusals
@@ -76,7 +77,7 @@ class Scheduler:
         self._services, self._providers, self._delivery = services, providers, delivery
         self._evaluation, self._summaries = Evaluation(services), Summaries(services)
         self._backups, self._heartbeat = Backups(services), Heartbeat(services)
-        self._pictures = Pictures(services, delivery)
+        self._pictures, services.boards = Pictures(services, delivery), Boards(services, delivery)
         self._pruned_at: dt.datetime | None = None
         self._work, self._sending = RunningWork(), RunningWork()
 
@@ -108,7 +109,7 @@ class Scheduler:
         await self.ask_sources()
         await self.run_jobs()
         await self._run_safely(self.drain)
-        await self.add_pictures()
+        await self.edit_messages()
 
     async def ask_sources(self) -> None:
         """Make at most one request per fund to each source. Errors are logged."""
@@ -139,8 +140,9 @@ class Scheduler:
         """Send queued messages until the delivery is stopped."""
         await self._delivery.keep_sending(self._failed)
 
-    async def add_pictures(self) -> None:
-        """Add pictures to what was pushed. Errors are logged."""
+    async def edit_messages(self) -> None:
+        """Edit live boards, and add pictures to what was pushed. Errors are logged."""
+        await self._run_safely(self._services.boards.run)
         await self._run_safely(self._pictures.run)
 
     async def call_heartbeat(self) -> None:
@@ -218,7 +220,7 @@ class Scheduler:
             "sources": self.ask_sources,
             "jobs": self.run_jobs,
             "heartbeat": self.call_heartbeat,
-            "pictures": self.add_pictures,
+            "edits": self.edit_messages,
             "backup": partial(self._run_safely, self._backups.run),
         }
         for name, job in jobs.items():

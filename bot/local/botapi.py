@@ -194,6 +194,8 @@ class ApiChat:
     threads: set[int] = field(default_factory=set)
     closed: set[int | None] = field(default_factory=set)
     members: dict[int, str] = field(default_factory=dict)
+    pinned: list[int] = field(default_factory=list)
+    may_pin: bool = True
 
     def json(self) -> Json:
         """Return the Chat object."""

@@ -261,6 +261,33 @@ def _send_chat_action(api: BotApi, call: Call) -> bool:
     return True
 
 
+def _pin(api: BotApi, call: Call) -> bool:
+    chat, message_id = _pinning_chat(api, call), call.integer("message_id")
+    message = api.history.get(message_id)
+    if message is None or message.chat is not chat:
+        raise bad_request("message to pin not found")
+    if message_id not in chat.pinned:
+        chat.pinned.append(message_id)
+    return True
+
+
+def _unpin(api: BotApi, call: Call) -> bool:
+    """Unpin a message, the one pinned last without an id."""
+    chat = _pinning_chat(api, call)
+    message_id = call.integer("message_id", chat.pinned[-1] if chat.pinned else 0)
+    if message_id not in chat.pinned:
+        raise bad_request("message to unpin not found")
+    chat.pinned.remove(message_id)
+    return True
+
+
+def _pinning_chat(api: BotApi, call: Call) -> ApiChat:
+    chat = open_chat(api, call)
+    if not chat.may_pin:
+        raise bad_request("not enough rights to manage pinned messages in the chat")
+    return chat
+
+
 METHODS: dict[str, Callable[[BotApi, Call], object]] = {
     "getMe": lambda _api, _call: BOT,
     "sendMessage": _send,
@@ -269,6 +296,8 @@ METHODS: dict[str, Callable[[BotApi, Call], object]] = {
     "editMessageText": _edit_message_text,
     "editMessageCaption": _edit_message_caption,
     "editMessageMedia": _edit_message_media,
+    "pinChatMessage": _pin,
+    "unpinChatMessage": _unpin,
     "answerCallbackQuery": _answer_callback_query,
     "sendChatAction": _send_chat_action,
 }

@@ -45,6 +45,7 @@ class Services:
     live      whether sources may be asked: not with --offline nor in the demo
     pictures  Telegram's file_id of each picture that was sent, as long as what it is drawn from is kept
     wanted    charts to be added to pushed messages, by deduplication key, and since when
+    boards    the job that posts and edits live boards
     tapped    pushed messages, by chat, whose buttons were tapped since
     pair      the two funds that are compared
     """
@@ -56,6 +57,7 @@ class Services:
     live: bool = True
     pictures: WeakKeyDictionary[Callable[[], object], str] = field(default_factory=WeakKeyDictionary)
     wanted: dict[str, tuple[dt.datetime, Callable[..., Any]]] = field(default_factory=dict)
+    boards: Any = None
     tapped: set[tuple[int, int]] = field(default_factory=set)
     charts: ChartRenderer = field(default_factory=ChartRenderer)
     pair: Pair = field(init=False)

@@ -49,7 +49,7 @@ ROLES = {
         "/summary off", "/summary on 18:30", "/summary weekdays", "/summary daily",
         "/settings zone Europe/Berlin", "/settings quiet 22-7", "/settings returns total",
         "/settings theme dark",
-        "/settings numbers 1.234,5", "/export", "/forgetme", "/forgetme yes",
+        "/settings numbers 1.234,5", "/pin", "/pin off", "/export", "/forgetme", "/forgetme yes",
     ),
     Role.OWNER: ("/admin", "/admin approve 23", "/admin stats", "/admin broadcast Hello", "/admin nonsense"),
 }  # fmt: skip

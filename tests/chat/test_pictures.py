@@ -19,7 +19,7 @@ async def fire(talk: Talk) -> None:
 
 async def add(talk: Talk) -> list[bool]:
     """Add the pictures; which of a chat's messages have one."""
-    await talk.bot.scheduler.add_pictures()
+    await talk.bot.scheduler.edit_messages()
     return [bool(message.photo) for message in talk.api.messages(ME)]
 
 
@@ -98,5 +98,5 @@ async def test_above_twenty_fires_no_rules_own_threshold_is_drawn(october: Talk)
         october.now += dt.timedelta(seconds=3)
         await october.ask(f"/alert ratio > {0.4650 + number / 10_000:.4f}")
     await fire(october)
-    await october.bot.scheduler.add_pictures()
+    await october.bot.scheduler.edit_messages()
     assert sum(bool(call.files) for call in october.api.calls("editMessageMedia")) <= 2

@@ -59,7 +59,7 @@ def lived_in(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         await talk.ask("/start", ELSEWHERE, user_id=GUEST)
         await talk.ask(f"/admin approve {GUEST}", OWNER)
         for chat_id in (GUEST, ME):
-            for typed in ("/alert ratio > 0.9", "/summary on 18:30", "/settings theme dark"):
+            for typed in ("/alert ratio > 0.9", "/summary on 18:30", "/settings theme dark", "/pin"):
                 await talk.ask(typed, chat_id)
         await talk.ask("/alert ratio > 0.8", GROUP, user_id=GUEST)
         await talk.database.run(fill)
@@ -99,7 +99,7 @@ async def test_deleted_after_a_confirmation_nothing_names_the_chat_any_more(home
     (question,) = await home.ask("/forgetme", GUEST)
     assert question.text == (
         "Delete everything about this chat?\n"
-        "Settings, 1 alert, 1 event, 2 summaries, 3 messages, 4 other rows. This cannot be undone.\n"
+        "Settings, 1 alert, 1 event, 2 summaries, 3 messages, 5 other rows. This cannot be undone.\n"
         "Its access is deleted too: it would have to ask again."
     )
     assert await home.database.run(rows) == before

@@ -61,6 +61,8 @@ PARAMETERS = {
         "business_connection_id chat_id message_id inline_message_id reply_markup caption parse_mode"
         " caption_entities show_caption_above_media"
     ),
+    "pinChatMessage": "business_connection_id chat_id message_id disable_notification",
+    "unpinChatMessage": "business_connection_id chat_id message_id",
     "editMessageMedia": "business_connection_id chat_id message_id inline_message_id reply_markup media",
     "answerCallbackQuery": "callback_query_id text show_alert url cache_time",
     "answerInlineQuery": "inline_query_id results cache_time is_personal next_offset button",

@@ -282,7 +282,7 @@ def test_the_jobs_repeat_apart_and_no_delay_drops_a_tick(scheduler: Scheduler) -
     app = application()
     scheduler.schedule(app)
     jobs = {job.name: job for job in app.job_queue.jobs()}
-    assert set(jobs) == {"sources", "jobs", "send", "backup", "heartbeat", "pictures"}
+    assert set(jobs) == {"sources", "jobs", "send", "backup", "heartbeat", "edits"}
     assert jobs.pop("send").job.misfire_grace_time is None
     for job in jobs.values():
         assert job.job.trigger.interval == dt.timedelta(seconds=TICK_SECONDS)

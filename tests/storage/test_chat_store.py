@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import asdict, replace
 
-from storage import alert_store, chat_store, outbox, sources
+from storage import alert_store, chat_store, outbox, pins, sources
 from storage.chat_store import (
     StoredChat,
     claim_summary,
@@ -225,6 +225,7 @@ def group(db: sqlite_utils.Database) -> StoredChat:
     plan_summary(db, OLD, "daily", "2020-12-11", ONE)
     enqueue(db, OLD, "one")
     outbox.begin_halt(db, OLD, TWO)
+    pins.save_pin(db, OLD, 3, "")
     chat_store.decide_access(db, OLD, "approved", NOON, "Desk")
     return ensure_chat(db, OLD, "group", "Desk", NOON)
 
@@ -237,7 +238,7 @@ def rows_of(db: sqlite_utils.Database, chat_id: int) -> dict[str, int]:
 def test_a_migrated_chat_keeps_all_under_its_new_id(db: sqlite_utils.Database, group: StoredChat) -> None:
     assert set(rows_of(db, OLD).values()) == {1}
     assert migrate_chat(db, OLD, NEW)
-    tables = ("chats", "summaries", "alerts", "outbox", "halts", "outage_chats", "access")
+    tables = ("chats", "summaries", "alerts", "outbox", "halts", "outage_chats", "pins", "access")
     assert rows_of(db, OLD) == dict.fromkeys(tables, 0)
     assert set(rows_of(db, NEW).values()) == {1}
     assert get_chat(db, NEW) == replace(group, chat_id=NEW)

@@ -84,6 +84,25 @@ def summary_answer(
     return Answer(html, quote=quote, buttons=((*row, *common.page_buttons(AsOf(), "Compare", "Flows")),))
 
 
+def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total: bool = False) -> Answer:
+    """Return the live board of a chat. Raises NoData when no session has a close of both funds."""
+    market = context.market
+    end, gap = market.require_end(), performance(market, YTD, total).gap
+    title = str(market.pair)
+    if gap:
+        leader = (market.pair.small if gap > 0 else market.pair.large).ticker
+        title = f"{leader} leads this year by {common.magnitude(POINTS, gap)}"
+    html = lines(
+        bold(title) + f" · {date_phrase(end)}",
+        bold("Sample data") + ": simulated, not the market." if market.is_sample else None,
+        *_sentences(market),
+        common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
+        *_alert_lines(alerts, context),
+    )
+    end_of_quote = "Edited after each close and when an alert changes; /pin off ends it."
+    return Answer(html, quote=lines(end_of_quote, *_quote(market, total).splitlines()[1:]))
+
+
 # What is the same for every chat is made once per Market, because there may be many chats.
 @per_market
 def _news(market: Market, total: bool) -> tuple[str, tuple[str, ...]]:
