@@ -76,8 +76,8 @@ class StoredChat(msgspec.Struct, frozen=True):
                             none); these two with the reason
     refused_at              the last refusal, None once a message was delivered
     next_try                nothing is sent before, if refused_at is set
-    summary_at              local time "HH:MM" of the daily summary; None: no summary
-    weekdays                1 where the summary comes on weekdays only
+    summary_at              local time "HH:MM" of the summary; None: no summary
+    summary_days            "daily", "weekdays", or "weekly": after the last session of each week
     quiet_from, quiet_to    local times "HH:MM" between which alerts are deferred; None, None: never
     timezone, returns, theme, numbers    what the chat has set; None: the configuration's
     """
@@ -92,7 +92,7 @@ class StoredChat(msgspec.Struct, frozen=True):
     last_number: int
     created_at: dt.datetime
     summary_at: str | None
-    weekdays: int
+    summary_days: str
     quiet_from: str | None
     quiet_to: str | None
     timezone: str | None
@@ -235,7 +235,7 @@ def set_summary(db: sqlite_utils.Database, chat_id: int, at: str | None) -> bool
     return change(db, "UPDATE chats SET summary_at = ? WHERE chat_id = ?", (at, chat_id)) == 1
 
 
-PREFERENCES = ("timezone", "returns", "theme", "numbers", "weekdays", "quiet_from", "quiet_to")
+PREFERENCES = ("timezone", "returns", "theme", "numbers", "summary_days", "quiet_from", "quiet_to")
 
 
 def set_preferences(db: sqlite_utils.Database, chat_id: int, **columns: str | int | None) -> bool:
@@ -266,17 +266,17 @@ def count_by_status(db: sqlite_utils.Database) -> dict[str, dict[str, int]]:
 
 
 class SummaryTime(NamedTuple):
-    """A time of daily summaries: "HH:MM" local, the zone (None: the default), 1 if only on weekdays."""
+    """A time of summaries: "HH:MM" local, the zone (None: the default), the days as in StoredChat."""
 
     at: str
     zone: str | None
-    weekdays: int
+    days: str
 
 
 def summary_times(db: sqlite_utils.Database) -> list[SummaryTime]:
     """Returns the times at which active and sleeping chats want their daily summary."""
     sql = """
-        SELECT DISTINCT summary_at, timezone, weekdays FROM chats INDEXED BY chats_summary
+        SELECT DISTINCT summary_at, timezone, summary_days FROM chats INDEXED BY chats_summary
         WHERE status <> 'inactive' AND summary_at IS NOT NULL
     """
     return [SummaryTime(*row) for row in db.execute(sql).fetchall()]
@@ -300,7 +300,7 @@ def plan_summaries(
     sql = """
         INSERT INTO summaries (chat_id, kind, local_date, due_at)
         SELECT chat_id, :kind, :local_date, :due_at FROM chats INDEXED BY chats_summary
-        WHERE status <> 'inactive' AND summary_at = :at AND timezone IS :zone AND weekdays = :weekdays
+        WHERE status <> 'inactive' AND summary_at = :at AND timezone IS :zone AND summary_days = :days
         AND created_at <= :due_at ORDER BY chat_id
         ON CONFLICT (chat_id, kind, local_date) DO NOTHING
     """
@@ -421,12 +421,12 @@ def _move_access(db: sqlite_utils.Database, old: int, new: int) -> None:
 
 
 def _merge(db: sqlite_utils.Database, old: StoredChat, new: int) -> None:
-    lacking = (*(name for name in PREFERENCES if name != "weekdays"), "summary_at")
+    lacking = (*(name for name in PREFERENCES if name != "summary_days"), "summary_at")
     db.execute(
         f"""
         UPDATE chats SET
             {", ".join(f"{name} = coalesce({name}, :{name})" for name in lacking)},
-            weekdays = CASE WHEN summary_at IS NULL THEN :weekdays ELSE weekdays END,
+            summary_days = CASE WHEN summary_at IS NULL THEN :summary_days ELSE summary_days END,
             last_number = max(last_number, :last_number)
         WHERE chat_id = :new
         """,  # noqa: S608 - fixed names

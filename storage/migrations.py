@@ -137,8 +137,8 @@ _CHATS = """
         next_try TEXT CHECK ((next_try IS NULL) = (refused_at IS NULL)),  -- nothing is sent before
         last_number INTEGER NOT NULL DEFAULT 0,  -- of its alerts: a number is never used twice
         created_at TEXT NOT NULL,
-        summary_at TEXT,  -- 'HH:MM' local; NULL: no daily summary
-        weekdays INTEGER NOT NULL DEFAULT 0 CHECK (weekdays IN (0, 1)),
+        summary_at TEXT,  -- 'HH:MM' local; NULL: no summary
+        summary_days TEXT NOT NULL DEFAULT 'daily' CHECK (summary_days IN ('daily', 'weekdays', 'weekly')),
         quiet_from TEXT,  -- 'HH:MM' local
         quiet_to TEXT CHECK ((quiet_from IS NULL) = (quiet_to IS NULL)),
         -- NULL, in each of these: the configuration's value or the program's
@@ -148,7 +148,7 @@ _CHATS = """
         numbers TEXT
     ) STRICT;
     -- chat_store.summary_times and plan_summaries: every tick
-    CREATE INDEX chats_summary ON chats (summary_at, timezone, weekdays)
+    CREATE INDEX chats_summary ON chats (summary_at, timezone, summary_days)
         WHERE status <> 'inactive' AND summary_at IS NOT NULL;
     -- chat_store.refusing_chats and skip_asleep: every tick, over the few that do
     CREATE INDEX chats_refusing ON chats (chat_id) WHERE refused_at IS NOT NULL;

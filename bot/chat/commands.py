@@ -120,8 +120,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("history", "[ID]", "what fired and when", alert_commands.on_history, example="/history 1"),
     Command(
         "summary",
-        "[now|on HH:MM|off|weekdays|daily]",
-        "the daily summary",
+        "[now|on HH:MM|off|weekdays|daily|weekly]",
+        "the daily or weekly summary",
         info.on_summary,
         example="/summary on 18:30",
         changes=info.changes_summary,

@@ -13,19 +13,31 @@ from bot.analytics.sessions import SETTLE
 from bot.data.refresh import switched_on
 from bot.errors import BadInput
 from bot.messages.common import Answer
-from bot.messages.html import bold, lines, zone_label
+from bot.messages.html import Html, bold, lines, zone_label
 from bot.messages.pages.help import start_answer
 from bot.messages.pages.status import RESTATED_DAYS, StatusReport, about_answer, source_healths, status_answer
 from bot.messages.pages.summary import summary_answer
+from bot.messages.pages.weekly import week_begin, weekly_answer
 from bot.services import alert_views, chats, context_of, questions
 from bot.text import clock_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlite_utils
+
+    from bot.alerts.view import AlertView
     from bot.chat.access import Ask
+    from bot.messages.pages.weekly import Fires
     from storage.chat_store import StoredChat
 
 
 _TIMES = ("08:00", "16:30", chats.SUMMARY_TIME)
+_DAYS = {
+    "daily": "on every day with a new close",
+    "weekdays": "on weekdays with a new close",
+    "weekly": "after the last session of each week",
+}
 _ON = f"/summary on {chats.SUMMARY_TIME}"
 
 
@@ -59,67 +71,72 @@ async def on_status(ask: Ask) -> Answer:
 
 def changes_summary(text: str) -> bool:
     """Return whether the words after /summary change anything."""
-    return text.strip().lower() not in {"", "now"}
+    return "now" not in text.lower().split() and bool(text.strip())
 
 
 async def on_summary(ask: Ask) -> Answer:
-    """/summary: now, on HH:MM, off, on weekdays or daily; without words, the choices as buttons."""
+    """/summary: now, on HH:MM, off, daily, weekdays or weekly; without words, the choices as buttons."""
     words = ask.text.lower().split()
-    days = [word for word in words if word in {"weekdays", "daily"}]
-    weekdays = days == ["weekdays"] if len(days) == 1 else None
-    if weekdays is not None:
-        words.remove(days[0])
+    named = [word for word in words if word in _DAYS]
+    days = named[0] if len(named) == 1 else None
+    if days is not None:
+        words.remove(days)
     match words:
-        case [] if weekdays is None:
+        case [] if days is None:
             return await _summary_page(ask)
-        case ["now"] if weekdays is None:
-            return await _current_summary(ask)
-        case ["off"] if weekdays is None:
+        case ["now"] if days in {None, "weekly"}:
+            return await _current_summary(ask, weekly=days == "weekly")
+        case ["off"] if days is None:
             await chats.unsubscribe(ask.caller)
-            return Answer(lines(bold("Daily summary off."), f"On again: {_ON}"))
+            return Answer(lines(bold("The summary is off."), f"On again: {_ON}"))
         case [] | ["on"]:
-            return await _subscribe(ask, None if weekdays is not None else chats.SUMMARY_TIME, weekdays)
+            return await _subscribe(ask, None if days is not None else chats.SUMMARY_TIME, days)
         case ["on", *time] | ["at", *time] | time if words[0] in {"on", "at"} or time[0][0].isdigit():
             typed = " ".join(time).removeprefix("at ")
             if (clock := clock_time(typed)) is None:
                 raise BadInput(f"“{typed}” is not a time of day such as 18:30 or 6:30pm.", _ON)
-            return await _subscribe(ask, clock, weekdays)
-    raise BadInput(f"“{ask.text.strip()}” is not understood; use now, on HH:MM, weekdays, daily or off.", _ON)
+            return await _subscribe(ask, clock, days)
+    known = "now, on HH:MM, daily, weekdays, weekly or off"
+    raise BadInput(f"“{ask.text.strip()}” is not understood; use {known}.", _ON)
 
 
 async def _summary_page(ask: Ask) -> Answer:
     chat = await chats.stored_chat(ask.services, ask.chat_id)
-    sentence = "The daily summary is off."
+    title, set_days = bold("The summary is off."), ""
     if chat is not None and chat.summary_at:
-        sentence = (
-            f"The daily summary comes at {chat.summary_at} ({zone_label(ask.settings.zone)}), {_days(chat)}."
-        )
+        title, set_days = _when(ask, chat), chat.summary_days
     times = tuple((f"On {time}", f"/summary on {time}") for time in _TIMES)
-    other = ("Every day", "/summary daily") if chat and chat.weekdays else ("Weekdays", "/summary weekdays")
+    others = tuple((days.capitalize(), f"/summary {days}") for days in _DAYS if days != set_days)
     return Answer(
-        lines(bold("Daily summary"), sentence, "Any other time: /summary on 07:45"),
-        buttons=(times, (("Now", "/summary now"), other, ("Off", "/summary off"))),
+        lines(title, "Any other time: /summary on 07:45"),
+        buttons=(times, others, (("Now", "/summary now"), ("Off", "/summary off"))),
     )
 
 
-def _days(chat: StoredChat) -> str:
-    return f"on {'weekdays' if chat.weekdays else 'every day'} with a new close"
+def _when(ask: Ask, chat: StoredChat) -> Html:
+    days, zone = chat.summary_days, zone_label(ask.settings.zone)
+    kind = "Weekly" if days == "weekly" else "Daily"
+    return bold(f"{kind} summary at {chat.summary_at}") + f" ({zone}), {_DAYS[days]}."
 
 
-async def _subscribe(ask: Ask, at: str | None, weekdays: bool | None) -> Answer:
-    chat = await chats.subscribe(ask.caller, at, weekdays=weekdays)
-    html = lines(
-        bold(f"Daily summary at {chat.summary_at}") + f" ({zone_label(ask.settings.zone)}), {_days(chat)}.",
-        "See it now: /summary now",
-    )
-    return Answer(html, buttons=((("Now", "/summary now"), ("Off", "/summary off")),))
+async def _subscribe(ask: Ask, at: str | None, days: str | None) -> Answer:
+    chat = await chats.subscribe(ask.caller, at, days)
+    now = "/summary weekly now" if chat.summary_days == "weekly" else "/summary now"
+    html = lines(_when(ask, chat), f"See it now: {now}")
+    return Answer(html, buttons=((("Now", now), ("Off", "/summary off")),))
 
 
-async def _current_summary(ask: Ask) -> Answer:
-    services, read = ask.services, alert_views.view_active_alerts
-    alerts = await services.database.read(lambda db: read(db, ask.chat_id, ask.caller.now))
-    context = await asyncio.to_thread(context_of, await services.markets.current(), services.markets)
-    render = partial(summary_answer, context, alerts, services.markets.sessions())
+async def _current_summary(ask: Ask, *, weekly: bool) -> Answer:
+    services, market = ask.services, await ask.services.markets.current()
+
+    def read(db: sqlite_utils.Database) -> tuple[Sequence[AlertView], Fires]:
+        alerts = alert_views.view_active_alerts(db, ask.chat_id, ask.caller.now)
+        return alerts, alert_views.fires_since(db, ask.chat_id, week_begin(market)) if weekly else ()
+
+    alerts, fires = await services.database.read(read)
+    context = await asyncio.to_thread(context_of, market, services.markets)
+    page = partial(weekly_answer, fires=fires) if weekly else summary_answer
+    render = partial(page, context, alerts, sessions=services.markets.sessions())
     return await asyncio.to_thread(render, total=bool(ask.settings.total))
 
 

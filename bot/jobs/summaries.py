@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from functools import lru_cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.analytics.sessions import STALE_AFTER
 from bot.errors import NoData
@@ -22,8 +22,9 @@ from bot.jobs.pictures import want_summary_chart
 from bot.messages.common import AS_NEW, Answer, payload_of
 from bot.messages.html import bold, lines
 from bot.messages.pages.summary import summary_answer
+from bot.messages.pages.weekly import week_begin, weekly_answer
 from bot.services import DAILY, context_of
-from bot.services.alert_views import view_active_alerts
+from bot.services.alert_views import fires_since, view_active_alerts
 from bot.services.chats import settings_of
 from storage import chat_store, outbox, sources
 from storage.outbox import NewMessage
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.sessions import Sessions
     from bot.config import Config
+    from bot.messages.pages.weekly import Fires
     from bot.services import Services
     from storage.chat_store import DueSummary
     from storage.outbox import MessageBody
@@ -129,7 +131,9 @@ class Summaries:
         session = f"{market.last_completed:%Y-%m-%d}"
         queued = 0
         while due:
-            texts = await run(partial(_read, config=services.config, due=due, now=now))
+            texts = await run(
+                partial(_read, config=services.config, due=due, now=now, begin=week_begin(market))
+            )
             bodies = await asyncio.to_thread(_made, make, texts)
             rows = {chat_id: due.pop(chat_id) for chat_id in texts}
             chats = [(rows[chat_id], body) for chat_id, body in bodies.items()]
@@ -141,16 +145,29 @@ class Summaries:
         """Add the rows that fell due since the last call; at the first, yesterday's and today's."""
         run, default_zone = self._services.database.run, self._services.config.time.timezone
         since = self._planned if self._planned <= now else _NEVER
+        sessions = self._services.markets.sessions()
         for wanted in await run(chat_store.summary_times):
             zone = chat_store.zone_of(wanted.zone, default_zone)
             today = now.astimezone(zone).date()
             for day in (today - _DAY, today):
                 due_at = due_instant(day, wanted.at, zone)
-                wants = day.weekday() <= _FRIDAY or not wanted.weekdays
-                if wants and due_at is not None and since < due_at <= now:
+                if (
+                    due_at is not None
+                    and since < due_at <= now
+                    and _is_wanted(wanted.days, day, due_at, sessions)
+                ):
                     plan = partial(chat_store.plan_summaries, wanted=wanted, kind=DAILY)
                     await run(partial(plan, local_date=day.isoformat(), due_at=due_at))
         self._planned = now
+
+
+def _is_wanted(days: str, day: dt.date, due_at: dt.datetime, sessions: Sessions) -> bool:
+    """Whether a summary is due on a local date; weekly: the first after the last session of a week."""
+    if days != "weekly":
+        return days == "daily" or day.weekday() <= _FRIDAY
+    last = sessions.last_completed(due_at)
+    is_last = bool(sessions.next_after(last).weekday() < last.weekday())
+    return is_last and sessions.last_completed(due_at - _DAY) != last
 
 
 def _due(db: sqlite_utils.Database, now: dt.datetime) -> dict[int, list[DueSummary]]:
@@ -163,12 +180,22 @@ def _due(db: sqlite_utils.Database, now: dt.datetime) -> dict[int, list[DueSumma
     return due
 
 
-# What a text depends on, beside the Market: alerts, whether returns are total, how numbers are written, late.
-_Text: TypeAlias = "tuple[tuple[AlertView, ...], bool, str | None, bool]"
+class _Text(NamedTuple):
+    """What a text depends on, beside the Market; `fires` of the week in a weekly one, else None."""
+
+    alerts: tuple[AlertView, ...]
+    fires: Fires | None
+    total: bool
+    numbers: str | None
+    late: bool
 
 
 def _read(
-    db: sqlite_utils.Database, config: Config, due: dict[int, list[DueSummary]], now: dt.datetime
+    db: sqlite_utils.Database,
+    config: Config,
+    due: dict[int, list[DueSummary]],
+    now: dt.datetime,
+    begin: dt.date,
 ) -> dict[int, _Text]:
     """Return the texts of some chats, for no longer than commands may wait."""
     texts, until = dict[int, _Text](), time.perf_counter() + _LONGEST_READ
@@ -177,7 +204,9 @@ def _read(
     for chat_id in ids:
         alerts, settings = view_active_alerts(db, chat_id, now), settings_of(config, stored.get(chat_id))
         late = now - due[chat_id][-1].due_at > LATE_AFTER
-        texts[chat_id] = (tuple(alerts), bool(settings.total), settings.numbers, late)
+        chat = stored.get(chat_id)
+        fires = fires_since(db, chat_id, begin) if chat and chat.summary_days == "weekly" else None
+        texts[chat_id] = _Text(tuple(alerts), fires, bool(settings.total), settings.numbers, late)
         if time.perf_counter() > until:
             break
     return texts
@@ -203,12 +232,14 @@ def _outages(db: sqlite_utils.Database, sessions: Sessions, session: pd.Timestam
 def _body(
     context: EvaluationContext, sessions: Sessions, outages: Mapping[str, bool], text: _Text
 ) -> MessageBody:
-    alerts, total, numbers, late = text
+    page = partial(summary_answer, outages=outages)
+    if text.fires is not None:
+        page = partial(weekly_answer, fires=text.fires)
     try:
-        answer = summary_answer(context, alerts, sessions, late=late, total=total, outages=outages)
+        answer = page(context, text.alerts, sessions=sessions, late=text.late, total=text.total)
     except NoData as error:
         answer = Answer(lines(bold("Daily summary"), str(error)))
-    return payload_of(answer, AS_NEW, numbers=numbers)
+    return payload_of(answer, AS_NEW, numbers=text.numbers)
 
 
 def _dedup(chat_id: int, session: str) -> str:

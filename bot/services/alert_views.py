@@ -214,6 +214,15 @@ def fire_sessions(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date
     return sorted({event.session for event in recent if event.transition == "fired"})
 
 
+def fires_since(
+    db: sqlite_utils.Database, chat_id: int, since: dt.date
+) -> tuple[tuple[int, str, dt.date], ...]:
+    """Return number, rule and session of a chat's newest fires since a session, in order."""
+    recent = alert_store.list_events(db, chat_id=chat_id, limit=_CHARTED_EVENTS)
+    fires = [event for event in recent if event.transition == "fired" and event.session >= since]
+    return tuple((event.number, event.rule, event.session) for event in reversed(fires))
+
+
 async def show_with_fire_count(caller: Caller, number: int, days: int) -> tuple[ShownAlert, int]:
     """Return one alert and how often it fired in the last `days`."""
     market = await caller.services.markets.current()

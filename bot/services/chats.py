@@ -122,13 +122,13 @@ async def _change(caller: Caller, write: Callable[[sqlite_utils.Database, Stored
 # The daily summary
 
 
-async def subscribe(caller: Caller, at: str | None, *, weekdays: bool | None = None) -> StoredChat:
-    """Send the daily summary at a local time, on weekdays only or every day. None keeps what was set."""
+async def subscribe(caller: Caller, at: str | None, days: str | None = None) -> StoredChat:
+    """Send the summary at a local time on "daily", "weekdays" or "weekly" days. None keeps what was set."""
 
     def write(db: sqlite_utils.Database, before: StoredChat) -> None:
         time = at or before.summary_at or SUMMARY_TIME
-        if weekdays is not None:
-            chat_store.set_preferences(db, before.chat_id, weekdays=int(weekdays))
+        if days is not None:
+            chat_store.set_preferences(db, before.chat_id, summary_days=days)
         if time != before.summary_at:
             chat_store.set_summary(db, before.chat_id, time)
             _skip_past(db, caller, time, settings_of(caller.services.config, before).zone)

@@ -39,14 +39,15 @@ ROLES = {
     Role.MEMBER: (
         "/alert", "/alert 1", "/alert new", "/alert 1 why", "/alert 1 chart", "/alert 1 test",
         "/alert 1 history", "/alert 1 edit",
-        "/alert 1 snooze", "/summary", "/summary now", "/settings", "/settings zone", "/settings quiet",
+        "/alert 1 snooze", "/summary", "/summary now", "/summary weekly now", "/settings",
+        "/settings zone", "/settings quiet",
         "/settings returns", "/settings theme", "/settings numbers",
     ),
     Role.ADMIN: (
         "/alert ratio > 0.7", "/alert 1 edit > 0.8", "/alert 1 snooze 1d", "/alert 1 snooze off",
         "/alert 1 pause", "/alert 1 resume", "/alert 1 renew", "/alert 1 off", "/alert 1 back",
         "/alert 1 rescale", "/alert 1 ok",
-        "/summary off", "/summary on 18:30", "/summary weekdays", "/summary daily",
+        "/summary off", "/summary on 18:30", "/summary weekdays", "/summary daily", "/summary weekly",
         "/settings zone Europe/Berlin", "/settings quiet 22-7", "/settings returns total",
         "/settings theme dark",
         "/settings numbers 1.234,5", "/pin", "/pin off", "/export", "/forgetme", "/forgetme yes",

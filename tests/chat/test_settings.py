@@ -271,14 +271,14 @@ async def test_the_days_are_kept_when_the_time_changes_and_switched_by_a_button(
     (answer,) = await talk.ask("/summary on 9:00")
     assert "on weekdays" in answer.text
     (choice,) = await talk.ask("/summary")
-    assert "The daily summary comes at 09:00 (America/New_York), on weekdays with a new close." in choice.text
-    (answer,) = await talk.press(choice, "Every day")
+    assert "Daily summary at 09:00 (America/New_York), on weekdays with a new close." in choice.text
+    (answer,) = await talk.press(choice, "Daily")
     assert answer.text.startswith("Daily summary at 09:00 (America/New_York), on every day with a new close.")
 
 
 async def test_days_where_none_belong_are_refused(talk: Talk) -> None:
     for words in ("now weekdays", "off weekdays", "weekdays daily", "weekends"):
         assert (await talk.ask(f"/summary {words}"))[0].text == (
-            f"“{words}” is not understood; use now, on HH:MM, weekdays, daily or off.\n"
+            f"“{words}” is not understood; use now, on HH:MM, daily, weekdays, weekly or off.\n"
             "Example: /summary on 18:30"
         )

@@ -64,7 +64,7 @@ def test_a_chat_is_made_once_and_follows_its_title(db: sqlite_utils.Database, ch
         "numbers",
     ]
     fields = {"chat_id": 1, "kind": "private", "title": "Ada", "status": "active", "reason": ""}
-    numbers = {"last_number": 0, "created_at": parse_instant(NOON), "weekdays": 0}
+    numbers = {"last_number": 0, "created_at": parse_instant(NOON), "summary_days": "daily"}
     assert asdict(chat) == fields | numbers | dict.fromkeys(unset)
     assert ensure_chat(db, 1, "private", "Ada L.", ONE) == replace(chat, title="Ada L.")
     assert get_chat(db, 2) is None
@@ -99,14 +99,14 @@ def test_summaries_are_planned_for_the_active_chats_that_want_them_then(db: sqli
     assert [set_summary(db, chat_id, "18:00") for chat_id in (1, 2, 4, 5)] == [True, True, True, False]
     set_preferences(db, 2, timezone="Europe/Paris")
     here, there = sorted(summary_times(db), key=str)[::-1]
-    assert (here, there) == (("18:00", None, 0), ("18:00", "Europe/Paris", 0))
+    assert (here, there) == (("18:00", None, "daily"), ("18:00", "Europe/Paris", "daily"))
     assert plan_summaries(db, here, "daily", "2020-12-11", ONE) == 1  # chat 4 is newer
     assert plan_summaries(db, here, "daily", "2020-12-11", TWO) == 1
     assert plan_summaries(db, there, "daily", "2020-12-11", ONE) == 1
     assert [row.chat_id for row in due_summaries(db, TWO)] == [1, 2, 4]
     deactivate(db, 2, "blocked")
     set_summary(db, 1, None)
-    assert summary_times(db) == [("18:00", None, 0)]
+    assert summary_times(db) == [("18:00", None, "daily")]
 
 
 @pytest.mark.usefixtures("chat")

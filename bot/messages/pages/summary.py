@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _DAY, _FLOW_WINDOW = Window("d", 1), Window("d", 20)
 _WINDOWS = (_DAY, Window("w", 1), YTD)
 _AVERAGE = f"{common.AVERAGE}-day average"
+LATE = "Late: this summary could not be sent when it was due."
 _NEAREST = 3  # alerts
 _BAR = 8  # characters
 _NEAR = pd.DateOffset(months=10)  # within it a date needs no year
@@ -62,26 +63,26 @@ def summary_answer(
     title, news = _news(market, total)
     behind = age_phrase(market.sessions_behind(end))
     is_special = following.count(".") > 1 or "early" in following
-    alert_lines = _alert_lines(alerts, context)
+    shown = alert_lines(alerts, context)
     html = lines(
         bold(title) + f" · {date_phrase(end)}",
-        bold("Sample data") + ": simulated, not the market." if market.is_sample else None,
+        sample_line(market),
         bold(f"Stale: {behind}; the last completed session is {date_phrase(market.last_completed)}.")
         if behind
         else None,
-        "Late: this summary could not be sent when it was due." if late else None,
+        LATE if late else None,
         *news,
-        _returns(market, total),
+        returns_lines(market, total, _WINDOWS),
         *_new_sentences(market),
         *(f"{capital(part_name(part))}: {'back' if back else 'overdue'}." for part, back in outages.items()),
-        *alert_lines,
+        *shown,
         following if is_special else None,
     )
-    more = len(alerts) - len(alert_lines)
+    more = len(alerts) - len(shown)
     label = f"All {len(alerts)} alerts" if more > 0 else "Alerts"
     row = ((label, "/alerts"),) if alerts else ()
-    quote = _quote(market, total) + ("" if is_special else f"\n{following}")
-    return Answer(html, quote=quote, buttons=((*row, *common.page_buttons(AsOf(), "Compare", "Flows")),))
+    details = quote(market, total) + ("" if is_special else f"\n{following}")
+    return Answer(html, quote=details, buttons=((*row, *common.page_buttons(AsOf(), "Compare", "Flows")),))
 
 
 def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total: bool = False) -> Answer:
@@ -94,13 +95,13 @@ def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total:
         title = f"{leader} leads this year by {common.magnitude(POINTS, gap)}"
     html = lines(
         bold(title) + f" · {date_phrase(end)}",
-        bold("Sample data") + ": simulated, not the market." if market.is_sample else None,
+        sample_line(market),
         *_sentences(market),
         common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
-        *_alert_lines(alerts, context),
+        *alert_lines(alerts, context),
     )
     end_of_quote = "Edited after each close and when an alert changes; /pin off ends it."
-    return Answer(html, quote=lines(end_of_quote, *_quote(market, total).splitlines()[1:]))
+    return Answer(html, quote=lines(end_of_quote, *quote(market, total).splitlines()[1:]))
 
 
 # What is the same for every chat is made once per Market, because there may be many chats.
@@ -149,14 +150,19 @@ def _near_date(day: pd.Timestamp, end: pd.Timestamp) -> str:
 
 
 @per_market
-def _returns(market: Market, total: bool) -> Html:
+def returns_lines(market: Market, total: bool, windows: tuple[Window, ...]) -> Html:
     """Return the returns as a table, without windows that have the base of another one."""
     rows = {
         row.base if row.small is not None else row.window: row
-        for row in (performance(market, window, total) for window in _WINDOWS)
+        for row in (performance(market, window, total) for window in windows)
     }
     cells = [
-        (str(row.window), PERCENT.show(row.small), PERCENT.show(row.large), POINTS.show(row.gap))
+        (
+            "week" if row.window.since else str(row.window),
+            PERCENT.show(row.small),
+            PERCENT.show(row.large),
+            POINTS.show(row.gap),
+        )
         for row in rows.values()
         if row.reason != TOO_SHORT
     ]
@@ -213,9 +219,11 @@ def _lacks(market: Market) -> dict[str, str]:
 
 
 @per_market
-def _quote(market: Market, total: bool) -> Html:
+def quote(
+    market: Market, total: bool, title: str = "Daily summary", windows: tuple[Window, ...] = _WINDOWS
+) -> Html:
     """Return base closes, kind of return, multiples, notes on the data and sources."""
-    returns = [performance(market, window, total) for window in _WINDOWS]
+    returns = [performance(market, window, total) for window in windows]
     bases = ", ".join(
         common.window_with_base(row.window, row.base) for row in returns if row.base is not None
     )
@@ -223,7 +231,7 @@ def _quote(market: Market, total: bool) -> Html:
     parts = ("prices", *(f"facts:{ticker}" for ticker in market.pair.tickers), "multiples")
     names = ("prices", *(f"{ticker} flows" for ticker in market.pair.tickers), "multiples")
     return lines(
-        f"Daily summary · {session_phrase(market.require_end())}",
+        f"{title} · {session_phrase(market.require_end())}",
         f"{kind}; base closes: {bases}. Flows: 20 sessions, in dollars and in percent of assets.",
         common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
         *common.price_notes(market),
@@ -231,10 +239,15 @@ def _quote(market: Market, total: bool) -> Html:
     )
 
 
+def sample_line(market: Market) -> Html | None:
+    """Return that figures are made up, None for real ones."""
+    return bold("Sample data") + ": simulated, not the market." if market.is_sample else None
+
+
 # Alerts
 
 
-def _alert_lines(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Html]:
+def alert_lines(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Html]:
     """Return the alerts that fired at the last two closes, then the nearest of the others."""
     fired, waiting = [], []
     for alert in alerts:
