@@ -30,7 +30,7 @@ from bot.alerts.grammar import WORDS
 from bot.alerts.presets import PRESETS
 from bot.analytics.flows import FLAGS
 from bot.analytics.market import SAMPLE
-from bot.analytics.metrics import METRICS
+from bot.analytics.metrics import METRICS, RATIO_WORD
 from bot.analytics.sessions import EXCHANGE, FIRST_DAY
 from bot.chat.commands import COMMANDS
 from bot.chat.settings import SETTINGS
@@ -188,7 +188,7 @@ def formulas() -> str:
 
 def _parameter(parameter: Parameter) -> str:
     name = {"n": "sessions", "since": "date"}.get(parameter.name, parameter.name)
-    return f"{name} ({str(parameter.default).lower()})"
+    return name if parameter.required else f"{name} ({str(parameter.default).lower() or RATIO_WORD})"
 
 
 def _lag(metric: Metric) -> str:

@@ -263,7 +263,11 @@ class _RuleParser:
         funds = []  # typed before the metric: "iwm inflows 5d"
         while self._tokens.text in self._funds:
             funds.append(self._tokens.take())
-        metric, self._negative = self._metric(funds)
+        price = self._registry.get("price")
+        if funds and price and self._tokens.text in (*OPS, _BETWEEN):  # "iwm > $230"
+            metric, self._negative = price, False
+        else:
+            metric, self._negative = self._metric(funds)
         typed = self._typed_arguments(metric, funds)
         op = self._tokens.take().lower()
         if op != _BETWEEN:
@@ -339,7 +343,7 @@ class _RuleParser:
             example = registry[words.get(near, near)].example
             return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
         following = self._named_metric(words, 1)
-        takers = [metric for metric in registry.values() if any(p.kind == "fund" for p in metric.parameters)]
+        takers = _with_usual_fund(registry)
         others = [word for word in tokens.text.split("/") if word in self._other_funds]
         if following and registry[following[1]] in takers and tokens.text.isalpha() and not begins_sentence:
             return self._not_a_fund(tokens.text, registry[following[1]])
@@ -357,7 +361,7 @@ class _RuleParser:
             return str(Rule(tuple(self._conditions), tuple(or_at)))
         if not funds:
             return ""
-        metric = next(m for m in self._registry.values() if any(p.kind == "fund" for p in m.parameters))
+        metric = _with_usual_fund(self._registry)[0]
         condition = parse_rule(metric.example, self._registry).conditions[0]
         arguments = dict(condition.arguments) | {"fund": funds[-1].upper()}
         return str(replace(condition, arguments=tuple(arguments.items())))
@@ -379,7 +383,7 @@ class _RuleParser:
                 raise self._bad_argument(metric, [p for p in metric.parameters if p.name not in arguments])
             self._tokens.take(width)
         for parameter in metric.parameters:
-            if parameter.name not in arguments and parameter.default is None:
+            if parameter.name not in arguments and (parameter.default is None or parameter.required):
                 raise BadInput(f"{metric.name} needs {_describe(parameter)}.", metric.example)
         return arguments
 
@@ -397,7 +401,7 @@ class _RuleParser:
         if tokens.text in self._other_funds:
             return self._not_a_fund(tokens.text, metric)
         problem = f"“{tokens.typed}” is not understood after “{tokens.before}”"
-        known = [*_COMPARING, *(name.lower() for parameter in free for name in parameter.choices)]
+        known = [*_COMPARING, *(word for parameter in free for word in parameter.words)]
         if near := nearest_word(tokens.text, known):
             return BadInput(f"{problem}. Did you mean {near}?", metric.example)
         # It may be a misspelt second half of a metric's name.
@@ -558,6 +562,8 @@ def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
         return ""
     usual, kinds = parse_rule(metric.example, registry).conditions[0], {p.kind for p in metric.parameters}
     funds = [word for word in re.findall(r"\w+", words) if word in _fund_words(registry)]
+    if not funds and any(parameter.required for parameter in metric.parameters):
+        funds = [_fund_words(registry)[0]]
     below = _SENTENCE_BELOW.search(words) is not None
     if len(funds) > 1 and "fund" not in kinds and funds[0] != _fund_words(registry)[0]:
         below = not below  # the large fund beats the small one
@@ -593,7 +599,16 @@ def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
 def _fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
     """How the funds of these metrics are written, the small one first."""
     funds = (p.choices for metric in registry.values() for p in metric.parameters if p.kind == "fund")
-    return tuple(choice.lower() for choice in next(funds, ()))
+    return tuple(choice.lower() for choice in next(funds, ()) if choice)
+
+
+def _with_usual_fund(registry: Mapping[str, Metric]) -> list[Metric]:
+    """The metrics of one fund that need not be named."""
+    return [
+        metric
+        for metric in registry.values()
+        if any(p.kind == "fund" and p.default and not p.required for p in metric.parameters)
+    ]
 
 
 def _metric_words(registry: Mapping[str, Metric]) -> dict[str, str]:
@@ -629,7 +644,7 @@ def _argument(parameter: Parameter, text: str) -> Argument | None:
         case "date":
             dated = _DATED.fullmatch(text)
             return _window_or_none(f"since {dated[1]}") if dated else None
-    return {name.lower(): name for name in parameter.choices}.get(text.replace(" ", "_"))
+    return parameter.words.get(text.replace(" ", "_"))
 
 
 def _window_or_none(text: str) -> Window | None:
@@ -647,7 +662,7 @@ def _describe(parameter: Parameter) -> str:
             return "a window (5d, 1w, 3m, 1y)" if parameter.counted else "a window (5d, 3m, ytd)"
         case "date":
             return "a date (since 2010-01-04)"
-    return f"a {parameter.kind} ({choices([name.lower() for name in parameter.choices])})"
+    return f"a {parameter.kind} ({choices(list(parameter.words))})"
 
 
 def _option_example(name: str, bare: Rule, registry: Mapping[str, Metric]) -> str:

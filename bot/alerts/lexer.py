@@ -69,6 +69,11 @@ METRIC_WORDS = {
     "outflows": "flow",
     "premium": "pe_premium",
     "dividend_yield": "yield",
+    "close": "price",
+    "returns": "return",
+    "vol": "volatility",
+    "distance_to_high": "from_high",
+    "distance_to_low": "from_low",
 }
 # Words that count money leaving as positive: the rule is the mirror of what was typed.
 NEGATIVE_WORDS = frozenset({"outflow", "outflows"})

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from bot.alerts.batch import carried, evaluate_series
 from bot.alerts.engine import ConditionValue, Event, State
-from bot.alerts.rule import AMOUNT, Condition, JsonStruct, Rule
+from bot.alerts.rule import AMOUNT, JsonStruct, Rule
 
 if TYPE_CHECKING:
     from bot.alerts.batch import SeriesRun
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bot.pair import Pair
 
 ConditionValues = tuple[ConditionValue, ...]
+Factors = tuple[float, ...]  # per condition, by what a split multiplies its level
 
 
 class Revision(JsonStruct, frozen=True):
@@ -114,55 +115,50 @@ def _is_new(event: Event, stored: Event | None) -> bool:
     return stored is None or (stored.muted and not event.muted)
 
 
-def level_factor(pair: Pair, share_factors: Iterable[tuple[str, float]]) -> float:
-    """The ratio's level after splits by its level before, from (ticker, new shares per old share).
+def level_factors(
+    rule: Rule, registry: Mapping[str, Metric], pair: Pair, share_factors: Iterable[tuple[str, float]]
+) -> Factors:
+    """Per condition its level after splits by its level before, from (ticker, new shares per old share).
 
-    A split of the small fund lowers the ratio, one of the large fund raises it.
+    A split of a fund lowers its price. One of the small fund lowers the ratio, one of the large fund raises
+    it. What is no level of prices stays, with a factor of 1.
     """
-    return math.prod(
-        1 / factor if ticker == pair.small.ticker else factor for ticker, factor in share_factors
+    shares = list(share_factors)
+    factors = []
+    for condition in rule.conditions:
+        fund = dict(condition.arguments).get("fund", pair.small.ticker)
+        is_ratio = "fund" not in dict(condition.arguments)
+        moves = [1 / new if ticker == fund else new if is_ratio else 1.0 for ticker, new in shares]
+        factors.append(math.prod(moves) if registry[condition.metric].level_of_prices else 1.0)
+    return tuple(factors)
+
+
+def is_set_on_level(rule: Rule, factors: Factors) -> bool:
+    """Whether a condition compares a level that a split has changed with an amount."""
+    return any(
+        factor != 1 and condition.target.kind == AMOUNT
+        for condition, factor in zip(rule.conditions, factors, strict=True)
     )
 
 
-def reads_level(rule: Rule, registry: Mapping[str, Metric]) -> bool:
-    """Whether a condition reads a level of prices."""
-    return any(_is_level(condition, registry) for condition in rule.conditions)
-
-
-def is_set_on_level(rule: Rule, registry: Mapping[str, Metric]) -> bool:
-    """Whether a condition compares a level of prices with an amount."""
-    return any(_is_amount_of_level(condition, registry) for condition in rule.conditions)
-
-
-def rescaled_rule(rule: Rule, factor: float, registry: Mapping[str, Metric]) -> Rule:
-    """The rule with its amounts of levels of prices multiplied by a factor."""
+def rescaled_rule(rule: Rule, factors: Factors) -> Rule:
+    """The rule with its amounts multiplied by the factors."""
     conditions = tuple(
         replace(condition, target=replace(condition.target, value=_rounded(condition.target.value * factor)))
-        if _is_amount_of_level(condition, registry)
+        if condition.target.kind == AMOUNT and factor != 1
         else condition
-        for condition in rule.conditions
+        for condition, factor in zip(rule.conditions, factors, strict=True)
     )
-    rearm = rule.rearm
-    if rearm is not None and _is_level(rule.conditions[0], registry):
-        rearm = _rounded(rearm * factor)
+    rearm = rule.rearm if rule.rearm is None or factors[0] == 1 else _rounded(rule.rearm * factors[0])
     return replace(rule, conditions=conditions, rearm=rearm)
 
 
-def state_after_split(rule: Rule, state: State, factor: float, registry: Mapping[str, Metric]) -> State:
+def state_after_split(state: State, factors: Factors) -> State:
     """The state rescaled, without the session's figures, so that no earlier session is replayed."""
-    factors = [factor if _is_level(condition, registry) else 1.0 for condition in rule.conditions]
     bands = tuple(band * by for band, by in zip(state.bands, factors, strict=True))
     values = zip(state.last_values, factors, strict=True)
     last_values = tuple(None if value is None else value * by for value, by in values)
     return replace(state, bands=bands, last_values=last_values, figures=())
-
-
-def _is_level(condition: Condition, registry: Mapping[str, Metric]) -> bool:
-    return registry[condition.metric].level_of_prices
-
-
-def _is_amount_of_level(condition: Condition, registry: Mapping[str, Metric]) -> bool:
-    return condition.target.kind == AMOUNT and _is_level(condition, registry)
 
 
 def _rounded(value: float) -> float:

@@ -24,7 +24,13 @@ from bot.analytics import flows, trend, units, valuation
 from bot.analytics.companies import LOSSES_IN
 from bot.analytics.flows import FROZEN_SESSIONS, STANDS
 from bot.analytics.market import NO_SOURCE, TYPED_IN, Market
-from bot.analytics.performance import TOO_SHORT, excess_history, missing_base, performance
+from bot.analytics.performance import (
+    TOO_SHORT,
+    excess_history,
+    missing_base,
+    performance,
+    return_history,
+)
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
 from bot.text import short_date
@@ -38,12 +44,16 @@ Arguments = Mapping[str, Argument]
 History: TypeAlias = "Callable[[Market, Arguments], pd.Series]"
 
 
+RATIO_WORD = "ratio"
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One argument of a metric.
 
-    `kind` is window, count, fund, convention or date (a window "since DATE"). Without a default the argument
-    must be given. The default and choices of a fund are templates of the pair.
+    `kind` is window, count, fund, convention or date (a window "since DATE"). Without a default, and where it
+    is `required`, the argument must be given. The default and choices of a fund are templates of the pair; ""
+    is the ratio, which is typed RATIO_WORD.
     """
 
     name: str
@@ -53,6 +63,12 @@ class Parameter:
     low: int = 1
     high: int = 5_000
     counted: bool = False  # only a window that has a length, not ytd, mtd, since
+    required: bool = False
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The choices by what is typed."""
+        return {choice.lower() or RATIO_WORD: choice for choice in self.choices}
 
     def of_pair(self, pair: Pair, convention: Argument | None) -> Parameter:
         """The parameter with the pair's tickers as choices, or with the default convention."""
@@ -140,12 +156,18 @@ class Metric:
             example=pair.fill(self.example),
         )
 
+    @property
+    def subject(self) -> str:
+        """The metric as it is typed with the least arguments: "ratio", "price iwm"."""
+        return " ".join([self.name, *(str(p.default).lower() for p in self.parameters if p.required)])
+
     def defaults(self) -> dict[str, Argument]:
         """The default arguments; a parameter without a default is left out."""
         return {p.name: p.default for p in self.parameters if p.default is not None}
 
 
 _FUND = Parameter("fund", "fund", "{small}", choices=("{small}", "{large}"))
+_OWN_FUND = replace(_FUND, required=True)  # of a metric that has no fund by nature
 _WINDOW = Parameter("window", "window", Window("d", 20))
 _CONVENTION = Parameter("convention", "convention", "morningstar", choices=tuple(valuation.CONVENTIONS))
 
@@ -171,6 +193,17 @@ def _of_ratio(function: Callable[[pd.Series, int], pd.Series], default: int, low
         reason=lambda market, arguments: trend.missing_reason(market, _n(arguments)),
         range=_LOSS_AT_MOST_ALL,
         parameters=(_count(default, low),),
+    )
+
+
+def _of_price(function: Callable[[Market, str, int], pd.Series], default: int) -> partial[Metric]:
+    """A metric of a fund's price over n sessions, in percent, that lacks only its texts and its range."""
+    return partial(
+        Metric,
+        unit=units.PERCENT,
+        history=lambda market, arguments: function(market, str(arguments["fund"]), _n(arguments)),
+        reason=lambda market, arguments: trend.missing_reason(market, _n(arguments)),
+        parameters=(_OWN_FUND, _count(default)),
     )
 
 
@@ -334,11 +367,14 @@ _TREND = (
     ),
     Metric(
         name="drawdown",
-        title="Drawdown of the ratio",
+        title="Drawdown",
         unit=units.PERCENT,
-        history=lambda market, _: trend.drawdown(trend.ratio(market)),
+        history=lambda market, a: trend.drawdown(
+            market.closes[fund] if (fund := str(a.get("fund", ""))) else trend.ratio(market)
+        ),
         range=Range(low=-100.0, high=0.0),
-        meaning="How far the ratio lies below its highest value on record.",
+        parameters=(replace(_FUND, default="", choices=("", *_FUND.choices)),),
+        meaning="How far the ratio, or the price of a fund, lies below its highest value on record.",
         formula="100 (R / running maximum of R − 1)",
         example="drawdown < -30%",
     ),
@@ -364,6 +400,58 @@ _TREND = (
         meaning="Correlation of the daily total returns of both funds.",
         formula="corr({small}, {large}) over n days",
         example="corr 60 < 0.7",
+    ),
+)
+
+_FUND_PRICES = (
+    Metric(
+        name="price",
+        title="Price",
+        unit=units.PRICE,
+        history=lambda market, a: market.closes[str(a["fund"])],
+        parameters=(_OWN_FUND,),
+        level_of_prices=True,
+        range=_POSITIVE,
+        meaning="Close of a fund in dollars, adjusted for splits, without distributions.",
+        formula="P",
+        example="price {small_word} > $230",
+    ),
+    Metric(
+        name="return",
+        title="Price return",
+        unit=units.PERCENT,
+        history=lambda market, a: return_history(market, _window(a), total=False)[str(a["fund"])],
+        reason=lambda market, a: performance(market, _window(a)).reason,
+        parameters=(_OWN_FUND, Parameter("window", "window", Window("d", 1))),
+        range=_LOSS_AT_MOST_ALL,
+        meaning="Price return of a fund over the window, without distributions.",
+        formula="100 (P[e] / P[base] − 1)",
+        example="return {small_word} 1d < -3%",
+    ),
+    _of_price(trend.volatility, 20)(
+        name="volatility",
+        title="Volatility",
+        unit=units.YIELD,
+        range=Range(low=0.0, reached=True),
+        meaning="How much the price of a fund moves: standard deviation of its daily returns, annualised.",
+        formula="100 √252 std(ln P[t] − ln P[t−1]) over n days, ddof 1",
+        example="volatility {small_word} 20 > 30%",
+    ),
+    _of_price(trend.from_high, 252)(
+        name="from_high",
+        title="Distance to the high",
+        range=Range(low=-100.0, high=0.0),
+        meaning="How far the price of a fund lies below (−) its highest close of the last n sessions.",
+        formula="100 (P / max(P[t−n+1..t]) − 1)",
+        example="from_high {small_word} 252 < -10%",
+    ),
+    _of_price(trend.from_low, 252)(
+        name="from_low",
+        title="Distance to the low",
+        range=Range(low=0.0, reached=True),
+        meaning="How far the price of a fund lies above (+) its lowest close of the last n sessions.",
+        formula="100 (P / min(P[t−n+1..t]) − 1)",
+        example="from_low {small_word} 252 > 20%",
     ),
 )
 
@@ -476,7 +564,10 @@ def metrics_of(
         elsewhere = kind not in stored and usual in valuation.FROM_YAHOO and usual not in names
         return names[0] if names and elsewhere else usual
 
-    return {metric.name: metric.of_pair(pair, default(metric)) for metric in (*_TREND, *_FLOWS, *_VALUATION)}
+    return {
+        metric.name: metric.of_pair(pair, default(metric))
+        for metric in (*_TREND, *_FUND_PRICES, *_FLOWS, *_VALUATION)
+    }
 
 
 def multiple_read(metric: Metric, arguments: Arguments) -> tuple[str, str]:
@@ -540,7 +631,8 @@ def _missing_reason(metric: Metric, market: Market, arguments: Arguments) -> str
 
 def funds_of(pair: Pair, arguments: Arguments) -> tuple[str, ...]:
     """Tickers of the fund that a metric is asked for, or of both."""
-    return (str(arguments["fund"]),) if "fund" in arguments else pair.tickers
+    fund = str(arguments.get("fund", ""))
+    return (fund,) if fund else pair.tickers
 
 
 def close_behind(metric: Metric, market: Market, arguments: Arguments, session: pd.Timestamp) -> pd.Timestamp:

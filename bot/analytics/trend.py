@@ -143,6 +143,24 @@ def drawdown(r: pd.Series) -> pd.Series:
     return 100 * (r / r.cummax() - 1)
 
 
+def volatility(market: Market, ticker: str, n: int) -> pd.Series:
+    """Annualised standard deviation (ddof 1) of a fund's last n daily log returns of price, percent."""
+    returns = np.log(market.closes[ticker]).diff()
+    return over_closes(market, 100 * math.sqrt(SESSIONS_A_YEAR) * returns.rolling(n).std(), n)
+
+
+def from_high(market: Market, ticker: str, n: int) -> pd.Series:
+    """100 (P / max(P_{t-n+1..t}) - 1) of a fund, percent: zero at a high of n sessions, else negative."""
+    price = market.closes[ticker]
+    return over_closes(market, 100 * (price / price.rolling(n).max() - 1), n)
+
+
+def from_low(market: Market, ticker: str, n: int) -> pd.Series:
+    """100 (P / min(P_{t-n+1..t}) - 1) of a fund, percent: zero at a low of n sessions, else positive."""
+    price = market.closes[ticker]
+    return over_closes(market, 100 * (price / price.rolling(n).min() - 1), n)
+
+
 def _daily_total_returns(market: Market) -> list[pd.Series]:
     """Both funds' simple returns of each session, NaN where distributions are not stored."""
     returns = fund_levels(market, total=True).pct_change()

@@ -50,7 +50,8 @@ _AMOUNT = re.compile(
 class Unit:
     """One unit: its suffix in rules, decimals when shown, and whether a typed amount must carry it.
 
-    `scale` is that of money when shown: bn, m, k or "" for dollars. None: by the size of each value.
+    `scale` is that of money when shown: bn, m, k or "" for dollars. None: by the size of each value. Money
+    without a sign is a price.
     """
 
     name: str
@@ -97,7 +98,7 @@ class Unit:
     @property
     def symbol(self) -> str:
         """The sign that marks the unit in a typed amount: $, %, pp, x or nothing."""
-        return "$" if self.name == "dollars" else self.suffix
+        return "$" if self.name.startswith("dollars") else self.suffix
 
     @property
     def words(self) -> str:
@@ -117,7 +118,7 @@ class Unit:
 
     def in_one_scale(self, largest: float, typed: float = 0.0) -> Unit:
         """The unit of a chart: money in the scale of a typed amount, else in that of the largest value."""
-        if self.symbol != "$" or not math.isfinite(largest):
+        if self.symbol != "$" or not self.signed or not math.isfinite(largest):
             return self
         shown = self.write(typed) if typed else self.show(largest)
         return replace(self, scale="".join(filter(str.isalpha, shown)))
@@ -126,11 +127,12 @@ class Unit:
         """Rounded text for people: sign shown for changes, U+2212 for minus, "n/a" for None and NaN."""
         if value is None or not math.isfinite(value):
             return NOT_AVAILABLE
-        if self.symbol == "$":
+        if self.symbol == "$" and self.signed:
             return _money(value, decimals, self.scale)
         places = self.decimals if decimals is None else decimals
         rounded = round(value, places)
-        return f"{_sign(rounded, self.signed)}{abs(rounded):,.{places}f}{self.suffix}"
+        sign = _sign(rounded, self.signed) + ("$" if self.symbol == "$" else "")
+        return f"{sign}{abs(rounded):,.{places}f}{self.suffix}"
 
 
 def _plain(number: Decimal) -> str:
@@ -154,6 +156,7 @@ def _money(value: float, decimals: int | None, scale: str | None = None) -> str:
 
 
 USD = Unit("dollars", "", 2, signed=True, demanded=False, example="$1.5bn")
+PRICE = replace(USD, name="dollars a share", signed=False, example="$230", scale="")
 PERCENT = Unit("percent", "%", 2, signed=True, demanded=True, example="5%")
 POINTS = Unit("percentage points", "pp", 2, signed=True, demanded=True, example="2pp")
 MULTIPLE = Unit("times", "x", 1, signed=False, demanded=False, example="25x")
@@ -163,4 +166,4 @@ YIELD = replace(SHARE, decimals=2)
 NUMBER = Unit("number", "", 2, signed=True, demanded=False, example="1.5")
 INDEX = Unit("index", "", 1, signed=False, demanded=False, example="100")
 LEVEL = Unit("level", "", 4, signed=False, demanded=False, example="0.52")
-UNITS = (USD, PERCENT, POINTS, MULTIPLE, LOW_MULTIPLE, SHARE, YIELD, NUMBER, LEVEL, INDEX)
+UNITS = (USD, PERCENT, POINTS, MULTIPLE, LOW_MULTIPLE, SHARE, YIELD, NUMBER, LEVEL, INDEX, PRICE)

@@ -244,7 +244,7 @@ def _choices(parameter: Parameter, market: Market) -> list[str]:
         case "convention":
             stored = set(market.multiples["convention"])
             return [name for name in parameter.choices if not stored or name in stored]
-    return [choice.lower() for choice in parameter.choices]
+    return list(parameter.words)
 
 
 def _read_rule(text: str, market: Market, *, subject: bool = False) -> Rule:

@@ -314,7 +314,7 @@ def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> 
     html = lines(sentence, f"{metric.name} is a metric ({metric.title}). Alert: " + code(alert))
     row = (
         ("Alert", f"/alert new {metric.name}"),
-        ("Chart", f"/chart {metric.name}"),
+        ("Chart", f"/chart {metric.subject}"),
         ("Help", f"/help {metric.name}"),
     )
     return Answer(html, buttons=(near_button, row))

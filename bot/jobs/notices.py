@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from bot.alerts.revision import is_set_on_level, level_factor, reads_level, rescaled_rule, state_after_split
+from bot.alerts.revision import is_set_on_level, level_factors, rescaled_rule, state_after_split
 from bot.alerts.rule import Rule
 from bot.alerts.series import parts_read
 from bot.alerts.view import SPLIT_REASON, Life
@@ -239,33 +239,30 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
         reason = f"{SPLIT_REASON}{split_text(splits)}"
         try:
             rule = Rule.from_json(alert.rule_json)
-            waits = is_set_on_level(rule, METRICS) and not Life(alert.life).has_ended
+            share_factors = [(split.ticker, split.factor) for split in splits]
+            factors = level_factors(rule, METRICS, config.pair, share_factors)
+            waits = is_set_on_level(rule, factors) and not Life(alert.life).has_ended
             if waits:
                 waiting.append(alert_id)
             if waits and alert.reason == reason:
                 continue
             changed = True
-            factor = _level_factor(config.pair, splits)
-            if reads_level(rule, METRICS):
+            if set(factors) != {1.0}:
                 # In the new shares restated closes are no revision of what was evaluated.
-                state = state_after_split(rule, read_state(db, alert, rule), factor, METRICS)
+                state = state_after_split(read_state(db, alert, rule), factors)
                 alert_store.save_states(db, [(alert_id, state.session.isoformat(), state.to_json())])
         except Exception:  # noqa: BLE001 - one broken rule must not stop the others; evaluation reports it
             _log.exception("alert %s cannot be read after a split", alert_id)
             continue
         if waits:
             alert_store.update_alert(db, alert_id, life=Life.PAUSED, reason=reason)
-            rescaled = rescaled_rule(rule, factor, METRICS)
+            rescaled = rescaled_rule(rule, factors)
             paused[(alert.chat_id, alert.thread_id), splits].append((alert, rescaled))
     alert_store.mark_all_splits_seen(db, except_for=waiting)
     for (place, splits), pauses in paused.items():
         # The key contains the newest split row: a split that returns after it was withdrawn is new.
         first = pauses[0][0].number
         dedup = f"split:{place[0]}:{place[1] or ''}:{alert_store.newest_split_id(db)}:{first}"
-        answer = paused_by_split(splits, _level_factor(config.pair, splits), pauses)
+        answer = paused_by_split(splits, pauses)
         OutboxWriter(db, now, config.time.timezone).notice(place, dedup, answer)
     return changed
-
-
-def _level_factor(pair: Pair, splits: Sequence[SplitChange]) -> float:
-    return level_factor(pair, ((split.ticker, split.factor) for split in splits))

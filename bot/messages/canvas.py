@@ -301,7 +301,8 @@ def value_ticks(low: float, high: float, unit: Unit, most: int = 5) -> Ticks:
         scale = next((name for name, size in _MONEY_SCALES.items() if largest >= size), "")
     size = _MONEY_SCALES[scale]
     places = _decimals(step / size)
-    signed = [f"{MINUS if value < 0 else '+'}${abs(value / size):,.{places}f}{scale}" for value in values]
+    plus = "+" if unit.signed else ""
+    signed = [f"{MINUS if value < 0 else plus}${abs(value / size):,.{places}f}{scale}" for value in values]
     return values, [label if value else "$0" for label, value in zip(signed, values, strict=True)]
 
 

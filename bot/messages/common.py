@@ -428,7 +428,7 @@ def subject_title(metric: Metric, arguments: Arguments) -> str:
         elif isinstance(value, str) and value in valuation.CONVENTIONS:
             stated.append(valuation.CONVENTIONS[value])
         else:
-            title.append(window_title(value) if isinstance(value, Window) else str(value))
+            title.append(window_title(value) if isinstance(value, Window) else str(value) or "of the ratio")
     return ", ".join([" ".join(title), *stated])
 
 

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.engine import State, first_state
-from bot.alerts.revision import level_factor, rescaled_rule
+from bot.alerts.revision import level_factors, rescaled_rule
 from bot.alerts.rule import CROSSES, Rule
 from bot.alerts.series import parts_read
 from bot.alerts.view import AlertView, EvaluationContext, Life
@@ -125,8 +125,8 @@ async def rescale(caller: Caller, number: int) -> StartedAlert:
 
     before, splits = await caller.services.database.read(read)
     previous = alert_views.read_rule(before)
-    factor = level_factor(context.market.pair, ((split.ticker, split.factor) for split in splits))
-    rule = rescaled_rule(previous, factor, METRICS)
+    share_factors = [(split.ticker, split.factor) for split in splits]
+    rule = rescaled_rule(previous, level_factors(previous, METRICS, context.market.pair, share_factors))
 
     def check(db: sqlite_utils.Database) -> None:
         if alert_store.new_split_changes(db).get(before.alert_id) != splits:

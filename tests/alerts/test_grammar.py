@@ -467,9 +467,11 @@ ENDINGS = (
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_goes_with_every_comparison_target_and_option(name: str) -> None:
     metric = METRICS[name]
+    subject = parse_rule(metric.example, METRICS).conditions[0].subject
     for op, target, option in [*product(OPS, AMOUNTS, [""]), *product([">"], ["amount"], ENDINGS)]:
-        typed = f"{name} {op} {target.replace('amount', metric.unit.example)} {option}".strip()
-        if "amount" in target and not metric.range.allows(op, metric.unit.parse(typed.split()[2])):
+        amount = target.replace("amount", metric.unit.example)
+        typed = f"{subject} {op} {amount} {option}".strip()
+        if "amount" in target and not metric.range.allows(op, metric.unit.parse(amount)):
             continue  # refused: its own tests are below
         parsed = parse_rule(typed, METRICS)
         assert parsed.conditions[0].metric == name
@@ -509,6 +511,7 @@ SENTENCES = {
     "when is the premium cheap": "pe_premium morningstar < -20%",
     "warn me if the ratio vs sma is 3 %": "ratio_vs_sma 200 > 3%",
     "tell me if the ratio drops 5%": "ratio < sma 200",
+    "small caps with a volatility of 40%": "volatility iwm 20 > 40%",
     "ping me at a correlation of 0.3": "corr 60 > 0.3",
     "ping me at a corr of 7": "corr 60 < 0.7",
     "make me rich": "",
@@ -645,3 +648,24 @@ def test_every_word_has_a_sentence_and_a_rule_with_it(word: str, entry: Word) ->
     assert entry.meaning.endswith(".")
     assert f" {word}" in entry.example
     assert parse_rule(entry.example, METRICS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical"),
+    [
+        ("iwm > 230", "price iwm > $230"),
+        ("SPY price below $350.5 or iwm close < high 20", "price spy < $350.5 or price iwm < high 20"),
+        ("iwm return < -3%", "return iwm 1d < -3%"),
+        ("drawdown ratio < -10%", "drawdown < -10%"),
+        ("drawdown spy < -10% and back", "drawdown spy < -10% and back"),
+        ("iwm volatility 20 over 30%", "volatility iwm 20 > 30%"),
+    ],
+)
+def test_rules_on_one_fund(typed: str, canonical: str) -> None:
+    assert str(parse_rule(typed, METRICS)) == canonical
+
+
+@pytest.mark.parametrize("name", ["price", "return", "volatility", "from_high", "from_low"])
+def test_a_metric_of_one_fund_needs_it(name: str) -> None:
+    with pytest.raises(BadInput, match=rf"^{name} needs a fund \(iwm or spy\)\. Example: {name} iwm"):
+        parse_rule(f"{name} > 0", METRICS)

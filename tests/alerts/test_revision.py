@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from bot.alerts.batch import LEAST_REVISION
 from bot.alerts.engine import ConditionValue, Event, Sample, State, Status, evaluate
+from bot.alerts.grammar import parse_rule
 from bot.alerts.revision import (
     is_set_on_level,
-    level_factor,
-    reads_level,
+    level_factors,
     rescaled_rule,
     state_after_split,
 )
@@ -300,7 +300,15 @@ def test_a_withdrawn_fire_has_the_figures_of_the_first_revised_session_and_its_o
     assert (before.value, after.value, now.value) == (6.0, 4.5, 4.8)
 
 
-SPLIT = {**REGISTRY, "ratio": dataclasses.replace(REGISTRY["ratio"], level_of_prices=True)}
+SPLIT = {
+    **REGISTRY,
+    "ratio": dataclasses.replace(REGISTRY["ratio"], level_of_prices=True),
+    "price": dataclasses.replace(REGISTRY["pe"], name="price", level_of_prices=True),
+}
+
+
+def factors(text: str, *share_factors: tuple[str, float]) -> tuple[float, ...]:
+    return level_factors(parse_rule(text, SPLIT), SPLIT, DEFAULT_PAIR, share_factors)
 
 
 @pytest.mark.parametrize(
@@ -313,8 +321,9 @@ SPLIT = {**REGISTRY, "ratio": dataclasses.replace(REGISTRY["ratio"], level_of_pr
     ],
 )
 def test_a_rule_on_a_level_of_prices_is_rescaled(before: str, factor: float, after: str) -> None:
-    assert is_set_on_level(rule(before), SPLIT)
-    assert str(rescaled_rule(rule(before), factor, SPLIT)) == after
+    by = factors(before, ("IWM", 1 / factor))
+    assert is_set_on_level(rule(before), by)
+    assert str(rescaled_rule(rule(before), by)) == after
 
 
 @pytest.mark.parametrize(
@@ -329,28 +338,30 @@ def test_a_rule_on_a_level_of_prices_is_rescaled(before: str, factor: float, aft
     ],
 )
 def test_a_rule_that_follows_the_data_or_reads_no_level_stays(text: str, reads: bool) -> None:
-    assert not is_set_on_level(rule(text), SPLIT)
-    assert reads_level(rule(text), SPLIT) is reads
-    assert str(rescaled_rule(rule(text), 0.5, SPLIT)) == text
+    by = factors(text, ("IWM", 2.0))
+    assert not is_set_on_level(rule(text), by)
+    assert (by == (0.5,)) is reads
+    assert str(rescaled_rule(rule(text), by)) == text
 
 
-def test_the_ratio_is_the_one_level_of_prices() -> None:
-    assert [name for name, metric in METRICS.items() if metric.level_of_prices] == ["ratio"]
+def test_the_ratio_and_a_price_are_levels_of_prices() -> None:
+    assert [name for name, metric in METRICS.items() if metric.level_of_prices] == ["ratio", "price"]
 
 
-def test_a_split_of_the_small_fund_lowers_the_ratio_and_one_of_the_large_raises_it() -> None:
-    assert level_factor(DEFAULT_PAIR, [("IWM", 2.0)]) == 0.5
-    assert level_factor(DEFAULT_PAIR, [("SPY", 4.0), ("IWM", 2.0)]) == 2.0
+def test_a_split_lowers_its_funds_price_and_moves_the_ratio() -> None:
+    text = "ratio > 5 and price iwm > 5x or price spy > 5x or gauge 200 > 5%"
+    assert factors(text, ("IWM", 2.0)) == (0.5, 0.5, 1.0, 1.0)
+    assert factors(text, ("SPY", 4.0), ("IWM", 2.0)) == (2.0, 0.5, 0.25, 1.0)
 
 
 def test_a_state_goes_on_in_the_new_shares_and_forgets_the_figures_of_its_session() -> None:
     a_rule = rule("ratio > sma 20 and gauge 200 < 4% cooldown 9")
     run = evaluate(a_rule, armed(a_rule, 1.0, 2.0), [sample(1, (6.0, 5.0), (3.0, 4.0))])
     (state,) = run.states
-    after = state_after_split(a_rule, state, 0.5, SPLIT)
+    after = state_after_split(state, (0.5, 1.0))
     assert after == replace(state, bands=(0.5, 2.0), last_values=(3.0, 3.0), figures=())
     missing = replace(state, last_values=(None, 3.0))
-    assert state_after_split(a_rule, missing, 0.5, SPLIT).last_values == (None, 3.0)
+    assert state_after_split(missing, (0.5, 1.0)).last_values == (None, 3.0)
 
 
 @given(
@@ -366,7 +377,7 @@ def test_a_split_changes_no_fire(text: str, values: list[float | None], factor: 
     start = armed(a_rule, 0.25)
     head = evaluate(a_rule, start, before[:at])
     states = [start, *head.states]
-    states[-1] = state_after_split(a_rule, states[-1], factor, SPLIT)
+    states[-1] = state_after_split(states[-1], (factor,))
     assert replay_revised(a_rule, states, after, head.events) is None
     tail = evaluate(a_rule, states[-1], after)
     whole = evaluate(a_rule, start, before)
@@ -382,4 +393,4 @@ def _times(sample: Sample, factor: float) -> Sample:
 def test_a_state_of_another_rule_is_refused() -> None:
     a_rule = rule("ratio > 5")
     with pytest.raises(ValueError, match="zip"):
-        state_after_split(a_rule, replace(armed(a_rule, 1.0, 2.0), session=day(1)), 0.5, SPLIT)
+        state_after_split(replace(armed(a_rule, 1.0, 2.0), session=day(1)), (0.5,))

@@ -291,7 +291,7 @@ def test_what_came_later_changes_no_value_over_the_full_history(name: str) -> No
 FACTORS = st.fixed_dictionaries({SMALL: st.floats(0.01, 100), LARGE: st.floats(0.01, 100)})
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if name != "ratio"])
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if not metric.level_of_prices])
 @settings(max_examples=2)
 @given(factors=FACTORS)
 def test_the_units_of_a_price_change_no_metric(name: str, factors: dict[str, float]) -> None:
@@ -308,6 +308,31 @@ def test_the_ratio_has_the_units_of_the_prices(factors: dict[str, float]) -> Non
     found = history(METRICS["ratio"], scaled(stored, factors))
     expected = history(METRICS["ratio"], stored) * factors[SMALL] / factors[LARGE]
     assert_same(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "small", "large"),
+    [
+        ("price", {}, [100.0, 110.0, 99.0, 104.5], [50.0, 40.0, 60.0, 60.0]),
+        ("return", {}, [None, 10.0, -10.0, 5.555556], [None, -20.0, 50.0, 0.0]),
+        ("return", {"window": Window("d", 2)}, [None, None, -1.0, -5.0], [None, None, 20.0, 50.0]),
+        ("drawdown", {}, [0.0, 0.0, -10.0, -5.0], [0.0, -20.0, 0.0, 0.0]),
+        ("drawdown", {"fund": ""}, [0.0, 0.0, -40.0, -36.666667], None),
+        ("from_high", {"n": 2}, [None, 0.0, -10.0, 0.0], [None, -20.0, 0.0, 0.0]),
+        ("from_low", {"n": 3}, [None, None, 0.0, 5.555556], [None, None, 50.0, 50.0]),
+        ("volatility", {"n": 2}, [None, None, 225.25230, 178.95719], [None, None, 705.6116, 455.1335]),
+    ],
+)
+def test_golden_metrics_of_one_fund(
+    name: str, changed: dict[str, Argument], small: list[float], large: list[float] | None
+) -> None:
+    days = pd.bdate_range("2020-01-06", periods=4)
+    closes = pd.DataFrame({SMALL: [100.0, 110.0, 99.0, 104.5], LARGE: [50.0, 40.0, 60.0, 60.0]}, days)
+    stored = Market(prices=closes, last_completed=days[-1])
+    for fund, expected in ((SMALL, small), (LARGE, large)):
+        if expected is not None:
+            values = history(METRICS[name], stored, **{"fund": fund, **changed})
+            np.testing.assert_allclose(values, np.array(expected, dtype=float), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["flow", "flow_pct", "flow_change", "flow_z", "units"])

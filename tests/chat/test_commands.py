@@ -123,7 +123,7 @@ MISTAKES = {
     "/chart ratio_vs 5y": (
         "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200"
     ),
-    "/chart spy": "A metric is missing. All metrics: /help metrics\nExample: /chart flow spy 5d",
+    "/chart spy flo": "“flo” is not a metric. Did you mean flow?\nExample: /chart flow iwm 5d",
     "/help nonsense": "There is no help on “nonsense”.\nSee: /help",
     "/help momentun": "There is no help on “momentun”. Did you mean momentum?\nExample: /help momentum",
     "/history abc": "“abc” is not an alert's number.\nExample: /history 1",
@@ -147,7 +147,7 @@ UNKNOWN = (
     (
         "drawdown",
         "“drawdown” is not a command.",
-        "drawdown is a metric (Drawdown of the ratio). Alert: /alert drawdown < -30%",
+        "drawdown is a metric (Drawdown). Alert: /alert drawdown < -30%",
         "Chart",
     ),
     ("Excess 3m > 7pp", RULE, "To be told when it turns true: /alert Excess 3m > 7pp", "Backtest"),
@@ -187,6 +187,11 @@ OTHER_WAYS = {
     "/multiple": "Valuation multiples",
     "/valuations": "Valuation multiples",
     "/plot ratio": "IWM/SPY",
+    "/chart iwm": "Price IWM",
+    "/chart price spy 5y": "Price SPY",
+    "/chart drawdown": "Drawdown of the ratio",
+    "/chart spy drawdown 1y": "Drawdown SPY",
+    "/chart return spy 5d 3y": "Price return SPY 5d",
     "/chart channel since 2015-01-02 1y": "Place in the channel since 2 Jan 2015",
     "/help /compare": "/compare [window ...] [tr|price]",
     "/help compare@small_large_bot": "/compare [window ...] [tr|price]",

@@ -26,7 +26,7 @@ WRONG = {
         1 edit zzz | 1 edit no once | 1 edit no zzz | 1 edit condition 3 > 1 | 1 edit ratio > sma 200
         1 edit confirm 900 | 1 edit drawdown > 5%""",
     "/backtest": "zzz > 5 | ratio > 5% | drawdown > 30% | ratio > sma 200 99y | ratio asof 2020-13-01",
-    "/chart": "zzz | iwm | ratio > 5 | ratio_vs 5y | flow 9x | excess | ratio asof 2020-13-01",
+    "/chart": "zzz | iwm spy | ratio > 5 | ratio_vs 5y | flow 9x | excess | ratio asof 2020-13-01",
     "/settings": """zne | zone Amerika/Chicago | zone GMT+99 | quiet at night | quiet 7-7 | returns gross
         theme pink | numbers roman""",
     "/summary": "on 25:00 | at tea | now weekdays",

@@ -52,11 +52,25 @@ async def test_an_alert_on_a_level_is_paused_with_one_notice_and_nothing_fires(
     assert await rules(desk) == [RULE]
     assert await desk.life(1) == f"paused: {title.replace('Split: ', 'split of ')}"
     (payload,) = await desk.payloads()
-    first, factor, line, hint = payload["plain"].splitlines()
+    first, levels, line, hint = payload["plain"].splitlines()
     assert (first, line) == (title, f"#1 {RULE} → {rule}")
-    assert factor.endswith("Alerts on its level are paused; the split fires none of them.")
+    assert levels.endswith("are paused; the split fires none of them.")
     assert hint.startswith("A button sets the alert to its rescaled level")
     assert payload["buttons"][0] == [["Rescale #1", "r/alert 1 rescale"]]
+    assert await desk.events() == []
+
+
+async def test_a_price_is_rescaled_by_the_splits_of_its_own_fund(desk: Desk) -> None:
+    await desk.alert("price iwm > $60 or price spy > $120 remind 3")
+    await desk.alert("price spy > $120")
+    await split_first(desk)
+    await desk.evaluate([0.31])
+    assert [await desk.life(number) for number in (1, 2)] == [
+        "paused: split of IWM 2 for 1 on Thu 16 Jan 2020",
+        "active",
+    ]
+    (notice,) = await desk.messages()
+    assert "→ price iwm > $30 or price spy > $120 remind 3" in notice
     assert await desk.events() == []
 
 
@@ -106,7 +120,7 @@ async def test_a_split_that_is_withdrawn_after_the_level_was_rescaled_pauses_aga
     _, notice = await desk.messages()
     assert notice.splitlines()[:3] == [
         "Split: IWM 2 for 1 on Thu 16 Jan 2020, withdrawn by its source",
-        "The ratio is 2 times what it was. Alerts on its level are paused; the split fires none of them.",
+        "Alerts on the level of a price or of the ratio are paused; the split fires none of them.",
         f"#1 ratio > 0.3 → {RULE.replace(' rearm 0.55', '')}",
     ]
 

@@ -91,7 +91,9 @@ def test_the_list_of_metrics_has_a_line_and_a_button_each() -> None:
     lines = shown(answer)
     assert len(lines) == len(METRICS) + 3
     assert {"ratio IWM/SPY", "excess Total-return gap (pp)", "flow Fund flow ($)"} <= set(lines)
-    assert [line for row in answer.buttons for _, line in row] == [f"/chart {name}" for name in METRICS]
+    assert [line for row in answer.buttons for _, line in row] == [
+        f"/chart {metric.subject}" for metric in METRICS.values()
+    ]
     assert help_page("metric", ENTRIES, DEFAULT_PAIR) == answer
 
 

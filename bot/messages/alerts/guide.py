@@ -15,9 +15,18 @@ from msgspec.structs import replace
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.presets import Preset, presets_for
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule, Target
-from bot.analytics.metrics import METRICS, Argument, Metric, Parameter, close_behind, metric_value, metrics_of
+from bot.analytics.metrics import (
+    METRICS,
+    RATIO_WORD,
+    Argument,
+    Metric,
+    Parameter,
+    close_behind,
+    metric_value,
+    metrics_of,
+)
 from bot.analytics.sessions import EXCHANGE
-from bot.analytics.units import LEVEL, MINUS, MULTIPLE, SHARE
+from bot.analytics.units import LEVEL, MINUS, MULTIPLE, PRICE, SHARE
 from bot.messages.alerts import card
 from bot.messages.common import SAMPLE_NOTICE, Answer, Button, in_rows, subject_title
 from bot.messages.html import Html, bold, code, lines, pre, table
@@ -34,7 +43,20 @@ if TYPE_CHECKING:
     from bot.pair import Pair
 
 
-_PERFORMANCE = frozenset({"excess", "momentum", "drawdown", "beta", "corr"})
+_PERFORMANCE = frozenset(
+    {
+        "excess",
+        "momentum",
+        "drawdown",
+        "beta",
+        "corr",
+        "price",
+        "return",
+        "volatility",
+        "from_high",
+        "from_low",
+    }
+)
 TOPICS: dict[str, str] = {
     "trend": "Is the trend breaking?",
     "performance": "Who leads?",
@@ -59,7 +81,12 @@ _FLAGS = (
     ("urgent", "Urgent", "Not urgent", "silent"),
 )
 _LEAST_VALUES = 60  # with fewer a percentile says nothing
-_LEVELS = {LEVEL.name, MULTIPLE.name, SHARE.name}  # have no natural zero: their own average is the line
+_LEVELS = {
+    LEVEL.name,
+    MULTIPLE.name,
+    SHARE.name,
+    PRICE.name,
+}  # have no natural zero: their own average is the line
 _COUNTS = (5.0, 10.0, 20.0, 50.0, 100.0, 150.0, 200.0, 252.0, 500.0)  # usual sessions of averages and highs
 _PERCENTILES = (5.0, 10.0, 20.0, 50.0, 80.0, 90.0, 95.0)
 _STEPS_A_SPREAD = 12  # from the 10th to the 90th percentile
@@ -131,7 +158,7 @@ def parameter_page(
 
 def _choice_label(parameter: Parameter, word: str) -> str:
     if parameter.kind == "fund":
-        return word.upper()
+        return "the ratio" if word == RATIO_WORD else word.upper()
     name = word.replace("_", " ")
     return f"{name} (default)" if word == str(parameter.default).lower() else name
 

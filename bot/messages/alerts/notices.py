@@ -412,15 +412,12 @@ def split_text(splits: Sequence[SplitChange]) -> str:
     )
 
 
-def paused_by_split(
-    splits: Sequence[SplitChange], factor: float, pauses: Sequence[tuple[StoredAlert, Rule]]
-) -> Answer:
+def paused_by_split(splits: Sequence[SplitChange], pauses: Sequence[tuple[StoredAlert, Rule]]) -> Answer:
     """The alerts that a split has paused, each with its rule at the rescaled level and a button to set it."""
     rows = [_number_and_rule(alert) + " → " + code(str(rescaled)) for alert, rescaled in pauses]
     html = lines(
         bold(f"Split: {split_text(splits)}"),
-        f"The ratio is {factor:g} times what it was. "
-        "Alerts on its level are paused; the split fires none of them.",
+        "Alerts on the level of a price or of the ratio are paused; the split fires none of them.",
         *common.shortened(rows, MOST_LISTED, _ALERTS_HINT),
         "A button sets the alert to its rescaled level and resumes it. To keep its level, resume it instead.",
     )

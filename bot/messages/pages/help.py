@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.analytics.metrics import METRICS, Metric, Parameter, metrics_of
+from bot.analytics.metrics import METRICS, RATIO_WORD, Metric, Parameter, metrics_of
 from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES, AsOf
 from bot.errors import BadInput
@@ -141,7 +141,7 @@ def _metric(metric: Metric) -> Answer:
         "The figure of a session is known one session later." if metric.lag else None,
         "Alert: " + code(f"/alert {metric.example}"),
     )
-    buttons = ((("Chart", f"/chart {metric.name}"), ("Make an alert", f"/alert new {metric.name}")),)
+    buttons = ((("Chart", f"/chart {metric.subject}"), ("Make an alert", f"/alert new {metric.name}")),)
     return Answer(html, buttons=buttons)
 
 
@@ -150,12 +150,12 @@ def _parameter(parameter: Parameter) -> str:
     words = {
         "window": "a window",
         "count": f"a number of sessions, {parameter.low:,} to {parameter.high:,}",
-        "fund": f"a fund, {' or '.join(parameter.choices).lower()}",
+        "fund": f"a fund, {' or '.join(parameter.words)}",
         "date": "since DATE",
         "convention": f"a convention, {', '.join(names)} or {last}",
     }[parameter.kind]
-    default = str(parameter.default).lower().removeprefix("since ")
-    return words if parameter.default is None else f"{words} (default {default})"
+    default = str(parameter.default).lower().removeprefix("since ") or RATIO_WORD
+    return words if parameter.default is None or parameter.required else f"{words} (default {default})"
 
 
 def metric_list(as_of: AsOf, pair: Pair) -> Answer:
@@ -164,5 +164,6 @@ def metric_list(as_of: AsOf, pair: Pair) -> Answer:
         code(metric.name) + f" {metric.title}" + (f" ({metric.unit.symbol})" if metric.unit.symbol else "")
         for metric in metrics_of(pair).values()
     ]
-    rows = in_rows([(name, f"/chart {name}{as_of.suffix}") for name in METRICS], _BUTTONS_A_ROW)
+    charts = [(metric.name, f"/chart {metric.subject}{as_of.suffix}") for metric in metrics_of(pair).values()]
+    rows = in_rows(charts, _BUTTONS_A_ROW)
     return Answer(lines(bold("Metrics"), *entries, "", "Choose one to see its chart."), buttons=rows)
