@@ -216,7 +216,8 @@ class Dispatcher:
     async def on_request(self, update: Update, context: Context) -> None:
         """Answer a typed command, words in a private chat, or a pressed button, each update once."""
         request = self._read_request(update)
-        if (query := update.callback_query) is not None and query.message is not None:
+        query, wanted = update.callback_query, self._services.wanted
+        if wanted and query is not None and query.message is not None:
             self._services.tapped.add((query.message.chat.id, query.message.message_id))
         ask = self._ask(update, request.words) if request is not None else None
         if request is None or ask is None:

@@ -122,6 +122,11 @@ class Delivery:
         only, others = self._chats["only_chat"], self._chats["except_chat"]
         return chat_id != others and only in (None, chat_id)
 
+    async def is_idle(self) -> bool:
+        """Whether nothing that it sends may be sent now."""
+        find = partial(outbox.find_ready, now=not_earlier(self._now()), limit=1, **self._chats)
+        return not await self._database.run(find)
+
     @property
     def stopped(self) -> str:
         """Returns why nothing can be sent now, or an empty string."""

@@ -31,7 +31,6 @@ from bot.messages.html import CAPTION_LIMIT, visible_length
 from bot.messages.pages.compare import compare_answer
 from bot.services.questions import answer_once
 from storage import outbox
-from storage.rows import not_earlier
 
 if TYPE_CHECKING:
     from bot.alerts.rule import Rule
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 MOST_LEVELS = 20  # fires of a run up to which each rule's own threshold is drawn
 GIVEN_UP = dt.timedelta(minutes=15)  # after which a message that was not sent gets no picture
-_AT_A_TIME = 8  # requests
+_AT_A_TIME, _READ = 8, 500  # requests, and messages that are read
 _SPAN = pd.DateOffset(years=1)
 
 Chart: TypeAlias = "Callable[[Theme], Awaitable[ChartSpec | None]]"
@@ -93,21 +92,19 @@ class Pictures:
 
     async def run(self) -> int:
         """Add the pictures that are wanted, once nothing waits to be sent. Returns how many were added."""
-        services, now = self._services, self._services.clock()
-        wanted = dict(services.wanted)
-        ready = partial(outbox.find_ready, now=not_earlier(now), limit=1)
-        if not wanted or len(await services.database.run(ready)):
-            return 0
-        pushes = await services.database.run(partial(outbox.sent_pushes, dedups=list(wanted)))
+        services, added = self._services, 0
+        for dedup, (at, _) in list(services.wanted.items()):
+            if abs(services.clock() - at) > GIVEN_UP:
+                del services.wanted[dedup]
         groups: dict[tuple[Chart, str], list[SentPush]] = defaultdict(list)
-        for push in pushes:
-            groups[wanted[push.dedup][1], push.theme or services.config.charts.theme].append(push)
-        for dedup, (at, _) in wanted.items():
-            if dedup in {push.dedup for push in pushes} or abs(now - at) > GIVEN_UP:
-                services.wanted.pop(dedup, None)
-        added = sum(
-            [await self._add(chart, THEMES[theme], group) for (chart, theme), group in groups.items()]
-        )
+        dedups = list(services.wanted) if await self._delivery.is_idle() else []
+        for start in range(0, len(dedups), _READ):
+            read = partial(outbox.sent_pushes, dedups=dedups[start : start + _READ])
+            for push in await services.database.run(read):
+                chart = services.wanted.pop(push.dedup)[1]
+                groups[chart, push.theme or services.config.charts.theme].append(push)
+        for (chart, theme), pushes in groups.items():
+            added += await self._add(chart, THEMES[theme], pushes)
         if not services.wanted:
             services.tapped.clear()
         return added

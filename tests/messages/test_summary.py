@@ -1,6 +1,5 @@
 import datetime as dt
 
-import pandas as pd
 import pytest
 
 from bot.alerts.engine import State, evaluate, first_state
@@ -8,15 +7,14 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.view import AlertView, Life
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
-from bot.messages.pages.summary import next_session_line, summary_answer
+from bot.messages.pages.summary import summary_answer
 from tests import shared_data
 from tests.messages.pages import LONG, XNYS, alert_view, context, day, market, page, shown
 from tests.sample_market import sample_market
 from tests.shared_data import shared
 
 SAMPLE_PAGE = """\
-IWM's largest inflow on record (from 31 Dec 2009): +$0.93bn · Fri 11 Dec 2020
-Sample data: simulated, not the market.
+IWM's largest inflow on record (from 31 Dec 2009): +$0.93bn · Fri 11 Dec 2020 · sample data
 IWM led by 1.27pp.
          IWM      SPY      gap
 1d    +2.11%   +0.83%  +1.27pp
@@ -29,8 +27,7 @@ Daily summary · close of Fri 11 Dec 2020
 Price return; base closes: 1d 10 Dec 2020, 1w 4 Dec 2020, ytd 31 Dec 2019. \
 Flows: 20 sessions, in dollars and in percent of assets.
 P/E (losses included, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
-Source: sample data.
-Next session: Mon 14 Dec 2020."""
+Source: sample data."""
 
 
 def test_the_whole_page() -> None:
@@ -132,23 +129,15 @@ def test_a_quarter_reads_as_news() -> None:
     assert sum(" led by " in title for title in titles.values()) > 40  # nothing is rare on most days
 
 
-@pytest.mark.parametrize(
-    ("last", "line"),
-    [
-        ("2020-12-10", "Next session: Fri 11 Dec 2020."),
-        ("2020-01-17", "Next session: Tue 21 Jan 2020. No session on Mon 20 Jan 2020."),
-        (
-            "2020-11-25",
-            "Next session: Fri 27 Nov 2020, early close at 13:00 New York. No session on Thu 26 Nov 2020.",
-        ),
-        ("2020-12-23", "Next session: Thu 24 Dec 2020, early close at 13:00 New York."),
-        ("2012-10-26", "Next session: Wed 31 Oct 2012. No session on Mon 29 Oct 2012, Tue 30 Oct 2012."),
-    ],
-)
-def test_the_next_session_names_holidays_and_half_days(last: str, line: str) -> None:
-    assert next_session_line(pd.Timestamp(last), XNYS) == line
-
-
-def test_a_closure_from_the_config_is_a_holiday_too() -> None:
-    line = next_session_line(pd.Timestamp("2020-12-11"), Sessions([day("2020-12-14")]))
-    assert line == "Next session: Tue 15 Dec 2020. No session on Mon 14 Dec 2020."
+def test_an_early_close_and_closures_before_the_next_session_come_last() -> None:
+    of = context(market([50.0] * 229))  # to the day before Thanksgiving
+    assert (
+        shown(summary_answer(of, [], XNYS))[-1]
+        == "Ahead: Thu 26 closed; Fri 27 early close at 13:00 New York."
+    )
+    of = context(market([50.0] * 228))
+    assert "Ahead" not in page(summary_answer(of, [], XNYS))
+    closed = Sessions([day("2020-11-25")])
+    assert shown(summary_answer(of, [], closed))[-1].startswith(
+        "Ahead: Wed 25 closed; Thu 26 closed; Fri 27 early"
+    )

@@ -10,8 +10,7 @@ from tests.sample_market import sample_market
 from tests.shared_data import shared
 
 WEEK = """\
-IWM led the week by 2.08pp · week to Fri 11 Dec 2020
-Sample data: simulated, not the market.
+IWM led the week by 2.08pp · week to Fri 11 Dec 2020 · sample data
           IWM      SPY      gap
 week   +1.12%   −0.96%  +2.08pp
 mtd    +5.13%   +1.17%  +3.96pp
@@ -22,7 +21,7 @@ Flow IWM: +$0.96bn (+1.78%), the 10th week in a row.
 Flow SPY: −$1.75bn (−0.55%).
 Fired: #7 flow iwm 5d > $1bn (Mon), Trend breaks (Tue, Thu).
 #2 ratio < 0.4 ░░░░░░░░ 23.01% to go
-Next week: Fri 18: S&P 500 rebalanced after the close; Fri 18: SPY expected to go ex-dividend."""
+Next week: Fri 18 S&P 500 rebalanced after the close; Fri 18 SPY expected to go ex-dividend."""
 
 
 def test_the_week_is_one_message() -> None:

@@ -6,6 +6,7 @@ mentioned on the day on which that begins and on the day on which it ends. The r
 
 from __future__ import annotations
 
+import datetime as dt
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,30 +17,32 @@ from bot.alerts.engine import Status
 from bot.alerts.presets import name_of
 from bot.alerts.series import rule_lag
 from bot.analytics import flows, trend, valuation
+from bot.analytics.agenda import agenda
 from bot.analytics.market import Market, market_before, per_market
 from bot.analytics.metrics import METRICS
 from bot.analytics.performance import TOO_SHORT, performance
 from bot.analytics.rarity import Kind, Rarity, rarities
-from bot.analytics.sessions import EXCHANGE, Sessions
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.alerts.notices import part_name
 from bot.messages.common import Answer
 from bot.messages.html import Html, age_phrase, bold, capital, lines, pre, session_phrase, table
-from bot.text import date_phrase, ordinal, short_date
+from bot.text import DAYS, date_phrase, ordinal, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.alerts.nearness import Distance
     from bot.alerts.view import AlertView, EvaluationContext
+    from bot.analytics.agenda import Entry
+    from bot.analytics.sessions import Sessions
 
 _DAY, _FLOW_WINDOW = Window("d", 1), Window("d", 20)
 _WINDOWS = (_DAY, Window("w", 1), YTD)
 _AVERAGE = f"{common.AVERAGE}-day average"
 LATE = "Late: this summary could not be sent when it was due."
-_NEAREST = 3  # alerts
+_NEAREST, _MOST_LINES = 3, 12  # alerts, and lines before the quote
 _BAR = 8  # characters
 _NEAR = pd.DateOffset(months=10)  # within it a date needs no year
 
@@ -59,49 +62,55 @@ def summary_answer(
     session before. Raises NoData when no session has a close of both funds.
     """
     market = context.market
-    end, following = market.require_end(), next_session_line(market.last_completed, sessions)
-    title, news = _news(market, total)
-    behind = age_phrase(market.sessions_behind(end))
-    is_special = following.count(".") > 1 or "early" in following
-    shown = alert_lines(alerts, context)
-    html = lines(
-        bold(title) + f" · {date_phrase(end)}",
-        sample_line(market),
-        bold(f"Stale: {behind}; the last completed session is {date_phrase(market.last_completed)}.")
-        if behind
-        else None,
+    (title, news), ahead = _news(market, total), sessions.next_after(market.last_completed).date()
+    behind = age_phrase(market.sessions_behind(market.require_end()))
+    last = market.last_completed
+    body = [
+        title_line(title, market),
+        bold(f"Stale: {behind}; the last completed session is {date_phrase(last)}.") if behind else None,
         LATE if late else None,
         *news,
         returns_lines(market, total, _WINDOWS),
         *_new_sentences(market),
         *(f"{capital(part_name(part))}: {'back' if back else 'overdue'}." for part, back in outages.items()),
-        *shown,
-        following if is_special else None,
-    )
-    more = len(alerts) - len(shown)
-    label = f"All {len(alerts)} alerts" if more > 0 else "Alerts"
+    ]
+    following = ahead_line("Ahead", agenda(market, sessions, last.date() + dt.timedelta(days=1), ahead))
+    room = _MOST_LINES - lines(*body, following).count("\n") - 1
+    shown = alert_lines(alerts, context)[: max(room, 1)]
+    label = f"All {len(alerts)} alerts" if len(alerts) > len(shown) else "Alerts"
     row = ((label, "/alerts"),) if alerts else ()
-    details = quote(market, total) + ("" if is_special else f"\n{following}")
-    return Answer(html, quote=details, buttons=((*row, *common.page_buttons(AsOf(), "Compare", "Flows")),))
+    buttons = ((*row, *common.page_buttons(AsOf(), "Compare", "Flows")),)
+    return Answer(lines(*body, *shown, following), quote=quote(market, total), buttons=buttons)
 
 
 def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total: bool = False) -> Answer:
     """Return the live board of a chat. Raises NoData when no session has a close of both funds."""
     market = context.market
-    end, gap = market.require_end(), performance(market, YTD, total).gap
-    title = str(market.pair)
+    market.require_end()
+    gap, title = performance(market, YTD, total).gap, str(market.pair)
     if gap:
         leader = (market.pair.small if gap > 0 else market.pair.large).ticker
         title = f"{leader} leads this year by {common.magnitude(POINTS, gap)}"
     html = lines(
-        bold(title) + f" · {date_phrase(end)}",
-        sample_line(market),
+        title_line(title, market),
         *_sentences(market),
         common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
         *alert_lines(alerts, context),
     )
-    end_of_quote = "Edited after each close and when an alert changes; /pin off ends it."
-    return Answer(html, quote=lines(end_of_quote, *quote(market, total).splitlines()[1:]))
+    note = "Edited after each close and when an alert changes; /pin off ends it."
+    return Answer(html, quote=lines(note, common.market_sources(market, "prices", "flows", "multiples")))
+
+
+def title_line(title: str, market: Market, span: str = "") -> Html:
+    """Return the first line: what is so, of which session, and whether the figures are made up."""
+    made_up = " · sample data" if market.is_sample else ""
+    return bold(title) + f" · {span}{date_phrase(market.require_end())}{made_up}"
+
+
+def ahead_line(title: str, entries: Sequence[Entry], otherwise: str | None = None) -> str | None:
+    """Return what is ahead in one line, `otherwise` if nothing is."""
+    listed = "; ".join(f"{DAYS[entry.day.weekday()]} {entry.day.day} {entry.words}" for entry in entries)
+    return f"{title}: {listed}." if listed else otherwise
 
 
 # What is the same for every chat is made once per Market, because there may be many chats.
@@ -228,20 +237,13 @@ def quote(
         common.window_with_base(row.window, row.base) for row in returns if row.base is not None
     )
     kind = "Total return, distributions reinvested" if total else "Price return"
-    parts = ("prices", *(f"facts:{ticker}" for ticker in market.pair.tickers), "multiples")
-    names = ("prices", *(f"{ticker} flows" for ticker in market.pair.tickers), "multiples")
     return lines(
         f"{title} · {session_phrase(market.require_end())}",
         f"{kind}; base closes: {bases}. Flows: 20 sessions, in dollars and in percent of assets.",
         common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
         *common.price_notes(market),
-        common.sources({name: market.source(part).label for name, part in zip(names, parts, strict=True)}),
+        common.market_sources(market, "prices", "flows", "multiples"),
     )
-
-
-def sample_line(market: Market) -> Html | None:
-    """Return that figures are made up, None for real ones."""
-    return bold("Sample data") + ": simulated, not the market." if market.is_sample else None
 
 
 # Alerts
@@ -305,18 +307,3 @@ def _bar(share: float) -> str:
     """Return a bar that is full at the level. One that is not there is never shown full."""
     full = _BAR if share >= 1 else min(int(share * _BAR + 0.5), _BAR - 1)
     return "▓" * full + "░" * (_BAR - full)
-
-
-# The calendar
-
-
-def next_session_line(last: pd.Timestamp, sessions: Sessions) -> str:
-    """Return the next session, its early close, and the weekdays without one before it."""
-    upcoming = sessions.next_after(last)
-    closed = pd.bdate_range(last + pd.Timedelta(days=1), upcoming - pd.Timedelta(days=1))
-    sentence = f"Next session: {date_phrase(upcoming)}"
-    if sessions.is_early_close(upcoming):
-        sentence += f", early close at {sessions.close(upcoming).astimezone(EXCHANGE):%H:%M} New York"
-    if len(closed):
-        sentence += f". No session on {', '.join(date_phrase(day) for day in closed)}"
-    return f"{sentence}."

@@ -19,9 +19,9 @@ from bot.analytics.units import PERCENT, POINTS, USD
 from bot.analytics.windows import MTD, YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.common import Answer
-from bot.messages.html import bold, lines
+from bot.messages.html import lines
 from bot.messages.pages import summary
-from bot.text import DAYS, counted, date_phrase, ordinal, short_date
+from bot.text import DAYS, counted, ordinal, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,21 +52,25 @@ def weekly_answer(
     Raises NoData when no session has a close of both funds.
     """
     market = context.market
-    end, windows = market.require_end(), (_week_window(market), MTD, YTD)
+    market.require_end()
+    windows = (_week_window(market), MTD, YTD)
+    monday = week_begin(market) + _WEEK
+    friday = monday + dt.timedelta(days=_FRIDAY)
+    ahead = agenda(market, sessions, monday, friday)
+    count = len(sessions.between(pd.Timestamp(monday), pd.Timestamp(friday)))
     names = {alert.number: name_of(alert.rule, market) for alert in alerts}
     fired = [(names.get(number) or f"#{number} {rule}", DAYS[day.weekday()]) for number, rule, day in fires]
     by_name = [(name, [day for _, day in rows]) for name, rows in groupby(sorted(fired, key=_FIRST), _FIRST)]
     told = ", ".join(f"{name} ({', '.join(days)})" for name, days in by_name)
     title, sentences = _week(market, total)
     html = lines(
-        bold(title) + f" · week to {date_phrase(end)}",
-        summary.sample_line(market),
+        summary.title_line(title, market, "week to "),
         summary.LATE if late else None,
         summary.returns_lines(market, total, windows),
         *sentences,
         f"Fired: {told}." if told else "No alert fired." if alerts else None,
         *summary.alert_lines(alerts, context),
-        _next_week(market, sessions, week_begin(market) + _WEEK),
+        summary.ahead_line("Next week", ahead, f"Next week: {counted(count, 'session')}, nothing special."),
     )
     row = ((("Alerts", "/alerts"),) if alerts else ()) + common.page_buttons(AsOf(), "Compare", "Flows")
     return Answer(html, quote=summary.quote(market, total, "Weekly summary", windows), buttons=(row,))
@@ -124,11 +128,3 @@ def _weeks(index: pd.Index) -> NDArray[np.int64]:
     """Return the number of each session's week, which begins on Monday."""
     days: NDArray[np.int64] = index.to_numpy().astype("datetime64[D]").astype("int64")
     return (days + 3) // 7
-
-
-def _next_week(market: Market, sessions: Sessions, monday: dt.date) -> str:
-    friday = monday + dt.timedelta(days=_FRIDAY)
-    entries = agenda(market, sessions, monday, friday)
-    listed = "; ".join(f"{DAYS[entry.day.weekday()]} {entry.day.day}: {entry.words}" for entry in entries)
-    count = counted(len(sessions.between(pd.Timestamp(monday), pd.Timestamp(friday))), "session")
-    return f"Next week: {listed or f'{count}, nothing special'}."
