@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -244,6 +245,8 @@ class _RuleParser:
             problem = "“crosses” does not go with “or”, as it fires either way: say above or below."
             fixed = (replace(c, op=">" if c.op == CROSSES else c.op) for c in bare.conditions)
             raise BadInput(problem, str(replace(bare, conditions=tuple(fixed))))
+        if self._following:
+            refuse_contradiction(bare)
         rule = replace(bare, **self._options(bare))
         if rule.cooldown and rule.once:
             raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
@@ -690,6 +693,41 @@ def _no_rearm(bare: Rule) -> str:
     if condition.target.kind != AMOUNT:
         return f"“rearm” needs a target that stands still; “{condition.target}” moves."
     return ""
+
+
+def refuse_contradiction(rule: Rule) -> None:
+    """Raise BadInput where two amounts of one metric make a group never true, or the rule always."""
+    conditions = list(enumerate(rule.conditions))
+    sizes = [len(group) for group in rule.grouped(conditions)]
+    groups = [number for number, size in enumerate(sizes) for _ in range(size)]
+    for (at, first), (other, second) in combinations(conditions, 2):
+        ops, kinds = {first.op, second.op}, {first.target.kind, second.target.kind}
+        if (
+            first.subject != second.subject
+            or kinds != {AMOUNT}
+            or not ops & ABOVE
+            or not ops - ABOVE - {CROSSES}
+        ):
+            continue
+        above, below = (first, second) if first.op in ABOVE else (second, first)
+        between = below.target.value - above.target.value
+        if groups[at] == groups[other]:
+            is_wrong, joint, when = between < 0 or (not between and ops != {">=", "<="}), "and", "never"
+        else:
+            is_alone = sizes[groups[at]] == sizes[groups[other]] == 1
+            is_wrong, joint, when = (
+                is_alone and (between > 0 or (not between and ops != {">", "<"})),
+                "or",
+                "always",
+            )
+        if is_wrong:
+            swapped = list(rule.conditions)
+            swapped[at], swapped[other] = (
+                replace(first, target=second.target),
+                replace(second, target=first.target),
+            )
+            example = replace(rule, conditions=tuple(swapped)) if between else Rule((first,))
+            raise BadInput(f"“{first} {joint} {second}” is {when} true.", str(example))
 
 
 def reads_percent_as_points(text: str, rule: Rule) -> bool:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
+from bot.alerts.grammar import refuse_contradiction
 from bot.alerts.lexer import plain_note
 from bot.alerts.rule import OPS, Condition, Rule, Target
 from bot.analytics.windows import Window
+from bot.errors import BadInput
 from tests.funds import PAIR
 
 if TYPE_CHECKING:
@@ -65,6 +67,10 @@ def rules(draw: st.DrawFn, registry: Mapping[str, Metric]) -> Rule:
     or_at = draw(st.sampled_from([(), (), (1,), (2,), (1, 2)]))
     ops, least = (OPS[:-1], or_at[-1] + 1) if or_at else (OPS, 1)
     legs = tuple(draw(st.lists(conditions(registry, ops), min_size=least, max_size=3)))
+    try:
+        refuse_contradiction(Rule(legs, or_at))
+    except BadInput:
+        legs, or_at = legs[:1], ()
     once = draw(st.booleans())
     sound = draw(st.sampled_from(["", "urgent", "silent"]))
     rearm = None

@@ -176,6 +176,20 @@ def test_a_chart_of_a_fund_alone_lacks_a_metric() -> None:
     assert caught.value.example == "flow spy 5d > $1bn"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ratio >= 0.5 and ratio <= 0.5",
+        "ratio > 0.5 or ratio < 0.5",
+        "ratio > 0.4 and gauge 200 > 1% or ratio < 0.5",
+        "ratio > 0.6 and ratio < sma 20",
+        "ratio > 0.5 and ratio > 0.4 and pe iwm losses_in > 5x and pe spy losses_in < 4x",
+    ],
+)
+def test_amounts_of_one_metric_that_leave_something_open_are_taken(text: str) -> None:
+    assert str(rule(text)) == text
+
+
 def test_five_conditions_are_taken() -> None:
     assert len(rule(" and ".join(["ratio > 1"] * 5)).conditions) == 5
 
@@ -347,6 +361,13 @@ MISTAKES = {
         "ratio > 0.5 confirm 2 and gauge > 5% cooldown 3": "Conditions come before options."
     },
     "ratio > 0.5 once silent": {"ratio > 0.5 once cooldown 3 silent": "“cooldown” does nothing with “once”."},
+    "ratio > 0.4 and ratio < 0.5": {
+        "ratio between 0.5 and 0.4": "“ratio > 0.5 and ratio < 0.4” is never true.",
+    },
+    "ratio >= 0.5": {"ratio >= 0.5 and ratio < 0.5": "“ratio >= 0.5 and ratio < 0.5” is never true."},
+    "gauge 200 > 1% or ratio > 0.5 or ratio <= 0.4": {
+        "gauge > 1% or ratio > 0.4 or ratio <= 0.5": "“ratio > 0.4 or ratio <= 0.5” is always true."
+    },
     "ratio > 0.5 remind 3": {
         "ratio > 0.5 remind 3 once": "“remind” does not go with “once”, which ends with its first fire.",
     },

@@ -74,11 +74,11 @@ _QUESTIONS = {
     "date": "From which date on?",
 }
 _CONFIRMS = (1, 2, 3)
-# Options that are on or off: the word, its buttons, and the option that excludes it.
+# Options that are on or off: the word, its buttons, and the options that exclude it.
 _FLAGS = (
-    ("once", "Once", "Not once", "cooldown"),
-    ("silent", "Silent", "With sound", "urgent"),
-    ("urgent", "Urgent", "Not urgent", "silent"),
+    ("once", "Once", "Not once", ("cooldown", "remind")),
+    ("silent", "Silent", "With sound", ("urgent",)),
+    ("urgent", "Urgent", "Not urgent", ("silent",)),
 )
 _LEAST_VALUES = 60  # with fewer a percentile says nothing
 _LEVELS = {
@@ -226,7 +226,8 @@ def confirmation(
     line = preset.name.lower() if preset else str(rule).replace(f" {CROSSES} ", " cross ")
     options: tuple[Button, ...] = ()
     if not preset and rule.confirm == 1 and not rule.once:  # going back removes a chosen option
-        options = tuple((word, f"/alert new {line} {word}") for word in ("confirm 2", "confirm 3", "once"))
+        words = ("confirm 2", "confirm 3", *(() if rule.cooldown or rule.remind else ("once",)))
+        options = tuple((word, f"/alert new {line} {word}") for word in words)
     rows = ((("Create", f"/alert {line}"),), options, (("Backtest", f"/backtest {line}"),))
     return Answer(html, buttons=(*filter(None, rows), _back_button(back)))
 
@@ -359,7 +360,7 @@ def _option_rows(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
     flags = tuple(
         (off, f"{command} no {name}") if getattr(rule, name) else (on, f"{command} {name}")
         for name, on, off, excluded_by in _FLAGS
-        if not getattr(rule, excluded_by)
+        if not any(getattr(rule, option) for option in excluded_by)
     )
     return confirms, flags
 
