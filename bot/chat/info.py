@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bot import __version__
 from bot.analytics.sessions import SETTLE
+from bot.analytics.windows import AsOf
 from bot.data.refresh import switched_on
 from bot.errors import BadInput
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, lines, zone_label
+from bot.messages.html import CAPTION_LIMIT, Html, bold, lines, visible_length, zone_label
+from bot.messages.pages.compare import compare_answer
 from bot.messages.pages.help import start_answer
 from bot.messages.pages.status import RESTATED_DAYS, StatusReport, about_answer, source_healths, status_answer
 from bot.messages.pages.summary import summary_answer
@@ -137,7 +140,9 @@ async def _current_summary(ask: Ask, *, weekly: bool) -> Answer:
     context = await asyncio.to_thread(context_of, market, services.markets)
     page = partial(weekly_answer, fires=fires) if weekly else summary_answer
     render = partial(page, context, alerts, sessions=services.markets.sessions())
-    return await asyncio.to_thread(render, total=bool(ask.settings.total))
+    answer = await asyncio.to_thread(render, total=bool(ask.settings.total))
+    chart = (await questions.answer_once(compare_answer, market, AsOf(), ask.theme, (), None)).draw
+    return replace(answer, draw=chart if visible_length(answer.text) <= CAPTION_LIMIT else None)
 
 
 async def on_pin(ask: Ask) -> Answer:

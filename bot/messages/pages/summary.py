@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _DAY, _FLOW_WINDOW = Window("d", 1), Window("d", 20)
 _WINDOWS = (_DAY, Window("w", 1), YTD)
 _AVERAGE = f"{common.AVERAGE}-day average"
-LATE = "Late: this summary could not be sent when it was due."
+_TOMORROW = dt.timedelta(days=1)
 _NEAREST, _MOST_LINES = 3, 12  # alerts, and lines before the quote
 _BAR = 8  # characters
 _NEAR = pd.DateOffset(months=10)  # within it a date needs no year
@@ -62,19 +62,17 @@ def summary_answer(
     session before. Raises NoData when no session has a close of both funds.
     """
     market = context.market
-    (title, news), ahead = _news(market, total), sessions.next_after(market.last_completed).date()
-    behind = age_phrase(market.sessions_behind(market.require_end()))
-    last = market.last_completed
+    last, (title, news) = market.last_completed, _news(market, total)
     body = [
-        title_line(title, market),
-        bold(f"Stale: {behind}; the last completed session is {date_phrase(last)}.") if behind else None,
-        LATE if late else None,
+        head(title, market, late=late),
         *news,
         returns_lines(market, total, _WINDOWS),
         *_new_sentences(market),
         *(f"{capital(part_name(part))}: {'back' if back else 'overdue'}." for part, back in outages.items()),
     ]
-    following = ahead_line("Ahead", agenda(market, sessions, last.date() + dt.timedelta(days=1), ahead))
+    following = ahead_line(
+        "Ahead", agenda(market, sessions, last.date() + _TOMORROW, sessions.next_after(last).date())
+    )
     room = _MOST_LINES - lines(*body, following).count("\n") - 1
     shown = alert_lines(alerts, context)[: max(room, 1)]
     label = f"All {len(alerts)} alerts" if len(alerts) > len(shown) else "Alerts"
@@ -92,7 +90,7 @@ def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total:
         leader = (market.pair.small if gap > 0 else market.pair.large).ticker
         title = f"{leader} leads this year by {common.magnitude(POINTS, gap)}"
     html = lines(
-        title_line(title, market),
+        head(title, market),
         *_sentences(market),
         common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
         *alert_lines(alerts, context),
@@ -101,10 +99,15 @@ def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total:
     return Answer(html, quote=lines(note, common.market_sources(market, "prices", "flows", "multiples")))
 
 
-def title_line(title: str, market: Market, span: str = "") -> Html:
-    """Return the first line: what is so, of which session, and whether the figures are made up."""
-    made_up = " · sample data" if market.is_sample else ""
-    return bold(title) + f" · {span}{date_phrase(market.require_end())}{made_up}"
+def head(title: str, market: Market, span: str = "", *, late: bool = False) -> Html:
+    """Return the first lines: what is so, of which session, whether the figures are made up, old or late."""
+    end, last = market.require_end(), market.last_completed
+    behind = age_phrase(market.sessions_behind(end))
+    return lines(
+        bold(title) + f" · {span}{date_phrase(end)}" + " · sample data" * market.is_sample,
+        bold(f"Stale: {behind}; the last completed session is {date_phrase(last)}.") if behind else None,
+        "Late: this summary could not be sent when it was due." if late else None,
+    )
 
 
 def ahead_line(title: str, entries: Sequence[Entry], otherwise: str | None = None) -> str | None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _RARE = 26  # weeks
 _FIRST = itemgetter(0)
-_WEEK, _FRIDAY = dt.timedelta(days=7), 4
+_FRIDAY = 4
 Fires = tuple[tuple[int, str, dt.date], ...]  # number, rule and session of each fire, in order
 
 
@@ -54,7 +54,8 @@ def weekly_answer(
     market = context.market
     market.require_end()
     windows = (_week_window(market), MTD, YTD)
-    monday = week_begin(market) + _WEEK
+    last = market.last_completed.date()
+    monday = last + dt.timedelta(days=7 - last.weekday())
     friday = monday + dt.timedelta(days=_FRIDAY)
     ahead = agenda(market, sessions, monday, friday)
     count = len(sessions.between(pd.Timestamp(monday), pd.Timestamp(friday)))
@@ -64,8 +65,7 @@ def weekly_answer(
     told = ", ".join(f"{name} ({', '.join(days)})" for name, days in by_name)
     title, sentences = _week(market, total)
     html = lines(
-        summary.title_line(title, market, "week to "),
-        summary.LATE if late else None,
+        summary.head(title, market, "week to ", late=late),
         summary.returns_lines(market, total, windows),
         *sentences,
         f"Fired: {told}." if told else "No alert fired." if alerts else None,
@@ -77,8 +77,8 @@ def weekly_answer(
 
 
 def week_begin(market: Market) -> dt.date:
-    """Return the Monday of the week of the last completed session."""
-    last: dt.date = market.last_completed.date()
+    """Return the Monday of the week of the last close."""
+    last: dt.date = (market.end or market.last_completed).date()
     return last - dt.timedelta(days=last.weekday())
 
 
