@@ -17,7 +17,7 @@ class Pin(msgspec.Struct, frozen=True):
 
     message_id  Telegram's, None for a message that was deleted
     shown       digest of its text
-    mark        of the chat's alerts: another one when any of them has changed
+    mark        of the chat's settings and alerts: another one when any of them has changed
     """
 
     chat_id: int
@@ -38,11 +38,11 @@ def save_pin(db: sqlite_utils.Database, chat_id: int, message_id: int | None, sh
 def get_pins(db: sqlite_utils.Database, chat_id: int | None = None) -> list[Pin]:
     """Returns a chat's board, or those of all chats to which messages are sent."""
     sql = """
-        SELECT pins.*, (
+        SELECT pins.*, json_array(returns, numbers, (
             SELECT json_group_array(json_array(rule_json, life, snoozed_until, (
                 SELECT max(session) FROM alert_states WHERE alert_states.alert_id = alerts.alert_id)))
             FROM alerts WHERE alerts.chat_id = pins.chat_id
-        ) AS mark
+        )) AS mark
         FROM pins JOIN chats USING (chat_id)
         WHERE CASE WHEN :chat IS NULL THEN status = 'active' AND message_id IS NOT NULL
               ELSE chat_id = :chat END

@@ -105,6 +105,10 @@ class ErrorClass(Enum):
     PAUSED = "not delivered: nothing can be sent with this token now"
 
 
+# Telegram does not answer, so that further requests are of no use now.
+NO_ANSWER = (ErrorClass.LATER, ErrorClass.UNKNOWN, ErrorClass.PAUSED)
+
+
 @dataclass(frozen=True)
 class ErrorRule:
     """The class of errors of a type whose text matches a pattern and whose cause is one of `causes`."""

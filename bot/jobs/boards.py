@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
-from bot.delivery.outcome import ErrorClass, classify, error_text
+from bot.delivery.outcome import NO_ANSWER, ErrorClass, classify, error_text
 from bot.delivery.rate_limiter import PICTURE
 from bot.errors import BadInput
 from bot.messages.html import Html, bold, lines, localized
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-_AGAIN = (ErrorClass.HALTED, ErrorClass.LATER, ErrorClass.UNKNOWN, ErrorClass.PAUSED)
 _GONE = re.compile("message to edit not found|message can't be edited|MESSAGE_ID_INVALID", re.IGNORECASE)
 GONE = "The board before it was deleted."
 NOT_PINNED = "I may not pin messages here: give me that right and send /pin again, or pin it yourself."
@@ -63,8 +62,10 @@ class Boards:
             text = await self._text(market, pin.chat_id)
             if pin.message_id is not None and pin.shown != _digest(text):
                 error_class = await self._edit(pin.chat_id, pin.message_id, text)
-                if error_class in _AGAIN:
+                if error_class in (ErrorClass.HALTED, *NO_ANSWER):
                     del self._seen[pin.chat_id]
+                if error_class in NO_ANSWER:
+                    break
                 if error_class in (None, ErrorClass.NOTHING, ErrorClass.DEAD):
                     message_id = None if error_class is ErrorClass.DEAD else pin.message_id
                     update = partial(pins.update_pin, pin=pin, message_id=message_id, shown=_digest(text))

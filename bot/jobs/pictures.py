@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,7 +22,7 @@ from telegram.error import TelegramError
 
 from bot.alerts.series import subject_of_rule
 from bot.analytics.windows import AsOf
-from bot.delivery.outcome import error_text
+from bot.delivery.outcome import NO_ANSWER, classify, error_text
 from bot.delivery.rate_limiter import PICTURE
 from bot.delivery.send import keyboard
 from bot.errors import BotError
@@ -97,14 +98,17 @@ class Pictures:
             if abs(services.clock() - at) > GIVEN_UP:
                 del services.wanted[dedup]
         groups: dict[tuple[Chart, str], list[SentPush]] = defaultdict(list)
-        dedups = list(services.wanted) if await self._delivery.is_idle() else []
+        dedups = list(services.wanted)
+        if not dedups or not await self._delivery.is_idle():
+            return 0
         for start in range(0, len(dedups), _READ):
             read = partial(outbox.sent_pushes, dedups=dedups[start : start + _READ])
             for push in await services.database.run(read):
                 chart = services.wanted.pop(push.dedup)[1]
                 groups[chart, push.theme or services.config.charts.theme].append(push)
-        for (chart, theme), pushes in groups.items():
-            added += await self._add(chart, THEMES[theme], pushes)
+        with suppress(TelegramError):  # it does not answer: the rest stays without
+            for (chart, theme), pushes in groups.items():
+                added += await self._add(chart, THEMES[theme], pushes)
         if not services.wanted:
             services.tapped.clear()
         return added
@@ -148,5 +152,7 @@ class Pictures:
             )
         except TelegramError as error:
             _log.info("a message to chat %s stays without its picture: %s", push.chat_id, error_text(error))
+            if classify(error) in NO_ANSWER:
+                raise
             return ""
         return edited.photo[-1].file_id if isinstance(edited, Message) and edited.photo else ""

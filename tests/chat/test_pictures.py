@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from tests.chat.talk import ME, OCTOBER, OWNER, RULE, YOU, Talk
-from tests.fakes.botapi_faults import Fault, flood, refusal
+from tests.fakes.botapi_faults import Fault, drop, flood, refusal
 
 FIRED = OCTOBER + dt.timedelta(days=1)  # after the close of 6 October
 
@@ -60,7 +60,7 @@ async def test_a_summary_gets_the_chart_of_compare_which_telegram_may_have(octob
 
 
 @pytest.mark.parametrize(
-    "fault", [refusal(400, "Bad Request: not enough rights to send photos to the chat"), flood(5)]
+    "fault", [refusal(400, "Bad Request: not enough rights to send photos to the chat"), flood(5), drop()]
 )
 async def test_a_refused_picture_is_not_tried_again(october: Talk, fault: Fault) -> None:
     await fire(october)
