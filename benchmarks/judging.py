@@ -33,8 +33,8 @@ from benchmarks.results import Result
 from bot.alerts.engine import Side, State, default_band, first_state
 from bot.alerts.grammar import parse_rule
 from bot.alerts.rule import Rule
-from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
+from bot.analytics.sources import SAMPLE
 from bot.config import Config
 from bot.data.load import Markets
 from bot.data.sample import sample_observations

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from benchmarks.results import Result
-from bot.analytics.market import SAMPLE
+from bot.analytics.sources import SAMPLE
 from bot.data.provider import rows_by_kind
 from bot.data.sample import sample_observations
 from bot.data.store import store

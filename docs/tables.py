@@ -29,14 +29,15 @@ from pydantic import SecretStr
 from bot.alerts.grammar import WORDS
 from bot.alerts.presets import PRESETS
 from bot.analytics.flows import FLAGS
-from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS, RATIO_WORD
 from bot.analytics.sessions import EXCHANGE, FIRST_DAY
+from bot.analytics.sources import SAMPLE
 from bot.chat.commands import COMMANDS
 from bot.chat.settings import SETTINGS
 from bot.cli import CLI_COMMANDS
 from bot.config import Config, Section, section_model
-from bot.data.csv_layouts import COMMA, DIALECTS
+from bot.data.csv_cells import COMMA
+from bot.data.csv_layouts import DIALECTS
 from bot.data.provider import LABELS, STANDS_FOR
 from bot.messages.html import strip_html
 from bot.pair import DEFAULT_PAIR, Fund

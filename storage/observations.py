@@ -29,8 +29,6 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
-import msgspec
-
 from storage.rows import (
     KINDS,
     K,
@@ -95,7 +93,8 @@ def add(
     at = instant(observed_at)
     writer = _VintageWriter(db, kind, source, at)
     written = {"inserted": 0, "revised": 0, "unchanged": 0}
-    for row in rows:
+    written["inserted"], others = writer.insert_first(rows)
+    for row in others:
         written[writer.take(row)] += 1
     writer.close()
     if written["revised"]:
@@ -122,7 +121,7 @@ def newest(
     """
     names = list(columns(kind).values())
     rows = _newest_rows(db, kind, names, known, ticker, source, since)
-    return msgspec.convert([dict(zip(names, row, strict=True)) for row in rows], list[kind])  # type: ignore[valid-type]
+    return [kind(*row[:-2], source=row[-2], observed_at=row[-1]) for row in rows]
 
 
 def newest_columns(
@@ -264,6 +263,25 @@ class _VintageWriter(Generic[K]):
             ORDER BY observed_at DESC, id DESC LIMIT ?
         """  # noqa: S608 - as above
 
+    def insert_first(self, rows: Iterable[K]) -> tuple[int, list[K]]:
+        """Store at once the first row of each key of tickers without any. Returns how many, and the rest."""
+        stored: dict[str, bool] = {}
+        sql = f"SELECT 1 FROM {self._kind.table} WHERE ticker = ? AND source = ? LIMIT 1"  # noqa: S608 - as above
+        first: dict[tuple[str, ...], Values] = {}
+        others = []
+        for row in rows:
+            if row.ticker not in stored:
+                stored[row.ticker] = bool(self._db.execute(sql, (row.ticker, self._source)).fetchone())
+            if stored[row.ticker] or (key := self._key(row)) in first:
+                others.append(row)
+            else:
+                first[key] = self._finite_values(row)
+        values = [(*key, *values, self._at, _FIRST) for key, values in first.items()]
+        self._db.conn.executemany(self._insert_sql, values)
+        (last,) = self._db.execute("SELECT last_insert_rowid()").fetchone()
+        self._given_ids.extend(range(last - len(values) + 1, last + 1))
+        return len(values), others
+
     def take(self, row: K) -> str:
         """Store a row. Returns the field of Written it counts in."""
         key, values = self._key(row), self._finite_values(row)
@@ -292,20 +310,21 @@ class _VintageWriter(Generic[K]):
             )
 
     def _key(self, row: K) -> tuple[str, ...]:
-        key = (*(getattr(row, name) for name in self._kind.key), self._source)
-        names = zip(key_columns(self._kind), key, strict=True)
-        if missing := ", ".join(column for column, value in names if not value):
+        key = (*[getattr(row, name) for name in self._kind.key], self._source)
+        if not all(key):
+            names = zip(key_columns(self._kind), key, strict=True)
+            missing = ", ".join(column for column, value in names if not value)
             raise ValueError(f"A row of {self._kind.table} lacks {missing}: {row}.")
         return key
 
     def _finite_values(self, row: K) -> Values:
-        values = {name: getattr(row, name) for name in self._values}
-        for name, value in values.items():
+        values = [getattr(row, name) for name in self._values]
+        for place, value in enumerate(values):
             if isinstance(value, float) and not math.isfinite(value):
                 if math.isinf(value):
-                    raise ValueError(f"{name} of {self._kind.table} is infinite.")
-                values[name] = None
-        return tuple(values.values())
+                    raise ValueError(f"{self._values[place]} of {self._kind.table} is infinite.")
+                values[place] = None
+        return tuple(values)
 
     def _take_late(self, key: tuple[str, ...], values: Values) -> str:
         """Store a row given before the latest one: the vintages of its key are determined anew.

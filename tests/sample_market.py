@@ -3,8 +3,9 @@
 import datetime as dt
 from functools import lru_cache
 
-from bot.analytics.market import SAMPLE, Market
+from bot.analytics.market import Market
 from bot.analytics.sessions import Sessions
+from bot.analytics.sources import SAMPLE
 from bot.data.load import build_market
 from bot.data.sample import sample_observations
 from tests.frames import frames

@@ -10,8 +10,8 @@ import pytest
 from bot import app
 from bot.alerts.grammar import WORDS, parse_rule
 from bot.alerts.rule import OPS
-from bot.analytics.market import SAMPLE
 from bot.analytics.metrics import METRICS
+from bot.analytics.sources import SAMPLE
 from bot.analytics.valuation import CONVENTIONS
 from bot.chat.commands import BY_NAME, COMMANDS
 from bot.cli import commands, demo

@@ -14,13 +14,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
+from bot.analytics.sources import SAMPLE
 from bot.errors import NoData
 from bot.pair import DEFAULT_PAIR, Pair
 from bot.text import command_line, date_phrase, short_date
 
-SAMPLE = "sample"  # storage's word for the source of made-up figures
-COMPANIES = "companies"  # name of the source of what is added up from the companies that a fund holds
-TYPED_IN = "csv"  # name of the source of what people import themselves
 MULTIPLE_COLUMNS = ("session", "ticker", "metric", "convention", "basis", "value", "source")
 SUM_COLUMNS = ("ticker", "session", "contents")
 WEIGHT_COLUMNS = ("session", "ticker", "level", "sector", "weight", "source")

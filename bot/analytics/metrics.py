@@ -23,7 +23,7 @@ import pandas as pd
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.companies import LOSSES_IN
 from bot.analytics.flows import FROZEN_SESSIONS, STANDS
-from bot.analytics.market import NO_SOURCE, TYPED_IN, Market
+from bot.analytics.market import NO_SOURCE, Market
 from bot.analytics.performance import (
     TOO_SHORT,
     excess_history,
@@ -31,6 +31,7 @@ from bot.analytics.performance import (
     performance,
     return_history,
 )
+from bot.analytics.sources import TYPED_IN
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
 from bot.text import short_date

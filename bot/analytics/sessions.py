@@ -12,11 +12,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import pandas as pd
-
 from bot.errors import NoData
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXCHANGE = ZoneInfo("America/New_York")
 # A close is trusted this long after the bell: the closing auction prints late.
@@ -53,12 +55,16 @@ class Sessions:
     @cached_property
     def index(self) -> pd.DatetimeIndex:
         """All sessions."""
+        import pandas as pd  # noqa: PLC0415 - takes longer to load than an import of prices takes in all
+
         return pd.DatetimeIndex(self.days).as_unit("ns")
 
     def close(self, session: pd.Timestamp) -> dt.datetime:
         """Instant of the closing bell, UTC."""
-        close = self._early.get(session.date(), _USUAL_CLOSE)
-        return dt.datetime.combine(session, close, EXCHANGE).astimezone(dt.UTC)
+        return self._close(session.date())
+
+    def _close(self, day: dt.date) -> dt.datetime:
+        return dt.datetime.combine(day, self._early.get(day, _USUAL_CLOSE), EXCHANGE).astimezone(dt.UTC)
 
     def is_early_close(self, session: pd.Timestamp) -> bool:
         """Whether the session closes before 16:00 New York."""
@@ -69,13 +75,17 @@ class Sessions:
 
         Raises NoData where `now` lies outside the calendar.
         """
+        return self.index[bisect_left(self.days, self.last_day(now, settle))]
+
+    def last_day(self, now: dt.datetime, settle: dt.timedelta = SETTLE) -> dt.date:
+        """The day of `last_completed`."""
         day = now.astimezone(dt.UTC).date()
         position = bisect_right(self.days, day) - 1
-        while position >= 0 and self.close(self.index[position]) + settle > now:
+        while position >= 0 and self._close(self.days[position]) + settle > now:
             position -= 1
         if position < 0 or day - self.days[-1] > LONGEST_CLOSURE:
             raise self._outside(day)
-        return self.index[position]
+        return self.days[position]
 
     def next_after(self, session: pd.Timestamp) -> pd.Timestamp:
         """The session after `session`, which need not be one itself. Raises NoData past the calendar."""

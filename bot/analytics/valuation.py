@@ -27,8 +27,9 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.companies import CAPPED, FORWARD, LOSSES_IN, FundSums
-from bot.analytics.market import COMPANIES, Market, per_market
+from bot.analytics.market import Market, per_market
 from bot.analytics.performance import performance
+from bot.analytics.sources import COMPANIES
 from bot.analytics.trend import percentile_rank
 from bot.text import short_date
 

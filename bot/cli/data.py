@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import shutil
 import sys
+from bisect import bisect
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,17 +15,16 @@ from zoneinfo import ZoneInfo
 from bot.analytics.sessions import Sessions
 from bot.cli import ISSUER_FILE
 from bot.cli.console import beside_the_bot, log_briefly, open_beside_the_bot, refuse_other_pair, say, spinner
-from bot.data.csv_cells import read_bytes
 from bot.data.csv_formats import export
+from bot.data.csv_table import read_bytes
 from bot.data.holdings import stored_holdings
 from bot.data.import_csv import read_csv
-from bot.data.load import pending_frame, provisional_figures
 from bot.data.provider import known_fund
 from bot.data.store import FileContents, store_file
 from bot.errors import BotError
 from bot.jobs.backup_files import backup_file, dated_backups, refuse_lost_database
 from bot.text import counted
-from storage import sources
+from storage import observations, sources
 from storage.backup import backup, restore, row_counts
 from storage.db import (
     Database,
@@ -36,12 +36,12 @@ from storage.db import (
     replace_durably,
 )
 from storage.outbox import RestoreReport, settle_restore
+from storage.rows import Bar, Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
     import sqlite_utils
 
     from bot.config import Config
@@ -58,7 +58,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
     now = dt.datetime.now(dt.UTC)
     with spinner(f"Reading {file.name}"):
         sessions = Sessions(config.calendar.closed)
-        last = sessions.last_completed(now)
+        last = sessions.last_day(now)
         if kind == ISSUER_FILE:
             from bot.data.issuers.formats import LARGEST  # noqa: PLC0415 - late: other files do without
             from bot.data.issuers.layouts import read_issuer  # noqa: PLC0415 - as above
@@ -66,7 +66,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
             contents = read_issuer(
                 read_bytes(file, "an issuer's file", LARGEST),
                 name=file.name,
-                completed=sessions.index[sessions.index <= last],
+                completed=sessions.index[: bisect(sessions.days, last)],
                 today=now.date(),
                 ticker=ticker,
                 pair=config.pair,
@@ -76,31 +76,42 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
             raise BotError(f"--ticker is missing. Example: import {kind} {file} --ticker {example}")
         else:
             fund = known_fund(ticker, config.pair)
-            contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=last.date())
+            contents = read_csv(kind, file, fund, sessions=sessions, today=now.date(), completed=last)
     observed_at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
 
-    def write(db: sqlite_utils.Database) -> tuple[FileContents, Mapping[str, Written], pd.DataFrame]:
+    def write(db: sqlite_utils.Database) -> tuple[FileContents, Mapping[str, Written], list[str]]:
         if kind == ISSUER_FILE:
             from bot.data.issuers.fetch import store_issuer  # noqa: PLC0415 - as above
 
-            return *store_issuer(db, contents, name=file.name, observed_at=observed_at), pending_frame(db)
-        written = store_file(db, contents, observed_at=observed_at, accept=accept)
-        return contents, written, pending_frame(db)
+            accepted, written = store_issuer(db, contents, name=file.name, observed_at=observed_at)
+        else:
+            accepted = contents
+            written = store_file(db, contents, observed_at=observed_at, accept=accept)
+        return accepted, written, _provisional(db, accepted.preview.ticker, last)
 
     with open_beside_the_bot(config.storage.database, config.pair) as database, spinner("Storing"):
-        accepted, written, pending = database.run_sync(write)
+        accepted, written, provisional = database.run_sync(write)
     for sentence in accepted.preview.sentences():
         say(sentence)
     for table, counts in written.items():
         words = table.replace("_", " ")
         say(f"{words}: {counts.inserted:,} new, {counts.revised:,} revised, {counts.unchanged:,} unchanged")
-    of_fund = pending[pending["ticker"] == accepted.preview.ticker]
-    if figures := provisional_figures(of_fund, last):
-        from bot.messages.common import provisional_notes  # noqa: PLC0415 - as above
-
-        for sentence in (*provisional_notes(figures), "If the file is right, import it with --accept."):
-            say(sentence)
+    for sentence in provisional:
+        say(sentence)
     return 0
+
+
+def _provisional(db: sqlite_utils.Database, ticker: str, last: dt.date) -> list[str]:
+    """Return what is held as implausible of a fund, until the session `last`, and what to do about it."""
+    if not any(observations.pending(db, kind, ticker=ticker) for kind in (Bar, Distribution)):
+        return []
+    from bot.data.load import pending_frame, provisional_figures  # noqa: PLC0415 - as above
+    from bot.messages.common import provisional_notes  # noqa: PLC0415 - as above
+
+    pending = pending_frame(db)
+    figures = provisional_figures(pending[pending["ticker"] == ticker], last)
+    advice = "If the file is right, import it with --accept."
+    return [*provisional_notes(figures), advice] if figures else []
 
 
 def export_file(config: Config, *, kind: str, file: Path, ticker: str) -> int:

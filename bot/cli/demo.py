@@ -22,7 +22,7 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from bot import app
-from bot.analytics.market import SAMPLE
+from bot.analytics.sources import SAMPLE
 from bot.chat.commands import COMMANDS
 from bot.cli import print_error
 from bot.cli.console import log_briefly, open_exclusively, say, spinner

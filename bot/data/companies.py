@@ -24,7 +24,7 @@ from bot.analytics.companies import (
     share_a_word,
     symbol_of,
 )
-from bot.analytics.market import COMPANIES
+from bot.analytics.sources import COMPANIES
 from bot.analytics.valuation import GROUP, SECTOR
 from bot.data.holdings import Constituent, Holdings, stored_holdings
 from bot.data.provider import Empty, FetchOutcome, Ok, Provider

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
-from bot.analytics.market import SAMPLE
-from bot.analytics.valuation import CONVENTIONS, MULTIPLES, OF_COMPANIES, SECTOR
-from bot.data.csv_cells import BadCell, Cells, Format, date, number_in, shorten
+from bot.analytics.sources import SAMPLE
+from bot.data.csv_cells import BadCell
 from bot.data.csv_layouts import DIALECTS
+from bot.data.csv_table import Format
 from bot.data.provider import LABELS
 from bot.errors import NoData
 from storage import observations
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
+    from bot.data.csv_cells import Cells
     from storage.rows import Observation
 
 BOUNDS = {
@@ -65,6 +66,7 @@ def check_facts(row: FundFacts) -> None:
 
 
 WHOLE = 100.0
+_PRICES = ("close", "open", "high", "low")
 LEVELS = ("sector", "industry_group", "revenue")
 BASES = ("trailing", "forward", "unstated")
 # Columns of an export: source and instant of a row. They are read only if a file has both.
@@ -76,14 +78,12 @@ SOURCE_COLUMN, OBSERVED_COLUMN = "source", "observed at"
 
 def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     """Bar, distribution and split of one session. Zero means none."""
-    close, opened, high, low = (
-        number_in(cells, name, above_zero=True) for name in ("close", "open", "high", "low")
-    )
-    volume, ratio = (number_in(cells, name) for name in ("volume", "stock splits"))
+    close, opened, high, low = (cells.number(name, above_zero=True) for name in _PRICES)
+    volume, ratio = cells.number("volume"), cells.number("stock splits")
     if volume is not None and volume > MOST_VOLUME:
         raise BadCell(f"volume {volume:,.15g} is above {MOST_VOLUME:,.0f}, more than any fund trades")
-    reason, held = (_reason(cells, name) for name in ("provisional", "dividends provisional"))
-    amount = number_in(cells, "dividends", signed=bool(held))
+    reason, held = _reason(cells, "provisional"), _reason(cells, "dividends provisional")
+    amount = cells.number("dividends", signed=bool(held))
     rows: list[Observation] = []
     if close is not None:
         if low is not None and high is not None and low > high and not reason:  # columns were mixed up
@@ -101,64 +101,47 @@ def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
 
 def _reason(cells: Cells, column: str) -> int:
     """Why a figure is provisional, 0 for a final one."""
-    if not cells.get(column):
-        return 0
-    value = number_in(cells, column) or 0
-    if value not in list(Provisional):
+    value = cells.number(column) or 0
+    if value and value not in list(Provisional):
         raise BadCell(f"{column} {value:g} is not between 0 and {max(Provisional)}")
     return int(value)
 
 
 def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    nav, shares, assets = (number_in(cells, name, above_zero=True) for name in ("nav", "shares", "assets"))
-    row = FundFacts(ticker, session, nav, shares, assets, number_in(cells, "flow", signed=True))
+    nav, shares, assets = (cells.number(name, above_zero=True) for name in ("nav", "shares", "assets"))
+    row = FundFacts(ticker, session, nav, shares, assets, cells.number("flow", signed=True))
     check_facts(row)
     return [row]
 
 
 def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    metric = _word(cells, "metric", tuple(MULTIPLES))
-    value = number_in(
-        cells, "value", above_zero=metric not in {"yield", *OF_COMPANIES}, signed=metric in OF_COMPANIES
-    )
-    coverage = number_in(cells, "coverage")
+    from bot.analytics.valuation import CONVENTIONS, MULTIPLES, OF_COMPANIES  # noqa: PLC0415 - prices do without
+
+    metric = cells.word("metric", MULTIPLES)
+    signed = metric in OF_COMPANIES
+    value = cells.number("value", above_zero=not signed and metric != "yield", signed=signed)
+    coverage = cells.number("coverage")
     if coverage is not None and coverage > 1:
         raise BadCell(f"coverage {coverage:g} is not between 0 and 1")
-    holdings, price = _date_text(cells, "holdings date"), _date_text(cells, "price date")
-    for name, day in (("holdings date", holdings), ("price date", price)):
+    dates = {name: cells.date(name) for name in ("date", "holdings date", "price date")}
+    for name, day in dates.items():
         # In an export the date may have been moved back to the session it counts for.
-        if day is not None and day > date(cells["date"]).isoformat() and not cells.get(OBSERVED_COLUMN):
-            raise BadCell(f"{name} {day} is after the date {date(cells['date'])}")
-    convention = _word(cells, "convention", tuple(CONVENTIONS))
-    basis = _word(cells, "basis", BASES) if cells.get("basis") else "unstated"
+        if day is not None and day > str(dates["date"]) and not cells.get(OBSERVED_COLUMN):
+            raise BadCell(f"{name} {day} is after the date {dates['date']}")
+    convention = cells.word("convention", CONVENTIONS)
+    basis = cells.word("basis", BASES) if cells.get("basis") else "unstated"
+    _, holdings, price = dates.values()
     return [Multiple(ticker, session, metric, convention, basis, value, holdings, price, coverage)]
 
 
 def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    weight = number_in(cells, "weight")
+    weight = cells.number("weight")
     if weight is not None and weight > WHOLE:
         raise BadCell(f"weight {weight:g} is above 100 percent")
-    level = _word(cells, "level", LEVELS).replace("_", " ") if cells.get("level") else SECTOR
-    name = cells["name"].strip()
-    if not name:
+    if not cells["name"]:
         raise BadCell("name is missing")
-    return [SectorWeight(ticker, session, level, name, weight)]
-
-
-def _word(cells: Cells, column: str, choices: tuple[str, ...]) -> str:
-    """One of the words allowed in a column. P/E is read as pe, "losses in" as losses_in."""
-    word = cells[column].casefold().replace("/", "").replace(" ", "_").replace("-", "_")
-    if word not in choices:
-        raise BadCell(f"{column} “{shorten(cells[column])}” is none of {', '.join(choices)}")
-    return word
-
-
-def _date_text(cells: Cells, column: str) -> str | None:
-    text = cells.get(column, "")
-    try:
-        return date(text).isoformat() if text else None
-    except BadCell as error:
-        raise BadCell(f"{column} {error}") from None
+    level = cells.word("level", LEVELS) if cells.get("level") else LEVELS[0]
+    return [SectorWeight(ticker, session, level.replace("_", " "), cells["name"], weight)]
 
 
 _DATE = ("session", "day", "as of")

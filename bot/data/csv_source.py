@@ -20,8 +20,8 @@ import pandas as pd
 
 from bot import __version__
 from bot.analytics.sessions import Sessions
-from bot.data.csv_cells import TEXT_NAME
 from bot.data.csv_formats import FORMATS
+from bot.data.csv_table import TEXT_NAME, decoded
 from bot.data.import_csv import NoFigures, read_csv
 from bot.data.provider import (
     AccessRefused,
@@ -211,8 +211,7 @@ class DailyCsv(Provider):
 def _decoded(body: DownloadedFile) -> str | FetchOutcome:
     """The text of an answer, or the outcome if it is not a whole text."""
     try:
-        utf16 = body.content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = body.content.decode("utf-16" if utf16 else "utf-8-sig")
+        text = decoded(body.content)
     except UnicodeDecodeError:
         return SchemaChanged("not a text in UTF-8")
     is_whole = body.bounded or text.endswith(("\n", "\r"))

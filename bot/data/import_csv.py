@@ -9,16 +9,17 @@ from __future__ import annotations
 import datetime as dt
 import operator
 from bisect import bisect
-from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
-from bot.analytics.market import SAMPLE
-from bot.data.csv_cells import BadCell, Cells, CsvTable, Format, date, read_table, shorten
+from bot.analytics.sources import SAMPLE
+from bot.data.csv_cells import BadCell, shorten
 from bot.data.csv_formats import FORMATS, OBSERVED_COLUMN, SOURCE_COLUMN
+from bot.data.csv_table import read_table
 from bot.data.provider import LABELS, observations_of
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.analytics.sessions import Sessions
+    from bot.data.csv_cells import Cells
+    from bot.data.csv_table import CsvTable, Format
 
 
 _EXPORTED_SOURCES = tuple(name for name in LABELS if name != SAMPLE)
@@ -37,103 +40,114 @@ _ORIGIN = {SOURCE_COLUMN, OBSERVED_COLUMN}
 _EVENTS = {"dividends": "distributions", "stock splits": "splits"}  # columns of daily prices, kinds
 
 
-@dataclass
 class RowReader:
-    """Collects the rows of one file, and what is wrong or left out among them.
+    """Collects the rows of one file of a ticker, and what is wrong or left out among them.
 
     Rows after `completed`, the last completed session, are left out because their figures still change, but
-    not from an export (`exported`), whose rows name their source and instant.
+    not from an export (`exported`), whose rows name their source and instant. Days are texts in ISO form.
     """
 
-    form: Format
-    ticker: str
-    sessions: Sequence[dt.date]
-    today: dt.date
-    completed: dt.date
-    exported: bool
-    # Lines and rows by session, instant, source and what else tells the rows of a session apart.
-    rows: dict[tuple[str, ...], tuple[int, list[Observation]]] = field(default_factory=dict)
-    bad: list[tuple[int, str]] = field(default_factory=list)
-    closed: list[str] = field(default_factory=list)
-    unfinished: set[str] = field(default_factory=set)
-    empty: int = 0
+    def __init__(
+        self,
+        form: Format,
+        ticker: str,
+        sessions: Sequence[dt.date],
+        *,
+        today: dt.date,
+        completed: dt.date,
+        exported: bool,
+    ) -> None:
+        self._form, self._ticker, self._exported = form, ticker, exported
+        self._today, self._completed = today.isoformat(), completed.isoformat()
+        self._latest = f"{today + dt.timedelta(days=1)}"  # day of an instant in any time zone
+        self._sessions = [day.isoformat() for day in sessions]
+        self._known = set(self._sessions)
+        # Lines and rows by session, instant, source and what else tells the rows of a session apart.
+        self.rows: dict[tuple[str, ...], tuple[int, list[Observation]]] = {}
+        self.bad: list[tuple[int, str]] = []
+        self.closed: list[str] = []
+        self.unfinished: set[str] = set()
+        self.empty = 0
 
     def take(self, line: int, cells: Cells) -> None:
         """Read one row. Errors are collected, so that all are reported at once."""
-        if not self.exported:
-            cells = {column: cell for column, cell in cells.items() if column not in _ORIGIN}
         try:
             observed_at, source = self._origin(cells)
-            day = date(cells["date"])
+            day = cells["date"] if cells["date"] in self._known else cells.date("date") or ""
             session = self._session(day)
             if session is None:
-                self.closed.append(day.isoformat())
+                self.closed.append(day)
                 return
-            if session > self.completed and not self.exported:
-                self.unfinished.add(session.isoformat())
+            if session > self._completed and not self._exported:
+                self.unfinished.add(session)
                 return
             rows = [
                 row
-                for row in self.form.convert(cells, self.ticker, session.isoformat())
-                if self.exported or any(getattr(row, name) is not None for name in row.figures)
+                for row in self._form.convert(cells, self._ticker, session)
+                if self._exported or any(getattr(row, name) is not None for name in row.figures)
             ]
             if not rows:
                 self.empty += 1
                 return
-            kind_of_figure = (getattr(rows[0], name) for name in rows[0].key[2:])
-            key = (session.isoformat(), observed_at, source, *kind_of_figure)
+            key = (session, observed_at, source, *[getattr(rows[0], name) for name in rows[0].key[2:]])
             earlier, known = self.rows.setdefault(key, (line, rows))
-            if known != rows:
+            if known is not rows and known != rows:
                 raise BadCell(f"{session} is on line {earlier} too, with other values")
         except BadCell as err:
             self.bad.append((line, str(err)))
 
     def _origin(self, cells: Cells) -> tuple[str, str]:
         """Instant and source of a row, empty strings if the file does not name them."""
-        if not self.exported:
+        if not self._exported:
+            for column in _ORIGIN:
+                cells.pop(column, None)
             return "", ""
         source, at = cells[SOURCE_COLUMN], cells[OBSERVED_COLUMN]
         if source not in _EXPORTED_SOURCES:
             raise BadCell(f"source “{shorten(source)}” is none of {', '.join(_EXPORTED_SOURCES)}")
-        if not _is_instant(at) or at[:10] > f"{self.today + dt.timedelta(days=1)}":
+        if not _is_instant(at) or at[:10] > self._latest:
             raise BadCell(f"observed_at “{shorten(at)}” is not a past instant like 2020-12-11T21:20:00Z")
         return at, source
 
-    def _session(self, day: dt.date) -> dt.date | None:
+    def _session(self, day: str) -> str | None:
         """Session that a row counts for, None if it is dropped. A day of an export counts as it is."""
-        if day > self.today:
+        if not day:
+            raise BadCell("date is missing")
+        if day > self._today:
             raise BadCell(f"{day} is in the future")
-        if day < self.sessions[0]:
-            raise BadCell(f"{day} is before {self.sessions[0]}, where the calendar of sessions starts")
-        before = self.sessions[bisect(self.sessions, day) - 1]
-        if self.exported or day == before:
+        if day in self._known:
             return day
-        if self.form.closed == "refuse":
+        if day < self._sessions[0]:
+            raise BadCell(f"{day} is before {self._sessions[0]}, where the calendar of sessions starts")
+        if self._exported:
+            return day
+        if self._form.closed == "refuse":
             raise BadCell(f"{day} is a day without a session")
-        return None if self.form.closed == "drop" else before
+        return None if self._form.closed == "drop" else self._sessions[bisect(self._sessions, day) - 1]
 
     def contents(self, table: CsvTable) -> FileContents | None:
         """All rows by kind and in order of sessions, None without any."""
         if not self.rows:
             return None
-        observations: dict[str, list[Observation]] = {kind: [] for kind in self.form.fills}
+        observations: dict[str, list[Observation]] = {kind: [] for kind in self._form.fills}
         for (_, observed_at, source, *_), (_, rows) in sorted(self.rows.items()):
             for row in rows:
-                stored = msgspec.structs.replace(row, source=source, observed_at=observed_at)
-                observations[row.table].append(stored if self.exported else row)
+                if self._exported:
+                    row = msgspec.structs.replace(row, source=source, observed_at=observed_at)  # noqa: PLW2901
+                observations[row.table].append(row)
         sessions = [session for session, *_ in self.rows]
-        subject = f"{self.ticker} {self.form.title}"
+        subject = f"{self._ticker} {self._form.title}"
         preview = Preview(
-            self.ticker,
+            self._ticker,
             f"{subject}: {counted(len(self.rows), 'row')}, {min(sessions)} to {max(sessions)}.",
             layout=table.layout,
             closed=tuple(sorted(self.closed)),
             unfinished=tuple(sorted(self.unfinished)),
             empty=self.empty,
-            unread=(*table.left_out, *(() if self.exported else sorted(table.columns & _ORIGIN))),
+            unread=(*table.left_out, *(() if self._exported else sorted(table.columns & _ORIGIN))),
         )
         complete = tuple(kind for column, kind in _EVENTS.items() if column in table.columns)
-        return FileContents(observations_of(observations), preview, subject, complete, self.exported)
+        return FileContents(observations_of(observations), preview, subject, complete, self._exported)
 
 
 def _is_instant(text: str) -> bool:
@@ -173,7 +187,9 @@ def read_csv(
     if not table.rows and not table.bad:
         raise NoFigures(f"{table.name} was not imported: it has a header line but no rows.")
     exported = table.columns >= _ORIGIN
-    reader = RowReader(FORMATS[form], ticker, sessions.days, today, completed, exported)
+    reader = RowReader(
+        FORMATS[form], ticker, sessions.days, today=today, completed=completed, exported=exported
+    )
     for line, cells in table.rows:
         reader.take(line, cells)
     bad = sorted(table.bad + reader.bad)
@@ -190,7 +206,7 @@ def read_csv(
         _refuse_splits(table.name, contents)
     if not table.split_adjusted:
         contents = _adjust_for_splits(contents)
-    _refuse_weekly(table.name, contents.observations["bars"], sessions)
+    _refuse_weekly(table.name, contents.observations["bars"], sessions.days)
     if exported:
         return contents  # an export holds what was checked before
     notes = _refuse_adjusted(table.name, contents)
@@ -252,10 +268,11 @@ def _refuse_adjusted(name: str, contents: FileContents) -> tuple[str, ...]:
     )
 
 
-def _refuse_weekly(name: str, bars: Sequence[Bar], sessions: Sessions) -> None:
+def _refuse_weekly(name: str, bars: Sequence[Bar], sessions: Sequence[dt.date]) -> None:
     """Raise ImportRejected for weekly or monthly bars, which sources adjust differently from daily ones."""
-    places = sessions.index.get_indexer([bar.session for bar in bars])
-    apart = float(np.median(np.diff(places))) if len(places) >= ENOUGH_ROWS else 0.0
+    places = {day.isoformat(): place for place, day in enumerate(sessions)}
+    taken = [places[bar.session] for bar in bars if bar.session in places]
+    apart = median([after - before for before, after in pairwise(taken)]) if len(taken) >= ENOUGH_ROWS else 0
     if apart > LARGEST_STEP:
         raise ImportRejected(
             f"{name} was not imported: its rows are {apart:g} sessions apart; only daily prices are read."

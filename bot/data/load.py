@@ -16,10 +16,8 @@ import numpy as np
 import pandas as pd
 
 from bot.analytics.market import (
-    COMPANIES,
     MULTIPLE_COLUMNS,
     NO_SOURCE,
-    SAMPLE,
     SUM_COLUMNS,
     WEIGHT_COLUMNS,
     Market,
@@ -27,6 +25,7 @@ from bot.analytics.market import (
     Source,
 )
 from bot.analytics.sessions import Sessions
+from bot.analytics.sources import COMPANIES, SAMPLE
 from bot.analytics.valuation import with_price_moves
 from bot.data import source_selection
 from bot.data.provider import LABELS, SEC
@@ -65,10 +64,10 @@ def pending_frame(db: sqlite_utils.Database, known: Moment | None = None) -> pd.
     return pd.DataFrame(rows, columns=list(PENDING_COLUMNS))
 
 
-def provisional_figures(pending: pd.DataFrame, last: pd.Timestamp) -> tuple[ProvisionalFigures, ...]:
+def provisional_figures(pending: pd.DataFrame, last: dt.date) -> tuple[ProvisionalFigures, ...]:
     """The figures of a pending_frame() until the session `last`, those of one source and reason together."""
     pending = pending.assign(session=pending["session"].astype("datetime64[ns]"))
-    groups = pending[pending["session"] <= last].groupby(list(PENDING_COLUMNS[:4]))
+    groups = pending[pending["session"] <= pd.Timestamp(last)].groupby(list(PENDING_COLUMNS[:4]))
     return tuple(
         ProvisionalFigures(
             str(ticker),

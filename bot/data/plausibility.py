@@ -10,22 +10,20 @@ All closes of one call are split-adjusted, in the units of the newest share.
 
 from __future__ import annotations
 
+import datetime as dt
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TypeAlias
 
 import msgspec
-import numpy as np
-import pandas as pd
 
+from bot.data.split_units import days_between
 from storage.rows import Bar, Distribution, Provisional
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Reasons = NDArray[np.int64]
+Levels: TypeAlias = Mapping[str, float]  # dollars a share by session, a text in ISO form
 
 # Single precision of a source: a true close lies this much outside its row's low and high at most.
 _DUST = 1e-3
@@ -36,8 +34,8 @@ REWRITTEN = 0.05  # relative difference of two readings of one close that no cor
 _STANDS = 5  # sessions after which a new level is taken for the right one and what lies before it is held
 _NAV_APART = 0.03  # of a net asset value from the close that it confirms
 _SOURCE_APART = 0.01  # of another source's close from the one that it confirms
-_GAP = pd.Timedelta(days=10)  # without a close, after which a move is not one of a session
-_LISTED_LATE = pd.Timedelta(days=30)  # after its session a split may be listed
+_GAP = 10  # days without a close, after which a move is not one of a session
+_LISTED_LATE = 30  # days after its session a split may be listed
 _SPLIT_APART = 0.1  # (log) of a move from the ratio of a split
 _LARGEST_YIELD = 0.05  # of a distribution, relative to the close: the largest of both funds was 0.9%
 _IMPLIED_APART = 0.2  # of a distribution from what the adjusted closes imply, relative
@@ -56,13 +54,9 @@ CONTRADICTIONS = frozenset(
 )
 
 
-def _empty() -> pd.Series:
-    return pd.Series(dtype="float64", index=pd.DatetimeIndex([]))
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Evidence:
-    """What the closes of one fund from one source are checked against, each a Series by session.
+    """What the closes of one fund from one source are checked against, by session in order.
 
     stored: final closes of the same source.
     other: closes of the other fund, provisional ones included, so that a fall of both is seen to be shared.
@@ -71,12 +65,12 @@ class Evidence:
     repeated: sessions whose provisional close the same source gives again after a later session.
     """
 
-    stored: pd.Series = field(default_factory=_empty)
-    other: pd.Series = field(default_factory=_empty)
-    splits: pd.Series = field(default_factory=_empty)
-    navs: pd.Series = field(default_factory=_empty)
-    sources: tuple[pd.Series, ...] = ()
-    repeated: pd.DatetimeIndex = field(default_factory=lambda: pd.DatetimeIndex([]))
+    stored: Levels = field(default_factory=dict)
+    other: Levels = field(default_factory=dict)
+    splits: Levels = field(default_factory=dict)
+    navs: Levels = field(default_factory=dict)
+    sources: tuple[Levels, ...] = ()
+    repeated: Collection[str] = ()
 
 
 def check_bars(bars: Sequence[Bar], evidence: Evidence) -> list[Bar]:
@@ -84,140 +78,157 @@ def check_bars(bars: Sequence[Bar], evidence: Evidence) -> list[Bar]:
 
     Bars that came as provisional keep their reason unless another source confirms them.
     """
-    if not bars:
-        return []
-    days = pd.DatetimeIndex([bar.session for bar in bars]).as_unit("ns")
-    closes = np.array([bar.close for bar in bars], dtype="float64")
-    reasons = np.array([bar.provisional for bar in bars], dtype="int64")
-    low, high = (
-        np.array([getattr(bar, name) or np.nan for bar in bars], dtype="float64") for name in ("low", "high")
-    )
-    outside = (closes < low * (1 - _DUST)) | (closes > high * (1 + _DUST))
-    reasons[(reasons == Provisional.FINAL) & outside] = Provisional.RANGE
-    _mark_rewritten(days, closes, reasons, evidence)
-    _mark_moves(days, closes, reasons, evidence)
-    confirmed = np.zeros(len(bars), dtype=bool)
-    for levels, apart in ((evidence.navs, _NAV_APART), *((s, _SOURCE_APART) for s in evidence.sources)):
-        confirmed |= np.abs(closes / levels.reindex(days).to_numpy(dtype="float64") - 1) <= apart
-    reasons[confirmed & (reasons > Provisional.OPEN)] = Provisional.FINAL
-    return [
-        bar if bar.provisional == reason else msgspec.structs.replace(bar, provisional=int(reason))
-        for bar, reason in zip(bars, reasons, strict=True)
-    ]
+    reasons = [bar.provisional or _reason_of_its_own(bar, evidence) for bar in bars]
+    _mark_moves(bars, reasons, evidence)
+    confirming = ((evidence.navs, _NAV_APART), *((levels, _SOURCE_APART) for levels in evidence.sources))
+    checked = []
+    for bar, reason in zip(bars, reasons, strict=True):
+        confirmed = reason > Provisional.OPEN and any(
+            bar.session in levels and abs(_move(bar.close, levels[bar.session])) <= apart
+            for levels, apart in confirming
+        )
+        final = int(Provisional.FINAL if confirmed else reason)
+        checked.append(bar if bar.provisional == final else msgspec.structs.replace(bar, provisional=final))
+    return checked
 
 
-def _mark_rewritten(days: pd.DatetimeIndex, closes: Floats, reasons: Reasons, evidence: Evidence) -> None:
-    """Mark closes that differ from the stored ones of the same session by more than a correction.
+def _reason_of_its_own(bar: Bar, evidence: Evidence) -> int:
+    """Whether a close is outside its row's range, or differs from the stored one by more than a correction.
 
-    A close in the units of before a listed split is none: sources list a split, and rewrite their history for
-    it, some days late.
+    A close in the units of before a listed split is no such difference: sources list a split, and rewrite
+    their history for it, some days late.
     """
-    factors = closes / evidence.stored.reindex(days).to_numpy(dtype="float64")
-    explained = ~(np.abs(factors - 1) > REWRITTEN) | days.isin(evidence.repeated)
-    for session, ratio in evidence.splits.items():
-        for units in (ratio, 1 / ratio):
-            explained |= (days < session + _LISTED_LATE) & (np.abs(factors / units - 1) <= REWRITTEN)
-    explained |= _corrects(days, closes, evidence)
-    reasons[(reasons == Provisional.FINAL) & ~explained] = Provisional.HISTORY
+    if (bar.low and bar.close < bar.low * (1 - _DUST)) or (bar.high and bar.close > bar.high * (1 + _DUST)):
+        return Provisional.RANGE
+    stored = evidence.stored.get(bar.session)
+    if stored is None or abs(_move(bar.close, stored)) <= REWRITTEN or bar.session in evidence.repeated:
+        return Provisional.FINAL
+    explained = _corrects(bar, evidence) or any(
+        bar.session < _later(session, _LISTED_LATE) and abs(_move(bar.close / stored, units)) <= REWRITTEN
+        for session, ratio in evidence.splits.items()
+        for units in (ratio, 1 / ratio)
+    )
+    return Provisional.FINAL if explained else Provisional.HISTORY
 
 
-def _corrects(days: pd.DatetimeIndex, closes: Floats, evidence: Evidence) -> NDArray[np.bool_]:
+def _corrects(bar: Bar, evidence: Evidence) -> bool:
     """Whether the stored close is the implausible one, apart from both its neighbours, and the new is not."""
-    stored = evidence.stored
-    before, after = stored.shift(1), stored.shift(-1)
-    other = evidence.other.reindex(stored.index)
-    move = stored / before - 1
-    stands_out = (move.abs() > MOVE) & ~((other / other.shift(1) - 1) * _SHARED / move >= 1)
-    stands_out &= after.isna() | ((stored / after - 1).abs() > MOVE)
-    wrong = days.isin(stored.index[stands_out])
-    before, after = (levels.reindex(days).to_numpy(dtype="float64") for levels in (before, after))
-    fits = (np.abs(closes / before - 1) <= MOVE) & ~(np.abs(closes / after - 1) > MOVE)
-    corrects: NDArray[np.bool_] = wrong & fits
-    return corrects
+    days = list(evidence.stored)
+    place = days.index(bar.session)
+    if not place:
+        return False
+    closes = evidence.stored
+    before, wrong = closes[days[place - 1]], closes[bar.session]
+    move = _move(wrong, before)
+    if abs(move) <= MOVE or _is_shared(move, days[place - 1], bar.session, evidence.other):
+        return False
+    if abs(_move(bar.close, before)) > MOVE:
+        return False
+    if place + 1 == len(days):
+        return True
+    after = closes[days[place + 1]]
+    return abs(_move(wrong, after)) > MOVE and abs(_move(bar.close, after)) <= MOVE
 
 
-def _mark_moves(days: pd.DatetimeIndex, closes: Floats, reasons: Reasons, evidence: Evidence) -> None:
+def _mark_moves(bars: Sequence[Bar], reasons: list[int], evidence: Evidence) -> None:
     """Mark closes that are more than MOVE from the last believed one, for a reason that nothing explains.
 
     Of a new level that lasts only its beginning is in doubt: what lies before it is held instead.
     """
-    before = evidence.stored[evidence.stored.index < days[0]].iloc[-1:]
-    first = len(before)
-    days = before.index.append(days)
-    closes = np.concatenate([before.to_numpy(dtype="float64"), closes])
-    marks = np.concatenate([np.zeros(first, dtype="int64"), reasons])
-    final = np.flatnonzero(marks == Provisional.FINAL)
-    if not (np.abs(np.diff(closes[final]) / closes[final][:-1]) > MOVE).any():
+    final = [place for place, reason in enumerate(reasons) if reason == Provisional.FINAL]
+    days, closes = [bar.session for bar in bars], [bar.close for bar in bars]
+    first = max((day for day in evidence.stored if day < days[0]), default=None) if days else None
+    if first is not None:  # its place is -1, at the end of the lists
+        days, closes, final = [*days, first], [*closes, evidence.stored[first]], [-1, *final]
+    if all(abs(_move(closes[now], closes[before])) <= MOVE for before, now in pairwise(final)):
         return
-    other = evidence.other.reindex(days).to_numpy(dtype="float64")
-    believed = np.abs(closes / evidence.stored.reindex(days).to_numpy(dtype="float64") - 1) <= REWRITTEN
-    repeated = days.isin(evidence.repeated)
+    stored = evidence.stored
+    believed = {
+        place
+        for place in final
+        if days[place] in stored and abs(_move(closes[place], stored[days[place]])) <= REWRITTEN
+    }
+    repeated = {place for place in final if days[place] in evidence.repeated}
     base, since = final[0], 0
     for place, now in enumerate(final[1:], start=1):
-        move = closes[now] / closes[base] - 1
-        most = MOVE * np.sqrt(place - since)  # closes in between may be in doubt
-        gap = days[now] - days[final[place - 1]] > _GAP
-        shared = move != 0 and (other[now] / other[base] - 1) * _SHARED / move >= 1
-        explained = abs(move) <= most or shared or _is_split(move, evidence.splits, days[base], days[now])
-        if gap or explained:
+        move = _move(closes[now], closes[base])
+        most = MOVE * math.sqrt(place - since)  # closes in between may be in doubt
+        if (
+            abs(move) <= most
+            or days_between(days[final[place - 1]], days[now]) > _GAP
+            or _is_shared(move, days[base], days[now], evidence.other)
+            or _is_split(move, evidence.splits, days[base], days[now])
+        ):
             base, since = now, place
             continue
         later = final[place + 1 : place + 1 + _STANDS]
-        earlier = final[first:place]
-        back = len(later) and abs(closes[later[0]] / closes[base] - 1) <= MOVE * np.sqrt(place + 1 - since)
-        if back and not believed[now]:
-            marks[now] = Provisional.SPIKE
-        elif _is_split(move, evidence.splits, days[now] - _LISTED_LATE):
-            marks[earlier[~believed[earlier]]] = Provisional.UNADJUSTED
-            base, since = now, place
-        elif believed[now] or repeated[now]:
-            base, since = now, place
-        elif len(later) == _STANDS and (np.abs(closes[later] / closes[now] - 1) <= MOVE).all():
-            marks[earlier[~believed[earlier] & ~repeated[earlier]]] = Provisional.HISTORY
-            base, since = now, place
+        earlier = {place for place in final[:place] if place >= 0} - believed
+        wider = MOVE * math.sqrt(place + 1 - since)
+        if later and now not in believed and abs(_move(closes[later[0]], closes[base])) <= wider:
+            reasons[now] = Provisional.SPIKE
+            continue
+        held: set[int] = set()
+        if _is_split(move, evidence.splits, _later(days[now], -_LISTED_LATE)):
+            held, reason = earlier, Provisional.UNADJUSTED
+        elif now in believed or now in repeated:
+            reason = Provisional.FINAL
+        elif len(later) == _STANDS and all(abs(_move(closes[at], closes[now])) <= MOVE for at in later):
+            held, reason = earlier - repeated, Provisional.HISTORY
         else:
-            marks[now] = Provisional.MOVE
-    reasons[:] = marks[first:]
+            reasons[now] = Provisional.MOVE
+            continue
+        for at in held:
+            reasons[at] = reason
+        base, since = now, place
 
 
-def _is_split(
-    move: float, splits: pd.Series, after: pd.Timestamp, until: pd.Timestamp = pd.Timestamp.max
-) -> bool:
+def _move(new: float, old: float) -> float:
+    """Relative change, infinite from zero."""
+    return new / old - 1 if old else math.inf
+
+
+def _later(session: str, days: int) -> str:
+    return (dt.date.fromisoformat(session) + dt.timedelta(days=days)).isoformat()
+
+
+def _is_shared(move: float, before: str, now: str, other: Levels) -> bool:
+    """Whether the other fund moved too between two sessions."""
+    if not move or before not in other or now not in other:
+        return False
+    return _move(other[now], other[before]) * _SHARED / move >= 1
+
+
+def _is_split(move: float, splits: Levels, after: str, until: str = "9999") -> bool:
     """Whether a move has the size of a listed split in the sessions after `after` until `until`."""
-    splits = splits[(splits.index > after) & (splits.index <= until)]
-    sizes = np.log(splits.to_numpy(dtype="float64"))
-    return bool((np.abs(np.log1p(move) + sizes) <= _SPLIT_APART).any())
+    sizes = ((1 + move) * ratio for session, ratio in splits.items() if after < session <= until)
+    return any(math.exp(-_SPLIT_APART) <= size <= math.exp(_SPLIT_APART) for size in sizes)
 
 
-def check_distributions(
-    rows: Sequence[Distribution], closes: pd.Series, listed: pd.Series
-) -> list[Distribution]:
+def check_distributions(rows: Sequence[Distribution], closes: Levels, listed: Levels) -> list[Distribution]:
     """The distributions of one answer, with `provisional` set where an amount is not believed.
 
-    closes: dollars by session; listed: amounts by ex-date that another source has, which confirm an amount.
-    Rows that came as provisional keep their reason unless confirmed.
+    closes: dollars by session in order; listed: amounts by ex-date that another source has, which confirm an
+    amount. Rows that came as provisional keep their reason unless confirmed.
     """
     amounts = {row.session: row.amount for row in rows if not row.provisional}
-    checked = []
+    days, checked = list(closes), []
     for row in rows:
         reason = Provisional(row.provisional)
-        day = pd.Timestamp(row.session)
-        place = int(closes.index.searchsorted(day))
         if reason == Provisional.FINAL and row.amount is not None:
-            before = f"{closes.index[place - 1]:%Y-%m-%d}" if place else ""
-            close = closes.iloc[min(place, len(closes) - 1)] if len(closes) else np.nan
-            if row.amount < 0 or row.amount > _LARGEST_YIELD * close:
+            place = bisect_left(days, row.session)
+            most = _LARGEST_YIELD * closes[days[min(place, len(days) - 1)]] if days else math.inf
+            if row.amount < 0 or row.amount > most:
                 reason = Provisional.AMOUNT
-            elif row.amount and row.amount == amounts.get(before):
+            elif row.amount and place and row.amount == amounts.get(days[place - 1]):
                 reason = Provisional.NEIGHBOUR
-        other = listed.get(day)
+        other = listed.get(row.session)
         if other is not None and row.amount is not None and abs(row.amount - other) <= _LISTED_APART * other:
             reason = Provisional.FINAL
         checked.append(msgspec.structs.replace(row, provisional=int(reason)))
     return checked
 
 
-def contradicts_adjusted(amount: float, day: int, closes: Floats, adjusted: Floats) -> bool:
+def contradicts_adjusted(amount: float, day: int, closes: Sequence[float], adjusted: Sequence[float]) -> bool:
     """Whether the adjusted closes of an answer imply another distribution than the one that it lists.
 
     day: place of the ex-date in `closes` and `adjusted`, both in order. The adjustment of the session before
@@ -226,12 +237,12 @@ def contradicts_adjusted(amount: float, day: int, closes: Floats, adjusted: Floa
     """
     if not 0 < day < len(closes):
         return False
-    needed = np.concatenate([values[[day - 1, day, -1]] for values in (closes, adjusted)])
-    if not (np.isfinite(needed) & (needed > 0)).all():
+    needed = [(closes[place], adjusted[place]) for place in (day - 1, day, -1)]
+    if not all(0 < value < math.inf for pair in needed for value in pair):
         return False
-    factors = adjusted / closes
-    implied = closes[day - 1] * (1 - factors[day - 1] / factors[day])
-    is_adjusted = abs(factors[day - 1] / factors[-1] - 1) > _DUST / 10  # for this distribution or a later one
+    before, on, last = (value / close for close, value in needed)
+    implied = closes[day - 1] * (1 - before / on)
+    is_adjusted = abs(before / last - 1) > _DUST / 10  # for this distribution or a later one
     if not is_adjusted and len(closes) - day <= _ADJUSTED_AFTER:
         return False
-    return bool(abs(implied - amount) > _IMPLIED_APART * abs(amount) + _DUST * closes[day - 1] / 10)
+    return abs(implied - amount) > _IMPLIED_APART * abs(amount) + _DUST * closes[day - 1] / 10

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypedDict, cast
 
-from bot.analytics.market import COMPANIES, SAMPLE
+from bot.analytics.sources import COMPANIES, SAMPLE
 from bot.data.csv_cells import shorten
 from bot.errors import ImportRejected
 from bot.text import counted

@@ -7,31 +7,42 @@ before.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-import pandas as pd
 
-from bot.data import source_selection
+from bot.analytics.sessions import EXCHANGE
 from bot.data.plausibility import CONTRADICTIONS, Evidence, check_bars, check_distributions
 from bot.data.provider import Observations, observations_of, rows_by_kind
+from bot.data.split_units import classify_splits, preferred, ratios_by_session, unit_factors
 from storage import observations
-from storage.rows import Bar, Distribution, FundFacts, Moment, Observation, Provisional, Split
+from storage.rows import (
+    Bar,
+    Distribution,
+    FundFacts,
+    K,
+    Moment,
+    Observation,
+    Provisional,
+    Split,
+    parse_instant,
+)
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
+    import pandas as pd
     import sqlite_utils
 
-    from bot.data.source_selection import Frames
+    from bot.data.plausibility import Levels
 
 R = TypeVar("R", Bar, Distribution)
-# Sessions are at least this long, in New York: what was given before is of an earlier session.
-_EARLIEST_CLOSE = pd.Timedelta(hours=13)
+# In New York; no session closes before it: what was given before is of an earlier session.
+_EARLIEST_CLOSE = dt.time(13)
 # Before the first session of an answer: the sessions that its first close is compared with.
-_BEFORE = pd.Timedelta(days=14)
+_BEFORE = dt.timedelta(days=14)
 # Reasons of the answer itself; the checks find the others again in what is stored.
 _OF_THE_ANSWER = {Provisional.OPEN, Provisional.QUOTE, Provisional.AMOUNT, Provisional.ADJUSTED}
 NOUNS: dict[type[Bar | Distribution], str] = {Bar: "close", Distribution: "distribution"}
@@ -66,8 +77,7 @@ def mark_answer(
     if bars:
         evidence = _evidence(db, ticker, source, bars[0].session, rows.get("splits", ()))
         if completed is not None:
-            repeated = pd.DatetimeIndex(sorted(_repeated(db, bars, source, completed)))
-            evidence = replace(evidence, repeated=repeated)
+            evidence = replace(evidence, repeated=_repeated(db, bars, source, completed))
         marked["bars"] = bars = check_bars(bars, evidence)
     if rows.get("distributions"):
         paid = _check_distributions(db, rows["distributions"], source, bars)
@@ -129,39 +139,60 @@ def _evidence(
     db: sqlite_utils.Database, ticker: str, source: str, first: str, splits: Iterable[Split] = ()
 ) -> Evidence:
     """What is stored about the sessions from `first` on, and shortly before."""
-    since = f"{pd.Timestamp(first) - _BEFORE:%Y-%m-%d}"
-    kinds: tuple[type[Observation], ...] = (Bar, Split, FundFacts)
-    frames = {kind.table: pd.DataFrame(observations.newest_columns(db, kind, since=since)) for kind in kinds}
-    closes = source_selection.levels_by_source(frames, ticker, "bars", "close")
-    listed = _series({split.session: split.ratio for split in splits})
+    since = _shortly_before(first)
+    bars = observations.newest(db, Bar, since=since)
+    ratios, others = (
+        ratios_by_session((row.source, row.session, row.ratio) for row in rows)
+        for rows in _own_and_others(observations.newest(db, Split, since=since), ticker)
+    )
+    ratios |= {split.session: split.ratio for split in splits if split.ratio}
+    own_bars, other_bars = _own_and_others(bars, ticker)
+    closes = _levels_by_source(own_bars, "close", ratios)
+    facts = observations.newest(db, FundFacts, ticker=ticker, since=since)
+    other = _levels_by_source(other_bars, "close", others)
+    # Provisional closes of the other fund count: a fall of both funds is no fault of a source.
+    waiting = {bar.session: bar.close for bar in observations.pending(db, Bar) if bar.ticker != ticker}
     return Evidence(
-        stored=closes.pop(source, _series({})),
-        other=_other_closes(db, frames, ticker),
-        splits=_joined([listed, source_selection.split_ratios(frames, ticker)]),
-        navs=_joined(source_selection.levels_by_source(frames, ticker, "fund_facts", "nav").values()),
+        stored=closes.pop(source, {}),
+        other=_joined([waiting, *reversed(other.values())]),
+        splits=ratios,
+        navs=_joined(reversed(_levels_by_source(facts, "nav", ratios).values())),
         sources=tuple(closes.values()),
     )
 
 
-def _other_closes(db: sqlite_utils.Database, frames: Frames, ticker: str) -> pd.Series:
-    """Closes of the other fund. Provisional ones count: a fall of both funds is no fault of a source."""
-    others = [name for name in frames["bars"]["ticker"].unique() if name != ticker]
-    if not others:
-        return _series({})
-    final = source_selection.levels_by_source(frames, others[0], "bars", "close").values()
-    waiting = {bar.session: bar.close for bar in observations.pending(db, Bar, ticker=others[0])}
-    return _joined([*final, _series(waiting)])
+def _own_and_others(rows: Sequence[K], ticker: str) -> tuple[list[K], list[K]]:
+    return [row for row in rows if row.ticker == ticker], [row for row in rows if row.ticker != ticker]
 
 
-def _series(values: Mapping[str, float | None]) -> pd.Series:
-    return pd.Series(list(values.values()), pd.DatetimeIndex(list(values)).as_unit("ns"), dtype="float64")
+def _shortly_before(session: str) -> str:
+    return (dt.date.fromisoformat(session) - _BEFORE).isoformat()
 
 
-def _joined(series: Iterable[pd.Series]) -> pd.Series:
-    joined = _series({})
-    for values in series:
-        joined = joined.combine_first(values) if len(joined) else values
-    return joined
+def _levels_by_source(
+    rows: Iterable[Bar | FundFacts], column: str, splits: Levels
+) -> dict[str, dict[str, float]]:
+    """Final figures a share in today's shares, by source in order of preference and by session in order."""
+    levels: dict[str, list[tuple[str, str, float]]] = {}
+    for row in sorted(rows, key=lambda row: (preferred(row.source), row.session)):
+        value = getattr(row, column)
+        if value is not None and value > 0 and not getattr(row, "provisional", 0):
+            levels.setdefault(row.source, []).append((row.session, row.observed_at, value))
+    by_source = {}
+    for source, group in levels.items():
+        factors = unit_factors([level[:2] for level in group], splits, classify_splits(group, splits))
+        by_source[source] = {
+            level[0]: level[2] / factor for level, factor in zip(group, factors, strict=True)
+        }
+    return by_source
+
+
+def _joined(levels: Iterable[Levels]) -> Levels:
+    """Levels of several sources by session in order, those of a later source first."""
+    joined: dict[str, float] = {}
+    for values in levels:
+        joined |= values
+    return dict(sorted(joined.items()))
 
 
 def _check_distributions(
@@ -169,7 +200,7 @@ def _check_distributions(
 ) -> list[Distribution]:
     """Distributions held against the closes of their answer or of their source, and other sources' lists."""
     ticker, first = rows[0].ticker, min(row.session for row in rows)
-    since = f"{pd.Timestamp(first) - _BEFORE:%Y-%m-%d}"
+    since = _shortly_before(first)
     stored = observations.newest(db, Bar, ticker=ticker, source=source, since=since)
     closes = {bar.session: bar.close for bar in (*stored, *bars) if not bar.provisional}
     others = observations.newest(db, Distribution, ticker=ticker, since=since)
@@ -181,7 +212,7 @@ def _check_distributions(
     known = {row.session for row in rows}
     around = [row for row in others if row.source == source and row.session not in known]
     checked = check_distributions(
-        sorted((*around, *rows), key=lambda row: row.session), _series(closes).sort_index(), _series(listed)
+        sorted((*around, *rows), key=lambda row: row.session), dict(sorted(closes.items())), listed
     )
     return [row for row in checked if row.session in known]
 
@@ -192,13 +223,13 @@ def _repeated(
     """Sessions whose provisional figure was given in the answer of an earlier session too."""
     (figure,), kind = rows[0].figures, type(rows[0])
     given = {row.session: getattr(row, figure) for row in rows}
-    last_close = completed[-1].tz_localize("America/New_York") + _EARLIEST_CLOSE
+    last_close = dt.datetime.combine(completed[-1].date(), _EARLIEST_CLOSE, EXCHANGE)
     return {
         row.session
         for row in observations.pending(db, kind, ticker=rows[0].ticker)
         if row.source == source
         and row.provisional not in CONTRADICTIONS
-        and pd.Timestamp(row.observed_at) < last_close
+        and parse_instant(row.observed_at) < last_close
         and (getattr(row, figure) or 0.0) > 0
         and observations.agree((getattr(row, figure),), (given.get(row.session),))
     }

@@ -5,24 +5,20 @@ one of them is wrong, or has not seen a split yet. So another source fills sessi
 only where enough of the sessions that both have agree, and then gives their distributions too; every
 disagreement is reported. Fund facts come from one source a fund, because differencing share counts across
 sources makes flows that never were.
-
-Units across splits: sources rewrite their whole history at a split, or some days later, and what was observed
-is stored as it was given. So a figure observed before the split is in old units and a later one in new ones,
-unless the levels around the split tell otherwise: where they fall by its ratio they were not rewritten yet,
-and where nothing falls there was no such split at this source.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from bot.analytics.market import NO_SOURCE, Dispute, Source
 from bot.data.provider import LABELS
+from bot.data.split_units import SplitUnits, classify_splits, preferred, ratios_by_session, unit_factors
 from bot.text import counted, short_date
 
 # The stored rows of each kind as a frame with the kind's fields, by its table; and the share counts that
@@ -30,7 +26,6 @@ from bot.text import counted, short_date
 Frames: TypeAlias = Mapping[str, pd.DataFrame]
 REPLACED, REPLACED_COLUMNS = "replaced", ("ticker", "session", "source", "was")
 
-_PREFERENCE = tuple(LABELS)
 ISSUER = "issuer"  # the source whose list of distributions counts
 
 SESSIONS = 20  # that both must have before their agreement is measured
@@ -85,59 +80,6 @@ def leading_source(closes: Mapping[str, pd.Series]) -> str:
     return longest if len(closes[longest]) >= len(closes[first]) + SESSIONS else first
 
 
-# Levels this near to a split are held against it; farther away the market's own moves are as large.
-_NEAR = pd.Timedelta(days=14)
-# A ratio nearer to one than this (log) cannot be distinguished from a move of the market.
-_TELLING = math.log(1.25)
-
-# By session of a split, whether figures from before it are in old units: those observed before, those later.
-SplitUnits: TypeAlias = Mapping[pd.Timestamp, tuple[bool, bool]]
-
-
-def classify_splits(levels: pd.Series, observed: pd.Series, splits: pd.Series) -> SplitUnits:
-    """Whether levels per share (closes, NAVs) of one source are in old units before each split.
-
-    The index of `levels` are sessions in order, `observed` are instants as text, `splits` ratios by session.
-    """
-    levels = levels.dropna()
-    early = {session: _observed_before(observed.reindex(levels.index), session) for session in splits.index}
-    return {
-        session: (
-            _is_in_old_units(levels[early[session]], levels, session, ratio, otherwise=True),
-            _is_in_old_units(levels[~early[session]], levels, session, ratio, otherwise=False),
-        )
-        for session, ratio in splits.items()
-    }
-
-
-def unit_factors(observed: pd.Series, splits: pd.Series, split_units: SplitUnits) -> pd.Series:
-    """How many of today's shares one share of a row was, by session."""
-    factor = pd.Series(1.0, observed.index)
-    for session, ratio in splits.items():
-        early_old, late_old = split_units.get(session, (True, False))
-        early = _observed_before(observed, session)
-        old = (early & early_old) | (~early & late_old)
-        factor = factor.where(~(old & (observed.index < session)), factor * ratio)
-    return factor
-
-
-def _observed_before(observed: pd.Series, session: pd.Timestamp) -> pd.Series:
-    return observed.str[:10] < f"{session:%Y-%m-%d}"
-
-
-def _is_in_old_units(
-    group: pd.Series, levels: pd.Series, session: pd.Timestamp, ratio: float, *, otherwise: bool
-) -> bool:
-    """Whether the last of some levels before a split is in old units, seen from the first level after it."""
-    before, after = group[group.index < session], levels[levels.index >= session]
-    if before.empty or after.empty or abs(math.log(ratio)) < _TELLING:
-        return otherwise
-    if session - before.index[-1] > _NEAR or after.index[0] - session > _NEAR:
-        return otherwise
-    fall = math.log(before.iloc[-1] / after.iloc[0])
-    return abs(fall - math.log(ratio)) < abs(fall)
-
-
 @dataclass(frozen=True)
 class SelectedSeries:
     """Values of one ticker with the source they are from."""
@@ -158,8 +100,7 @@ def _by_source(frame: pd.DataFrame, ticker: str) -> dict[str, pd.DataFrame]:
     names = rows["source"].unique()
     if len(names) == 1:
         return {str(names[0]): rows}
-    order = sorted(names, key=lambda name: _PREFERENCE.index(name) if name in _PREFERENCE else 99)
-    return {str(name): rows[(rows["source"] == name).to_numpy()] for name in order}
+    return {str(name): rows[(rows["source"] == name).to_numpy()] for name in sorted(names, key=preferred)}
 
 
 def levels_by_source(frames: Frames, ticker: str, kind: str, column: str) -> dict[str, pd.Series]:
@@ -171,7 +112,7 @@ def levels_by_source(frames: Frames, ticker: str, kind: str, column: str) -> dic
         if "provisional" in rows:
             rows = rows[rows["provisional"] == 0]
         if len(rows):
-            levels[name] = rows[column].astype("float64") / _factors(rows, column, splits)
+            levels[name] = rows[column].astype("float64") / _own_factors(rows, column, splits)
     return levels
 
 
@@ -207,25 +148,35 @@ def _label(source: str) -> str:
     return LABELS.get(source, source)
 
 
-def split_ratios(frames: Frames, ticker: str) -> pd.Series:
-    """Split ratios of one ticker by session, from any source: a file may have none."""
-    ratios: dict[pd.Timestamp, float] = {}
-    for frame in _by_source(frames["splits"], ticker).values():
-        ratio = frame["ratio"].dropna().astype("float64")
-        for session, value in ratio[(ratio > 0) & (ratio < math.inf)].items():  # 0:1 is no split
-            ratios.setdefault(pd.Timestamp(session), float(value))
-    return pd.Series(list(ratios.values()), pd.DatetimeIndex(list(ratios)).as_unit("ns"), dtype="float64")
+def split_ratios(frames: Frames, ticker: str) -> dict[str, float]:
+    """Split ratios of one ticker by session, a text in ISO form, from any source."""
+    rows = frames["splits"]
+    rows = rows[(rows["ticker"] == ticker).to_numpy()]
+    return ratios_by_session(zip(rows["source"], _texts(rows["session"]), rows["ratio"], strict=True))
 
 
-def _split_units(frame: pd.DataFrame, column: str, splits: pd.Series) -> SplitUnits:
-    levels = frame[column].astype("float64")
-    return classify_splits(levels[levels > 0], frame["observed_at"], splits)
+def _texts(sessions: pd.Series | pd.Index) -> list[str]:
+    """Sessions as texts in ISO form."""
+    return list(np.datetime_as_string(sessions.to_numpy(dtype="datetime64[D]")))
 
 
-def _factors(frame: pd.DataFrame, column: str, splits: pd.Series) -> pd.Series | float:
-    if splits.empty:
+def _split_units(frame: pd.DataFrame, column: str, splits: Mapping[str, float]) -> SplitUnits:
+    levels = frame[frame[column].astype("float64") > 0]
+    return classify_splits(
+        zip(_texts(levels.index), levels["observed_at"], levels[column], strict=True), splits
+    )
+
+
+def _factors(frame: pd.DataFrame, splits: Mapping[str, float], split_units: SplitUnits) -> pd.Series | float:
+    """How many of today's shares one share of a row was, by session."""
+    if not splits:
         return 1.0
-    return unit_factors(frame["observed_at"], splits, _split_units(frame, column, splits))
+    rows = zip(_texts(frame.index), frame["observed_at"], strict=True)
+    return pd.Series(unit_factors(rows, splits, split_units), frame.index)
+
+
+def _own_factors(frame: pd.DataFrame, column: str, splits: Mapping[str, float]) -> pd.Series | float:
+    return _factors(frame, splits, _split_units(frame, column, splits) if splits else {})
 
 
 def distributions(frames: Frames, ticker: str, priced: SelectedSeries) -> pd.Series:
@@ -239,7 +190,7 @@ def distributions(frames: Frames, ticker: str, priced: SelectedSeries) -> pd.Ser
     amounts = {}
     for name, frame in _by_source(frames["distributions"], ticker).items():
         split_units = _split_units(bars[name], "close", splits) if name in bars and len(splits) else {}
-        factors = unit_factors(frame["observed_at"], splits, split_units)
+        factors = _factors(frame, splits, split_units)
         final = frame["provisional"] == 0
         amounts[name] = (frame["amount"].astype("float64") / factors)[final].dropna()
     if not amounts:
@@ -267,7 +218,7 @@ def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     lead = _count_source(counts)
     frame = by_source[lead]
     splits = split_ratios(frames, ticker)
-    factor = _factors(frame, "nav", splits)
+    factor = _own_factors(frame, "nav", splits)
     values = frame[["nav", "shares", "assets"]].astype("float64")
     values = values.assign(nav=values["nav"] / factor, shares=values["shares"] * factor)
     replaced = frames.get(REPLACED, pd.DataFrame(columns=REPLACED_COLUMNS))
@@ -278,7 +229,7 @@ def facts(frames: Frames, ticker: str, last: pd.Timestamp) -> SelectedSeries:
     if len(by_source) > 1:
         values["seconded"] = False
     for other in (by_source[name] for name in by_source if name != lead):
-        count = (other["shares"].astype("float64") * _factors(other, "nav", splits)).reindex(values.index)
+        count = (other["shares"].astype("float64") * _own_factors(other, "nav", splits)).reindex(values.index)
         values["seconded"] |= (count / values["shares"] - 1).abs() < TOLERANCE
     source = Source(lead, _label(lead), str(frame["observed_at"].max()))
     return SelectedSeries(values, source, notes=tuple(_source_switches(ticker, counts, lead)))

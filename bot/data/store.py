@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from bot.analytics.market import TYPED_IN
+from bot.analytics.sources import TYPED_IN
 from bot.data.provider import Observations, Ok, observations_of, rows_by_kind
 from bot.data.provisional import confirm_pending, mark_answer
 from bot.text import counted, listed
@@ -28,6 +26,7 @@ from storage.rows import KINDS, Distribution, Moment, Observation, Split
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    import pandas as pd
     import sqlite_utils
 
     from bot.data.holdings import Holdings
@@ -173,6 +172,6 @@ def with_withdrawals(
 
 def _is_surrounded(session: str, answered: Collection[str], completed: pd.DatetimeIndex) -> bool:
     """Whether an answer has a session, the one before and the one after it."""
-    place = int(completed.searchsorted(pd.Timestamp(session)))
+    place = int(completed.searchsorted(session))
     around = [f"{day:%Y-%m-%d}" for day in completed[max(place - 1, 0) : place + 2]]
     return len(around) == 3 and around[1] == session and all(day in answered for day in around)

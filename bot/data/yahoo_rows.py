@@ -121,7 +121,7 @@ def event_rows(
     for day, event in dated("dividends", "distribution"):
         amount, earlier = _number(event["amount"]), amounts.get(day, 0.0)
         amounts[day] = None if amount is None or earlier is None else _published(earlier + amount)
-    closes, adjusted = (frame[name].to_numpy(dtype="float64") for name in ("Close", "Adj Close"))
+    closes, adjusted = (frame[name].astype("float64").tolist() for name in ("Close", "Adj Close"))
     distributions = []
     for day, amount in amounts.items():
         place = int(frame.index.searchsorted(pd.Timestamp(day)))

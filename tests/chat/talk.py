@@ -11,7 +11,8 @@ from typing import Any
 from telegram import Update
 
 from bot import app
-from bot.analytics.market import SAMPLE, Market
+from bot.analytics.market import Market
+from bot.analytics.sources import SAMPLE
 from bot.config import Config
 from bot.data.sample import sample_observations
 from bot.data.store import store

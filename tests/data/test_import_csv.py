@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from bot.data import csv_cells
+from bot.data import csv_table
 from bot.data.provider import known_fund
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
@@ -138,11 +138,6 @@ WORKS = "A first line that works: date"
             f"{WORKS},metric,convention,value",
         ),
         (
-            *("fund-facts", "date;nav;shares\n2020-12-11;2;3\n"),
-            " lacks the columns “date”, “nav” and “shares”; its first line is “date;nav;shares”. ",
-            "Its columns are separated by semicolons; save it with commas.",
-        ),
-        (
             *("prices", "Date,\u202eabc\n2020-12-11,2\n"),
             " lacks the column “close”; its first line is “Date,\ufffdabc”. ",
             f"{WORKS},close",
@@ -195,7 +190,7 @@ def test_paths_that_cannot_be_read_are_refused(tmp_path: Path, monkeypatch: pyte
     assert refusal("prices", tmp_path / "no.csv") == f"There is no file {tmp_path / 'no.csv'}."
     path = tmp_path / "large.csv"
     path.write_text(PRICES, encoding="utf-8")
-    monkeypatch.setattr(csv_cells, "LARGEST_FILE", 100)
+    monkeypatch.setattr(csv_table, "LARGEST_FILE", 100)
     assert refusal("prices", path) == "large.csv is larger than 0 MB; import it in parts."
 
 
@@ -264,7 +259,7 @@ def test_more_than_ten_bad_rows_are_counted() -> None:
         ("2020-12-11,١,0", "close “١” is not a number"),
         ("2020-12-11,inf,0", "close “inf” is not a number"),
         ("2020-12-11,1e999,0", "close “1e999” is too large"),
-        ("2020-02-30,1,0", "“2020-02-30” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"),
+        ("2020-02-30,1,0", "date “2020-02-30” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"),
         ("1990-01-02,1,0", "1990-01-02 is before 1993-01-04, where the calendar of sessions starts"),
         ("2020-12-11,1,0,9", "has 4 cells where the header has 3"),
     ],

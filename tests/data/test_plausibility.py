@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from bot.data.plausibility import Evidence, check_bars, check_distributions, contradicts_adjusted
 from storage.rows import Bar, Distribution, Provisional
 from tests.shared_data import prices, shared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Reasons = dict[str, Provisional]
 DAYS = pd.bdate_range("2021-11-01", periods=30, unit="ns")
@@ -31,8 +34,19 @@ def bars(closes: pd.Series, **last: float) -> list[Bar]:
     return rows
 
 
-def reasons(rows: list[Bar], **evidence: pd.Series | pd.DatetimeIndex | tuple[pd.Series, ...]) -> Reasons:
-    held = check_bars(rows, replace(Evidence(other=OTHER), **evidence))
+def levels(series: pd.Series) -> dict[str, float]:
+    return {f"{day:%Y-%m-%d}": value for day, value in series.items()}
+
+
+def reasons(
+    rows: list[Bar],
+    repeated: Iterable[pd.Timestamp] = (),
+    sources: tuple[pd.Series, ...] = (),
+    **evidence: pd.Series,
+) -> Reasons:
+    given = {name: levels(series) for name, series in ({"other": OTHER} | evidence).items()}
+    again, others = [f"{day:%Y-%m-%d}" for day in repeated], tuple(map(levels, sources))
+    held = check_bars(rows, Evidence(**given, repeated=again, sources=others))
     return {bar.session: Provisional(bar.provisional) for bar in held if bar.provisional}
 
 
@@ -128,8 +142,9 @@ def test_another_source_confirms_a_close(name: str) -> None:
     fallen.iloc[-1] *= 0.7
     near = pd.Series({DAYS[-1]: fallen.iloc[-1] * 1.005})
     far = near * 1.04
-    for levels, held in ((near, {}), (far, {LAST: Provisional.MOVE})):
-        assert reasons(bars(fallen), **{name: levels if name == "navs" else (levels,)}) == held
+    for confirming, held in ((near, {}), (far, {LAST: Provisional.MOVE})):
+        evidence: dict[str, Any] = {name: confirming if name == "navs" else (confirming,)}
+        assert reasons(bars(fallen), **evidence) == held
 
 
 def test_a_bar_of_an_open_session_stays_one_and_is_no_base_of_a_move() -> None:
@@ -151,7 +166,7 @@ def test_the_whole_history_of_both_funds_is_believed(ticker: str, other: str) ->
         Bar(ticker, f"{day:%Y-%m-%d}", row.Close, row.Open, row.High, row.Low)
         for day, row in frame.iterrows()
     ]
-    evidence = Evidence(other=prices(other)["Close"], splits=pd.Series({pd.Timestamp("2005-06-09"): 2.0}))
+    evidence = Evidence(other=levels(prices(other)["Close"]), splits={"2005-06-09": 2.0})
     assert [bar for bar in check_bars(rows, evidence) if bar.provisional] == []
 
 
@@ -178,8 +193,7 @@ EX = f"{DAYS[20]:%Y-%m-%d}"
 
 
 def amounts(*rows: Distribution, listed: dict[pd.Timestamp, float] | None = None) -> list[Provisional]:
-    other = pd.Series(listed or {}, dtype="float64")
-    checked = check_distributions(rows, CLOSES, other)
+    checked = check_distributions(rows, levels(CLOSES), levels(pd.Series(listed or {}, dtype="float64")))
     return [Provisional(row.provisional) for row in checked]
 
 
@@ -223,4 +237,4 @@ def test_adjusted_closes_may_contradict_a_distribution(
     adjusted = closes.copy()
     if day:
         adjusted[:day] *= 1 - implied / closes[day - 1]
-    assert contradicts_adjusted(amount, day, closes, adjusted) is contradicts
+    assert contradicts_adjusted(amount, day, closes.tolist(), adjusted.tolist()) is contradicts

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from bot.analytics import flows, trend, valuation
-from bot.analytics.market import SAMPLE
 from bot.analytics.sessions import Sessions
+from bot.analytics.sources import SAMPLE
 from bot.analytics.windows import parse_window
 from bot.data import sample
 from bot.data.load import build_market

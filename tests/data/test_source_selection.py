@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 import pytest
@@ -11,12 +12,11 @@ from bot.data.source_selection import (
     AGREEING,
     SESSIONS,
     TOLERANCE,
-    classify_splits,
     compare_closes,
     leading_source,
     prices,
-    unit_factors,
 )
+from bot.data.split_units import classify_splits, unit_factors
 
 DAYS = pd.bdate_range("2020-09-01", periods=400)
 
@@ -168,9 +168,16 @@ def test_one_source_or_none_has_nothing_to_be_compared_with() -> None:
 
 # Units across splits
 
-SPLIT = pd.Timestamp("2020-12-14")
+SPLIT = "2020-12-14"
 EARLY, LATE = "2020-12-11T22:00:00Z", "2020-12-14T22:00:00Z"
-AROUND = pd.DatetimeIndex(["2020-12-10", "2020-12-11", SPLIT])
+AROUND = ("2020-12-10", "2020-12-11", SPLIT)
+
+
+def factors(days: Sequence[str], levels: list[float], observed: list[str], **splits: float) -> list[float]:
+    ratios = {f"2020-12-{name[1:]}": ratio for name, ratio in splits.items()}
+    rows = list(zip(days, observed, levels, strict=True))
+    split_units = classify_splits((row for row in rows if row[2] > 0), ratios)
+    return unit_factors((row[:2] for row in rows), ratios, split_units)
 
 
 @pytest.mark.parametrize(
@@ -196,26 +203,18 @@ AROUND = pd.DatetimeIndex(["2020-12-10", "2020-12-11", SPLIT])
 def test_units_of_figures_before_a_split(
     levels: list[float], observed: list[str], ratio: float, units: list[float]
 ) -> None:
-    instants, splits = pd.Series(observed, AROUND), pd.Series({SPLIT: ratio})
-    split_units = classify_splits(pd.Series(levels, AROUND), instants, splits)
-    assert list(unit_factors(instants, splits, split_units)) == units
+    assert factors(AROUND, levels, observed, _14=ratio) == units
 
 
 def test_levels_far_from_the_split_tell_nothing_of_it() -> None:
-    index, splits = pd.DatetimeIndex(["2020-06-01", SPLIT]), pd.Series({SPLIT: 2.0})
-    instants = pd.Series(LATE, index)
-    split_units = classify_splits(pd.Series([200.0, 100.0], index), instants, splits)
-    assert list(unit_factors(instants, splits, split_units)) == [1.0, 1.0]
+    assert factors(("2020-06-01", SPLIT), [200.0, 100.0], [LATE, LATE], _14=2.0) == [1.0, 1.0]
 
 
 def test_without_any_level_the_dates_count() -> None:
-    observed, splits = pd.Series([EARLY, LATE], AROUND[:2]), pd.Series({SPLIT: 2.0})
-    assert list(unit_factors(observed, splits, {})) == [2.0, 1.0]
+    assert unit_factors(zip(AROUND, (EARLY, LATE), strict=False), {SPLIT: 2.0}, {}) == [2.0, 1.0]
 
 
 def test_two_splits_multiply() -> None:
-    index = pd.DatetimeIndex(["2020-12-10", "2020-12-11", "2020-12-15"])
-    splits = pd.Series({index[1]: 2.0, index[2]: 3.0})
-    observed = pd.Series([f"{day:%Y-%m-%d}T22:00:00Z" for day in index], index)
-    split_units = classify_splits(pd.Series([120.0, 60.0, 20.0], index), observed, splits)
-    assert list(unit_factors(observed, splits, split_units)) == [6.0, 3.0, 1.0]
+    days = ("2020-12-10", "2020-12-11", "2020-12-15")
+    observed = [f"{day}T22:00:00Z" for day in days]
+    assert factors(days, [120.0, 60.0, 20.0], observed, _11=2.0, _15=3.0) == [6.0, 3.0, 1.0]

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bot.analytics.market import COMPANIES, Market
+from bot.analytics.market import Market
+from bot.analytics.sources import COMPANIES
 from bot.analytics.windows import YTD, AsOf, parse_window
 from bot.messages.canvas import LIGHT
 from bot.messages.common import Answer

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import judging
 from bot import app, serving
-from bot.analytics.market import SAMPLE
+from bot.analytics.sources import SAMPLE
 from bot.chat.updates import Poller
 from bot.cli import share_heap
 from bot.config import Config

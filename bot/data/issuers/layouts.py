@@ -24,7 +24,7 @@ from html import unescape
 import pandas as pd
 
 from bot.analytics.valuation import SECTOR
-from bot.data.csv_cells import BadCell, Cells, date, number, number_in, shorten
+from bot.data.csv_cells import PLAIN, BadCell, Cells, shorten
 from bot.data.csv_formats import FORMATS, WHOLE, check_facts
 from bot.data.holdings import EQUITY, Constituent, Holdings
 from bot.data.issuers.formats import ADVICE, NPORT, Grid, decode, detect_format, read_sheets
@@ -60,8 +60,8 @@ class SheetTable:
         """Place ("Historical, row 5"), cells by column, and whether the row is a note: one cell or none."""
         within = f"{self.sheet}, row" if self.sheet else "row"
         for count, row in enumerate(self.body, start=len(self.preamble) + 2):
-            cells = {name: row[at].strip() if at < len(row) else "" for name, at in self.columns.items()}
-            yield f"{within} {count}", cells, sum(bool(cell.strip()) for cell in row) <= 1
+            cells = ((name, row[at].strip() if at < len(row) else "") for name, at in self.columns.items())
+            yield f"{within} {count}", Cells(cells), sum(bool(cell.strip()) for cell in row) <= 1
 
 
 def find_table(
@@ -91,11 +91,6 @@ def cell_beside(preamble: Grid, title: str) -> str | None:
 
 
 _SATURDAY = 5  # as weekday() counts
-_MONTH_DAY = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")  # SSGA's distributions: 12/18/2020
-
-
-def _iso(match: re.Match[str]) -> str:
-    return f"{match[3]}-{int(match[1]):02}-{int(match[2]):02}"
 
 
 class SheetReader:
@@ -122,7 +117,7 @@ class SheetReader:
         places: dict[str, str] = {}
         for place, day, cells in self._dated(table, "date"):
             with self._wrong_at(place):
-                nav, shares, assets = (number_in(cells, name) or None for name in _FACTS)
+                nav, shares, assets = (cells.number(name) or None for name in _FACTS)
                 row = FundFacts(self._ticker, day, nav, shares, assets)
                 check_facts(row)
                 if not (nav or shares or assets):
@@ -145,7 +140,7 @@ class SheetReader:
         payments_by_day: dict[str, set[tuple[float, str]]] = {}
         for place, day, cells in self._dated(table, "ex-date"):
             with self._wrong_at(place):
-                amount = sum(number_in(cells, title) or 0.0 for title in PAID if title in cells)
+                amount = sum(cells.number(title) or 0.0 for title in PAID if title in cells)
                 if amount:
                     payments_by_day.setdefault(day, set()).add((amount, cells.get("payable", "")))
                 else:
@@ -190,8 +185,8 @@ class SheetReader:
             ticker, name, sector, currency = texts
             kind = cells.get("asset class", EQUITY if ticker else "").casefold()
             with self._wrong_at(place):
-                quantity, price, value = (number(cells.get(title, "")) for title in _FIGURES)
-                weight = number(cells["weight"]) or 0.0
+                quantity, price, value = (cells.number(title, signed=True) for title in _FIGURES)
+                weight = cells.number("weight", signed=True) or 0.0
                 lines.append(
                     Constituent(ticker, name, sector, kind, quantity, price or None, value, weight, currency)
                 )
@@ -229,7 +224,7 @@ class SheetReader:
         """Return the shares outstanding above the holdings, and add them if the history lacks the session."""
         count = None
         with self._wrong_at(f"{_COUNT} above the holdings"):
-            count = number(cell_beside(holdings.preamble, _COUNT) or "")
+            count = PLAIN.number(cell_beside(holdings.preamble, _COUNT) or "")
             row = FundFacts(self._ticker, session, shares=count)
             check_facts(row)
             if count and count > 0 and session not in rows:
@@ -274,7 +269,7 @@ class SheetReader:
                 self.empty += not is_note
                 continue
             try:
-                day = date(_MONTH_DAY.sub(_iso, cells[column].strip()))
+                day = dt.date.fromisoformat(PLAIN.date(cells[column]))
                 if day > self._today:
                     raise BadCell(f"{day} is in the future")
             except BadCell as error:
@@ -404,7 +399,7 @@ def _as_of(holdings: SheetTable) -> dt.date | None:
     alone = [cells[0] for cells in rows if len(cells) == 1]
     for text in [named] if named is not None else alone:
         with suppress(BadCell):
-            return date(text)
+            return dt.date.fromisoformat(PLAIN.date(text))
     return None
 
 

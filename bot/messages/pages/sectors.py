@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bot.analytics.market import COMPANIES
+from bot.analytics.sources import COMPANIES
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.analytics.valuation import GROUP, REVENUE, SECTOR, Weights, newest_weights
 from bot.data.provider import LABELS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.analytics import flows
-from bot.analytics.market import SAMPLE, Market
+from bot.analytics.sources import SAMPLE
 from bot.analytics.units import MINUS
 from bot.data.provider import LABELS, SEC
 from bot.data.schedule import closed_until, next_try
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
+    from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
     from bot.data.holdings import Holdings
     from bot.pair import Pair

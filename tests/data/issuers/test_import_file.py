@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.analytics.sessions import Sessions
-from bot.data.csv_cells import number
+from bot.data.csv_cells import PLAIN
 from bot.data.holdings import Constituent, Holdings
 from bot.data.issuers.layouts import read_issuer
 from bot.errors import ImportRejected
@@ -435,7 +435,7 @@ def test_an_xlsx_with_a_part_exchanged(draw: st.DataObject) -> None:
 
 def constituent(row: list[Cell], price: float | None = None) -> Constituent:
     ticker, name, sector, kind, value, weight, quantity = map(str, row)
-    figures = (number(quantity), price, number(value), number(weight) or 0.0)
+    figures = (PLAIN.number(quantity), price, PLAIN.number(value), PLAIN.number(weight) or 0.0)
     return Constituent(ticker, name, sector, kind.lower(), *figures)
 
 

@@ -1,0 +1,225 @@
+"""Reads a CSV file as a table: its text, its layout, and its rows under the columns of a format."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.data.csv_cells import COMMA, CONTROL, NUMERIC_DATE, PLAIN, Cells, Notation, notation_of, shorten
+from bot.data.csv_layouts import DELIMITERS, Dialect, delimiter_of, one_header, recognise_dialect
+from bot.errors import ImportRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from storage.rows import Observation
+
+LARGEST_FILE = 8_000_000  # bytes: thirty years of daily rows are half a million
+MOST_ROWS = 100_000  # thirty years of sector weights have as many; they are read within seconds
+LONGEST_LINE = 20_000  # characters: a longer one is no row of a table
+TEXT_NAME = "the text"  # what a file given as text is called in messages
+_NOT_TEXT = {
+    b"PK\x03\x04": "an Excel workbook; save it as CSV first",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV first",
+    b"\x1f\x8b": "compressed; unpack it first",
+    b"%PDF": "a PDF; a CSV file is needed",
+}
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file: its columns and their other names, and what its rows become.
+
+    Attributes:
+        command: the word for it of the commands import and export.
+        required: columns that a file must have.
+        fills: tables of the kinds of observations in it.
+        convert: cells, ticker and session to rows. Raises BadCell for wrong cells.
+        closed: what happens to a row on a day without a session: "refuse", "drop", or "before": it counts
+            for the session before.
+        dialects: layouts of other programs that are read too.
+    """
+
+    command: str
+    title: str
+    columns: Mapping[str, tuple[str, ...]]
+    required: tuple[str, ...]
+    fills: tuple[str, ...]
+    convert: Callable[[Cells, str, str], Sequence[Observation]]
+    closed: str
+    dialects: tuple[Dialect, ...] = ()
+
+    def find(self, header: Sequence[str], dialect: Dialect | None = None) -> dict[str, list[int]]:
+        """Positions in the header of each column that is there, also by the titles of a dialect."""
+        wanted = {
+            _normalised(name): column for column, names in self.columns.items() for name in (column, *names)
+        }
+        wanted |= dialect.columns if dialect else {}
+        positions: dict[str, list[int]] = {}
+        for position, title in enumerate(header):
+            if column := wanted.get(_normalised(title)):
+                positions.setdefault(column, []).append(position)
+        return positions
+
+    def missing(self, header: Sequence[str], dialect: Dialect | None = None) -> list[str]:
+        """Required columns that the header lacks."""
+        present = self.find(header, dialect)
+        return [column for column in self.required if column not in present]
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A file's rows under the columns of its format, each with its line number, and the headers not used."""
+
+    name: str
+    rows: list[tuple[int, Cells]]
+    columns: frozenset[str]  # that the file has
+    left_out: tuple[str, ...]
+    bad: list[tuple[int, str]]  # line and reason of rows that do not fit the header
+    layout: str = ""  # whose layout it is and how it writes dates and numbers; empty for the plain one
+    split_adjusted: bool = True
+
+
+def read_table(file: Path | str, form: Format, forms: Collection[Format], ticker: str) -> CsvTable:
+    """Read a file (Path) or its text (str) as a table. Raises ImportRejected if it has another layout.
+
+    `forms` are all kinds that can be imported: a file of another kind is named in the error. Of a file
+    with columns for several tickers, those of `ticker` are read.
+    """
+    name = file.name if isinstance(file, Path) else TEXT_NAME
+    text = read_text(file) if isinstance(file, Path) else _clean(file, name)
+    delimiter = delimiter_of(text)
+    records = _records(name, text, delimiter)
+    if not records:
+        raise ImportRejected(f"{name} is empty.")
+    (_, header), *lines = one_header(records, ticker, name)
+    titles = [_normalised(title) for title in header]
+    dialect = recognise_dialect(form.dialects, titles, lines[0][1] if lines else [])
+    positions = form.find(header, dialect)
+    if missing := form.missing(header, dialect):
+        first = shorten(next(line for line in text.split("\n") if line.strip(f" \t{delimiter}")), 100)
+        others = [other for other in forms if other is not form and not other.missing(header)]
+        advice = f"A first line that works: {delimiter.join(form.required)}"
+        fault = f"lacks the column{'s' * (len(missing) > 1)} {_quoted(missing)}"
+        if not positions and any(_is_value(cell) for cell in header):
+            fault = "has no header line"
+        elif others:
+            advice = f"These look like {others[0].title}, which “import {others[0].command}” reads."
+        raise ImportRejected(f"{name} {fault}; its first line is “{first}”. {advice}")
+    for column, places in positions.items():
+        if len(places) > 1:
+            same = _quoted([shorten(header[place]) for place in places])
+            raise ImportRejected(f"{name} has more than one column for {column}: {same}.")
+    columns = [(column, places[0]) for column, places in positions.items()]
+    left_out = (shorten(title) for place, title in enumerate(header) if [place] not in positions.values())
+    width, bad, whole = len(header), [], []
+    for line, cells in lines:
+        if len(cells) == width or (len(cells) > width and not any(cell.strip() for cell in cells[width:])):
+            whole.append((line, cells))
+        else:
+            bad.append((line, f"has {len(cells)} cells where the header has {width}"))
+    day = positions["date"][0]
+    dates = {cells[day].strip() for _, cells in whole}
+    commas = delimiter != "," or (dialect is not None and dialect.decimal_comma)
+    places = [place for column, place in columns if column != "date"]
+    numbers = {cells[place].strip() for _, cells in whole for place in places} if commas else ()
+    notation = notation_of(dates, numbers, dialect.order if dialect else "", commas=commas)
+    return CsvTable(
+        name,
+        [(n, Cells([(c, cells[at].strip()) for c, at in columns], notation)) for n, cells in whole],
+        frozenset(positions),
+        tuple(title for title in left_out if title),
+        bad,
+        _describe(dialect, delimiter, notation, dates),
+        dialect is None or dialect.split_adjusted,
+    )
+
+
+def _describe(dialect: Dialect | None, delimiter: str, notation: Notation, dates: Collection[str]) -> str:
+    """The layout of a file for people: "Nasdaq, dates month/day/year"; empty for the plain one."""
+    words = (
+        dialect.name if dialect else "",
+        DELIMITERS[delimiter],
+        notation.decimals if notation.decimals == COMMA else "",
+        f"dates {notation.order}" if notation.order and any(map(NUMERIC_DATE.fullmatch, dates)) else "",
+    )
+    return ", ".join(word for word in words if word)
+
+
+def read_bytes(path: Path, needed: str, most: int) -> bytes:
+    """Read at most `most` + 1 bytes of a file. Raises ImportRejected if it cannot be read."""
+    try:
+        with path.open("rb") as opened:
+            return opened.read(most + 1)
+    except FileNotFoundError:
+        raise ImportRejected(f"There is no file {path}.") from None
+    except IsADirectoryError:
+        raise ImportRejected(f"{path} is a folder; {needed} is needed.") from None
+    except OSError as err:
+        raise ImportRejected(f"{path} cannot be read: {err.strerror}.") from err
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, or UTF-16 with its mark. Raises ImportRejected for anything else."""
+    content = read_bytes(path, "a CSV file", LARGEST_FILE)
+    if len(content) > LARGEST_FILE:
+        raise ImportRejected(f"{path.name} is larger than {LARGEST_FILE / 1e6:.0f} MB; import it in parts.")
+    for start, words in _NOT_TEXT.items():
+        if content.startswith(start):
+            raise ImportRejected(f"{path.name} is {words}.")
+    try:
+        return _clean(decoded(content), path.name)
+    except UnicodeDecodeError:
+        raise ImportRejected(f"{path.name} is not a text file in UTF-8; save it as CSV (UTF-8).") from None
+
+
+def decoded(content: bytes) -> str:
+    """The text of bytes in UTF-8, or UTF-16 with its mark, without a mark. Raises UnicodeDecodeError."""
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if utf16 else "utf-8-sig")
+
+
+def _clean(text: str, name: str) -> str:
+    """The text without byte order mark and with plain line ends."""
+    if CONTROL.search(text):
+        raise ImportRejected(f"{name} is not a text file.")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _records(name: str, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Non-blank records with their line numbers. Raises ImportRejected if the text is not CSV."""
+    for line, content in enumerate(text.split("\n"), start=1):
+        if len(content) > LONGEST_LINE:
+            raise ImportRejected(f"{name}, line {line}: {len(content):,} characters are no row of a table.")
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    try:
+        full = ((reader.line_num, cells) for cells in reader if "".join(cells).strip())
+        records = list(islice(full, MOST_ROWS + 2))  # a header and one too many
+    except csv.Error as err:
+        raise ImportRejected(f"{name}, line {reader.line_num}: not readable as CSV ({err}).") from err
+    if len(records) > MOST_ROWS + 1:
+        raise ImportRejected(f"{name} has more than {MOST_ROWS:,} rows; import it in parts.")
+    return records
+
+
+def _quoted(names: Sequence[str]) -> str:
+    *others, last = (f"“{name}”" for name in names)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell is a number or a date, and so no title of a column."""
+    for read in (PLAIN.number, PLAIN.date):
+        try:
+            return read(cell) is not None
+        except ValueError:
+            continue
+    return False
+
+
+def _normalised(title: str) -> str:
+    return " ".join(title.replace("_", " ").casefold().split())
