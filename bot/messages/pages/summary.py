@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts import nearness
-from bot.alerts.engine import Status
-from bot.alerts.presets import name_of
-from bot.alerts.series import rule_lag
 from bot.analytics import flows, trend, valuation
 from bot.analytics.agenda import agenda
 from bot.analytics.market import Market, market_before, per_market
-from bot.analytics.metrics import METRICS
 from bot.analytics.performance import TOO_SHORT, performance
 from bot.analytics.rarity import Kind, Rarity, rarities
 from bot.analytics.units import LEVEL, PERCENT, POINTS, USD
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.alerts.notices import part_name
+from bot.messages.alerts.standing import standing_lines
 from bot.messages.common import Answer
 from bot.messages.html import Html, age_phrase, bold, capital, lines, pre, session_phrase, table
 from bot.text import DAYS, date_phrase, ordinal, short_date
@@ -33,7 +29,6 @@ from bot.text import DAYS, date_phrase, ordinal, short_date
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bot.alerts.nearness import Distance
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.agenda import Entry
     from bot.analytics.sessions import Sessions
@@ -42,8 +37,7 @@ _DAY, _FLOW_WINDOW = Window("d", 1), Window("d", 20)
 _WINDOWS = (_DAY, Window("w", 1), YTD)
 _AVERAGE = f"{common.AVERAGE}-day average"
 _TOMORROW = dt.timedelta(days=1)
-_NEAREST, _MOST_LINES = 3, 12  # alerts, and lines before the quote
-_BAR = 8  # characters
+_MOST_LINES = 12  # before the quote
 _NEAR = pd.DateOffset(months=10)  # within it a date needs no year
 
 
@@ -74,7 +68,7 @@ def summary_answer(
         "Ahead", agenda(market, sessions, last.date() + _TOMORROW, sessions.next_after(last).date())
     )
     room = _MOST_LINES - lines(*body, following).count("\n") - 1
-    shown = alert_lines(alerts, context)[: max(room, 1)]
+    shown = standing_lines(alerts, context)[: max(room, 1)]
     label = f"All {len(alerts)} alerts" if len(alerts) > len(shown) else "Alerts"
     row = ((label, "/alerts"),) if alerts else ()
     buttons = ((*row, *common.page_buttons(AsOf(), "Compare", "Flows")),)
@@ -93,7 +87,7 @@ def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total:
         head(title, market),
         *_sentences(market),
         common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
-        *alert_lines(alerts, context),
+        *standing_lines(alerts, context),
     )
     note = "Edited after each close and when an alert changes; /pin off ends it."
     return Answer(html, quote=lines(note, common.market_sources(market, "prices", "flows", "multiples")))
@@ -247,66 +241,3 @@ def quote(
         *common.price_notes(market),
         common.market_sources(market, "prices", "flows", "multiples"),
     )
-
-
-# Alerts
-
-
-def alert_lines(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Html]:
-    """Return the alerts that fired at the last two closes, then the nearest of the others."""
-    fired, waiting = [], []
-    for alert in alerts:
-        name = bold(name_of(alert.rule, context.market) or _short(alert))
-        if (day := _fired(alert, context.market)) is not None:
-            fired.append(name + f" fired {day}{_rearms(alert, context)}")
-        elif alert.state.status in {Status.ARMED, Status.CONFIRMING}:
-            distance = nearness.to_fire(alert.rule, context.histories)
-            if distance is not None:
-                waiting.append((distance.share, name + f" {_bar(distance.share)} {_to_go(alert, distance)}"))
-    waiting.sort(key=lambda row: -row[0])
-    return [*fired, *(line for _, line in waiting)][:_NEAREST]
-
-
-def _short(alert: AlertView) -> str:
-    """Return number and conditions of an alert without a name."""
-    return f"#{alert.number} {alert.rule.bare}"
-
-
-def _fired(alert: AlertView, market: Market) -> str | None:
-    """Return "today" or "yesterday", or the day, if an alert became known to fire at one of two closes."""
-    fired = max((side.since for side in alert.state.sides if side.since is not None), default=None)
-    if fired is None:
-        return None
-    since = market.sessions_behind(pd.Timestamp(fired)) - rule_lag(alert.rule, METRICS)
-    if since > 1:
-        return None
-    if since <= 0:
-        return "today"
-    is_near = (market.last_completed - pd.Timestamp(fired)).days <= 1 + rule_lag(alert.rule, METRICS)
-    return "yesterday" if is_near else date_phrase(fired).rpartition(" ")[0]
-
-
-def _rearms(alert: AlertView, context: EvaluationContext) -> str:
-    """Return how far the value is from where the alert re-arms, "" for one that has done so."""
-    back = nearness.to_rearm(alert.rule, alert.state, context.histories)
-    if alert.state.status is not Status.FIRED or back is None:
-        return ""
-    return f", re-arms {_gap(back)} {'higher' if back.gap > 0 else 'lower'}"
-
-
-def _to_go(alert: AlertView, distance: Distance) -> str:
-    if distance.share < 1:
-        return f"{_gap(distance)} to go"
-    if alert.state.status is Status.CONFIRMING:
-        return f"true, confirming {alert.state.count} of {alert.rule.confirm}"
-    return "at its level"
-
-
-def _gap(distance: Distance) -> str:
-    return common.gap_text(METRICS[distance.condition.metric].unit, distance.gap, distance.value)
-
-
-def _bar(share: float) -> str:
-    """Return a bar that is full at the level. One that is not there is never shown full."""
-    full = _BAR if share >= 1 else min(int(share * _BAR + 0.5), _BAR - 1)
-    return "▓" * full + "░" * (_BAR - full)

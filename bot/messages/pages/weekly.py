@@ -18,6 +18,7 @@ from bot.analytics.rarity import highest_since, streak
 from bot.analytics.units import PERCENT, POINTS, USD
 from bot.analytics.windows import MTD, YTD, AsOf, Window
 from bot.messages import common
+from bot.messages.alerts.standing import standing_lines
 from bot.messages.common import Answer
 from bot.messages.html import lines
 from bot.messages.pages import summary
@@ -69,7 +70,7 @@ def weekly_answer(
         summary.returns_lines(market, total, windows),
         *sentences,
         f"Fired: {told}." if told else "No alert fired." if alerts else None,
-        *summary.alert_lines(alerts, context),
+        *standing_lines(alerts, context),
         summary.ahead_line("Next week", ahead, f"Next week: {counted(count, 'session')}, nothing special."),
     )
     row = ((("Alerts", "/alerts"),) if alerts else ()) + common.page_buttons(AsOf(), "Compare", "Flows")
