@@ -215,6 +215,12 @@ def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
     return update_alert(db, alert_id, life="done", reason=SWITCHED_OFF)
 
 
+def drop_deferred_reminders(db: sqlite_utils.Database, alert_id: int) -> None:
+    """Send none of an alert's deferred reminders."""
+    sql = "UPDATE alert_events SET deferred = NULL WHERE alert_id = ? AND transition = 'reminder'"
+    db.execute(sql, (alert_id,))
+
+
 # States
 
 

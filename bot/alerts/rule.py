@@ -129,6 +129,8 @@ class Rule(JsonStruct, frozen=True):
 
     def grouped(self, items: Sequence[T]) -> list[Sequence[T]]:
         """Items, one for each condition, by the groups of these."""
+        if not self.or_at:  # mostly, and many times a run
+            return [items]
         edges = (0, *self.or_at, len(items))
         return [items[begin:end] for begin, end in pairwise(edges)]
 

@@ -285,6 +285,7 @@ async def acknowledge(caller: Caller, number: int) -> ShownAlert:
             sentence = f"Alert #{number} has nothing to acknowledge: it has not fired, or is back."
             raise BadInput(sentence, f"/alert {number}")
         _update(db, caller, alert, structs.replace(alert, acknowledged=max(fires)))
+        alert_store.drop_deferred_reminders(db, alert.alert_id)
         return view
 
     return await _change_and_show(caller, write)

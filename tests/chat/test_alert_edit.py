@@ -235,6 +235,17 @@ async def test_got_it_ends_the_reminders_of_a_fire(october: Talk) -> None:
     assert await october.pass_to(OCTOBER + 7 * DAY) == []
 
 
+async def test_got_it_drops_reminders_that_wait_for_the_end_of_a_snooze(october: Talk) -> None:
+    await october.ask("/alert 1 edit remind 2")
+    await october.pass_to(OCTOBER + DAY)
+    await october.ask("/alert 1 snooze 1w")
+    await october.pass_to(OCTOBER + 3 * DAY)
+    assert [event["transition"] for event in await october.rows("alert_events")] == ["fired", "reminder"]
+    await october.ask("/alert 1 ok")
+    await october.ask("/alert 1 snooze off")
+    assert await october.pass_to(OCTOBER + 3 * DAY + DAY / 24) == []
+
+
 async def test_a_fire_whose_state_is_not_kept_any_more_is_shown_without_a_replay(october: Talk) -> None:
     await pass_to(october, OCTOBER + DAY)
 
