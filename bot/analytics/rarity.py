@@ -1,12 +1,11 @@
 """What is rare about the newest session of a Market, judged by all sessions before it; nothing on most days.
 
 A value is rare if none of the last RARE sessions was as far out, a streak if fewer than RARE_SHARE of all
-sessions had one as long. What was as rare within the last month, back to the same month, is not repeated.
+sessions ended one as long. A level that was the highest since the same month before, within a month, is not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,15 +39,7 @@ class Kind(StrEnum):
     FLOWS = "sessions in a row with a fund's flow in one direction"
 
 
-class Extreme(NamedTuple):
-    """The last session before with a value at least as high, None without any; how many sessions ago."""
-
-    since: pd.Timestamp | None
-    sessions: int
-
-
-@dataclass(frozen=True)
-class Rarity:
+class Rarity(NamedTuple):
     """One thing that is rare.
 
     ticker   the fund that it is about, "" for the ratio
@@ -56,8 +47,8 @@ class Rarity:
              direction, and of a streak sessions
     since    the last session as far out, or on the same side; None: there is none in the history
     begin    first session of the history
-    weight   in how many sessions it happens once, about
     session  the one that it is of
+    weight   in how many sessions it happens once, about
     """
 
     kind: Kind
@@ -65,20 +56,22 @@ class Rarity:
     value: float
     since: pd.Timestamp | None
     begin: pd.Timestamp
-    weight: float
     session: pd.Timestamp
+    weight: float
 
 
-def highest_since(values: pd.Series) -> Extreme | None:
-    """Since when the last value is the highest; None without it, or without an earlier one."""
+def highest_since(values: pd.Series) -> tuple[pd.Timestamp | None, int]:
+    """The last session with a value at least as high as the last one, None without any, and how long ago.
+
+    0 sessions ago without a last value, or without an earlier one.
+    """
     known = values.dropna()
     if len(known) < 2 or known.index[-1] != values.index[-1]:
-        return None
-    x = known.to_numpy()
-    reached = np.flatnonzero(x[:-1] >= x[-1])
+        return None, 0
+    reached = np.flatnonzero(known.to_numpy()[:-1] >= known.iloc[-1])
     if not len(reached):
-        return Extreme(None, len(x) - 1)
-    return Extreme(known.index[reached[-1]], len(x) - 1 - int(reached[-1]))
+        return None, len(known) - 1
+    return known.index[reached[-1]], len(known) - 1 - int(reached[-1])
 
 
 def streak(values: pd.Series) -> tuple[int, float]:
@@ -102,12 +95,10 @@ def rarities(market: Market, total: bool = False) -> tuple[Rarity, ...]:
     """What is rare about the newest session, the rarest first; `total`: by total returns."""
     if market.end is None:
         return ()
-    leads = excess_history(market, _DAY, total)
-    ratio = trend.ratio(market)
-    small, large = market.pair.tickers
-    leader = small if leads.iloc[-1] > 0 else large
+    leads, ratio = excess_history(market, _DAY, total), trend.ratio(market)
+    leader = market.pair.tickers[int(not leads.iloc[-1] > 0)]
     rare = [*_crossed(market), *_extreme(Kind.LEAD, leader, leads, RARE), *_streak(Kind.LEADS, leader, leads)]
-    rare += [row for sign in (1, -1) for row in _level(ratio, sign)]
+    rare += [*_level(ratio), *_level(-ratio)]
     returns = return_history(market, _DAY, total)
     for ticker in market.pair.tickers:
         rare += _extreme(Kind.MOVE, ticker, returns[ticker], RARE_MOVE)
@@ -118,29 +109,25 @@ def rarities(market: Market, total: bool = False) -> tuple[Rarity, ...]:
     return tuple(sorted(rare, key=lambda row: -row.weight))
 
 
-def _extreme(kind: Kind, ticker: str, values: pd.Series, sessions: int) -> list[Rarity]:
+def _extreme(kind: Kind, ticker: str, values: pd.Series, least: int) -> list[Rarity]:
     """The last value, if it is the farthest from zero on its side for so many sessions."""
     value = float(values.iloc[-1]) if len(values) else 0.0
-    extreme = highest_since(values if value > 0 else -values) if value else None
-    if extreme is None or extreme.sessions < sessions:
-        return []
-    end = values.index[-1]
-    return [Rarity(kind, ticker, value, extreme.since, values.index[0], extreme.sessions, end)]
+    since, sessions = highest_since(values if value > 0 else -values) if value else (None, 0)
+    rare = sessions >= least
+    return [Rarity(kind, ticker, value, since, values.index[0], values.index[-1], sessions)] if rare else []
 
 
-def _level(ratio: pd.Series, sign: int) -> list[Rarity]:
-    """The ratio, if it is the highest (`sign` 1) or lowest, unless it was so within a month."""
-    extreme = highest_since(sign * ratio)
-    if extreme is None or extreme.sessions < RARE:
+def _level(level: pd.Series) -> list[Rarity]:
+    """The ratio, or the ratio times -1, if it is the highest, unless it was so within a month."""
+    since, sessions = highest_since(level)
+    if sessions < RARE:
         return []
-    before = (sign * ratio).iloc[:-1]
-    peak = before.iloc[-trend.SESSIONS_A_MONTH :].idxmax()
-    earlier = highest_since(before.loc[:peak])
-    if earlier is not None and earlier.sessions >= RARE and _month(earlier.since) == _month(extreme.since):
+    peak = level.iloc[-1 - trend.SESSIONS_A_MONTH : -1].idxmax()
+    earlier, before = highest_since(level.loc[:peak])
+    if before >= RARE and _month(earlier) == _month(since):
         return []
-    weight = _LEVEL_WEIGHT * extreme.sessions
-    value, begin = sign * float(ratio.iloc[-1]), ratio.index[0]
-    return [Rarity(Kind.RATIO, "", value, extreme.since, begin, weight, ratio.index[-1])]
+    span = level.index[0], level.index[-1]
+    return [Rarity(Kind.RATIO, "", float(level.iloc[-1]), since, *span, _LEVEL_WEIGHT * sessions)]
 
 
 def _month(session: pd.Timestamp | None) -> tuple[int, int] | None:
@@ -155,12 +142,9 @@ def _crossed(market: Market) -> list[Rarity]:
         return []
     earlier = np.flatnonzero(side[:-1] == side[-1])
     since = against.index[earlier[-1]] if len(earlier) else None
-    apart = len(side) - 1 - (int(earlier[-1]) if len(earlier) else 0)
-    known = against.dropna()
-    row = Rarity(
-        Kind.CROSSED, "", float(known.iloc[-1]), since, known.index[0], RARE + apart, known.index[-1]
-    )
-    return [row]
+    weight = RARE + len(side) - 1 - (int(earlier[-1]) if len(earlier) else 0)
+    span = against.first_valid_index(), against.index[-1]
+    return [Rarity(Kind.CROSSED, "", float(against.iloc[-1]), since, *span, weight)]
 
 
 def _streak(kind: Kind, ticker: str, values: pd.Series) -> list[Rarity]:
@@ -168,8 +152,7 @@ def _streak(kind: Kind, ticker: str, values: pd.Series) -> list[Rarity]:
     length, share = streak(values)
     if share >= RARE_SHARE or abs(length) < 2:
         return []
-    _, before = streak(values.iloc[:-1])
-    if before < RARE_SHARE and length % _AGAIN:
+    if streak(values.iloc[:-1])[1] < RARE_SHARE and length % _AGAIN:
         return []
-    first, begin = values.index[-abs(length)], values.index[0]
-    return [Rarity(kind, ticker, float(length), first, begin, 1 / share, values.index[-1])]
+    begin, first, end = values.index[0], values.index[-abs(length)], values.index[-1]
+    return [Rarity(kind, ticker, float(length), first, begin, end, 1 / share)]

@@ -12,9 +12,9 @@ NAN = math.nan
 @pytest.mark.parametrize(
     ("values", "sessions", "since"),
     [
-        ([], None, None),
-        ([1.0], None, None),
-        ([1.0, NAN], None, None),
+        ([], 0, None),
+        ([1.0], 0, None),
+        ([1.0, NAN], 0, None),
         ([1.0, 2.0], 1, None),
         ([3.0, 1.0, 1.0, 2.0], 3, 0),
         ([3.0, 2.0, 1.0, 2.0], 2, 1),  # as high is no new high
@@ -22,13 +22,9 @@ NAN = math.nan
         ([3.0, 2.0], 1, 0),
     ],
 )
-def test_since_when_a_value_is_the_highest(
-    values: list[float], sessions: int | None, since: int | None
-) -> None:
+def test_since_when_a_value_is_the_highest(values: list[float], sessions: int, since: int | None) -> None:
     series = pd.Series(values, days(len(values)), dtype="float64")
-    extreme = highest_since(series)
-    assert (extreme and extreme.sessions) == sessions
-    assert (extreme and extreme.since) == (None if since is None else series.index[since])
+    assert highest_since(series) == (None if since is None else series.index[since], sessions)
 
 
 @pytest.mark.parametrize(

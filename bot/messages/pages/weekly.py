@@ -101,9 +101,9 @@ def _week(market: Market, total: bool) -> tuple[str, list[str]]:
     changes = 100 * levels.groupby(_weeks(levels.index)).last().pct_change()
     changes = changes.set_index(levels.index.to_series().groupby(_weeks(levels.index)).last()).iloc[1:]
     gaps = changes[small] - changes[large]
-    best = highest_since(gaps if gap > 0 else -gaps)
-    if gap and best is not None and best.sessions >= _RARE:
-        since = f"since {short_date(best.since)}" if best.since is not None else "on record"
+    best, ago = highest_since(gaps if gap > 0 else -gaps)
+    if gap and ago >= _RARE:
+        since = f"since {short_date(best)}" if best is not None else "on record"
         title = f"{leader}'s largest lead over {other} in a week {since}: {POINTS.show(abs(gap))}"
     sentences, weeks = [], abs(streak(gaps)[0])
     if weeks > 1:
