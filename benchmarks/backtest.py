@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from bot.alerts.backtest import Frequency
     from bot.alerts.rule import Rule
     from bot.analytics.market import Market
-    from bot.messages.canvas import Chart
     from bot.messages.common import Answer
 
 
@@ -96,18 +95,18 @@ def waits(
         yield Wait(str(rule), chart, _best(partial(_backtested, rule, market), repeats))
 
 
-def _charted(rule: Rule, market: Market) -> Chart:
+def _charted(rule: Rule, market: Market) -> bytes:
     condition, span = rule.conditions[0], parse_window(f"{YEARS}y")
     metric, arguments = METRICS[condition.metric], dict(condition.arguments)
     return _drawn(metric_answer(market, AsOf(), LIGHT, metric, arguments, span))
 
 
-def _backtested(rule: Rule, market: Market) -> Chart:
+def _backtested(rule: Rule, market: Market) -> bytes:
     context = EvaluationContext(market, Histories(market, METRICS), next_check=market.last_completed)
     return _drawn(backtest_answer(run_backtest(rule, context, YEARS), LIGHT))
 
 
-def _drawn(answer: Answer) -> Chart:
+def _drawn(answer: Answer) -> bytes:
     if answer.draw is None:
         raise LookupError("the answer has no picture")
     return answer.draw()()

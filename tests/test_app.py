@@ -44,7 +44,7 @@ def fill(path: Path, rows: Observations) -> None:
 async def test_one_process_answers_and_the_next_pushes_until_another_polls(place: Place) -> None:
     fill(place.database, market(1))
     async with place.run() as bot:
-        compared = await place.answer("/compare", "IWM and SPY · close of ")
+        compared = await place.answer("/compare", "Both moved alike · ")
         assert "Price return" in compared.text
         await place.api.wait_for_message(lambda m: m.photo, PATIENCE)
         created = await place.answer("/alert ratio > 0.6", "Alert #1 ratio > 0.6")

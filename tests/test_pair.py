@@ -354,7 +354,7 @@ def test_the_demo_keeps_to_the_sample_market(line: CommandLine, monkeypatch: pyt
     line.database = line.folder / "demo.db"
     code, output = line.run("demo", "--out", line.folder / "pictures", "--now", "2020-12-29T22:00Z")
     assert code == 0, output
-    assert "IWM and SPY · close of Fri 11 Dec 2020" in output
+    assert "IWM leads on every window · Fri 11 Dec 2020" in output
 
 
 def test_a_fund_that_the_source_does_not_know_is_named_with_an_example_and_nothing_is_judged(

@@ -18,8 +18,8 @@ from bot.messages.pages.compare import compare_answer
 from bot.messages.pages.flows import flows_answer
 from bot.messages.pages.fundamentals import attribution_answer, fundamentals_answer
 from bot.messages.pages.help import metric_list
-from bot.messages.pages.multiples import multiples_answer
-from bot.messages.pages.sectors import sectors_answer
+from bot.messages.pages.multiples import kinds, multiples_answer
+from bot.messages.pages.sectors import parts, sectors_answer
 from bot.messages.pages.trend import seasons_answer, trend_answer
 from bot.services import metrics_for
 from bot.services.alert_views import evaluation_context
@@ -33,6 +33,8 @@ from bot.services.questions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from bot.analytics.market import Market
     from bot.analytics.windows import AsOf
     from bot.chat.access import Ask
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 
 _COMPARISON = re.compile(r"(\S[^<>]*+)[<>]")
+_MULTIPLES = "/multiples asof 2020-12-11"
+_SECTORS = "/sectors asof 2020-12-11"
 _BACKTEST = "/backtest ratio > sma 200 10y"
 _YEARS = re.compile(r"\s([0-9]+)\s*(?:y|years?)\s*$", re.IGNORECASE)
 _ASOF = re.compile(r"\sasof\s+(\S+)\s*$", re.IGNORECASE)
@@ -52,6 +56,19 @@ async def _load(
 ) -> tuple[MarketQuestion, Market]:
     question = parse_question(ask.text, example, ask.services.pair, kinds=kinds, most_windows=most_windows)
     return question, await load_market(ask.services, question)
+
+
+async def _load_part(
+    ask: Ask, example: str, parts_of: Callable[[Market], Iterable[str]]
+) -> tuple[MarketQuestion, Market, str]:
+    """Return a question without window, its Market, and which of its parts is asked for, "" for the first."""
+    question = parse_question(ask.text, example, ask.services.pair, rest=True, most_windows=0)
+    market = await load_market(ask.services, question)
+    part = " ".join(word for word in question.rest if word not in ask.services.pair.words)
+    if part and part not in (stored := list(parts_of(market))):
+        known = f"It can be {', '.join(stored)}." if stored else "Nothing is stored yet."
+        raise BadInput(f"“{part}” is not understood here. {known}", example)
+    return question, market, part
 
 
 async def on_compare(ask: Ask) -> Answer:
@@ -70,7 +87,7 @@ async def on_trend(ask: Ask) -> Answer:
 async def on_seasons(ask: Ask) -> Answer:
     """/seasons: what the ratio did in each calendar month."""
     question, market = await _load(ask, "/seasons 10y", most_windows=1)
-    return await answer_once(seasons_answer, market, question.dates, question.window)
+    return await answer_once(seasons_answer, market, question.dates, ask.theme, question.window)
 
 
 async def on_flows(ask: Ask) -> Answer:
@@ -81,14 +98,14 @@ async def on_flows(ask: Ask) -> Answer:
 
 async def on_multiples(ask: Ask) -> Answer:
     """/multiples: valuation multiples by convention and source."""
-    question, market = await _load(ask, "/multiples asof 2020-12-11", most_windows=0)
-    return await answer_once(multiples_answer, market, question.dates, ask.theme)
+    question, market, kind = await _load_part(ask, _MULTIPLES, kinds)
+    return await answer_once(multiples_answer, market, question.dates, ask.theme, kind)
 
 
 async def on_why(ask: Ask) -> Answer:
     """/why: what moved the prices."""
     question, market = await _load(ask, "/why ytd", most_windows=1)
-    return await answer_once(attribution_answer, market, question.dates, question.window or YTD)
+    return await answer_once(attribution_answer, market, question.dates, ask.theme, question.window or YTD)
 
 
 async def on_fundamentals(ask: Ask) -> Answer:
@@ -100,8 +117,8 @@ async def on_fundamentals(ask: Ask) -> Answer:
 
 async def on_sectors(ask: Ask) -> Answer:
     """/sectors: sector weights of both funds."""
-    question, market = await _load(ask, "/sectors asof 2020-12-11", most_windows=0)
-    return await answer_once(sectors_answer, market, question.dates)
+    question, market, part = await _load_part(ask, _SECTORS, parts)
+    return await answer_once(sectors_answer, market, question.dates, ask.theme, part)
 
 
 async def on_chart(ask: Ask) -> Answer:

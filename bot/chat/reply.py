@@ -276,7 +276,7 @@ async def _draw(target: ReplyTarget, services: Services, spec: ChartSpec) -> byt
         await target.bot.send_chat_action(
             target.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=target.thread
         )
-    return (await services.charts.draw(spec)).png
+    return await services.charts.draw(spec)
 
 
 def error_answer(error: BotError, first_step: Callable[[str], str], typed: str = "") -> Answer:

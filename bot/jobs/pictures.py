@@ -121,7 +121,7 @@ class Pictures:
             spec = await chart(theme) if pushes else None
             if spec is None:
                 return 0
-            png = b"" if spec in pictures else (await self._services.charts.draw(spec)).png
+            png = b"" if spec in pictures else await self._services.charts.draw(spec)
         except BotError as error:
             _log.warning("a picture was not drawn: %s", error)
             return 0

@@ -76,14 +76,6 @@ class ChartStyle:
         return f"Sample data · {self.footer}"
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A picture and its caption (plain text, to be escaped)."""
-
-    png: bytes
-    caption: str
-
-
 @dataclass(frozen=True, eq=False)
 class Line:
     """One series on an axis. `name` is shown above the last value at its end."""
@@ -105,7 +97,8 @@ class Line:
 class Panel:
     """Lines on one value axis with about `ticks` ticks, which holds the values `shown` too.
 
-    `level` is a value that the reader compares with; `marks` are points to be marked (x, y).
+    `levels` are values that the reader compares with, `band` the lower and upper end of the usual ones, which
+    is shaded; `marks` are points to be marked (x, y).
     """
 
     lines: Sequence[Line]
@@ -113,40 +106,89 @@ class Panel:
     title: str = ""
     ticks: int = 5
     shown: Sequence[float] = ()
-    level: float | None = None
+    levels: Sequence[float] = ()
+    band: tuple[float, float] | None = None
     marks: tuple[Floats, Floats] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Panels below each other over the same days, with all that is written around them."""
+    """Panels below each other, with all that is written around them.
+
+    ratios       heights of the panels, by default equal
+    shared_days  whether all panels show the same days, else each its own
+    """
 
     style: ChartStyle
     panels: Sequence[Panel]
-    caption: str
-    ratios: Sequence[float] = ()  # heights of the panels, by default equal
+    ratios: Sequence[float] = ()
     note: str = ""
     panel_height: float = PANEL_HEIGHT
+    shared_days: bool = True
 
-    def draw(self) -> Chart:
-        """Return the chart."""
+    def draw(self) -> bytes:
+        """Return the picture as PNG."""
         ratios = self.ratios or (1.0,) * len(self.panels)
-        figure, all_axes = new_figure(self.style, ratios, self.note, self.panel_height)
+        height = HEIGHT + self.panel_height * (len(ratios) - 1)
+        figure, all_axes = new_figure(self.style, ratios, self.note, height)
         for axes, panel in zip(all_axes, self.panels, strict=True):
             draw_panel(axes, panel, self.style.theme)
-        days = np.concatenate([line.x for panel in self.panels for line in panel.lines])
-        finish_layout(figure, all_axes, float(days.min()), float(days.max()))
-        return Chart(png(figure), self.caption)
+        days = [np.concatenate([line.x for line in panel.lines]) for panel in self.panels]
+        if self.shared_days:
+            days = [np.concatenate(days)] * len(days)
+        finish_layout(figure, all_axes, days, shared=self.shared_days)
+        return png(figure)
+
+
+@dataclass(frozen=True, eq=False)
+class BarPicture:
+    """Rows of horizontal bars, a bar for each name in every row: `values` are names x rows, NaN for none."""
+
+    style: ChartStyle
+    rows: Sequence[str]
+    names: Sequence[str]
+    values: Sequence[Floats]
+    unit: Unit
+
+    def draw(self) -> bytes:
+        """Return the picture as PNG."""
+        theme, count = self.style.theme, len(self.names)
+        figure, (axes,) = new_figure(self.style, (1.0,), "", 1.1 + (0.16 + 0.17 * count) * len(self.rows))
+        places, thickness = np.arange(len(self.rows))[::-1].astype("float64"), 0.8 / count
+        for number, (name, values) in enumerate(zip(self.names, self.values, strict=True)):
+            at = places + thickness * ((count - 1) / 2 - number)
+            bars = axes.barh(
+                at, np.nan_to_num(values), 0.9 * thickness, color=theme.lines[number], label=name
+            )
+            shown = ["n/a" if math.isnan(value) else self.unit.show(float(value)) for value in values]
+            for label in axes.bar_label(bars, labels=shown, padding=3):
+                _style_text(label, theme.lines[number])
+        finite = np.concatenate([values[np.isfinite(values)] for values in self.values])
+        low, high = limits(np.append(finite, 0.0))
+        room = 0.12 * (high - low)  # for the values at the bars' ends
+        axes.set_xlim(low - (room if low < -room else 0), high + room)
+        axes.set_xticks(*value_ticks(low, high, self.unit))
+        axes.set_yticks(places, self.rows)
+        axes.grid(visible=False, axis="y")
+        axes.grid(visible=True, axis="x", color=theme.grid, linewidth=0.8)
+        axes.axvline(0.0, color=theme.muted, lw=0.8)
+        if count > 1:
+            legend = axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=count, frameon=False)
+            for text, colour in zip(legend.get_texts(), theme.lines, strict=False):
+                _style_text(text, colour)
+        for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+            tick.set_parse_math(False)
+        return png(figure)
 
 
 def new_figure(
-    style: ChartStyle, ratios: Sequence[float], note: str, panel_height: float
+    style: ChartStyle, ratios: Sequence[float], note: str, height: float
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with title, footer and sample label, and an empty panel for each height ratio."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
-    height, theme = HEIGHT + panel_height * (len(ratios) - 1), style.theme
+    theme = style.theme
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=theme.ground)
     FigureCanvasAgg(figure)
     title = figure.text(0.02, 1 - 0.08 / height, "", va="top", weight="bold")
@@ -203,11 +245,13 @@ def draw_panel(axes: Axes, panel: Panel, theme: Theme) -> None:
         axes.plot(x, y, ls="", marker="o", ms=6, mfc=theme.ground, mec=theme.ink, mew=1.4, zorder=4)
     values = np.concatenate([line.y for line in panel.lines])
     low, high = limits(np.append(values[np.isfinite(values)], panel.shown))
+    if panel.band is not None:
+        axes.axhspan(*panel.band, color=theme.grid, alpha=0.6, lw=0, zorder=0)
     axes.set_ylim(low, high)
     axes.set_yticks(*value_ticks(low, high, panel.unit, panel.ticks))
-    for level in (panel.level, 0.0 if panel.unit.signed and low < 0 < high else None):
-        if level is not None:  # behind all lines
-            axes.axhline(level, color=theme.muted, lw=0.8, zorder=1)
+    zero = (0.0,) if panel.unit.signed and low < 0 < high else ()
+    for level in (*panel.levels, *zero):  # behind all lines
+        axes.axhline(level, color=theme.muted, lw=0.8, ls="-" if level in (*zero, 100.0) else ":", zorder=1)
 
 
 def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
@@ -229,12 +273,13 @@ def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
     _style_text(label, line.colour)
 
 
-def finish_layout(figure: Figure, panels: Sequence[Axes], first: float, last: float) -> None:
-    """Set the date axis, lay out the figure, and place the end labels, which need the layout."""
-    margin = max(0.015 * (last - first), 0.5)
-    for axes in panels:
+def finish_layout(figure: Figure, panels: Sequence[Axes], days: Sequence[Floats], *, shared: bool) -> None:
+    """Set the date axes, lay out the figure, and place the end labels, which need the layout."""
+    for axes, shown in zip(panels, days, strict=True):
+        first, last = float(shown.min()), float(shown.max())
+        margin = max(0.015 * (last - first), 0.5)
         axes.set_xlim(first - margin, last + margin)
-        axes.set_xticks(*(date_ticks(first, last) if axes is panels[-1] else ([], [])))
+        axes.set_xticks(*(([], []) if shared and axes is not panels[-1] else date_ticks(first, last)))
         for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
             tick.set_parse_math(False)
     figure.draw_without_rendering()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,12 +21,24 @@ from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures, per_mark
 from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
 from bot.analytics.performance import TOO_SHORT
 from bot.analytics.trend import percentile_rank
-from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, Unit
+from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, USD, Unit
 from bot.analytics.windows import AsOf, Window
 from bot.data.issuers.fetch import by_hand
 from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
-from bot.messages.html import Html, age_phrase, bold, expandable, lines, localized, pre, session_phrase, table
+from bot.messages.html import (
+    CAPTION_LIMIT,
+    Html,
+    age_phrase,
+    bold,
+    expandable,
+    lines,
+    localized,
+    pre,
+    session_phrase,
+    strip_html,
+    table,
+)
 from bot.text import command_line, counted, date_phrase, short_date
 from storage.outbox import MessageBody
 
@@ -33,7 +47,7 @@ if TYPE_CHECKING:
     from bot.alerts.view import EvaluationContext
     from bot.analytics.companies import FundSums, Sums
     from bot.analytics.performance import Performance
-    from bot.analytics.valuation import FundMultiple
+    from bot.analytics.valuation import FundMultiple, MultipleFigure
     from bot.pair import Pair
 
 
@@ -48,14 +62,19 @@ MAX_BUTTON_DATA, MAX_BUTTON_TEXT = 64, 256  # bytes
 _PAGES = {
     "Compare": "/compare",
     "Trend": "/trend",
+    "Seasons": "/seasons",
+    "Sectors": "/sectors",
     "Flows": "/flows",
     "Multiples": "/multiples",
-    "What moved it": "/why ytd",
+    "Why": "/why ytd",
     "Fundamentals": "/fundamentals ytd",
 }
-SAMPLE_NOTICE = "Sample data: simulated between published points, not the market."
+SAMPLE_NOTICE = "Sample data, not the market."
 DISCLAIMER = "Not investment advice."
 AVERAGE = 200
+LEAST_RANKED = 20  # values, among which one has a percentile
+_LEAST_USUAL = 60  # values, of which it can be said what is usual
+_NEAR = pd.DateOffset(months=10)  # within it a date needs no year
 # What it means that something comes by luck, in less than so many percent of all cases.
 _VERDICTS = ((5, "hardly luck"), (20, "perhaps luck"), (101, "no better than luck"))
 _FLOW_WINDOW = Window("d", 20)
@@ -92,8 +111,20 @@ class Answer:
 
     @property
     def text(self) -> Html:
-        """The text of the message: `html` and the quote."""
-        return self.html if self.quote is None else lines(self.html, expandable(self.quote))
+        """The text of the message: `html` and the quote.
+
+        Of the quote of a picture's caption that is too long, the lines before the last one, which names the
+        sources, are left out, as many as must.
+        """
+        if self.quote is None:
+            return self.html
+        if self.draw is None:
+            return lines(self.html, expandable(self.quote))
+        *sentences, last = self.quote.split("\n")
+        room = CAPTION_LIMIT - len(strip_html(self.html)) - len(strip_html(last)) - 2
+        kept = list(accumulate(len(strip_html(sentence)) + 1 for sentence in sentences))
+        shown = sentences[: bisect_right(kept, room)]
+        return lines(self.html, expandable(lines(*map(Html, (*shown, last)))))
 
     def rows(self, prefix: str) -> list[list[tuple[str, str]]]:
         """Return label and data of each button."""
@@ -134,11 +165,10 @@ def payload_of(
     return MessageBody(localized(answer.text, numbers), answer.rows(prefix), silent)
 
 
-def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> Html:
-    """Return the first lines of an answer: what, for which close, how old, and whether it is sample data.
+def heading(sentence: str, market: Market, as_of: AsOf) -> Html:
+    """Return the first lines of an answer: what is so and for which close, how old it is, if it is made up.
 
-    An answer made of prices (`priced`) also says if two sources of them disagree. Raises NoData if no
-    session has a close of both funds.
+    Raises NoData if no session has a close of both funds.
     """
     end = market.require_end()
     stale = None
@@ -149,13 +179,22 @@ def heading(title: str, market: Market, as_of: AsOf, *, priced: bool = True) -> 
     if as_of.asof is not None and as_of.asof != end:
         earlier = f"Asked for {date_phrase(as_of.asof)}; the last close before it is used."
     return lines(
-        bold(title) + f" · {session_phrase(end)}",
+        bold(sentence) + f" · {date_phrase(end)}",
         stale,
         earlier,
         f"As known on {date_phrase(as_of.known)}." if as_of.known is not None else None,
-        *price_notes(market, priced=priced),
-        bold(SAMPLE_NOTICE) if market.is_sample else None,
+        SAMPLE_NOTICE if market.is_sample else None,
     )
+
+
+def details(market: Market, *sentences: Html | str | None, priced: bool = True) -> Html:
+    """Return what stands in the quote of an answer: the sentences, before them a note on the data, if any.
+
+    An answer made of prices (`priced`) also says if two sources of them disagree.
+    """
+    notes = price_notes(market, priced=priced)
+    more = f" {counted(len(notes) - 1, 'more note')}: /status." if len(notes) > 1 else ""
+    return lines(*(note + more for note in notes[:1]), *filter(None, sentences))
 
 
 def price_notes(market: Market, *, priced: bool = True) -> list[str]:
@@ -289,11 +328,11 @@ def shortened(rows: Sequence[Html | str], most: int, end: str = "") -> list[Html
 def percentile_phrase(history: pd.Series) -> str | None:
     """Return the percentile of the last value, e.g. "percentile 12 (n = 2,757 since 31 Dec 2009)".
 
-    Returns None for fewer than two values.
+    Returns None for fewer than LEAST_RANKED values, among which a place says nothing.
     """
     known = history.dropna()
     rank = percentile_rank(known)
-    if rank is None:
+    if rank is None or len(known) < LEAST_RANKED:
         return None
     return f"percentile {percentile_text(rank)} (n = {len(known):,} since {short_date(known.index[0])})"
 
@@ -395,6 +434,20 @@ def rule_chart_spec(
     return partial(rule_chart, panels, style, [pd.Timestamp(day) for day in fires]), missing
 
 
+def metric_panel(
+    name: str, series: pd.Series, history: pd.Series, unit: Unit, levels: tuple[float, ...] = ()
+) -> ConditionPanel:
+    """Return the panel of a metric with what is usual for it: its median, and where 8 of 10 values were.
+
+    `series` is what is drawn of `history`; a short history has no reference. `levels` replace it.
+    """
+    known = history.dropna()
+    if levels or len(known) < _LEAST_USUAL:
+        return ConditionPanel(name, series, unit, levels=levels)
+    low, median, high = (float(known.quantile(share)) for share in (0.1, 0.5, 0.9))
+    return ConditionPanel(name, series, unit, levels=(median,), band=(low, high))
+
+
 def within(market: Market, series: pd.Series, window: Window) -> pd.Series:
     """Return the part of a series from the base of a window on, all of it if it begins later."""
     anchor = pd.DatetimeIndex([series.index[-1] if market.anchor is None else market.anchor])
@@ -432,18 +485,23 @@ def subject_title(metric: Metric, arguments: Arguments) -> str:
     return ", ".join([" ".join(title), *stated])
 
 
-def returns_table(pair: Pair, returns: Sequence[Performance], total: bool) -> Html:
-    """Return the total or price returns of both funds over windows as a table, with their gap.
-
-    It says why there are none, but for too little history.
-    """
+def returns_table(pair: Pair, returns: Sequence[Performance]) -> Html:
+    """Return the returns of both funds over windows as a table, with their gap."""
     rows = [
-        (str(row.window), PERCENT.show(row.small), PERCENT.show(row.large), POINTS.show(row.gap))
+        (str(row.window), PERCENT.show(row.small), PERCENT.show(row.large), POINTS.show(row.gap).rstrip("p"))
         for row in returns
     ]
-    title = "Total return, distributions reinvested" if total else "Price return"
-    missing = {str(row.window): row.reason for row in returns if row.reason != TOO_SHORT}
-    return lines(bold(title), pre(table(("", *pair.tickers, "gap"), rows)), *missing_figure_lines(missing))
+    return pre(table(("", *pair.tickers, "gap pp"), rows))
+
+
+def missing_returns(returns: Sequence[Performance]) -> list[str]:
+    """Return why returns are missing, but for too little history."""
+    return missing_figure_lines({str(row.window): row.reason for row in returns if row.reason != TOO_SHORT})
+
+
+def near_date(day: pd.Timestamp, end: pd.Timestamp) -> str:
+    """Return a date, without its year if that is plain from the end of what is shown."""
+    return short_date(day).rpartition(" ")[0] if day > end - _NEAR else short_date(day)
 
 
 def missing_figure_lines(reasons: Mapping[str, str]) -> list[str]:
@@ -464,25 +522,22 @@ def closes_missing_line(market: Market, arguments: Arguments) -> str | None:
 
 
 @per_market
-def ratio_line(market: Market) -> str:
-    """Return the ratio, its distance to the 200-day average, and since when it has been on this side."""
+def trend_line(market: Market) -> str:
+    """Return how far the ratio is from its 200-day average, and since when it has been on this side."""
     r = trend.ratio(market)
     against = trend.of_ratio(market, trend.ratio_vs_sma, AVERAGE)
-    level = LEVEL.show(float(r.iloc[-1]))
+    average = f"{AVERAGE}-day average"
     if against.dropna().empty:
-        needs = f"its {AVERAGE}-day average needs {AVERAGE} sessions, stored so far: {len(r)}"
-        return f"Ratio {market.pair} {level}; {needs}."
+        return f"Trend: its {average} needs {AVERAGE} sessions, stored so far: {len(r)}."
     if reason := trend.missing_reason(market, AVERAGE):
-        return f"Ratio {market.pair} {level}; its {AVERAGE}-day average is {NOT_AVAILABLE}, {reason}."
+        return f"Trend: the {average} is {NOT_AVAILABLE}, {reason}."
     gap = float(against.iloc[-1])
     if gap == 0:
-        return f"Ratio {market.pair} {level}, exactly at its {AVERAGE}-day average."
-    side = "above" if gap > 0 else "below"
+        return f"Trend: exactly at its {average}."
     since = trend.last_cross(against, upward=gap > 0)
-    started = f" ({side} it since {short_date(since)})" if since is not None else ""
-    return (
-        f"Ratio {market.pair} {level}, {magnitude(PERCENT, gap)} {side} its {AVERAGE}-day average{started}."
-    )
+    started = f" since {near_date(since, r.index[-1])}" if since is not None else ""
+    size, side = PERCENT.show(abs(gap), 1).lstrip("+"), "over" if gap > 0 else "under"
+    return f"Trend: {size} {side} its {average}{started}."
 
 
 @per_market
@@ -491,19 +546,19 @@ def channel_line(market: Market) -> str:
     ratio = trend.ratio(market)
     fit, since = trend.channel_fit(ratio).dropna(), short_date(trend.channel_begin(ratio))
     if fit.empty:
-        return f"The trend line from {since} needs three years of prices."
+        return f"The line from {since} needs three years of prices."
     residual, slope = float(fit["residual"].iloc[-1]), float(fit["slope"].iloc[-1])
     above = fit["residual"].tail(_BREAK_SESSIONS) > _BREAK_SIGMAS
     if len(above) == _BREAK_SESSIONS and above.all():
-        place = "above +2 for five sessions, an upward break"
+        place = "above +2 for five sessions: an upward break"
     elif residual > _BREAK_SIGMAS:
         place = "above +2, a break once it holds five sessions"
     elif residual < -_BREAK_SIGMAS:
         place = "below the channel"
     else:
         place = "near the line, no break" if abs(residual) < 1 else "inside the channel, no break"
-    pace, sigmas = PERCENT.show(slope), units.NUMBER.show(residual)
-    return f"Trend line from {since}: {pace} a year; the ratio is {sigmas} sigma from it ({place})."
+    pace, sigmas = PERCENT.show(slope, 1), units.NUMBER.show(residual, 1)
+    return f"Line from {since}: {pace} a year; {sigmas} sigma from it, {place}."
 
 
 @per_market
@@ -516,14 +571,14 @@ def flow_line(market: Market) -> str:
             reason = "no fund facts" if flow.end is None else flagged_days(flow) or "too little history"
             parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")
             continue
-        late = f" to {short_date(flow.end)}" if flow.end != market.end else ""
-        share = f"{PERCENT.show(flow.percent)} of assets{', by close' if flow.by_close else ''}"
-        flat = "about flat, " if flow.is_flat else ""
-        part = f"{ticker} {flat}{units.USD.show(flow.dollars)} ({share}){late}"
-        part = with_age(part, market, flow.end) + ", unconfirmed" * flow.is_unconfirmed
-        flagged = flagged_days(flow)
-        parts.append(f"{part}, {flagged}" if flagged else part)
-    return f"Flows {_FLOW_WINDOW}: {'; '.join(parts)}."
+        late = f" to {near_date(flow.end, market.require_end())}" if flow.end != market.end else ""
+        share = PERCENT.show(flow.percent, 1) + ", by close" * flow.by_close
+        amount = f"{USD.show(flow.dollars, 1)} ({share}){late}"
+        part = with_age(f"{ticker} {'about flat, ' * flow.is_flat}{amount}", market, flow.end)
+        parts.append(part + ", unconfirmed" * flow.is_unconfirmed)
+        if flagged := flagged_days(flow):
+            parts[-1] += f", {flagged}"
+    return f"Flows {_FLOW_WINDOW}: {', '.join(parts)}."
 
 
 def flagged_days(flow: flows.FlowSummary) -> str:
@@ -593,28 +648,35 @@ def multiple_line(market: Market) -> str:
     """Return the newest P/E of both funds with its convention, or a note that none is stored."""
     figures = valuation.multiple_figures(market, "pe")
     if not figures:
-        return f"Multiples: {NOT_AVAILABLE}, none stored."
+        return f"P/E: {NOT_AVAILABLE}, none stored."
     leading = (valuation.convention_for(market), TRAILING) if len(market.company_sums) else None
     figure = max(
         figures,
         key=lambda f: (max(f.sessions), (f.convention, f.basis) == leading, f.observations),
     )
     small, large = figure.small, figure.large
-    same = small.session == large.session
+    same, end = small.session == large.session, market.require_end()
     parts = []
     for ticker, fund in zip(market.pair.tickers, (small, large), strict=True):
         part = f"{ticker} {multiple_text(figure.metric, fund)}"
-        if (figure.convention, figure.basis) == leading and (
-            stored := valuation.company_sums(market, ticker)
-        ):
-            part += f" ({_sums_phrase(stored[1], stored[1].trailing)})"
         if fund.session is not None and not same:
-            part += f" ({with_age(short_date(fund.session), market, fund.session)})"
+            part += f" ({with_age(near_date(fund.session, end), market, fund.session)})"
         parts.append(part)
-    if same:
-        session = min(filter(None, (*figure.sessions, small.priced, large.priced)))
+    if figure.premium is not None:
+        parts[-1] += f"; premium {PERCENT.show(figure.premium, 0).lstrip('+')}{_rank_phrase(figure)}"
+    session = min(filter(None, (*figure.sessions, small.priced, large.priced)))
+    if same and session != end:
         parts.append(with_age(session_phrase(session), market, session))
     return f"P/E ({convention_phrase(figure.convention, figure.basis)}): {', '.join(parts)}."
+
+
+def _rank_phrase(figure: MultipleFigure) -> str:
+    """Return where a premium stands in its own history, "" where that is short."""
+    if figure.percentile is None or figure.first is None or figure.observations < LEAST_RANKED:
+        return ""
+    since = short_date(figure.first).rpartition(" ")[2]
+    extreme = {100.0: "highest", 0.0: "lowest"}.get(figure.percentile)
+    return f", {extreme or f'percentile {percentile_text(figure.percentile)}'} since {since}"
 
 
 def convention_phrase(name: str, basis: str) -> str:

@@ -37,7 +37,7 @@ async def lives(talk: Talk) -> list[tuple[int, str]]:
 async def test_a_rule_becomes_an_alert_that_says_where_it_stands(talk: Talk) -> None:
     talk.now = OCTOBER
     (answer,) = await talk.ask("/alert Trend crosses above its 200 day average")
-    assert answer.text.startswith(f"Alert #1 {RULE}\nSample data: ")
+    assert answer.text.startswith(f"Alert #1 {RULE}\nSample data, ")
     assert "below sma 200" in answer.text
     assert "Next check: Tue 6 Oct 2020, 16:15 (New York)" in answer.text
     (row,) = await talk.rows("alerts")
@@ -424,6 +424,6 @@ async def test_a_preset_goes_by_its_name(talk: Talk) -> None:
     for number, preset in enumerate(PRESETS, start=1):
         (answer,) = await talk.ask(f"/alert  {preset.name.upper()}")
         assert answer.text.startswith(f"Alert #{number} ")
-    tested, _ = await talk.ask(f"/backtest {PRESETS[0].name.upper()}")
-    assert tested.text.startswith("Backtest")
+    (tested,) = await talk.ask(f"/backtest {PRESETS[0].name.upper()}")
+    assert tested.text.startswith("Fired ")
     assert labels(tested)[0] == "Make it an alert"

@@ -40,10 +40,10 @@ def test_piped_commands_are_answered_in_plain_text_without_a_network(bot: Call, 
     )  # fmt: skip
     assert (said.code, said.err) == (0, "network: none clients: none\n")
     lines = said.out.splitlines()
-    table = lines.index("         IWM      SPY       gap")
-    assert lines[table + 5] == "ytd  +14.87%  +13.81%   +1.06pp"
-    assert max(len(line) for line in lines[table : table + 7]) <= 34
-    assert any(line.startswith("  [1] 3 years   [2] ") for line in lines)
+    table = lines.index("         IWM      SPY  gap pp")
+    assert lines[table + 4] == "ytd  +14.87%  +13.81%   +1.06"
+    assert max(len(line) for line in lines[table : table + 6]) <= 34
+    assert any(line.startswith("  [1] 1m   [2] 6m   [3] ytd ") for line in lines)
     assert "[picture] pictures/01-compare.png" in lines
     assert Path("pictures/01-compare.png").read_bytes().startswith(PNG)
     assert not any(sign in said.out for sign in ("<b>", "<pre>", "&amp;", "\x1b[", "› "))
@@ -221,15 +221,15 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(
 # The story in its order, by lines that must come one after the other.
 STORY = (
     "› /compare asof 2020-12-13",
-    "IWM and SPY · close of Fri 11 Dec 2020",
+    "IWM leads on every window · Fri 11 Dec 2020",
     "[picture] pictures/01-compare.png",
     "› /flows",
-    "Fund flows · close of Fri 11 Dec 2020",
+    "Money went into IWM and out of SPY, 20d · Fri 11 Dec 2020",
     "[picture] pictures/02-flows.png",
     "› /multiples",
-    "Valuation multiples · close of Fri 11 Dec 2020",
+    "IWM costs 170% more than SPY by P/E · Fri 11 Dec 2020",
     "› /why ytd",
-    "What moved it, ytd · close of Fri 11 Dec 2020",
+    "IWM rose on a higher multiple while its earnings fell, ytd · Fri 11 Dec 2020",
     "› /alert ratio > sma200",
     "Alert #1 ratio > sma 200",
     "  Thu 1 Oct 2020: close evaluated, no alerts",
@@ -241,11 +241,11 @@ STORY = (
     "  Wed 7 Oct 2020, 18:00 New York",
     "IWM led for the 5th session in a row, by 0.25pp · Wed 7 Oct 2020 · sample data",
     "› /alerts",
-    "Alerts · close of Wed 7 Oct 2020",
+    "Alerts · Wed 7 Oct 2020",
 )
 # The first lines of all messages made from the sample market.
 FROM_DATA = re.compile(
-    r"(IWM and SPY|Fund flows|Valuation|What moved|Alert #1|IWM led|Alerts).*( · close of|>| · Wed)"
+    r"(IWM leads|Money|IWM costs|IWM rose|Alert #1|IWM led|Alerts).*( · (close of|Fri|Wed)|>)"
 )
 
 
@@ -300,8 +300,8 @@ def test_at_a_terminal_the_demo_stays_open_on_the_whole_market(
     terminal(b"/compare\n/alerts\n/quit\n")
     assert main(["demo", "--db", "kept.db", "--now", "2020-10-02T22:00Z"]) == 0
     _, typed = capsys.readouterr().out.split("The clock goes on to 13 Dec 2020.\n")
-    assert "› IWM and SPY · close of Fri 11 Dec 2020" in typed.splitlines()
-    assert "› Alerts · close of Fri 11 Dec 2020" in typed.splitlines()
+    assert "› IWM leads on every window · Fri 11 Dec 2020" in typed.splitlines()
+    assert "› Alerts · Fri 11 Dec 2020" in typed.splitlines()
     assert Path("demo-output/01-compare.png").exists()
     assert Path("kept.db").exists()
 

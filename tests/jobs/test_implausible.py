@@ -15,7 +15,7 @@ from bot.analytics.sessions import Sessions
 from bot.analytics.windows import AsOf
 from bot.data.refresh import refresh
 from bot.data.yahoo import Yahoo
-from bot.messages.common import heading
+from bot.messages.common import heading, price_notes
 from bot.messages.html import strip_html
 from tests.data.conftest import fake, forget, loopback, yahoo_cache
 from tests.fakes.yahoo import FakeYahoo
@@ -214,7 +214,7 @@ class World:
         return [report.subject for report in reports]
 
     async def answer(self) -> str:
-        """The heading of every page, after it was seen that nothing but true figures is used."""
+        """The heading of every page and its notes, once it is seen that none but true figures are used."""
         market = await self.desk.services.markets.current()
         for ticker in market.pair.tickers:
             fund = self.fake.funds[ticker]
@@ -222,7 +222,7 @@ class World:
             assert used == pytest.approx({day: fund.closes[day] for day in used}, rel=1e-6)
             paid_out = {day.date(): amount for day, amount in market.distributions_of(ticker).items()}
             assert paid_out == pytest.approx({day: fund.dividends.get(day) for day in paid_out})
-        return strip_html(heading("IWM and SPY", market, AsOf()))
+        return "\n".join([strip_html(heading("IWM and SPY", market, AsOf())), *price_notes(market)])
 
     async def fires(self) -> list[str]:
         return [str(fire) for fire in await self.desk.evaluate()]

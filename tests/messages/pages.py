@@ -28,7 +28,7 @@ XNYS = Sessions()
 CSV = Source("csv", "CSV import", "2020-12-11T22:00:00Z")
 FIRST = "2020-01-02"
 NEVER_PAYING = Pair(*(replace(fund, distributes=False) for fund in DEFAULT_PAIR))
-SAMPLE = "Sample data: simulated between published points, not the market."
+SAMPLE = "Sample data, not the market."
 LONG = [50.0 + (number % 7) / 10 for number in range(300)]  # closes of 300 sessions within a narrow band
 # Notes that a rule may have.
 NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='"“”'), max_size=60)
@@ -36,7 +36,7 @@ NOTES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_character
 
 def page(answer: Answer | str) -> str:
     """The text that Telegram shows, if it takes the markup; no table is wider than a phone."""
-    text, entities = parse_html(answer.html if isinstance(answer, Answer) else answer)
+    text, entities = parse_html(answer.text if isinstance(answer, Answer) else answer)
     encoded = text.encode("utf-16-le")
     for entity in entities:
         if entity["type"] == "pre":

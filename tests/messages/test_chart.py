@@ -21,20 +21,6 @@ def chart(name: str, of: Market, span: Window = YEAR, moment: AsOf = NOW, **argu
     return metric_answer(of, moment, LIGHT, metric, metric.defaults() | arguments, span)
 
 
-def test_the_whole_page() -> None:
-    assert page(chart("flow", sample_market())) == (
-        "Fund flow IWM 20d · close of Fri 11 Dec 2020\n"
-        "Sample data: simulated between published points, not the market.\n"
-        "+$2.48bn, percentile 98 (n = 2,737 since 1 Feb 2010).\n"
-        "Money into (+) or out of (−) the fund, from its units outstanding.\n"
-        "Formula: sum of (S[t] − S[t−1]) NAV[t] over the window\n"
-        "Example of an alert: /alert flow iwm 5d > $1bn\n"
-        "Window of the chart: 1y.\n"
-        "\n"
-        "Source: sample data."
-    )
-
-
 def test_every_metric_has_a_page_or_says_why_not() -> None:
     of = sample_market()
     for metric in METRICS.values():
@@ -46,7 +32,7 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
             continue
         lines = shown(chart(metric.name, of))
         assert lines[0].startswith(metric.title)
-        assert lines[2].startswith(metric.unit.show(current.value))
+        assert f": {metric.unit.show(current.value)}" in lines[0]
         assert metric.meaning in lines
 
 
@@ -60,12 +46,13 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
 )
 def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, late: str) -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})
-    line = f"+$0.50bn{late}, percentile 100 (n = {count - 5} since 9 Jan 2020)."
-    assert shown(chart("flow", of, window=Window("d", 5)))[1] == line
+    lines = shown(chart("flow", of, window=Window("d", 5)))
+    assert lines[0] == f"Fund flow IWM 5d: +$0.50bn{late} · Thu 13 Feb 2020"
+    assert lines[1] == f"Percentile 100 (n = {count - 5} since 9 Jan 2020)."
 
 
 def test_a_single_value_has_no_place_in_history_and_a_missing_one_a_reason() -> None:
-    assert shown(chart("ratio", market([50.0])))[1] == "0.5000."
+    assert "ercentile" not in page(chart("ratio", market([50.0])))
     with pytest.raises(NoData, match=r"^Beta, 252 days: n/a, too little history"):
         chart("beta", market([50.0] * 5))
 
@@ -74,7 +61,7 @@ def test_a_multiple_is_of_the_close_that_it_is_made_of() -> None:
     of = market([50.0] * 5, multiples=[("2020-01-07", "IWM", "pe", 20.0), ("2020-01-08", "IWM", "pe", 21.0)])
     of = replace(of, multiples=of.multiples.assign(price_date=["2020-01-02", "2020-01-03"]))
     answer = chart("pe", of, convention="positive")
-    assert "21.0x (close of Fri 3 Jan 2020, 3 sessions old), percentile 100" in shown(answer)[1]
+    assert "21.0x (close of Fri 3 Jan 2020, 3 sessions old) · Wed 8 Jan 2020" in shown(answer)[0]
     assert drawing(answer).args[1].footer.endswith("close of Fri 3 Jan 2020")
 
 
@@ -109,6 +96,17 @@ def test_the_chart_spans_the_window() -> None:
     assert style.footer == "Source: sample data · close of Fri 11 Dec 2020"
 
 
+def test_a_chart_shows_what_is_usual_and_the_channel_its_breaks() -> None:
+    of = sample_market()
+    ((panel,), _), ((broken,), _) = (drawing(chart(name, of)).args for name in ("ratio", "channel"))
+    history = METRICS["ratio"].history(of, {})
+    assert panel.levels == (history.median(),)
+    assert panel.band == (history.quantile(0.1), history.quantile(0.9))
+    assert (broken.levels, broken.band) == ((-2.0, 0.0, 2.0), None)
+    short = drawing(chart("ratio", market([50.0] * 59))).args[0][0]
+    assert (short.levels, short.band) == ((), None)
+
+
 def test_a_metric_on_facts_names_the_funds_own_source() -> None:
     of = market([50.0] * 30, units={"SPY": [900.0 + number for number in range(30)]})
     _, style = drawing(chart("flow", of, fund="SPY", window=Window("d", 5))).args
@@ -120,9 +118,10 @@ def test_its_buttons_keep_the_arguments_and_the_date() -> None:
     answer = chart("flow", sample_market(), moment=moment, fund="SPY", window=Window("d", 5))
     assert answer.buttons == (
         (
-            ("6 months", "/chart flow spy 5d 6m asof 2020-12-11"),
-            ("1 year", "/chart flow spy 5d 1y asof 2020-12-11"),
-            ("5 years", "/chart flow spy 5d 5y asof 2020-12-11"),
+            ("6m", "/chart flow spy 5d 6m asof 2020-12-11"),
+            ("1y", "/chart flow spy 5d 1y asof 2020-12-11"),
+            ("5y", "/chart flow spy 5d 5y asof 2020-12-11"),
+            ("max", "/chart flow spy 5d max asof 2020-12-11"),
         ),
         (("Make an alert", "/alert new flow spy 5d"), ("Other metrics", "/chart asof 2020-12-11")),
     )

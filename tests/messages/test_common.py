@@ -12,14 +12,18 @@ from bot.analytics.windows import AsOf
 from bot.errors import NoData
 from bot.messages.common import (
     MAX_BUTTON_DATA,
+    Answer,
     age,
     button_rows,
+    details,
     distance,
     heading,
     percentile_phrase,
+    price_notes,
     rule_sources,
     sources,
 )
+from bot.messages.html import CAPTION_LIMIT, Html, lines, visible_length
 from tests.messages.pages import SAMPLE, days, empty, market, shown
 from tests.sample_market import sample_market
 
@@ -37,7 +41,7 @@ def as_of(**dates: str) -> AsOf:
 def head(of: Market, moment: AsOf = NOW) -> list[str]:
     """The lines of a heading below its title, and the title's date first."""
     title, *remarks = shown(heading("Trend", of, moment))
-    return [title.removeprefix("Trend · close of "), *remarks]
+    return [title.removeprefix("Trend · "), *remarks]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_a_heading_names_the_close_and_its_remarks(of: Market, moment: AsOf, lin
     ],
 )
 def test_missing_sessions_of_the_last_year_are_counted(levels: list[float | None], note: list[str]) -> None:
-    assert head(market(levels))[1:] == [
+    assert price_notes(market(levels)) == [
         f"{line} Windows in days count them, averages leave them out." for line in note
     ]
 
@@ -94,22 +98,35 @@ def disputed(**differences: dict[str, float]) -> Market:
 
 
 def test_a_disagreement_is_told_for_a_year_and_not_before_it_happens() -> None:
-    assert len(head(disputed(IWM={"2019-01-08": 0.3}, SPY={"2018-06-29": 0.3}))) == 1
-    note = head(disputed(IWM={"2019-01-08": 0.3, "2019-01-09": -0.002}))[1]
+    assert price_notes(disputed(IWM={"2019-01-08": 0.3}, SPY={"2018-06-29": 0.3})) == []
+    (note,) = price_notes(disputed(IWM={"2019-01-08": 0.3, "2019-01-09": -0.002}))
     assert "differ by up to 0.20% on 1 session, the last on 9 Jan 2019" in note
     of = disputed(IWM={"2020-01-03": 0.002, "2020-01-07": 0.5})
-    assert "up to 0.20% on 1 session" in head(of.at(pd.Timestamp("2020-01-06")))[1]
-    assert len(head(of.at(pd.Timestamp("2020-01-02")))) == 1
+    assert "up to 0.20% on 1 session" in price_notes(of.at(pd.Timestamp("2020-01-06")))[0]
+    assert price_notes(of.at(pd.Timestamp("2020-01-02"))) == []
 
 
-def test_sources_of_prices_that_disagree_are_told_in_the_head() -> None:
+def test_sources_of_prices_that_disagree_are_named() -> None:
     of = disputed(IWM={"2020-01-03": 0.002, "2020-01-06": -0.0125}, SPY={"2020-01-06": 0.005})
-    (note,) = head(of)[1:]
+    (note,) = price_notes(of)
     assert note == (
         "Prices of Yahoo and daily CSV differ by up to 1.25% on 2 sessions, the last on 6 Jan 2020. "
         "Those of Yahoo are used; see /status."
     )
-    assert len(shown(heading("Flows", of, AsOf(), priced=False))) == 1
+    assert price_notes(of, priced=False) == []
+    lacking = market([50.0, None, 50.0, 50.0, 50.0])
+    first, last = details(replace(lacking, disputes=of.disputes), "Source: Yahoo.").split("\n")
+    assert first == f"{note} 1 more note: /status."
+    assert last == "Source: Yahoo."
+
+
+def test_of_a_caption_too_long_the_quote_gives_way_but_for_its_sources() -> None:
+    quote = lines(*("x" * 300 for _ in range(3)), "Source: Yahoo.")
+    answer = Answer(Html("y" * 400), lambda: lambda: b"", quote=quote)
+    assert answer.text.count("x" * 300) == 2
+    assert "Source: Yahoo." in answer.text
+    assert visible_length(answer.text) <= CAPTION_LIMIT
+    assert replace(answer, draw=None).text.count("x" * 300) == 3
 
 
 def lacking(held: str, ticker: str) -> str:
@@ -211,14 +228,13 @@ def test_a_distance_always_says_the_side(value: float, level: float) -> None:
         ([], None),
         ([1.0], None),
         ([NAN, 1.0], None),
-        ([2.0, 1.0], "percentile 50 (n = 2 since 2 Jan 2020)"),
-        ([1.0, 2.0], "percentile 100 (n = 2 since 2 Jan 2020)"),
-        ([NAN, 2.0, 1.0, NAN], "percentile 50 (n = 2 since 3 Jan 2020)"),
+        ([*range(18), 18.0], None),  # among fewer than 20 a place says nothing
+        ([*range(19), 19.0], "percentile 100 (n = 20 since 2 Jan 2020)"),
+        ([NAN, *[2.0] * 19, 1.0, NAN], "percentile 5 (n = 20 since 3 Jan 2020)"),
         ([3.0] + [0.0] * 1_498 + [2.0], "percentile above 99 (n = 1,500 since 2 Jan 2020)"),
         ([3.0] * 5 + [0.0] * 993 + [2.0], "percentile 99 (n = 999 since 2 Jan 2020)"),
         ([3.0] * 300 + [1.0], "percentile below 1 (n = 301 since 2 Jan 2020)"),
         ([3.0] * 124 + [1.0], "percentile 1 (n = 125 since 2 Jan 2020)"),
-        ([3.0, 3.0, 1.0, 0.0, 0.5, 0.7, 2.0, 2.0], "percentile 75 (n = 8 since 2 Jan 2020)"),
     ],
 )
 def test_a_place_in_history_has_its_n_and_its_first_date(values: list[float], phrase: str | None) -> None:

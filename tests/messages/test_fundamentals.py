@@ -6,7 +6,7 @@ import pytest
 
 from bot.analytics.market import Market
 from bot.analytics.sources import COMPANIES
-from bot.analytics.windows import YTD, AsOf, parse_window
+from bot.analytics.windows import AsOf, parse_window
 from bot.messages.canvas import LIGHT
 from bot.messages.common import Answer
 from bot.messages.pages.fundamentals import attribution_answer, fundamentals_answer
@@ -26,6 +26,11 @@ def panels(answer: Answer) -> dict[str, dict[str, str]]:
     }
 
 
+def cells(answer: Answer, name: str) -> list[str]:
+    """The figures of both funds in a row of the table."""
+    return next(line for line in shown(answer) if line.startswith(name)).split()[-2:]
+
+
 def without(of: Market, metric: str, sessions: Callable[[pd.Series], pd.Series]) -> Market:
     """The market without the figures of a multiple on some sessions."""
     rows = of.multiples
@@ -35,18 +40,12 @@ def without(of: Market, metric: str, sessions: Callable[[pd.Series], pd.Series])
 def test_what_prices_and_multiples_imply_is_indexed_to_the_base() -> None:
     answer = implied(sample_market())
     text = shown(answer)
-    block = text[text.index("IWM, 31 Dec 2019 to 11 Dec 2020") :]
     # 190.30 / 75.0 = 2.54; 49 percent less than at the end of 2019, as the article has it.
-    assert block[1:7] == [
-        "per share      now  index",
-        "Earnings     $2.54   51.0",
-        "Cash flow   $13.22   80.0",
-        "Book        $80.98   95.0",
-        "Sales      $131.24   92.0",
-        "Net margin 1.9%, return on equity 3.1%.",
-    ]
-    assert text[1] == SAMPLE
-    assert not any(line.startswith("Of an earlier session") for line in text)
+    assert text[:2] == ["Implied earnings, ytd: IWM −49%, SPY −14% · Fri 11 Dec 2020", SAMPLE]
+    assert (
+        "IWM, 31 Dec 2019 to 11 Dec 2020: earnings $2.54, cash flow $13.22, book $80.98, sales $131.24; "
+        "P/E history from 31 Dec 2014, n = 352."
+    ) in text
     assert panels(answer) == {
         "IWM, 31 Dec 2019 = 100": {"Earnings": "51.0", "Cash flow": "80.0", "Book": "95.0", "Sales": "92.0"},
         "SPY, 31 Dec 2019 = 100": {"Earnings": "86.0", "Cash flow": "94.0", "Book": "101.0", "Sales": "97.0"},
@@ -58,7 +57,7 @@ def test_what_prices_and_multiples_imply_is_indexed_to_the_base() -> None:
 
 def test_a_figure_without_a_base_is_left_out_of_the_picture() -> None:
     answer = implied(without(sample_market(), "ps", lambda session: session < "2020-11-01"))
-    assert "Sales      $131.24    n/a" in shown(answer)
+    assert cells(answer, "Sales") == ["n/a", "n/a"]
     assert list(panels(answer)["IWM, 31 Dec 2019 = 100"]) == ["Earnings", "Cash flow", "Book"]
 
 
@@ -70,118 +69,87 @@ def test_figures_with_bases_of_their_own_are_drawn_without_dating_the_base() -> 
 def test_a_base_before_the_history_gives_no_index() -> None:
     answer = implied(sample_market(), "10y")
     text = shown(answer)
-    assert "IWM, figures to 11 Dec 2020, none at the base" in text
-    assert "Earnings     $2.54    n/a" in text
-    assert "P/E history from 31 Dec 2014, n = 352." in text
+    assert any(
+        line.startswith("IWM, figures to 11 Dec 2020, none at the base: earnings $2.54") for line in text
+    )
+    assert cells(answer, "Earnings") == ["n/a", "n/a"]
     assert answer.draw is None
 
 
 def test_without_multiples_nothing_is_implied() -> None:
     answer = implied(market([50.0]))
-    assert shown(answer)[1] == "n/a: no multiples are stored, so nothing is implied."
+    assert shown(answer)[0].startswith("Nothing is implied: no multiples are stored · ")
     assert answer.draw is None
-    assert button_labels(answer) == [["Compare", "What moved it"]]
+    assert button_labels(answer) == [["Compare", "Multiples", "Why"]]
 
 
 def test_figures_of_an_older_session_are_dated_and_the_block_says_its_age() -> None:
     whole = sample_market()
     old = replace(whole, multiples=whole.multiples[whole.multiples["session"] <= "2020-12-04"])
     text = shown(implied(without(old, "ps", lambda session: session > "2020-12-01")))
-    assert "IWM, 31 Dec 2019 to 4 Dec 2020, 5 sessions old" in text
-    assert any(line.startswith("Of an earlier session: Sales of ") for line in text)
+    (line,) = [line for line in text if line.startswith("IWM, 31 Dec 2019 to 4 Dec 2020, 5 sessions old: ")]
+    assert "; of an earlier session: Sales of " in line
 
 
 def test_a_window_since_a_date_stands_in_the_title_as_a_date() -> None:
     title = shown(implied(sample_market(), "since 2020-09-30"))[0]
-    assert title == "Implied fundamentals, since 30 Sep 2020 · close of Fri 11 Dec 2020"
-
-
-SAMPLE_WHY = """\
-What moved it, ytd · close of Fri 11 Dec 2020
-Sample data: simulated between published points, not the market.
-Reading: IWM's price rose on a higher multiple while its earnings fell.
-IWM since 31 Dec 2019
-                    change
-price return       +14.87%
-distributions      +1.27pp
-implied earnings   −49.00%
-multiple (P/E)    +125.23%
-flow              +$0.80bn
-flow, of assets     +1.65%
-P/E 33.3x → 75.0x, losses included, forward: \
-(1 − 0.490) × (1 + 1.252) = 1 + 0.149, 31 Dec 2019 to 11 Dec 2020.
-SPY since 31 Dec 2019
-                     change
-price return        +13.81%
-distributions       +1.68pp
-implied earnings    −13.99%
-multiple (P/E)      +32.32%
-flow              −$33.08bn
-flow, of assets     −10.70%
-P/E 21.0x → 27.8x, losses included, forward: \
-(1 − 0.140) × (1 + 0.323) = 1 + 0.138, 31 Dec 2019 to 11 Dec 2020.
-
-Source: sample data."""
-
-
-def test_the_whole_page_has_the_articles_split_and_does_not_offer_itself() -> None:
-    answer = attribution_answer(sample_market(), AsOf(), YTD)
-    assert page(answer) == SAMPLE_WHY
-    assert button_labels(answer) == [["Compare", "Flows"], ["Multiples", "Fundamentals"]]
+    assert title == "Implied earnings, since 30 Sep 2020: IWM +3%, SPY +2% · Fri 11 Dec 2020"
 
 
 def why(of: Market, window: str) -> list[str]:
-    return shown(attribution_answer(of, AsOf(), parse_window(window)))
+    return shown(attribution_answer(of, AsOf(), LIGHT, parse_window(window)))
 
 
 @pytest.mark.parametrize(
     ("small_pe", "price", "reading"),
     [
-        (30.0, 55.0, "IWM's price rose on a higher multiple while its earnings fell."),
-        (15.0, 45.0, "IWM's price fell on a lower multiple while its earnings rose."),
-        (26.0, 70.0, "IWM's price moved mostly with its multiple."),
-        (21.0, 70.0, "IWM's price moved mostly with its earnings."),
-        (19.0, 40.0, "IWM's price moved mostly with its earnings."),
+        (30.0, 55.0, "IWM rose on a higher multiple while its earnings fell."),
+        (15.0, 45.0, "IWM fell on a lower multiple while its earnings rose."),
+        (26.0, 70.0, "IWM moved mostly with its multiple."),
+        (21.0, 70.0, "IWM moved mostly with its earnings."),
+        (19.0, 40.0, "IWM moved mostly with its earnings."),
     ],
 )
 def test_the_reading_says_what_did_the_work(small_pe: float, price: float, reading: str) -> None:
     figures = [("2020-01-02", "IWM", "pe", 20.0), ("2020-01-03", "IWM", "pe", small_pe)]
-    assert f"Reading: {reading}" in why(market([50.0, price], multiples=figures), "1d")
+    lines = why(market([50.0, price], multiples=figures), "1d")
+    assert lines[0] == f"{reading.rstrip('.')}, 1d · Fri 3 Jan 2020"
 
 
 def test_why_says_that_counts_behind_its_flow_are_doubtful() -> None:
     lines = why(market([50.0] * 3, units={"IWM": [250.0, 251.0, 300.0]}), "2d")
-    assert "Flow, unconfirmed, with 1 flagged day, BIG on 6 Jan 2020 (see /flows)." in lines
+    assert "IWM flow, unconfirmed, with 1 flagged day, BIG on 6 Jan 2020 (see /flows)." in lines
     lines = why(market([50.0] * 3, units={"IWM": [250.0, 251.0, 400.0]}), "2d")
-    assert "Flow: n/a, 1 flagged day, IMPOSSIBLE on 6 Jan 2020 (see /flows)." in lines
+    assert "IWM flow: n/a, 1 flagged day, IMPOSSIBLE on 6 Jan 2020 (see /flows)." in lines
 
 
 def test_why_without_multiples_or_facts_says_what_is_missing() -> None:
     lines = why(market([50.0, 51.0]), "1d")
-    missing = ["Earnings and multiple: n/a, no P/E stored.", "Flow: n/a, no fund facts."]
-    assert lines[1:6] == [
-        "IWM since 2 Jan 2020",
-        "               change",
-        "price return   +2.00%",
-        "distributions  0.00pp",
-        missing[0],
+    assert [line.split() for line in lines[2:6]] == [
+        ["Price", "return", "+2.00%", "0.00%"],
+        ["Distributions", "0.00pp", "0.00pp"],
+        ["Earnings", "n/a", "n/a"],
+        ["Multiple", "(P/E)", "n/a", "n/a"],
     ]
-    assert lines[-4:] == [*missing, "", "Source: CSV import."]
+    assert lines[-5:] == [
+        "IWM, earnings and multiple: n/a, no P/E stored.",
+        "SPY, earnings and multiple: n/a, no P/E stored.",
+        "IWM flow: n/a, no fund facts.",
+        "SPY flow: n/a, no fund facts.",
+        "Source: CSV import.",
+    ]
 
 
 def test_a_split_that_has_no_base_says_from_when_there_is_one() -> None:
     figures = [("2020-03-09", ticker, "pe", 20.0) for ticker in ("IWM", "SPY")]
     lines = why(market([50.0] * 60, multiples=figures), "50d")
-    assert lines[5].startswith("Earnings and multiple: n/a, ")
-    assert "9 Mar 2020" in lines[5]
-    assert not any(line.startswith("Reading") for line in lines)
+    (line,) = [line for line in lines if line.startswith("IWM, earnings and multiple: n/a, ")]
+    assert "9 Mar 2020" in line
+    assert lines[0].startswith("What moved IWM and SPY, 50d · ")
 
 
 def test_a_window_longer_than_the_prices_has_no_answer_for_either_fund() -> None:
-    assert why(market([50.0] * 5), "1y")[1:3] == [
-        "IWM: n/a for 1y, too little history.",
-        "SPY: n/a for 1y, too little history.",
-    ]
+    assert why(market([50.0] * 5), "1y")[1:] == ["1y: too little history."]
 
 
 def first_day() -> Market:
@@ -203,19 +171,26 @@ def first_day() -> Market:
 
 def test_each_line_is_of_the_convention_that_has_it() -> None:
     answer = implied(first_day(), "1d")
-    text = shown(answer)
-    block = text[1 : text.index("SPY, 2 Jan 2020 to 3 Jan 2020")]
-    assert block == [
-        "Per share = price / multiple, losses included, trailing; base = 100.",
+    assert shown(answer)[1:] == [
+        "Implied per share, losses included, trailing; base = 100.",
+        "                    IWM    SPY",
+        "Earnings            n/a    n/a",
+        "Cash flow         100.8   91.7",
+        "Book                n/a    n/a",
+        "Sales              57.6   52.4",
+        "Net margin        10.0%  10.0%",
+        "Return on equity   4.0%   4.0%",
+        (
+            "IWM, 2 Jan 2020 to 3 Jan 2020: earnings $1.10, cash flow $4.58, book $27.50, sales $26.19; "
+            "P/E history from 3 Jan 2020, n = 1."
+        ),
+        (
+            "SPY, 2 Jan 2020 to 3 Jan 2020: earnings $2.00, cash flow $8.33, book $50.00, sales $47.62; "
+            "P/E history from 3 Jan 2020, n = 1."
+        ),
         "Cash flow, Sales, Net margin: Morningstar via Yahoo, basis unstated.",
-        "IWM, 2 Jan 2020 to 3 Jan 2020",
-        "per share     now  index",
-        "Earnings    $1.10    n/a",
-        "Cash flow   $4.58  100.8",
-        "Book       $27.50    n/a",
-        "Sales      $26.19   57.6",
-        "Net margin 10.0%, return on equity 4.0%.",
-        "P/E history from 3 Jan 2020, n = 1.",
+        "Implied per share = price / multiple.",
+        "Source: CSV import.",
     ]
     assert (
         drawing(answer).args[2].title == "Implied per share, indexed: losses included, Morningstar via Yahoo"
@@ -235,6 +210,10 @@ def test_where_companies_together_earn_nothing_the_answers_say_so() -> None:
     rows = first_day().multiples
     losing = rows.assign(value=rows["value"].where(rows["metric"] != "pe")).query("convention == 'losses_in'")
     of = replace(first_day(), multiples=losing)
-    assert "Earnings and multiple: n/a, its P/E is not meaningful." in why(of, "1d")
-    assert "Net margin n/a, return on equity n/a." in shown(implied(of, "1d"))
-    assert "No history of a P/E above 0." in shown(implied(of, "1d"))
+    assert "IWM, earnings and multiple: n/a, its P/E is not meaningful." in why(of, "1d")
+    assert (
+        cells(implied(of, "1d"), "Net margin")
+        == cells(implied(of, "1d"), "Return on equity")
+        == ["n/a", "n/a"]
+    )
+    assert "no history of a P/E above 0" in page(implied(of, "1d"))

@@ -109,7 +109,7 @@ def test_the_list_tells_state_and_distance_of_each() -> None:
     rules = ("ratio > 0.6", "ratio < 0.4 and excess 3m > 5pp", "flow iwm 5d > $1bn", "pe iwm > 25x")
     answer = alert_list([alert_view(rule, of, number=at) for at, rule in enumerate(rules, start=1)], of)
     assert shown(answer) == [
-        "Alerts · close of Fri 12 Mar 2021",
+        "Alerts · Fri 12 Mar 2021",
         "#1 ratio > 0.6",
         "True from the start, waiting to re-arm. 0.7000, 16.67% above 0.6.",
         "#2 ratio < 0.4 and excess 3m > 5pp",
@@ -162,13 +162,13 @@ def many(count: int, number: int = 0, note: str = "") -> Answer:
 
 def test_eight_alerts_are_one_page_with_a_row_of_buttons_each() -> None:
     answer = many(ALERTS_A_PAGE)
-    assert shown(answer)[0] == "Alerts · close of Wed 8 Jan 2020"
+    assert shown(answer)[0] == "Alerts · Wed 8 Jan 2020"
     assert [row[0] for row in button_labels(answer)] == [f"#{2 * at + 1}" for at in range(ALERTS_A_PAGE)]
 
 
 def test_more_are_turned_by_buttons_that_name_an_alert() -> None:
     first, second, last = many(50), many(50, 17), many(50, 97)
-    assert shown(first)[0] == "Alerts, page 1 of 7 · close of Wed 8 Jan 2020"
+    assert shown(first)[0] == "Alerts, page 1 of 7 · Wed 8 Jan 2020"
     assert first.buttons[-1] == (("#17 to #31 ›", "/alerts 17"),)
     assert second.buttons[-1] == (("‹ #1 to #15", "/alerts 1"), ("#33 to #47 ›", "/alerts 33"))
     assert last.buttons[-1] == (("‹ #81 to #95", "/alerts 81"),)

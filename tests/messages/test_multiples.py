@@ -10,26 +10,10 @@ from bot.analytics.market import SUM_COLUMNS, Market
 from bot.analytics.windows import AsOf
 from bot.messages.canvas import LIGHT
 from bot.messages.common import multiple_line, percentile_text
-from bot.messages.pages.multiples import multiples_answer
-from tests.messages.pages import button_labels, days, drawing, market, page, shown
+from bot.messages.pages.multiples import kinds, multiples_answer
+from tests.messages.pages import button_labels, days, drawing, market, shown
 from tests.sample_market import sample_market
 
-SAMPLE_PAGE = """\
-Valuation multiples · close of Fri 11 Dec 2020
-Sample data: simulated between published points, not the market.
-Reading: IWM costs 170% more than SPY by P/E (losses included, forward).
-Losses included, forward
-Prices of 11 Dec 2020.
-                 IWM   SPY premium
-P/E            75.0x 27.8x +169.8%
-P/CF           14.4x 17.3x  −16.8%
-P/B            2.35x 4.05x  −42.0%
-P/S            1.45x 2.65x  −45.3%
-Yield          1.05% 1.56%  −32.7%
-Earnings yield 1.33% 3.60%  −2.3pp
-Loss-makers    41.0%  8.0% +33.0pp
-Premium percentiles: P/E 100, P/CF 45, P/B 22, P/S 31, Yield 6 (n = 352 since 31 Dec 2014).
-Source: sample data; holdings of 11 Dec 2020; coverage 100%."""
 ADVICE = (
     "A P/E with losses included (IWM in December 2020: about 75x) is added up from the companies or "
     "imported: python -m bot import multiples FILE --ticker IWM"
@@ -37,38 +21,30 @@ ADVICE = (
 PE = [("2020-01-03", "IWM", "pe", 25.0), ("2020-01-03", "SPY", "pe", 20.0)]
 
 
-def test_the_whole_page() -> None:
-    assert page(multiples_answer(sample_market(), AsOf(), LIGHT)) == SAMPLE_PAGE
-
-
-def multiples(of: Market) -> list[str]:
-    return shown(multiples_answer(of, AsOf(), LIGHT))
+def multiples(of: Market, kind: str = "") -> list[str]:
+    return shown(multiples_answer(of, AsOf(), LIGHT, kind))
 
 
 def test_none_stored_says_how_they_come() -> None:
     answer = multiples_answer(market([50.0] * 5), AsOf(), LIGHT)
     assert shown(answer) == [
-        "Valuation multiples · close of Wed 8 Jan 2020",
+        "No multiples yet · Wed 8 Jan 2020",
         "n/a: no multiples are stored. Each refresh records Yahoo's of that day.",
         ADVICE,
     ]
     assert answer.draw is None
-    assert button_labels(answer) == [["Compare", "What moved it"]]
+    assert button_labels(answer) == [["Compare", "Why"]]
 
 
 def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:
-    assert multiples(market([50.0] * 5, multiples=PE))[1:] == [
-        (
-            "Reading: IWM costs 25% more than SPY by P/E (profitable companies only, trailing), "
-            "as of 3 Jan 2020."
-        ),
-        "Profitable companies only, trailing",
-        "Of 3 Jan 2020 (3 sessions old).",
+    assert multiples(market([50.0] * 5, multiples=PE)) == [
+        "IWM costs 25% more than SPY by P/E · Wed 8 Jan 2020",
+        "Profitable companies only, trailing; of 3 Jan 2020 (3 sessions old).",
         "       IWM    SPY  premium",
         "P/E  25.0x  20.0x   +25.0%",
         "P/E premium: no history of both funds to rank it in yet.",
-        "Source: CSV import; price date not stated.",
         ADVICE,
+        "Source: CSV import; price date not stated.",
     ]
 
 
@@ -77,15 +53,17 @@ def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None
 )
 def test_a_premium_of_no_percent_is_neither_more_nor_less(large: float, costs: str) -> None:
     figures = [("2020-01-08", "IWM", "pe", 25.0), ("2020-01-08", "SPY", "pe", large)]
-    assert f"Reading: IWM costs {costs} SPY by P/E" in multiples(market([50.0] * 5, multiples=figures))[1]
+    assert multiples(market([50.0] * 5, multiples=figures))[0].startswith(f"IWM costs {costs} SPY by P/E · ")
 
 
 def test_no_premium_is_formed_across_dates() -> None:
     figures = [PE[0], ("2020-01-08", "SPY", "pe", 20.0), ("2020-01-08", "IWM", "yield", 1.2)]
     lines = multiples(market([50.0] * 5, multiples=figures))
-    assert lines[2:7] == [
-        "P/E: IWM of 3 Jan 2020 (3 sessions old); SPY of 8 Jan 2020 (no premium across dates).",
-        "Yield: IWM of 8 Jan 2020; SPY n/a (no premium across dates).",
+    assert lines[1:5] == [
+        (
+            "Profitable companies only, trailing; P/E: IWM of 3 Jan 2020 (3 sessions old); SPY of 8 Jan 2020 "
+            "(no premium across dates). Yield: IWM of 8 Jan 2020; SPY n/a (no premium across dates)."
+        ),
         "         IWM    SPY  premium",
         "P/E    25.0x  20.0x      n/a",
         "Yield  1.20%    n/a      n/a",
@@ -136,12 +114,8 @@ def with_companies(eps: float, unknown: int = 1) -> Market:
 
 def test_what_the_companies_add_up_to_leads_and_names_who_earns_most() -> None:
     lines = multiples(with_companies(0.2))
-    start = lines.index("Losses included, trailing")
-    assert start == 1
-    assert lines[start : start + 12] == [
-        "Losses included, trailing",
-        "This one leads. Most websites leave losses out, so theirs is lower.",
-        "IWM prices of 8 Jan 2020; SPY n/a (no premium across dates).",
+    assert lines[1:11] == [
+        "Losses included, trailing; IWM prices of 8 Jan 2020; SPY n/a (no premium across dates).",
         "                 IWM SPY premium",
         "P/E            34.5x n/a     n/a",
         "P/B            2.00x n/a     n/a",
@@ -149,10 +123,14 @@ def test_what_the_companies_add_up_to_leads_and_names_who_earns_most() -> None:
         "Loss-makers     0.0% n/a     n/a",
         "P/E, each P/E capped at 60: IWM 28.6x, SPY n/a.",
         "P/E, profitable companies only: IWM 34.5x, SPY n/a.",
+        "P/E, P/B premium: no history of both funds to rank it in yet.",
         "IWM, 8 Jan 2020: 10 of 11 companies, 91% of weight; without C0 100.0x.",
-        "Left out: 1 no quote.",
     ]
-    assert lines[start + 12] == "Earn most, of all profits: C0 69%, C1 3%, C2 3%, C3 3%, C4 3%."
+    assert lines[11:14] == [
+        "Left out: 1 no quote.",
+        "Earn most, of all profits: C0 69%, C1 3%, C2 3%, C3 3%, C4 3%.",
+        "Most websites leave losses out, so their P/E is lower.",
+    ]
     assert lines[-1] == "Source: companies (Yahoo); holdings of 7 Jan 2020; coverage 91%."
 
 
@@ -181,9 +159,9 @@ def test_a_percentile_is_shown_among_20_values(count: int, line: str) -> None:
 
 def test_the_line_of_other_pages_leads_with_it_too() -> None:
     assert multiple_line(with_companies(0.2)).startswith(
-        "P/E (losses included, trailing): IWM 34.5x (10 of 11 companies, 91% of weight; without C0 100.0x) "
+        "P/E (losses included, trailing): IWM 34.5x (8 Jan), SPY n/a"
     )
-    assert multiple_line(with_companies(-1.0)).startswith("P/E (losses included, trailing): IWM n/m (10 of")
+    assert multiple_line(with_companies(-1.0)).startswith("P/E (losses included, trailing): IWM n/m (8 Jan)")
 
 
 def test_too_few_companies_have_no_figure_and_it_is_said() -> None:
@@ -205,9 +183,11 @@ def test_conventions_are_kept_apart() -> None:
     of = sample_market()
     rows = of.multiples.tail(2)
     capped = rows.assign(metric="pe", convention="capped", basis="unstated", value=[30.0, 20.0])
-    lines = multiples(replace(of, multiples=pd.concat([of.multiples, capped])))
-    assert lines.index("Each P/E capped at 60, basis unstated") < lines.index("Losses included, forward")
-    assert ADVICE not in lines
+    both = replace(of, multiples=pd.concat([of.multiples, capped]))
+    assert kinds(both) == ["losses in forward", "capped"]
+    assert multiples(both)[2].startswith("Losses included, forward; ")
+    assert multiples(both, "capped")[2].startswith("Each P/E capped at 60, basis unstated; ")
+    assert ADVICE not in multiples(both, "capped")
 
 
 def test_what_a_figure_was_computed_from_is_told() -> None:
@@ -221,7 +201,7 @@ def test_what_a_figure_was_computed_from_is_told() -> None:
 @pytest.mark.parametrize(
     ("small", "large", "dated", "source"),
     [
-        ("2020-01-06", "2020-01-06", "Of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old).", "CSV import."),
+        ("2020-01-06", "2020-01-06", "of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old).", "CSV import."),
         (
             "2020-01-07",
             "2020-01-06",
@@ -231,7 +211,7 @@ def test_what_a_figure_was_computed_from_is_told() -> None:
             ),
             "CSV import.",
         ),
-        (None, None, "Of 7 Jan 2020 (1 session old).", "CSV import; price date not stated."),
+        (None, None, "of 7 Jan 2020 (1 session old).", "CSV import; price date not stated."),
         (
             "2020-01-07",
             None,
@@ -245,8 +225,8 @@ def test_the_date_of_the_prices_stands_beside_that_of_the_figure_where_they_diff
 ) -> None:
     of = market([50.0] * 5, multiples=[("2020-01-07", *figure[1:]) for figure in PE])
     lines = multiples(replace(of, multiples=of.multiples.assign(price_date=[small, large])))
-    assert lines[3] == dated
-    assert "+25.0%" in lines[5]
+    assert lines[1] == f"Profitable companies only, trailing; {dated}"
+    assert "+25.0%" in lines[3]
     assert f"Source: {source}" in lines
 
 
@@ -267,10 +247,10 @@ def test_undated_figures_that_repeat_are_told_as_of_their_last_change() -> None:
     )
     of = replace(of, prices=of.prices.assign(SPY=of.prices["IWM"] * 2))
     lines = multiples(of)
-    assert "Of 6 Jan 2020 (2 sessions old)." in lines
-    assert "the same figures until 8 Jan 2020, so they are as of their last change." in lines[-2]
+    assert lines[1].endswith("; of 6 Jan 2020 (2 sessions old).")
+    assert "the same figures until 8 Jan 2020, so they are as of their last change." in lines[-1]
     line = multiple_line(of)
-    assert line.endswith("IWM 21.0x, SPY 21.0x, close of Mon 6 Jan 2020, 2 sessions old.")
+    assert line.endswith("IWM 21.0x, SPY 21.0x; premium 0%, close of Mon 6 Jan 2020, 2 sessions old.")
 
 
 def test_there_is_a_chart_once_there_is_a_line() -> None:

@@ -55,7 +55,7 @@ def test_the_whole_message() -> None:
     assert page(answer) == (
         "Alert #3 fired · close of Tue 6 Oct 2020\n"
         "ratio > sma 200\n"
-        "Sample data: simulated between published points, not the market.\n"
+        "Sample data, not the market.\n"
         "ratio: 0.4623 → 0.4676, 0.73% above sma 200 (0.4642).\n"
         "Percentile 5 (n = 2,710 since 31 Dec 2009).\n"
         "Re-arms at 0.4597 (moves with sma 200).\n"

@@ -4,19 +4,24 @@ import pandas as pd
 
 from bot.analytics.market import Market
 from bot.analytics.windows import AsOf
-from bot.messages.pages.sectors import sectors_answer
+from bot.messages.canvas import LIGHT
+from bot.messages.pages.sectors import parts, sectors_answer
 from tests.messages.pages import SAMPLE, shown
 from tests.sample_market import sample_market
 
 
-def lines(market: Market) -> list[str]:
-    return shown(sectors_answer(market, AsOf()))
+def lines(market: Market, part: str = "") -> list[str]:
+    return shown(sectors_answer(market, AsOf(), LIGHT, part))
 
 
 def test_weights_of_both_funds_largest_difference_first() -> None:
     text = lines(sample_market())
-    assert text[:2] == ["Sector weights · close of Fri 11 Dec 2020", SAMPLE]
-    at = text.index("As of 30 Nov 2020 (9 sessions old), largest difference first.") + 1
+    assert text[:3] == [
+        "IWM holds 14.0pp less information technology than SPY · Fri 11 Dec 2020",
+        SAMPLE,
+        "Sectors, simulated, 30 Nov 2020 (9 sessions old).",
+    ]
+    at = 3
     assert [line.split() for line in text[at : at + 3]] == [
         ["IWM", "SPY", "gap"],
         ["Info", "tech", "13.6%", "27.6%", "−14.0pp"],
@@ -31,8 +36,8 @@ def test_weights_of_both_funds_largest_difference_first() -> None:
 def test_without_weights_it_says_so_and_how_to_get_them() -> None:
     whole = sample_market()
     text = lines(replace(whole, weights=whole.weights.iloc[:0]))
-    assert "n/a: no weights are stored." in text
-    assert "python -m bot import weights FILE --ticker IWM" in text
+    assert text[0].startswith("No weights are stored · ")
+    assert text[2].endswith("others are imported: python -m bot import weights FILE --ticker IWM")
     assert "Share of revenue from the home market: n/a, none imported." in text
 
 
@@ -52,7 +57,8 @@ def test_a_long_group_name_is_cut_to_its_column() -> None:
         source="csv",
     )
     text = lines(replace(sample_market(), weights=group))
-    assert "Industry groups" in text
+    assert "Industry groups, 30 Nov 2020 (9 sessions old)." in text
+    assert text[0].startswith("IWM holds 5.0pp more pharmaceuticals & <Biotech> than SPY")
     assert any(line.startswith("Pharmaceutic…") for line in text)
 
 
@@ -69,18 +75,20 @@ def test_groups_and_sectors_of_the_companies_say_what_they_cover() -> None:
         for ticker, weight in (("IWM", small), ("SPY", large))
     ]
     frame = pd.DataFrame(rows).assign(session=pd.Timestamp("2020-12-04"))
-    text = lines(replace(sample_market(), weights=frame))
-    start = text.index("Morningstar sectors of the companies")
-    dated = "As of 4 Dec 2020 (5 sessions old), largest difference first."
-    assert [" ".join(line.split()) for line in text[start + 1 : start + 10]] == [
-        dated,
+    of = replace(sample_market(), weights=frame)
+    assert list(parts(of)) == ["companies", "groups"]  # Yahoo's are of the same classification
+    text = [" ".join(line.split()) for line in lines(of)]
+    assert text[2:6] == [
+        "Morningstar sectors of the companies, 4 Dec 2020 (5 sessions old).",
         "IWM SPY gap",
         "Technology 76.8% 87.0% −10.2pp",
         "Healthcare 20.0% 12.5% +7.5pp",
-        "Companies of a known sector: IWM 96.8%, SPY 99.5% of weight.",
-        "Industry groups",
-        dated,
+    ]
+    assert "Companies of a known sector: IWM 96.8%, SPY 99.5% of weight." in text
+    text = [" ".join(line.split()) for line in lines(of, "groups")]
+    assert text[0].startswith("IWM holds 8.1pp more biotech and pharma than SPY · ")
+    assert text[2:5] == [
+        "Industry groups, 4 Dec 2020 (5 sessions old).",
         "IWM SPY gap",
         "Bio & pharma 12.1% 4.0% +8.1pp",
     ]
-    assert "Morningstar sectors via Yahoo" not in text

@@ -80,7 +80,7 @@ def test_the_whole_page() -> None:
     answer = status_answer(sample_market(), report(rows, queue=queue, restated=[replaced()]))
     assert page(answer) == (
         "Status · last completed session Fri 11 Dec 2020\n"
-        "Sample data: simulated between published points, not the market.\n"
+        "Sample data, not the market.\n"
         "Prices: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
         "IWM fund facts: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"
         "SPY fund facts: 31 Dec 2009 to 11 Dec 2020, current; sample data.\n"

@@ -7,9 +7,10 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.view import AlertView, Life
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
+from bot.messages.common import Answer
 from bot.messages.pages.summary import summary_answer
 from tests import shared_data
-from tests.messages.pages import LONG, XNYS, alert_view, context, day, market, page, shown
+from tests.messages.pages import LONG, XNYS, alert_view, context, day, market, page
 from tests.sample_market import sample_market
 from tests.shared_data import shared
 
@@ -26,8 +27,13 @@ Flows 20d: IWM +$2.48bn (+5.19%), SPY −$5.35bn (−1.72%).
 Daily summary · close of Fri 11 Dec 2020
 Price return; base closes: 1d 10 Dec 2020, 1w 4 Dec 2020, ytd 31 Dec 2019. \
 Flows: 20 sessions, in dollars and in percent of assets.
-P/E (losses included, forward): IWM 75.0x, SPY 27.8x, close of Fri 11 Dec 2020.
+P/E (losses included, forward): IWM 75.0x, SPY 27.8x; premium 170%, highest since 2014.
 Source: sample data."""
+
+
+def shown(answer: Answer) -> list[str]:
+    """The lines before the quote."""
+    return page(answer.html).splitlines()
 
 
 def test_the_whole_page() -> None:
@@ -136,7 +142,7 @@ def test_an_early_close_and_closures_before_the_next_session_come_last() -> None
         == "Ahead: Thu 26 closed; Fri 27 early close at 13:00 New York."
     )
     of = context(market([50.0] * 228))
-    assert "Ahead" not in page(summary_answer(of, [], XNYS))
+    assert "Ahead" not in page(summary_answer(of, [], XNYS).html)
     closed = Sessions([day("2020-11-25")])
     assert shown(summary_answer(of, [], closed))[-1].startswith(
         "Ahead: Wed 25 closed; Thu 26 closed; Fri 27 early"

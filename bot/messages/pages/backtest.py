@@ -13,13 +13,14 @@ from bot.analytics.windows import AsOf
 from bot.messages.alerts.card import preset_buttons, times
 from bot.messages.common import (
     Answer,
+    details,
     heading,
     latest_starting_condition,
     luck_phrase,
     rule_chart_spec,
     sources,
 )
-from bot.messages.html import Html, bold, code, lines, pre, table
+from bot.messages.html import bold, code, lines, pre, table
 from bot.text import counted, short_date
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from bot.messages.canvas import Theme
     from bot.services.questions import Backtest
 
-_DATES_SHOWN = 12
+_DATES_SHOWN = 5
 _LONGER = (5, 10, 20)  # years that are offered where fewer were tested
+_DAYS_A_MONTH = 30.44
 _FEW = 10  # fires below this are too few to mean anything
 
 
@@ -47,45 +49,43 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     metrics = metrics_of(market.pair)
     begin = (pd.Timestamp(fires.until) - pd.DateOffset(years=backtest.years)).date()
     is_short = fires.since is not None and fires.since > begin + dt.timedelta(days=10)
+    months = round((pd.Timestamp(fires.until) - pd.Timestamp(backtest.begin)).days / _DAYS_A_MONTH)
+    span = counted(round(months / 12), "year") if months >= 12 else counted(months, "month")
     dates = ", ".join(short_date(day) for day in reversed(fires.dates[-_DATES_SHOWN:]))
     more = len(fires.dates) - _DATES_SHOWN
-    without_band = ", with the re-arm band or without."
-    if fires.count or backtest.bare:
-        without_band = f"; without the re-arm band it would have fired {times(backtest.bare)}."
-    outcomes: tuple[Html | str | None, ...] = ()
-    if fires.count:
-        rows = [
-            (
-                str(outcome.horizon),
-                PERCENT.show(outcome.median, 1),
-                None if outcome.rose is None else f"{outcome.rose:.0f}%",
-                str(outcome.n),
-                PERCENT.show(outcome.base, 1),
-            )
-            for outcome in backtest.after
-        ]
-        spreads = [
-            (str(after.horizon), *(PERCENT.show(move, 1) for move in (after.lower, after.upper, after.worst)))
-            for after in backtest.after
-        ]
-        outcomes = (
-            f"What {market.pair} did once the fire was known:",
-            pre(table(("sessions", "median", "rose", "n", "any day"), rows)),
-            "Any day: the median after every session, fired or not.",
-            pre(table(("sessions", "lower", "upper", "worst"), spreads)),
-            "A quarter of the moves is below lower, a quarter above upper.",
-            "Worst: the lowest that it stood on the way.",
-            _luck(backtest.after),
+    rows = [
+        (
+            str(outcome.horizon),
+            PERCENT.show(outcome.median, 1),
+            None if outcome.rose is None else f"{outcome.rose:.0f}%",
+            str(outcome.n),
+            PERCENT.show(outcome.base, 1),
         )
+        for outcome in backtest.after
+    ]
+    spreads = [
+        f"{after.horizon} sessions {PERCENT.show(after.lower, 1)} to {PERCENT.show(after.upper, 1)}, "
+        f"worst {PERCENT.show(after.worst, 1)}"
+        for after in backtest.after
+        if after.n
+    ]
     html = lines(
-        heading("Backtest", market, AsOf()),
+        heading(
+            f"{'Fired ' + times(fires.count) if fires.count else 'Never fired'} in {span}", market, AsOf()
+        ),
         code(str(rule)),
-        _span(backtest, is_short),
-        bold(f"Fired {times(fires.count)}" if fires.count else "It never fired") + without_band,
-        f"On {dates}{f' and {more} more' if more > 0 else ''}." if dates else None,
-        *outcomes,
+        f"What {market.pair} did once the fire was known:" if fires.count else None,
+        pre(table(("sessions", "median", "rose", "n", "any day"), rows)) if fires.count else None,
         f"n below {_FEW}: too few to mean anything." if 0 < fires.count < _FEW else None,
-        "",
+        f"On {dates}{f' and {more} more' if more > 0 else ''}." if dates else None,
+    )
+    quote = details(
+        market,
+        f"Without the re-arm band: {times(backtest.bare)}." if backtest.bare else None,
+        _span(backtest, is_short),
+        "Any day: the median after every session, fired or not." if fires.count else None,
+        f"Middle half of the moves: {'; '.join(spreads)}, the lowest on the way." if spreads else None,
+        _luck(backtest.after) if fires.count else None,
         sources(
             {
                 metrics[c.metric].title: sources_of(metrics[c.metric], market, dict(c.arguments))
@@ -99,7 +99,7 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
     buttons = ((("Make it an alert", f"/alert {line}"), *again),)
     draw, _ = rule_chart_spec(f"Backtest: {rule}", rule, backtest.context, theme, backtest.begin, fires.dates)
-    return Answer(html, draw, "backtest", buttons)
+    return Answer(html, draw, "backtest", buttons, quote=quote)
 
 
 def _luck(outcomes: Sequence[Outcome]) -> str | None:

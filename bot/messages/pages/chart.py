@@ -9,16 +9,18 @@ from bot.alerts.rule import subject_of
 from bot.analytics.metrics import Arguments, Metric, close_behind, metric_value, sources_of
 from bot.errors import NoData
 from bot.messages import common
-from bot.messages.charts import ConditionPanel, rule_chart
+from bot.messages.charts import rule_chart
 from bot.messages.common import Answer
-from bot.messages.html import bold, code, lines, session_phrase
+from bot.messages.html import capital, code, lines, session_phrase
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.windows import AsOf, Window
     from bot.messages.canvas import Theme
 
-_SPANS = (("6 months", "6m"), ("1 year", "1y"), ("5 years", "5y"))
+_SPANS = ("6m", "1y", "5y", "max")
+_REFERENCES = "; dotted: the median of all days, shaded: where 8 of 10 were"
+_BREAKS = (-2.0, 0.0, 2.0)  # sigmas of the channel that the reader compares with
 
 
 def metric_answer(
@@ -34,23 +36,29 @@ def metric_answer(
     rank = common.percentile_phrase(history)
     close = close_behind(metric, market, arguments, current.session)
     late = f" ({session_phrase(close)}, {common.age(market, close)})" if close != end else ""
+    levels = _BREAKS if metric.name == "channel" else ()
+    shown = common.within(market, history, span)
+    panel = common.metric_panel("", shown, history, metric.unit, levels)
     html = lines(
-        common.heading(title, market, as_of, priced=metric.part == "prices"),
-        bold(metric.unit.show(current.value)) + f"{late}{f', {rank}' if rank is not None else ''}.",
-        common.closes_missing_line(market, arguments),
+        common.heading(f"{title}: {metric.unit.show(current.value)}{late}", market, as_of),
+        f"{capital(rank)}." if rank is not None else None,
         metric.meaning,
+        common.closes_missing_line(market, arguments),
+    )
+    quote = common.details(
+        market,
         "Formula: " + metric.formula,
+        f"Chart: {common.window_title(span)}{_REFERENCES if panel.band else ''}.",
         "Example of an alert: " + code(f"/alert {metric.example}"),
-        f"Window of the chart: {common.window_title(span)}.",
-        "",
         common.sources({"data": current.source}),
+        priced=metric.part == "prices",
     )
     label = sources_of(metric, market, arguments)
     style = common.chart_style(title, market, theme, label, close)
-    draw = partial(rule_chart, [ConditionPanel("", common.within(market, history, span), metric.unit)], style)
+    draw = partial(rule_chart, [panel], style)
     subject, tail = subject_of(metric.name, arguments.items()), as_of.suffix
     buttons = (
-        tuple((text, f"/chart {subject} {window}{tail}") for text, window in _SPANS),
+        tuple((window, f"/chart {subject} {window}{tail}") for window in _SPANS),
         (("Make an alert", f"/alert new {subject}"), ("Other metrics", f"/chart{tail}")),
     )
-    return Answer(html, draw, metric.name, buttons)
+    return Answer(html, draw, metric.name, buttons, quote=quote)

@@ -13,7 +13,7 @@ from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.charts import ChartSpec, compare_chart
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, lines
+from bot.messages.html import Html, lines
 from bot.text import short_date
 
 if TYPE_CHECKING:
@@ -23,48 +23,76 @@ if TYPE_CHECKING:
     from bot.messages.canvas import Theme
     from bot.pair import Pair
 
-RETURN_WINDOWS = (Window("w", 1), Window("m", 1), Window("m", 3), Window("m", 6), YTD, Window("y", 1))
+RETURN_WINDOWS = (Window("w", 1), Window("m", 1), Window("m", 6), YTD, Window("y", 1))
 _CARD_WINDOWS = (Window("m", 1), Window("m", 6), YTD, Window("y", 1))
+_OFFERED = ("1m", "6m", "ytd", "1y", "5y")
 _YEAR = 372  # days: a year that begins before a weekend and ends after one
 
 
 def compare_answer(
-    market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Window] = (), total: bool | None = None
+    market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Window] = (), total: bool | None = None
 ) -> Answer:
-    """Return price and total return of both funds (or the one asked for) over WINDOWS and `extra`."""
+    """Return who leads, the returns of both funds over the usual windows, and the trend, flows and P/E.
+
+    One asked window is shown beside the usual ones, several instead of them. `total`: total return or price;
+    None for price, with the total returns in the quote.
+    """
     market.require_end()
-    windows = list(dict.fromkeys((*RETURN_WINDOWS, *extra)))
-    kinds = (False, True) if total is None else (total,)
-    returns = {kind: [performance(market, window, kind) for window in windows] for kind in kinds}
-    rows = returns[kinds[0]]
-    blocks: list[Html | str] = []
-    for kind in kinds:
-        blocks.append(common.returns_table(market.pair, returns[kind], kind))
-        blocks += [line for row in returns[kind] if (line := _annualised(market.pair, row)) is not None]
+    asked = tuple(dict.fromkeys(asked))
+    windows = asked if len(asked) > 1 else tuple(dict.fromkeys((*RETURN_WINDOWS, *asked)))
+    rows = [performance(market, window, bool(total)) for window in windows]
     html = lines(
-        common.heading(market.pair.fill("{small} and {large}"), market, as_of),
-        _leader(market.pair, rows, kinds[0]),
-        *blocks,
-        _bases(rows),
-        "",
-        common.ratio_line(market),
+        common.heading(_leader(market.pair, rows), market, as_of),
+        common.returns_table(market.pair, rows),
+        common.trend_line(market),
         common.flow_line(market),
         common.multiple_line(market),
-        "",
+    )
+    quote = common.details(
+        market,
+        "Total return, distributions reinvested." if total else "Price return.",
+        _total_returns(market, windows) if total is None else None,
+        *(_annualised(market.pair, row) for row in rows),
+        _bases(rows),
+        *common.missing_returns(rows),
         common.market_sources(market, "prices", "flows", "multiples"),
     )
-    # The requested window, else a year, else the longest that has a base. Without any there is no chart.
-    based_rows = sorted((row for row in rows if row.small is not None), key=lambda row: str(row.base))
-    windows = [*extra, Window("y", 1), *(row.window for row in based_rows)]
-    drawable = {row.window for row in based_rows if row.base != row.end}
-    shown = next((window for window in windows if window in drawable), None)
-    draw = None if shown is None else _chart(market, shown, kinds[0], theme)
     word = {None: "", False: " price", True: " tr"}[total]
-    buttons = (
-        (("3 years", f"/compare 3y{word}{as_of.suffix}"), *common.page_buttons(as_of, "Trend", "Flows")),
-        common.page_buttons(as_of, "Multiples", "What moved it"),
-    )
-    return Answer(html, draw, "compare", buttons)
+    offered = tuple((window, f"/compare {window}{word}{as_of.suffix}") for window in _OFFERED)
+    pages = common.page_buttons(as_of, "Trend", "Flows", "Multiples", "Why")
+    draw = _chart(market, asked, rows, bool(total), theme)
+    return Answer(html, draw, "compare", (offered, pages), quote=quote)
+
+
+def _leader(pair: Pair, rows: Sequence[Performance]) -> str:
+    """Return who leads over most windows, and over which it does not; of as many, over the longest."""
+    known = [row for row in rows if row.gap is not None]
+    leads = {
+        ticker: [row for row in known if (row.gap or 0.0) * sign > 0]
+        for ticker, sign in zip(pair.tickers, (1, -1), strict=True)
+    }
+    if not any(leads.values()):
+        return "Both moved alike" if known else f"No return of {pair} is known"
+    ticker = max(leads, key=lambda name: (len(leads[name]), leads[name][-1:] == known[-1:]))
+    others = [str(row.window) for row in known if row not in leads[ticker]]
+    if not others:
+        return (
+            f"{ticker} leads over {known[0].window}" if len(known) == 1 else f"{ticker} leads on every window"
+        )
+    return f"{ticker} leads, but not over {', '.join(others)}"
+
+
+def _total_returns(market: Market, windows: Sequence[Window]) -> str:
+    """Return the total returns of both funds: "Total return: ytd +16.14% / +15.48%"."""
+    totals = [performance(market, window, total=True) for window in windows]
+    shown = [
+        f"{row.window} {PERCENT.show(row.small)} / {PERCENT.show(row.large)}"
+        for row in totals
+        if row.small is not None
+    ]
+    if not shown:
+        return " ".join(common.missing_returns(totals)).replace(": n/a", ": total return n/a")
+    return f"Total return, {' / '.join(market.pair.tickers)}: {', '.join(shown)}."
 
 
 def _annualised(pair: Pair, row: Performance) -> str | None:
@@ -82,29 +110,27 @@ def _bases(rows: Sequence[Performance]) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _leader(pair: Pair, rows: Sequence[Performance], total: bool) -> Html | None:
-    if all(row.gap is None for row in rows):
+def _chart(
+    market: Market, asked: Sequence[Window], rows: Sequence[Performance], total: bool, theme: Theme
+) -> ChartSpec | None:
+    """Return the chart of the asked windows, else of a year, else of the longest window that has a base."""
+    based_rows = sorted((row for row in rows if row.small is not None), key=lambda row: str(row.base))
+    drawable = [row.window for row in based_rows if row.base != row.end]
+    shown = [window for window in asked if window in drawable]
+    if not shown:
+        shown = [window for window in (Window("y", 1), *drawable) if window in drawable][:1]
+    if not shown:
         return None
-    leads = {
-        ticker: ", ".join(str(row.window) for row in rows if (row.gap or 0.0) * sign > 0)
-        for ticker, sign in zip(pair.tickers, (1, -1), strict=True)
-    }
-    kind = "total return" if total else "price"
-    phrases = [bold(f"{ticker} leads") + f": {windows}" for ticker, windows in leads.items() if windows]
-    return Html("; ").join(phrases) + f" ({kind})." if phrases else Html("Neither leads.")
-
-
-def _chart(market: Market, window: Window, total: bool, theme: Theme) -> ChartSpec:
-    grown = growth(market, window, total)
+    returns = {common.window_title(window): growth(market, window, total) for window in shown}
+    start = min(frame.index[0] for frame in returns.values())
     r, average = (
-        series.loc[grown.index[0] :].copy()  # not a view: an answer that is kept would keep all years
+        series.loc[start:].copy()  # not a view: an answer that is kept would keep all years
         for series in (trend.ratio(market), trend.of_ratio(market, trend.average, common.AVERAGE))
     )
-    kind = "total return" if total else "price"
-    small, large = market.pair.tickers
-    title = f"{small} and {large}, {kind} since {short_date(grown.index[0])}"
+    kind, (small, large) = "total return" if total else "price", market.pair.tickers
+    title = f"{small} and {large}, {kind}" + (f" since {short_date(start)}" if len(shown) == 1 else "")
     below = f"{small} ÷ {large} with its {common.AVERAGE}-day average"
-    return partial(compare_chart, grown, common.chart_style(title, market, theme), r, average, below)
+    return partial(compare_chart, returns, common.chart_style(title, market, theme), r, average, below)
 
 
 @dataclass(frozen=True)
@@ -143,6 +169,6 @@ def cards(
                 )
                 for row in rows
             ]
-        html = lines(common.heading(both, market, as_of), span, *sentences, source)
+        html = lines(common.heading(_leader(market.pair, rows[:1]), market, as_of), span, *sentences, source)
         result.append(Card(f"{both}, {window}", sentences[0], html))
     return result

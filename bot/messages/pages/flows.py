@@ -15,48 +15,71 @@ from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.charts import ChartSpec, flows_chart
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, lines, pre, table
+from bot.messages.html import capital, lines, pre, table
 from bot.text import MONTHS, counted, short_date
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bot.messages.canvas import Theme
 
-_MONTH = Window("d", 20)
-FLOW_WINDOWS = (Window("d", 1), Window("d", 5), _MONTH, YTD)
-_FLAGS_SHOWN = 4
+_DAY, _MONTH = Window("d", 1), Window("d", 20)
+FLOW_WINDOWS = (_DAY, Window("d", 5), _MONTH, YTD)
+_FLAGS_SHOWN = 3
 
 
-def flows_answer(market: Market, as_of: AsOf, theme: Theme, extra: Sequence[Window] = ()) -> Answer:
-    """Return the flow in dollars, in percent of assets and in units over WINDOWS and `extra`."""
+def flows_answer(market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Window] = ()) -> Answer:
+    """Return the direction of money, and both funds' flows in dollars and in percent of assets.
+
+    One asked window is shown beside usual ones, several instead of them.
+    """
     market.require_end()
-    windows = list(dict.fromkeys((*FLOW_WINDOWS, *extra)))
-    missing = [t for t in market.pair.tickers if flows.daily_flows(market, t).empty]
-    next_step = common.flow_steps(market, market.pair.tickers)
+    asked = tuple(dict.fromkeys(asked))
+    usual = (_DAY, _MONTH, YTD) if asked else FLOW_WINDOWS
+    windows = asked if len(asked) > 1 else tuple(dict.fromkeys((*usual, *asked)))
+    tickers = market.pair.tickers
+    frames = {ticker: flows.daily_flows(market, ticker) for ticker in tickers}
+    missing = [ticker for ticker, frame in frames.items() if frame.empty]
+    next_step = common.flow_steps(market, tickers)
     if missing and next_step:
         next_step.append(f"Or a CSV file of its units: {market.import_line('fund-facts', missing[0])}")
+    summaries = {
+        ticker: [flows.flow_summary(frame, window, market.anchor) for window in windows]
+        for ticker, frame in frames.items()
+        if not frame.empty
+    }
+    rows = [
+        (f"{ticker} {flow.window}", USD.show(flow.dollars), PERCENT.show(flow.percent))
+        for ticker, fund in summaries.items()
+        for flow in fund
+    ]
     html = lines(
-        common.heading("Fund flows", market, as_of, priced=False),
-        _reading(market, extra[-1] if extra else _MONTH),
-        *(_fund(market, ticker, windows) for ticker in market.pair.tickers),
+        common.heading(_reading(market, asked[-1] if asked else _MONTH), market, as_of),
+        pre(table(("", "flow", "of assets"), rows)) if rows else None,
+        *(_units_line(market, ticker, frame) for ticker, frame in frames.items()),
+        *next_step,
+    )
+    quote = common.details(
+        market,
+        *_bases(summaries),
+        *(line for ticker, fund in summaries.items() for line in _notes(market, ticker, fund)),
+        *(line for ticker in tickers for line in common.left_out_notes(market, ticker)),
         *_signals(market),
         _official(market),
-        *next_step,
-        "",
         "Flow = change in units × NAV. A day's report carries the trades of the day before.",
-        common.sources({ticker: market.source(f"facts:{ticker}").label for ticker in market.pair.tickers}),
+        common.sources({ticker: market.source(f"facts:{ticker}").label for ticker in tickers}),
+        priced=False,
     )
-    if len(missing) == len(market.pair.tickers):
-        return Answer(html, buttons=(common.page_buttons(as_of, "Compare", "What moved it"),))
-    tail = as_of.suffix
-    spans = (("3 months", f"/flows 3m{tail}"), ("1 year", f"/flows 1y{tail}"))
-    buttons = ((*spans, *common.page_buttons(as_of, "What moved it")),)
-    return Answer(html, _chart(market, extra[-1] if extra else YTD, theme), "flows", buttons)
+    pages = common.page_buttons(as_of, "Compare", "Trend", "Multiples", "Why")
+    if len(missing) == len(tickers):
+        return Answer(html, buttons=(pages,), quote=quote)
+    spans = tuple((span, f"/flows {span}{as_of.suffix}") for span in ("20d", "3m", "ytd", "1y"))
+    draw = _chart(market, asked[-1] if asked else YTD, theme)
+    return Answer(html, draw, "flows", (spans, pages), quote=quote)
 
 
-def _reading(market: Market, window: Window) -> Html | None:
-    """Return the direction of money over a window, None if no fund's flow is known."""
+def _reading(market: Market, window: Window) -> str:
+    """Return the direction of money over a window."""
     directions: dict[str, list[str]] = {"into": [], "out of": [], "flat": []}
     for ticker in market.pair.tickers:
         flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)
@@ -67,40 +90,43 @@ def _reading(market: Market, window: Window) -> Html | None:
     moves = [f"{way} {' and '.join(tickers)}" for way, tickers in directions.items() if tickers]
     phrases = [f"money went {' and '.join(moves)}"] * bool(moves) + [f"about flat in {flat}"] * bool(flat)
     if not phrases:
-        return None
-    return bold(f"Reading, {common.window_title(window)}") + f": {', '.join(phrases)}."
+        return "No fund's flow is known"
+    return f"{capital(', '.join(phrases))}, {common.window_title(window)}"
 
 
-def _fund(market: Market, ticker: str, windows: Sequence[Window]) -> Html:
-    """Return count, assets and age of one fund, its flow over each window, its flagged days."""
-    frame = flows.daily_flows(market, ticker)
+def _units_line(market: Market, ticker: str, frame: pd.DataFrame) -> str:
+    """Return count, assets and age of one fund, or why it has no flow."""
     if frame.empty:
-        reason = f": {NOT_AVAILABLE}, {common.no_flow_reason(market, ticker)}."
-        return lines(bold(ticker) + reason, *common.left_out_notes(market, ticker))
-    summaries = [flows.flow_summary(frame, window, market.anchor) for window in windows]
-    rows = [
-        (str(f.window), USD.show(f.dollars), PERCENT.show(f.percent), PERCENT.show(f.units))
-        for f in summaries
-    ]
+        return f"{ticker}: {NOT_AVAILABLE}, {common.no_flow_reason(market, ticker)}."
     last = flows.believed(frame).iloc[-1]
-    end, shares = last.name, last["shares"]
-    reported = common.with_age(f"as reported for {short_date(end)}", market, end)
-    assets = f"${float(shares * last['nav']) / 1e9:,.1f}bn"
+    dated = common.with_age(common.near_date(last.name, market.require_end()), market, last.name)
+    units, assets = last["shares"] / 1e6, float(last["shares"] * last["nav"]) / 1e9
+    return f"{ticker}: {units:,.2f}m units, ${assets:,.1f}bn, {dated}{', unconfirmed' * bool(last['held'])}"
+
+
+def _bases(summaries: Mapping[str, Sequence[flows.FlowSummary]]) -> list[str]:
+    """Return the base reports of the windows, once if all funds have the same."""
+    bases = {
+        ticker: ", ".join(common.window_with_base(f.window, f.base) for f in fund if f.base is not None)
+        for ticker, fund in summaries.items()
+    }
+    if len(set(bases.values())) == 1:
+        return [f"Base reports: {days}." for days in set(bases.values()) if days]
+    return [f"{ticker} base reports: {days}." for ticker, days in bases.items() if days]
+
+
+def _notes(market: Market, ticker: str, summaries: Sequence[flows.FlowSummary]) -> list[str]:
+    """Return flows by close, the check by assets and the flagged days of one fund."""
     flagged = sorted({item for summary in summaries for item in summary.flags}, reverse=True)
     more = len(flagged) - _FLAGS_SHOWN
-    unconfirmed = ", unconfirmed" if last["held"] else ""
     by_close = ", ".join(str(f.window) for f in summaries if f.by_close)
-    bases = ", ".join(common.window_with_base(f.window, f.base) for f in summaries if f.base is not None)
-    return lines(
-        bold(ticker) + f": {shares / 1e6:,.2f}m units, {assets}, {reported}{unconfirmed}",
-        pre(table(("", "flow", "of assets", "units"), rows)),
-        f"Base reports: {bases}." if bases else None,
-        f"Flow by close where no NAV is stored: {by_close}." if by_close else None,
+    sentences = (
+        by_close and f"{ticker} by close where no NAV is stored: {by_close}.",
         _check_by_assets(market, ticker),
-        *(f"{flag} {short_date(day)}: {note}." for day, flag, note in flagged[:_FLAGS_SHOWN]),
+        *(f"{flag} {ticker} {short_date(day)}: {note}." for day, flag, note in flagged[:_FLAGS_SHOWN]),
         f"... and {counted(more, 'more flagged day')}." if more > 0 else None,
-        *common.left_out_notes(market, ticker),
     )
+    return [sentence for sentence in sentences if sentence]
 
 
 @per_market
@@ -112,7 +138,7 @@ def _check_by_assets(market: Market, ticker: str) -> str | None:
     if base is None or base not in by_assets.index or by_assets.index[-1] != frame.index[-1]:
         return None
     dollars = float(by_assets.loc[base:].iloc[1:].sum())
-    return f"Check by the change of assets less NAV's return, {_MONTH}: {USD.show(dollars)}."
+    return f"{ticker} check by the change of assets, {_MONTH}: {USD.show(dollars)}."
 
 
 @per_market

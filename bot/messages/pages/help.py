@@ -63,7 +63,7 @@ def start_answer(pair: Pair) -> Answer:
         "",
         f"Every number carries its date and source. {DISCLAIMER}",
     )
-    last = (*page_buttons(AsOf(), "Multiples", "What moved it"), ("Help", "/help"))
+    last = (*page_buttons(AsOf(), "Multiples", "Why"), ("Help", "/help"))
     return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"), last))
 
 

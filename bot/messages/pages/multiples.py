@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bot.analytics import valuation
@@ -14,9 +13,9 @@ from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS
 from bot.analytics.valuation import FundMultiple, MultipleFigure, convention_for
 from bot.data.provider import LABELS
 from bot.messages import common
-from bot.messages.charts import ConditionPanel, rule_chart
+from bot.messages.charts import rule_chart
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, capital, lines, pre, table
+from bot.messages.html import capital, lines, pre, table
 from bot.text import short_date
 
 if TYPE_CHECKING:
@@ -29,17 +28,24 @@ if TYPE_CHECKING:
 _NO_EARNINGS = (
     f"{common.NOT_MEANINGFUL}: not meaningful, all companies together earn nothing; see Earnings yield."
 )
-LEAST_RANKED = 20  # a premium has a percentile among so many values
-_LEADS = "This one leads. Most websites leave losses out, so theirs is lower."
+_LEADS = "Most websites leave losses out, so their P/E is lower."
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
+_SHORT_KINDS = {
+    "losses_in": "losses in",
+    "positive": "profits only",
+    "capped": "capped",
+    "morningstar": "Morningstar",
+    "yahoo": "Yahoo",
+}
 
 
-def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
-    """Return every stored multiple by convention, the small fund's premium and its place in history."""
+def multiples_answer(market: Market, as_of: AsOf, theme: Theme, kind: str | None = None) -> Answer:
+    """Return the multiples of one kind, convention and basis, the small fund's premium and its history.
+
+    `kind` is one of `kinds`, by default the one that leads; the others are a button each.
+    """
     market.require_end()
-    head = common.heading("Valuation multiples", market, as_of, priced=False)
-    buttons = (common.page_buttons(as_of, "Compare", "Flows", "What moved it"),)
-    small, large = market.pair.tickers
+    small = market.pair.small.ticker
     advice = (
         f"A P/E with losses included{_LOSSES_IN.get(small, '')} is added up from the companies or "
         f"imported: {market.import_line('multiples', small)}"
@@ -47,76 +53,90 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme) -> Answer:
     figures = valuation.multiple_figures(market)
     if not figures:
         missing = f"{NOT_AVAILABLE}: no multiples are stored. Each refresh records Yahoo's of that day."
-        return Answer(
-            lines(head, missing, advice), buttons=(common.page_buttons(as_of, "Compare", "What moved it"),)
-        )
-    chosen = convention_for(market)
-    leading = (LOSSES_IN, TRAILING) if chosen == LOSSES_IN and len(market.company_sums) else None
-    others = [f for f in figures if leading and f.metric == "pe" and f.convention in (POSITIVE, CAPPED)]
-    ordered = sorted(
-        (figure for figure in figures if figure not in others),
-        key=lambda f: ((f.convention, f.basis) != leading, f.convention, f.basis),
-    )
-    html = lines(
-        head,
-        _reading(market, figures, chosen),
-        *(
-            _block(
-                market,
-                list(group),
-                [f for f in others if (name, f.basis) == (LOSSES_IN, basis)],
-                leads=(name, basis) == leading,
-            )
-            for (name, basis), group in groupby(ordered, key=lambda f: (f.convention, f.basis))
-        ),
-        *_uncovered(market),
-        advice if not any(f.convention == LOSSES_IN for f in figures) else None,
-    )
-    draw = None
-    if chosen is not None and len(series := valuation.premium_history(market, "pe", chosen)) > 1:
-        title = f"P/E premium of {small} over {large}, {valuation.CONVENTIONS.get(chosen, chosen)}"
-        style = common.chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
-        draw = partial(rule_chart, [ConditionPanel("", series, METRICS["pe_premium"].unit)], style)
-    return Answer(html, draw, "multiples", buttons)
-
-
-def _reading(market: Market, figures: Sequence[MultipleFigure], chosen: str | None) -> Html | None:
-    """Return whether the small fund costs more by the P/E of one convention, None if unknown."""
-    priced = [f for f in figures if (f.metric, f.convention) == ("pe", chosen) and f.premium is not None]
-    if not priced:
-        return None
-    figure = max(priced, key=lambda f: (f.observations, f.basis == TRAILING))
-    premium, session = figure.premium or 0.0, figure.small.session
-    size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
-    small, large = market.pair.tickers
-    costs = f"{size} {more} than" if round(abs(premium)) else "about as much as"
-    how = f"by P/E ({common.convention_phrase(figure.convention, figure.basis)})"
-    dated = f", as of {short_date(session)}" if session and market.sessions_behind(session) else ""
-    return bold("Reading") + f": {small} costs {costs} {large} {how}{dated}."
-
-
-def _block(
-    market: Market, figures: list[MultipleFigure], others: Sequence[MultipleFigure], *, leads: bool
-) -> Html:
-    name, basis = figures[0].convention, figures[0].basis
+        html = lines(common.heading("No multiples yet", market, as_of), missing, advice)
+        return Answer(html, buttons=(common.page_buttons(as_of, "Compare", "Why"),))
+    groups = _by_kind(market, figures)
+    kind = kind if kind in groups else next(iter(groups))
+    chosen = groups[kind]
+    name, basis = chosen[0].convention, chosen[0].basis
+    is_ours = name == LOSSES_IN and len(market.company_sums) > 0
+    others = [f for f in figures if is_ours and f.basis == basis and (f.metric, f.convention) in _OTHER_PES]
     rows = [
         (
             valuation.MULTIPLES[figure.metric],
             *(common.multiple_text(figure.metric, fund) for fund in (figure.small, figure.large)),
             _difference(figure),
         )
-        for figure in figures
+        for figure in chosen
     ]
-    return lines(
-        bold(capital(common.convention_phrase(name, basis))),
-        _LEADS if leads else None,
-        *_dates(market, figures),
+    html = lines(
+        common.heading(_reading(market, chosen), market, as_of),
+        f"{capital(common.convention_phrase(name, basis))}; {_dates(market, chosen)}",
         pre(table(("", *market.pair.tickers, "premium"), rows)),
-        _NO_EARNINGS if any(common.NOT_MEANINGFUL in row for row in rows) else None,
         *(_pe_line(market, figure) for figure in others),
-        *(common.companies_lines(market) if leads else ()),
-        *_ranks(figures),
-        _provenance(market, figures),
+    )
+    quote = common.details(
+        market,
+        *_ranks(chosen),
+        _NO_EARNINGS if any(common.NOT_MEANINGFUL in row for row in rows) else None,
+        *(common.companies_lines(market) if is_ours else ()),
+        *_uncovered(market),
+        _LEADS if is_ours else None,
+        advice if not any(f.convention == LOSSES_IN for f in figures) else None,
+        _provenance(market, chosen),
+        priced=False,
+    )
+    draw = None
+    if len(series := valuation.premium_history(market, "pe", name)) > 1:
+        title = (
+            f"P/E premium of {small} over {market.pair.large.ticker}, {valuation.CONVENTIONS.get(name, name)}"
+        )
+        style = common.chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
+        draw = partial(
+            rule_chart, [common.metric_panel("", series, series, METRICS["pe_premium"].unit)], style
+        )
+    kinds = tuple((word, f"/multiples {word}{as_of.suffix}") for word in groups if word != kind)
+    pages = common.page_buttons(as_of, "Compare", "Flows", "Fundamentals", "Why")
+    return Answer(html, draw, "multiples", (*common.in_rows(kinds, 2), pages), quote=quote)
+
+
+_OTHER_PES = {("pe", POSITIVE), ("pe", CAPPED)}  # which stand beside the figures with losses included
+
+
+def kinds(market: Market) -> list[str]:
+    """Return the kinds of multiples that are stored, the one that leads first: "losses in trailing", ..."""
+    return list(_by_kind(market, valuation.multiple_figures(market)))
+
+
+def _by_kind(market: Market, figures: Sequence[MultipleFigure]) -> dict[str, list[MultipleFigure]]:
+    """Return the figures by kind, those of the leading convention first, of these the longest history."""
+    leading = convention_for(market)
+    is_ours = leading == LOSSES_IN and len(market.company_sums) > 0
+    groups: dict[str, list[MultipleFigure]] = {}
+    for figure in figures:
+        if not is_ours or (figure.metric, figure.convention) not in _OTHER_PES:
+            word = _SHORT_KINDS.get(figure.convention, figure.convention)
+            basis = "" if figure.basis == "unstated" else f" {figure.basis}"
+            groups.setdefault(f"{word}{basis}", []).append(figure)
+
+    def order(kind: str) -> tuple[bool, bool, int, str]:
+        first = groups[kind][0]
+        history = max(figure.observations for figure in groups[kind])
+        return first.convention != leading, is_ours and first.basis != TRAILING, -history, kind
+
+    return {kind: groups[kind] for kind in sorted(groups, key=order)}
+
+
+def _reading(market: Market, figures: Sequence[MultipleFigure]) -> str:
+    """Return whether the small fund costs more by its P/E."""
+    small, large = market.pair.tickers
+    figure = next((f for f in figures if f.metric == "pe" and f.premium is not None), None)
+    if figure is None:
+        return f"Multiples of {small} and {large}"
+    premium = figure.premium or 0.0
+    size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
+    return (
+        f"{small} costs {f'{size} {more} than' if round(abs(premium)) else 'about as much as'} {large} by P/E"
     )
 
 
@@ -147,7 +167,7 @@ def _difference(figure: MultipleFigure) -> str:
     return POINTS.show((small.value or 0.0) - (large.value or 0.0), 1) if same else NOT_AVAILABLE
 
 
-def _dates(market: Market, figures: list[MultipleFigure]) -> list[str]:
+def _dates(market: Market, figures: list[MultipleFigure]) -> str:
     """Return the sessions of the figures with their age, per fund if they differ, grouped by session."""
     groups: dict[str, list[str]] = {}
     for figure in figures:
@@ -159,8 +179,8 @@ def _dates(market: Market, figures: list[MultipleFigure]) -> list[str]:
             dated = small
         groups.setdefault(dated, []).append(valuation.MULTIPLES[figure.metric])
     if len(groups) == 1:
-        return [f"{capital(next(iter(groups)))}."]
-    return [f"{', '.join(names)}: {dated}." for dated, names in groups.items()]
+        return f"{next(iter(groups))}."
+    return " ".join(f"{', '.join(names)}: {dated}." for dated, names in groups.items())
 
 
 def _session(market: Market, fund: FundMultiple) -> str:
@@ -176,7 +196,7 @@ def _session(market: Market, fund: FundMultiple) -> str:
 def _ranks(figures: list[MultipleFigure]) -> list[str]:
     """Return the percentile of each premium in its stored history, with n and the first date.
 
-    Among fewer than LEAST_RANKED values a place says nothing: only their number is told.
+    Among fewer than common.LEAST_RANKED values a place says nothing: only their number is told.
     """
     groups: dict[str, list[str]] = {}
     for figure in (f for f in figures if f.metric not in valuation.OF_COMPANIES):
@@ -185,9 +205,9 @@ def _ranks(figures: list[MultipleFigure]) -> list[str]:
             groups.setdefault("", []).append(name)
         else:
             history = f"n = {figure.observations:,} since {short_date(figure.first)}"
-            enough = figure.observations >= LEAST_RANKED
+            enough = figure.observations >= common.LEAST_RANKED
             rank = f" {common.percentile_text(figure.percentile)}" if enough else ""
-            key = history if enough else f"{history}; shown from {LEAST_RANKED}"
+            key = history if enough else f"{history}; shown from {common.LEAST_RANKED}"
             groups.setdefault(key, []).append(name + rank)
     return [
         f"Premium percentiles: {', '.join(ranks)} ({history})."

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.analytics.sources import COMPANIES
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.analytics.valuation import GROUP, REVENUE, SECTOR, Weights, newest_weights
 from bot.data.provider import LABELS
-from bot.messages.common import Answer, date_with_age, heading, page_buttons, sources
-from bot.messages.html import Html, bold, lines, pre, table
+from bot.messages.charts import bar_chart
+from bot.messages.common import (
+    Answer,
+    chart_style,
+    date_with_age,
+    details,
+    heading,
+    in_rows,
+    page_buttons,
+    sources,
+)
+from bot.messages.html import lines, pre, table
 
 if TYPE_CHECKING:
     from bot.analytics.market import Market
     from bot.analytics.windows import AsOf
+    from bot.messages.canvas import Theme
 
 _NAME_COLUMNS = 13  # characters of a name: what 34 columns leave beside the figures
-_GROUPS_SHOWN = 12
+_ROWS_SHOWN = 10
+_GROUPS = "groups"
+_WORDS = {COMPANIES: "companies", "csv": "imported"}  # of sources, as they are typed
 _CLASSIFICATIONS = {
     "yahoo": "Morningstar sectors via Yahoo",
     COMPANIES: "Morningstar sectors of the companies",
@@ -39,55 +54,87 @@ _SHORTENED = {
 }
 
 
-def sectors_answer(market: Market, as_of: AsOf) -> Answer:
-    """Return sector weights, industry groups and home revenue, each with its date and source."""
+def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") -> Answer:
+    """Return the weights of sectors in both funds, or those of industry groups, largest difference first.
+
+    `part` is a key of `parts`, by default the first one.
+    """
     market.require_end()
-    sectors, groups = newest_weights(market, SECTOR), newest_weights(market, GROUP)
-    if any(entry.source == COMPANIES and entry.both for entry in sectors):
-        sectors = [entry for entry in sectors if entry.source != "yahoo"]  # the same classification
-    shown = [*sectors, *groups]
-    entries = (*shown, *newest_weights(market, REVENUE))
-    blocks: list[Html | str] = [_block(market, entry) for entry in shown]
+    stored = parts(market)
     command = market.import_line("weights", market.pair.small.ticker)
-    if not blocks:
-        missing = f"{NOT_AVAILABLE}: no weights are stored."
-        blocks = [missing, "Each refresh fetches Yahoo's; others are imported:", command]
-    if not any(entry.level == GROUP for entry in shown):
-        blocks.append(f"Industry groups: none yet; each week they are added up, or imported ({command}).")
-    labels = dict.fromkeys(LABELS.get(entry.source, entry.source) for entry in entries)
-    html = lines(
-        heading("Sector weights", market, as_of, priced=False),
-        *blocks,
-        *_revenue(market),
-        "",
-        sources({"weights": ", ".join(labels)}),
-    )
-    return Answer(html, buttons=(page_buttons(as_of, "Compare", "Multiples"),))
-
-
-def _block(market: Market, entry: Weights) -> Html:
-    by_source = _CLASSIFICATIONS.get(entry.source, "Sectors, imported")
-    title = "Industry groups" if entry.level == GROUP else by_source
-    shown = entry.frame.head(_GROUPS_SHOWN)
-    small, large = market.pair.tickers
+    pages = page_buttons(as_of, "Compare", "Multiples", "Why")
+    if not stored:
+        missing = f"{NOT_AVAILABLE}: each refresh fetches Yahoo's; others are imported: {command}"
+        html = lines(heading("No weights are stored", market, as_of), missing)
+        return Answer(html, buttons=(pages,), quote=details(market, *_revenue(market), priced=False))
+    part = part if part in stored else next(iter(stored))
+    entry = stored[part]
+    shown, (small, large) = entry.frame.head(_ROWS_SHOWN), market.pair.tickers
     rows = [
         (_short(str(name)), SHARE.show(row[small]), SHARE.show(row[large]), POINTS.show(row["gap"], 1))
         for name, row in shown.iterrows()
     ]
     dates, shared = _dates(market, entry)
-    dated = f"As of {shared}, largest difference first."
-    if not shared:
-        dated = f"As of {', '.join(f'{ticker} {date}' for ticker, date in dates.items())}."
-    covers = entry.source == COMPANIES and entry.level == SECTOR
+    of_each = ", ".join(f"{ticker} {date}" for ticker, date in dates.items())
+    title = (
+        "Industry groups" if entry.level == GROUP else _CLASSIFICATIONS.get(entry.source, "Sectors, imported")
+    )
     more, only = len(entry.frame) - len(shown), " and ".join(entry.sessions)
-    return lines(
-        bold(title),
-        dated,
+    html = lines(
+        heading(_reading(market, entry), market, as_of),
+        f"{title}, {shared or of_each}.",
         pre(table(("", small, large, "gap"), rows)),
-        f"... and {more} more." if more else None,
-        f"Companies of a known sector: {_coverage(entry)} of weight." if covers else None,
+        f"... and {more} more." if more > 0 else None,
         None if entry.both else f"Only {only} from this source: nothing to compare with.",
     )
+    covers = entry.source == COMPANIES and entry.level == SECTOR
+    quote = details(
+        market,
+        f"Companies of a known sector: {_coverage(entry)} of weight." if covers else None,
+        *_revenue(market),
+        None
+        if _GROUPS in stored
+        else f"Industry groups: none yet; each week they are added up, or {command}",
+        sources({"weights": LABELS.get(entry.source, entry.source)}),
+        priced=False,
+    )
+    draw = None
+    if entry.both:
+        bars = shown[[small, large]].rename(index=lambda name: _short(str(name)))
+        label = LABELS.get(entry.source, entry.source)
+        style = chart_style(
+            f"{title}: weights in percent", market, theme, label, max(entry.sessions.values())
+        )
+        draw = partial(bar_chart, bars, SHARE, style)
+    others = tuple((word.capitalize(), f"/sectors {word}{as_of.suffix}") for word in stored if word != part)
+    return Answer(html, draw, "sectors", (*in_rows(others, 3), pages), quote=quote)
+
+
+def parts(market: Market) -> dict[str, Weights]:
+    """Return the weights that are stored by the word that asks for them, sectors first."""
+    sectors = newest_weights(market, SECTOR)
+    if any(entry.source == COMPANIES and entry.both for entry in sectors):
+        sectors = [entry for entry in sectors if entry.source != "yahoo"]  # the same classification
+    stored = {_WORDS.get(entry.source, entry.source): entry for entry in sectors}
+    if groups := newest_weights(market, GROUP):
+        stored[_GROUPS] = groups[0]
+    return stored
+
+
+def _reading(market: Market, entry: Weights) -> str:
+    """Return the largest difference in words."""
+    (small, large), name = market.pair.tickers, str(entry.frame.index[0])
+    gap = float(entry.frame["gap"].iloc[0])
+    if not entry.both or math.isnan(gap):
+        return f"Sectors of {' and '.join(entry.sessions)}"
+    size = POINTS.show(abs(gap), 1).lstrip("+")
+    return f"{small} holds {size} {'more' if gap > 0 else 'less'} {_lower(name)} than {large}"
+
+
+def _lower(name: str) -> str:
+    """Return a name with small first letters, but for abbreviations."""
+    name = _LATER_WORD.sub(lambda word: word[0].lower(), name)
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
 
 
 def _coverage(entry: Weights) -> str:

@@ -38,7 +38,6 @@ _WINDOWS = (_DAY, Window("w", 1), YTD)
 _AVERAGE = f"{common.AVERAGE}-day average"
 _TOMORROW = dt.timedelta(days=1)
 _MOST_LINES = 12  # before the quote
-_NEAR = pd.DateOffset(months=10)  # within it a date needs no year
 
 
 def summary_answer(
@@ -134,7 +133,7 @@ def _rarity_phrase(rarity: Rarity, market: Market, gap: float | None) -> str:
     ticker, value, is_up = rarity.ticker, rarity.value, rarity.value > 0
     other = next(other for other in market.pair.tickers if other != ticker)
     side, size = "above" if is_up else "below", USD.show(value)
-    dated = "" if rarity.session == market.end else f" ({_near_date(rarity.session, rarity.session)})"
+    dated = "" if rarity.session == market.end else f" ({common.near_date(rarity.session, rarity.session)})"
     count, by = ordinal(int(abs(value))), common.magnitude(POINTS, gap or 0.0)
     phrase = {
         Kind.CROSSED: f"{market.pair} crossed {side} its {_AVERAGE} for the first time {{}}",
@@ -147,12 +146,7 @@ def _rarity_phrase(rarity: Rarity, market: Market, gap: float | None) -> str:
     }[rarity.kind]
     if rarity.since is None:
         return phrase.format(f"on record (from {short_date(rarity.begin)})")
-    return phrase.format(f"since {_near_date(rarity.since, rarity.session)}")
-
-
-def _near_date(day: pd.Timestamp, end: pd.Timestamp) -> str:
-    """Return a date, without its year if that is plain."""
-    return short_date(day).rpartition(" ")[0] if day > end - _NEAR else short_date(day)
+    return phrase.format(f"since {common.near_date(rarity.since, rarity.session)}")
 
 
 @per_market
