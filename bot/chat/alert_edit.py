@@ -2,6 +2,7 @@
 
 /alert 3 edit ratio > sma 100        another rule
 /alert 3 edit > 6%                   another comparison and target; of the second condition: condition 2 > 6%
+/alert 3 edit or excess 3m > 5pp     one more condition
 /alert 3 edit confirm 2 silent       other options; "no silent" takes one off
 /alert 3 snooze 1d                   also 2h, 1w, until 2020-12-24, off
 """
@@ -167,6 +168,8 @@ def edited_rule(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
     first = next((token.text for token in tokenize(change)), "")
     if nth or first in OPS:
         edited = _with_comparison(rule, int(nth[1]) if nth else 0, change, registry)
+    elif first in {"and", "or"}:
+        edited = _with_conditions(rule, change, registry)
     elif first in _DEFAULTS:
         edited = _with_options(rule, rule.conditions[0], change, registry)
     else:
@@ -215,6 +218,14 @@ def _with_comparison(rule: Rule, number: int, change: str, registry: Mapping[str
     conditions = (*rule.conditions[:at], new, *rule.conditions[at + 1 :])
     compared = replace(rule, conditions=conditions, rearm=_moved_rearm(rule, old, new))
     return _with_options(compared, old, change, registry)
+
+
+def _with_conditions(rule: Rule, change: str, registry: Mapping[str, Metric]) -> Rule:
+    """Return the rule with more conditions, and with the options that follow them."""
+    parsed = parse_rule(f"{rule.bare} {change}", registry)
+    names = {token.text for token in tokenize(change)} & set(_DEFAULTS)
+    options = {name: getattr(parsed, name) for name in names}
+    return replace(rule, conditions=parsed.conditions, or_at=parsed.or_at, rearm=None, **options)
 
 
 def _probable_change(old: Condition, change: str, example: str, registry: Mapping[str, Metric]) -> str:

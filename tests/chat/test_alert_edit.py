@@ -286,6 +286,14 @@ TWO = "ratio > sma 200 and flow_gap 20d > 1pp confirm 2"
         (TWO, "confirm 1", "ratio > sma 200 and flow_gap 20d > 1pp"),
         (TWO, "no confirm", "ratio > sma 200 and flow_gap 20d > 1pp"),
         (TWO, "until 2030-01-01", "ratio > sma 200 and flow_gap 20d > 1pp confirm 2 until 2030-01-01"),
+        (ONE, "and momentum > 0", "excess 3m > 5pp and momentum > 0pp cooldown 5"),
+        (
+            TWO,
+            "or excess 3m > 5pp silent",
+            f"{TWO.removesuffix(' confirm 2')} or excess 3m > 5pp confirm 2 silent",
+        ),
+        (ONE, "and back remind 3", "excess 3m > 5pp rearm 3pp cooldown 5 remind 3 and back"),
+        ("ratio > 0.5 and back", "no and back", "ratio > 0.5"),
         ('ratio > 0.5 note "confirm 9"', "once", 'ratio > 0.5 once note "confirm 9"'),
     ],
 )
@@ -305,6 +313,7 @@ def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
             "There is no condition 3: the rule has 2 conditions.",
             "condition 2 > 2pp",
         ),
+        (TWO, "or x", "“x” is not a metric. All metrics: /help metrics", TWO.removesuffix(" confirm 2")),
         (TWO, "> 2x", "The rule has 2 conditions; say which.", "condition 1 > sma 50"),
         (TWO, "condition 2 > 2x", "“2x” is in x; this needs percentage points (pp).", "condition 2 > 2pp"),
         (ONE, "condition 2 > 2pp", "There is no condition 2: the rule has 1 condition.", "condition 1 > 2pp"),

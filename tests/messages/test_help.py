@@ -47,10 +47,14 @@ def test_help_with_alert_tells_the_grammar() -> None:
     fires = (
         "An alert fires when its rule turns true, then waits until the value is back past its re-arm level."
     )
+    options = (
+        "Options: confirm N · rearm AMOUNT · cooldown N · remind N · and back · once · until DATE · urgent · "
+        'silent · note "..."'
+    )
     assert lines[4:8] == [
         "A rule: metric, comparison (> < >= <= crosses), target.",
-        "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and.",
-        'Options: confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."',
+        "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and, or.",
+        options,
         f"Rules are evaluated on completed sessions. {fires}",
     ]
     for line in lines:

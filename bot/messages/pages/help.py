@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bot.alerts.grammar import WORDS
 from bot.analytics.metrics import METRICS, RATIO_WORD, Metric, Parameter, metrics_of
 from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES, AsOf
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _DATES = "Market commands take asof DATE (the market of that day) and known DATE (what was known by then)."
 _MARKET_COMMANDS = {"compare", "trend", "flows", "multiples", "fundamentals", "why", "sectors", "chart"}
 _EXAMPLES = ("ratio", "excess", "flow", "pe_premium")
-_OPTIONS = 'confirm N · rearm AMOUNT · cooldown N · once · until DATE · urgent · silent · note "..."'
+_OPTIONS = " · ".join(word.usage for word in WORDS.values() if word.place == "option")
 _FIRES = (
     "Rules are evaluated on completed sessions. An alert fires when its rule turns true, then waits "
     "until the value is back past its re-arm level."
@@ -108,7 +109,7 @@ def _command(entry: Entry, pair: Pair) -> Answer:
         more = (
             "",
             "A rule: metric, comparison (> < >= <= crosses), target.",
-            "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and.",
+            "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and, or.",
             f"Options: {_OPTIONS}",
             _FIRES,
             *(code(f"/alert {metrics_of(pair)[name].example}") for name in _EXAMPLES),
