@@ -48,6 +48,9 @@ class Counter:
         await self.drain()
         await failed(DiskFull("full"))
 
+    async def is_idle(self) -> bool:
+        return False
+
     def wake(self) -> None:
         self.woken += 1
 
