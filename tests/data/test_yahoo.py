@@ -9,6 +9,7 @@ from functools import partial, reduce
 from operator import getitem
 from typing import TYPE_CHECKING, Any
 
+import certifi
 import pytest
 
 from bot.data.provider import Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged, UnknownSymbol
@@ -107,8 +108,9 @@ def test_an_untrusted_certificate(
 ) -> None:
     del fake
     forget(yahoo_cache)
+    # A name that is not set leaves what curl_cffi read when it was first imported.
     for name in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.delenv(name)
+        monkeypatch.setenv(name, certifi.where())
     outcome = CALLS["prices"](Yahoo(yahoo_cache, timeout=5))
     assert outcome == NetworkDown("its certificate is not trusted")
 
