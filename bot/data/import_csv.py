@@ -11,7 +11,6 @@ import operator
 from bisect import bisect
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from statistics import median
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -272,8 +271,9 @@ def _refuse_weekly(name: str, bars: Sequence[Bar], sessions: Sequence[dt.date]) 
     """Raise ImportRejected for weekly or monthly bars, which sources adjust differently from daily ones."""
     places = {day.isoformat(): place for place, day in enumerate(sessions)}
     taken = [places[bar.session] for bar in bars if bar.session in places]
-    apart = median([after - before for before, after in pairwise(taken)]) if len(taken) >= ENOUGH_ROWS else 0
+    steps = sorted(after - before for before, after in pairwise(taken))
+    apart = steps[len(steps) // 2] if len(taken) >= ENOUGH_ROWS else 0
     if apart > LARGEST_STEP:
         raise ImportRejected(
-            f"{name} was not imported: its rows are {apart:g} sessions apart; only daily prices are read."
+            f"{name} was not imported: its rows are {apart} sessions apart; only daily prices are read."
         )
