@@ -45,12 +45,13 @@ class Sessions:
 
     def __init__(self, closed: Iterable[dt.date] = (), today: dt.date | None = None) -> None:
         self._early = {day: close for day, close in closures().items() if close}
-        shut = {*closures().keys() - self._early, *closed}
+        shut = {day.toordinal() for day in (*(closures().keys() - self._early), *closed)}
         # A machine whose clock is far back has a calendar too, one of its first year.
         end = max(today or dt.datetime.now(dt.UTC).date(), FIRST_DAY) + _AHEAD
         last = min(end, dt.date(max(closures()).year, 12, 31))
-        days = map(dt.date.fromordinal, range(FIRST_DAY.toordinal(), last.toordinal() + 1))
-        self.days: list[dt.date] = [day for day in days if day.weekday() < 5 and day not in shut]
+        days = range(FIRST_DAY.toordinal(), last.toordinal() + 1)
+        weekdays = (day for day in days if 1 <= day % 7 <= 5)  # the first ordinal is a Monday
+        self.days = [dt.date.fromordinal(day) for day in weekdays if day not in shut]
 
     @cached_property
     def index(self) -> pd.DatetimeIndex:

@@ -186,10 +186,10 @@ def distributions(frames: Frames, ticker: str, priced: SelectedSeries) -> pd.Ser
     and the last of the issuer's own list that list is used, whatever the others say.
     """
     splits = split_ratios(frames, ticker)
-    bars = _by_source(frames["bars"], ticker)
+    bars = _by_source(frames["bars"], ticker) if splits else {}
     amounts = {}
     for name, frame in _by_source(frames["distributions"], ticker).items():
-        split_units = _split_units(bars[name], "close", splits) if name in bars and len(splits) else {}
+        split_units = _split_units(bars[name], "close", splits) if name in bars else {}
         factors = _factors(frame, splits, split_units)
         final = frame["provisional"] == 0
         amounts[name] = (frame["amount"].astype("float64") / factors)[final].dropna()
