@@ -22,7 +22,7 @@ from bot.analytics.flows import LOT
 from bot.analytics.market import MULTIPLE_COLUMNS, Market
 from bot.analytics.metrics import METRICS
 from bot.analytics.valuation import MULTIPLES
-from bot.data.sample import PAIR
+from bot.pair import DEFAULT_PAIR
 
 if TYPE_CHECKING:
     from bot.analytics.metrics import Metric
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SESSIONS = 21 * 252
 REPEATS = 7
+PAIR = DEFAULT_PAIR.tickers
 WINDOW = 200
 
 

@@ -7,18 +7,18 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 
-from bot.data import sample
 from bot.data.csv_cells import BadCell
 from bot.data.csv_formats import FORMATS, check_facts, export
 from bot.data.load import read_frames
 from bot.data.provider import LABELS, observations_of, rows_by_kind
+from bot.data.sample import sample_observations
 from bot.data.store import store, store_file
 from bot.errors import NoData
 from storage import observations
 from storage.db import open_database
 from storage.observations import recent
 from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
-from tests.data.imports import SESSIONS, read, refusal
+from tests.data.imports import read, refusal
 from tests.funds import PAIR
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def simulated(after: str) -> Observations:
     return observations_of(
         {
             kind: [row for row in rows if after < row.session <= "2020-12-31"]
-            for kind, rows in rows_by_kind(sample.sample_observations(sessions=SESSIONS)).items()
+            for kind, rows in rows_by_kind(sample_observations()).items()
         }
     )
 
