@@ -312,6 +312,22 @@ def test_doctor_offline_draws_and_downloads_nothing_and_its_quick_form_loads_lit
     assert "pandas" in whole  # so that the names are right
 
 
+def test_an_import_of_prices_loads_no_more_than_it_needs() -> None:
+    Path("two.csv").write_text("date,close,stock splits\n2020-10-05,1.5,0\n2020-10-06,0.8,2\n")
+    program = (
+        "import sys\n"
+        "from bot.cli import main\n"
+        "for fund in ('IWM', 'SPY'):\n"
+        "    main(['import', 'prices', 'two.csv', '--ticker', fund, '--db', 'bot.db'])\n"
+        "print(*{name.split('.')[0] for name, module in sys.modules.items() if module}, file=sys.stderr)\n"
+    )
+    done = process(start=("-c", program))
+    assert len(done.lines("bars: 2 new")) == 2
+    loaded = set(done.err.splitlines()[-1].split())
+    assert {"pandas", "numpy", "httpx", "telegram", "yfinance"}.isdisjoint(loaded)
+    assert "msgspec" in loaded  # so that the names are right
+
+
 STAMP = "2026-11-20T22:00:00Z"
 SESSIONS = Sessions()
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bot.data import csv_table
-from bot.data.provider import known_fund
+from bot.data.provider import known_fund, rows_by_kind
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
 from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
@@ -15,6 +15,10 @@ from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from storage.rows import Observation
+
+DAY = ("IWM", "2020-12-11")
 
 
 def test_prices_become_bars_distributions_and_splits() -> None:
@@ -35,14 +39,45 @@ def test_prices_become_bars_distributions_and_splits() -> None:
     ]
 
 
-def test_columns_are_found_by_name_in_any_order_and_case() -> None:
-    contents = read("prices", "volume, CLOSE ,Session\n10,3.5,2020-12-11\n")
-    assert contents.observations["bars"][0].close == 3.5
-    assert contents.observations["bars"][0].volume == 10
-    assert contents.observations["bars"][0].open is None
-    assert contents.complete == ()
-    facts = read("fund-facts", "As Of,NAV per Share,Shares_Outstanding,Total Net Assets\n2020-12-11,1,2,3\n")
-    assert facts.observations["fund_facts"] == [FundFacts("IWM", "2020-12-11", 1.0, 2.0, 3.0)]
+@pytest.mark.parametrize(
+    ("what", "text", "kind", "rows"),
+    [
+        # columns by name, in any order and case
+        ("prices", "volume, CLOSE ,Session\n10,3.5,2020-12-11\n", "bars", [Bar(*DAY, 3.5, volume=10)]),
+        (
+            *("fund-facts", "As Of,NAV per Share,Shares_Outstanding,Total Net Assets\n2020-12-11,1,2,3\n"),
+            *("fund_facts", [FundFacts(*DAY, 1.0, 2.0, 3.0)]),
+        ),
+        # a distribution without prices; splits of zero or one; a row twice
+        ("prices", "Date,Close,Dividends\n2020-12-11,,0.5\n", "distributions", [Distribution(*DAY, 0.5)]),
+        ("prices", "Date,Close,Dividends\n2020-12-11,,0.5\n", "bars", []),
+        ("prices", "Date,Close,Stock Splits\n2020-12-10,3,0\n2020-12-11,3,1.0\n", "splits", []),
+        ("prices", "Date,Close\n2020-12-11,2\n2020-12-11,2.0\n", "bars", [Bar(*DAY, 2.0)]),
+        # conventions and bases; a weekend counts for the session before
+        (
+            "multiples",
+            """date,metric,convention,basis,value,holdings_date,coverage
+            2020-12-11,P/E,losses in,Forward,75.0,2020-12-10,0.98
+            2020-12-11,yield,losses_in,,0,,""",
+            "multiples",
+            [
+                Multiple(*DAY, "pe", "losses_in", "forward", 75.0, "2020-12-10", coverage=0.98),
+                Multiple(*DAY, "yield", "losses_in", "unstated", 0.0),
+            ],
+        ),
+        (
+            *("multiples", "date,metric,convention,value\n2020-05-31,pe,capped,20\n", "multiples"),
+            [Multiple("IWM", "2020-05-29", "pe", "capped", "unstated", 20.0)],
+        ),
+        # semicolons and local dates in a file of any kind
+        (
+            *("fund-facts", "date;nav;shares\n14.12.2020;1,5;1.000,25\n11.12.2020;2,25;\n", "fund_facts"),
+            [FundFacts(*DAY, 2.25), FundFacts("IWM", "2020-12-14", 1.5, 1000.25)],
+        ),
+    ],
+)
+def test_what_the_rows_of_a_file_become(what: str, text: str, kind: str, rows: list[Observation]) -> None:
+    assert rows_by_kind(read(what, text).observations)[kind] == rows
 
 
 @pytest.mark.parametrize("missing", ["", "-", "--", "N/A", "null"])
@@ -70,44 +105,12 @@ def test_fund_facts_of_days_without_a_session_are_left_out_and_listed() -> None:
     ]
 
 
-def test_a_distribution_may_stand_on_a_line_without_prices() -> None:
-    contents = read("prices", "Date,Close,Dividends\n2020-12-11,,0.5\n")
-    assert contents.observations["bars"] == []
-    assert contents.observations["distributions"] == [Distribution("IWM", "2020-12-11", 0.5)]
-
-
-def test_no_split_is_one_of_zero_or_one() -> None:
-    contents = read("prices", "Date,Close,Stock Splits\n2020-12-10,3,0\n2020-12-11,3,1.0\n")
-    assert contents.observations["splits"] == []
-
-
-def test_multiples_carry_convention_and_basis() -> None:
-    text = (
-        "date,metric,convention,basis,value,holdings_date,coverage\n"
-        "2020-12-11,P/E,losses in,Forward,75.0,2020-12-10,0.98\n"
-        "2020-12-11,yield,losses_in,,0,,\n"
-    )
-    assert read("multiples", text).observations["multiples"] == [
-        Multiple("IWM", "2020-12-11", "pe", "losses_in", "forward", 75.0, "2020-12-10", coverage=0.98),
-        Multiple("IWM", "2020-12-11", "yield", "losses_in", "unstated", 0.0),
-    ]
-
-
-def test_a_multiple_of_a_weekend_counts_for_the_session_before() -> None:
-    rows = read("multiples", "date,metric,convention,value\n2020-05-31,pe,capped,20\n").observations
-    assert rows["multiples"][0].session == "2020-05-29"
-
-
 def test_files_may_be_newest_first_and_have_a_mark_windows_line_ends_and_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv"
     path.write_bytes(b"\xef\xbb\xbfDate,Close\r\n\r\n2020-12-11,2\r\n2020-12-10,1\r\n\r\n")
     assert [row.close for row in read("prices", path).observations["bars"]] == [1.0, 2.0]
     path.write_text("Date,Close\n2020-12-11,2\n", encoding="utf-16")
     assert [row.close for row in read("prices", path).observations["bars"]] == [2.0]
-
-
-def test_the_same_row_twice_counts_once() -> None:
-    assert len(read("prices", "Date,Close\n2020-12-11,2\n2020-12-11,2.0\n").observations["bars"]) == 1
 
 
 def test_an_unknown_fund_is_refused() -> None:
