@@ -276,11 +276,12 @@ class _VintageWriter(Generic[K]):
                 others.append(row)
             else:
                 first[key] = self._finite_values(row)
-        values = [(*key, *values, self._at, _FIRST) for key, values in first.items()]
-        self._db.conn.executemany(self._insert_sql, values)
+        self._db.conn.executemany(
+            self._insert_sql, [(*key, *values, self._at, _FIRST) for key, values in first.items()]
+        )
         (last,) = self._db.execute("SELECT last_insert_rowid()").fetchone()
-        self._given_ids.extend(range(last - len(values) + 1, last + 1))
-        return len(values), others
+        self._given_ids.extend(range(last - len(first) + 1, last + 1))
+        return len(first), others
 
     def take(self, row: K) -> str:
         """Store a row. Returns the field of Written it counts in."""

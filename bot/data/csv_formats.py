@@ -66,7 +66,6 @@ def check_facts(row: FundFacts) -> None:
 
 
 WHOLE = 100.0
-_PRICES = ("close", "open", "high", "low")
 LEVELS = ("sector", "industry_group", "revenue")
 BASES = ("trailing", "forward", "unstated")
 # Columns of an export: source and instant of a row. They are read only if a file has both.
@@ -77,8 +76,9 @@ SOURCE_COLUMN, OBSERVED_COLUMN = "source", "observed at"
 
 
 def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
-    """Bar, distribution and split of one session. Zero means none."""
-    close, opened, high, low = (cells.number(name, above_zero=True) for name in _PRICES)
+    """Bar, distribution and split of one session. Zero means none, in an export a withdrawn one."""
+    close, opened = cells.number("close", above_zero=True), cells.number("open", above_zero=True)
+    high, low = cells.number("high", above_zero=True), cells.number("low", above_zero=True)
     volume, ratio = cells.number("volume"), cells.number("stock splits")
     if volume is not None and volume > MOST_VOLUME:
         raise BadCell(f"volume {volume:,.15g} is above {MOST_VOLUME:,.0f}, more than any fund trades")
@@ -92,15 +92,18 @@ def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
         rows.append(Bar(ticker, session, close, opened, high, low, whole, reason))
     elif opened is not None or high is not None or low is not None:
         raise BadCell("close is missing")
-    if amount is not None:
+    exported = OBSERVED_COLUMN in cells
+    if amount or (exported and amount is not None):
         rows.append(Distribution(ticker, session, amount or None, held))
-    if ratio is not None and ratio != 1:
+    if (ratio or (exported and ratio is not None)) and ratio != 1:
         rows.append(Split(ticker, session, ratio or None))
     return rows
 
 
 def _reason(cells: Cells, column: str) -> int:
     """Why a figure is provisional, 0 for a final one."""
+    if column not in cells:
+        return 0
     value = cells.number(column) or 0
     if value and value not in list(Provisional):
         raise BadCell(f"{column} {value:g} is not between 0 and {max(Provisional)}")

@@ -73,7 +73,7 @@ class RowReader:
         try:
             observed_at, source = self._origin(cells)
             day = cells["date"] if cells["date"] in self._known else cells.date("date") or ""
-            session = self._session(day)
+            session = day if day in self._known and day <= self._today else self._session(day)
             if session is None:
                 self.closed.append(day)
                 return
