@@ -62,16 +62,24 @@ def shorten(text: str, limit: int = 40) -> str:
 
 @dataclass(frozen=True)
 class Notation:
-    """How a file writes dates and numbers, each an empty string where its rows leave it open."""
+    """How a file writes dates and numbers, each an empty string where its rows leave it open.
+
+    seconds: whether a date may be seconds since 1970. Elsewhere so many digits are a number of another kind.
+    """
 
     order: str = MONTH_FIRST
     decimals: str = POINT
+    seconds: bool = False
 
     def date(self, text: str) -> str:
         """A date in ISO form, without the time after it. Raises BadCell for one with no or two meanings."""
         text = text.strip()
         orders = (self.order,) if self.order else (MONTH_FIRST, DAY_FIRST)
         dates = {date for order in orders if (date := _date(text, order)) is not None}
+        if self.seconds and _EPOCH.fullmatch(text):
+            # Midnight in UTC is a date without a time; any other instant is a time of the exchange.
+            zone = _EXCHANGE if int(text) % _DAY_SECONDS else dt.UTC
+            return dt.datetime.fromtimestamp(int(text), zone).date().isoformat()
         if not dates:
             raise BadCell(f"“{shorten(text)}” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020")
         return _only(text, dates)
@@ -134,7 +142,9 @@ class Cells(dict[str, str]):
         return word
 
 
-def notation_of(dates: Iterable[str], numbers: Iterable[str], order: str, *, commas: bool) -> Notation:
+def notation_of(
+    dates: Iterable[str], numbers: Iterable[str], order: str, *, commas: bool, seconds: bool = False
+) -> Notation:
     """The notation in which most cells have a meaning.
 
     order: of the parts of dates, where it is known. commas: whether numbers may have decimal ones.
@@ -143,6 +153,7 @@ def notation_of(dates: Iterable[str], numbers: Iterable[str], order: str, *, com
     return Notation(
         order or _decide(numeric, (MONTH_FIRST, DAY_FIRST), _date),
         _decide(numbers, (POINT, COMMA), _number) if commas else POINT,
+        seconds,
     )
 
 
@@ -164,16 +175,11 @@ def _only(text: str, meanings: set[T]) -> T:
 
 def _date(text: str, order: str) -> str | None:
     """ISO date of a text in any of the known forms; None for any other text."""
-    if match := next(filter(None, (form.fullmatch(text) for form in (*_DATES, _ORDERED[order]))), None):
-        try:
-            return dt.date(int(match["y"]), _month(match["m"]), int(match["d"])).isoformat()
-        except ValueError:  # a 31st of February
-            return None
-    if not _EPOCH.fullmatch(text):
+    match = next(filter(None, (form.fullmatch(text) for form in (*_DATES, _ORDERED[order]))), None)
+    try:
+        return match and dt.date(int(match["y"]), _month(match["m"]), int(match["d"])).isoformat()
+    except ValueError:  # a 31st of February
         return None
-    # Midnight in UTC is a date without a time; any other instant is a time of the exchange.
-    zone = _EXCHANGE if int(text) % _DAY_SECONDS else dt.UTC
-    return dt.datetime.fromtimestamp(int(text), zone).date().isoformat()
 
 
 def _month(text: str) -> int:

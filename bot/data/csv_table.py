@@ -127,7 +127,8 @@ def read_table(file: Path | str, form: Format, forms: Collection[Format], ticker
     commas = delimiter != "," or (dialect is not None and dialect.decimal_comma)
     places = [place for column, place in columns if column != "date"]
     numbers = {cells[place].strip() for _, cells in whole for place in places} if commas else ()
-    notation = notation_of(dates, numbers, dialect.order if dialect else "", commas=commas)
+    order = dialect.order if dialect else ""
+    notation = notation_of(dates, numbers, order, commas=commas, seconds=bool(form.dialects))
     return CsvTable(
         name,
         [(n, Cells([(c, cells[at].strip()) for c, at in columns], notation)) for n, cells in whole],

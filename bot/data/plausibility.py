@@ -15,6 +15,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -72,6 +73,12 @@ class Evidence:
     sources: tuple[Levels, ...] = ()
     repeated: Collection[str] = ()
 
+    @cached_property
+    def neighbours(self) -> dict[str, tuple[str | None, str | None]]:
+        """The sessions of `stored`, each with the one before and the one after it."""
+        days = [None, *self.stored, None]
+        return {day: (days[place], days[place + 2]) for place, day in enumerate(self.stored)}
+
 
 def check_bars(bars: Sequence[Bar], evidence: Evidence) -> list[Bar]:
     """The bars of one answer, ordered by session, with `provisional` set where a close is not believed.
@@ -113,21 +120,16 @@ def _reason_of_its_own(bar: Bar, evidence: Evidence) -> int:
 
 def _corrects(bar: Bar, evidence: Evidence) -> bool:
     """Whether the stored close is the implausible one, apart from both its neighbours, and the new is not."""
-    days = list(evidence.stored)
-    place = days.index(bar.session)
-    if not place:
-        return False
+    before, after = evidence.neighbours[bar.session]
     closes = evidence.stored
-    before, wrong = closes[days[place - 1]], closes[bar.session]
-    move = _move(wrong, before)
-    if abs(move) <= MOVE or _is_shared(move, days[place - 1], bar.session, evidence.other):
+    if before is None or abs(_move(bar.close, closes[before])) > MOVE:
         return False
-    if abs(_move(bar.close, before)) > MOVE:
+    move = _move(closes[bar.session], closes[before])
+    if abs(move) <= MOVE or _is_shared(move, before, bar.session, evidence.other):
         return False
-    if place + 1 == len(days):
+    if after is None:
         return True
-    after = closes[days[place + 1]]
-    return abs(_move(wrong, after)) > MOVE and abs(_move(bar.close, after)) <= MOVE
+    return abs(_move(closes[bar.session], closes[after])) > MOVE >= abs(_move(bar.close, closes[after]))
 
 
 def _mark_moves(bars: Sequence[Bar], reasons: list[int], evidence: Evidence) -> None:
@@ -162,23 +164,23 @@ def _mark_moves(bars: Sequence[Bar], reasons: list[int], evidence: Evidence) -> 
             base, since = now, place
             continue
         later = final[place + 1 : place + 1 + _STANDS]
-        earlier = {place for place in final[:place] if place >= 0} - believed
         wider = MOVE * math.sqrt(place + 1 - since)
         if later and now not in believed and abs(_move(closes[later[0]], closes[base])) <= wider:
             reasons[now] = Provisional.SPIKE
             continue
-        held: set[int] = set()
         if _is_split(move, evidence.splits, _later(days[now], -_LISTED_LATE)):
-            held, reason = earlier, Provisional.UNADJUSTED
+            reason, kept = Provisional.UNADJUSTED, believed
         elif now in believed or now in repeated:
-            reason = Provisional.FINAL
+            base, since = now, place
+            continue
         elif len(later) == _STANDS and all(abs(_move(closes[at], closes[now])) <= MOVE for at in later):
-            held, reason = earlier - repeated, Provisional.HISTORY
+            reason, kept = Provisional.HISTORY, believed | repeated
         else:
             reasons[now] = Provisional.MOVE
             continue
-        for at in held:
-            reasons[at] = reason
+        for at in final[:place]:
+            if at >= 0 and at not in kept:
+                reasons[at] = reason
         base, since = now, place
 
 

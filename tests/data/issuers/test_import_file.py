@@ -199,6 +199,11 @@ def test_a_workbook_whose_holdings_have_no_date_still_gives_its_history() -> Non
     assert contents.preview.notes == ("Sector weights: none, its holdings are of no date or of no sector.",)
 
 
+def test_a_number_of_a_security_above_the_holdings_is_no_date() -> None:
+    book: Book = {**samples.FUND, "Holdings": [["464287655"], *samples.HELD]}
+    assert read(spreadsheetml(book)).observations == read(spreadsheetml(samples.FUND)).observations
+
+
 def test_ssgas_nav_history_is_read() -> None:
     contents = read(spreadsheetml(samples.NAVHIST), "spy")
     assert contents.observations == {"fund_facts": samples.SPY_FACTS}
