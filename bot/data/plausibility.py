@@ -178,9 +178,8 @@ def _mark_moves(bars: Sequence[Bar], reasons: list[int], evidence: Evidence) -> 
         else:
             reasons[now] = Provisional.MOVE
             continue
-        for at in final[:place]:
-            if at >= 0 and at not in kept:
-                reasons[at] = reason
+        for at in set(final[:place]) - kept - {-1}:
+            reasons[at] = reason
         base, since = now, place
 
 

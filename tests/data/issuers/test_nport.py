@@ -222,7 +222,8 @@ async def test_official_flows_stand_beside_ours_in_flows(fake: FakeYahoo, databa
 
     def line() -> str:
         market = build_market(database.run_sync(read_frames), SESSIONS, now)
-        text = strip_html(flows_answer(market, AsOf(), LIGHT).html)
+        answer = flows_answer(market, AsOf(), LIGHT)
+        text = strip_html(f"{answer.html}\n{answer.quote}")
         return next(line for line in text.splitlines() if line.startswith("Official"))
 
     assert line() == "Official, by filings (N-PORT): IWM +$50 in Oct 2020, ours n/a."
