@@ -562,14 +562,17 @@ def channel_line(market: Market) -> str:
 
 
 @per_market
-def flow_line(market: Market) -> str:
-    """Return the flow of both funds over 20 sessions, with the last one if it is not the Market's."""
+def flow_line(market: Market, *, known_only: bool = False) -> str:
+    """Return the flow of both funds over 20 sessions, with the last one if it is not the Market's.
+
+    `known_only`: without funds that have none, "" if neither has one.
+    """
     parts = []
     for ticker in market.pair.tickers:
         flow = flows.flow_summary(flows.daily_flows(market, ticker), _FLOW_WINDOW, market.anchor)
         if flow.dollars is None or flow.end is None:
             reason = "no fund facts" if flow.end is None else flagged_days(flow) or "too little history"
-            parts.append(f"{ticker} {NOT_AVAILABLE}, {reason}")
+            parts += [] if known_only else [f"{ticker} {NOT_AVAILABLE}, {reason}"]
             continue
         late = f" to {near_date(flow.end, market.require_end())}" if flow.end != market.end else ""
         share = PERCENT.show(flow.percent, 1) + ", by close" * flow.by_close
@@ -578,7 +581,7 @@ def flow_line(market: Market) -> str:
         parts.append(part + ", unconfirmed" * flow.is_unconfirmed)
         if flagged := flagged_days(flow):
             parts[-1] += f", {flagged}"
-    return f"Flows {_FLOW_WINDOW}: {', '.join(parts)}."
+    return f"Flows {_FLOW_WINDOW}: {', '.join(parts)}." if parts else ""
 
 
 def flagged_days(flow: flows.FlowSummary) -> str:

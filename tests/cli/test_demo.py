@@ -239,7 +239,7 @@ STORY = (
     "Alert #1 fired · close of Tue 6 Oct 2020",
     "› /summary on 17:30",
     "  Wed 7 Oct 2020, 18:00 New York",
-    "IWM led for the 5th session in a row, by 0.25pp · Wed 7 Oct 2020 · sample data",
+    "IWM led for the 5th session in a row, by 0.25pp · Wed 7 Oct 2020",
     "› /alerts",
     "Alerts · Wed 7 Oct 2020",
 )

@@ -10,11 +10,12 @@ from tests.sample_market import sample_market
 from tests.shared_data import shared
 
 WEEK = """\
-IWM led the week by 2.08pp · week to Fri 11 Dec 2020 · sample data
-          IWM      SPY      gap
-week   +1.12%   −0.96%  +2.08pp
-mtd    +5.13%   +1.17%  +3.96pp
-ytd   +14.87%  +13.81%  +1.06pp
+IWM led the week by 2.08pp · Fri 11 Dec 2020
+Sample data, not the market.
+         IWM      SPY  gap pp
+1w    +1.12%   −0.96%   +2.08
+mtd   +5.13%   +1.17%   +3.96
+ytd  +14.87%  +13.81%   +1.06
 IWM led for the 2nd week in a row.
 Ratio 13.10% over its 200-day average, for 48 sessions.
 Flow IWM: +$0.96bn (+1.78%), the 10th week in a row.
@@ -36,7 +37,7 @@ def test_the_week_is_one_message() -> None:
 def test_the_largest_lead_in_half_a_year_and_its_absence_are_said() -> None:
     levels = [*LONG[:298], 55.0]  # to Wed 10 March 2021
     assert shown(weekly_answer(context(market(levels)), [], (), XNYS))[0] == (
-        "IWM's largest lead over SPY in a week on record: +9.78pp · week to Wed 10 Mar 2021"
+        "IWM's largest lead over SPY in a week on record: +9.78pp · Wed 10 Mar 2021"
     )
     assert shown(weekly_answer(context(market([50.0] * 9)), [], (), XNYS))[0].startswith(
         "Both funds moved alike"

@@ -17,26 +17,28 @@ from bot.analytics.agenda import agenda
 from bot.analytics.market import Market, market_before, per_market
 from bot.analytics.performance import TOO_SHORT, performance
 from bot.analytics.rarity import Kind, Rarity, rarities
-from bot.analytics.units import LEVEL, PERCENT, POINTS, USD
+from bot.analytics.units import PERCENT, POINTS, USD
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.alerts.notices import part_name
 from bot.messages.alerts.standing import standing_lines
 from bot.messages.common import Answer
-from bot.messages.html import Html, age_phrase, bold, capital, lines, pre, session_phrase, table
-from bot.text import DAYS, date_phrase, ordinal, short_date
+from bot.messages.html import Html, capital, lines, session_phrase
+from bot.text import DAYS, ordinal, short_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.alerts.view import AlertView, EvaluationContext
     from bot.analytics.agenda import Entry
+    from bot.analytics.performance import Performance
     from bot.analytics.sessions import Sessions
 
 _DAY, _FLOW_WINDOW = Window("d", 1), Window("d", 20)
 _WINDOWS = (_DAY, Window("w", 1), YTD)
 _AVERAGE = f"{common.AVERAGE}-day average"
 _TOMORROW = dt.timedelta(days=1)
+LATE = "Late: this summary could not be sent when it was due."
 _MOST_LINES = 12  # before the quote
 
 
@@ -56,34 +58,32 @@ def summary_answer(
     """
     market = context.market
     last, (title, news) = market.last_completed, _news(market, total)
+    returns = [performance(market, window, total) for window in _WINDOWS]
     body = [
-        head(title, market, late=late),
+        common.heading(title, market, AsOf()),
+        LATE if late else None,
         *news,
-        returns_lines(market, total, _WINDOWS),
+        common.returns_table(market.pair, [row for row in returns if row.reason != TOO_SHORT]),
+        *common.missing_returns(returns),
         *_new_sentences(market),
         *(f"{capital(part_name(part))}: {'back' if back else 'overdue'}." for part, back in outages.items()),
     ]
-    following = ahead_line(
-        "Ahead", agenda(market, sessions, last.date() + _TOMORROW, sessions.next_after(last).date())
-    )
+    ahead = agenda(market, sessions, last.date() + _TOMORROW, sessions.next_after(last).date())
+    following = ahead_line("Ahead", ahead)
     room = _MOST_LINES - lines(*body, following).count("\n") - 1
     shown = standing_lines(alerts, context)[: max(room, 1)]
     label = f"All {len(alerts)} alerts" if len(alerts) > len(shown) else "Alerts"
     row = ((label, "/alerts"),) if alerts else ()
     buttons = ((*row, *common.page_buttons(AsOf(), "Compare", "Flows")),)
-    return Answer(lines(*body, *shown, following), quote=quote(market, total), buttons=buttons)
+    return Answer(lines(*body, *shown, following), quote=quote(market, "Daily", returns), buttons=buttons)
 
 
 def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total: bool = False) -> Answer:
     """Return the live board of a chat. Raises NoData when no session has a close of both funds."""
     market = context.market
     market.require_end()
-    gap, title = performance(market, YTD, total).gap, str(market.pair)
-    if gap:
-        leader = (market.pair.small if gap > 0 else market.pair.large).ticker
-        title = f"{leader} leads this year by {common.magnitude(POINTS, gap)}"
     html = lines(
-        head(title, market),
+        common.heading(led(market, performance(market, YTD, total).gap, "leads this year"), market, AsOf()),
         *_sentences(market),
         common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
         *standing_lines(alerts, context),
@@ -92,15 +92,11 @@ def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total:
     return Answer(html, quote=lines(note, common.market_sources(market, "prices", "flows", "multiples")))
 
 
-def head(title: str, market: Market, span: str = "", *, late: bool = False) -> Html:
-    """Return the first lines: what is so, of which session, whether the figures are made up, old or late."""
-    end, last = market.require_end(), market.last_completed
-    behind = age_phrase(market.sessions_behind(end))
-    return lines(
-        bold(title) + f" · {span}{date_phrase(end)}" + " · sample data" * market.is_sample,
-        bold(f"Stale: {behind}; the last completed session is {date_phrase(last)}.") if behind else None,
-        "Late: this summary could not be sent when it was due." if late else None,
-    )
+def led(market: Market, gap: float | None, verb: str) -> str:
+    """Return who led, and by how much: "IWM led the week by 2.08pp"."""
+    if not gap:
+        return f"{market.pair}" if gap is None else "Both funds moved alike"
+    return f"{market.pair.tickers[int(gap < 0)]} {verb} by {common.magnitude(POINTS, gap)}"
 
 
 def ahead_line(title: str, entries: Sequence[Entry], otherwise: str | None = None) -> str | None:
@@ -109,19 +105,30 @@ def ahead_line(title: str, entries: Sequence[Entry], otherwise: str | None = Non
     return f"{title}: {listed}." if listed else otherwise
 
 
+def quote(market: Market, title: str, returns: Sequence[Performance]) -> Html:
+    """Return base closes, kind of return, multiples, a note on the data and sources."""
+    kind = "Total return, distributions reinvested" if returns[0].total else "Price return"
+    based = [(row.window, row.base) for row in returns if row.base is not None]
+    bases = ", ".join(common.window_with_base(*window) for window in based)
+    return lines(
+        f"{title} summary · {session_phrase(market.require_end())}",
+        common.details(
+            market,
+            f"{kind}; base closes: {bases}.",
+            common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
+            common.market_sources(market, "prices", "flows", "multiples"),
+        ),
+    )
+
+
 # What is the same for every chat is made once per Market, because there may be many chats.
 @per_market
 def _news(market: Market, total: bool) -> tuple[str, tuple[str, ...]]:
     """Return the first line, the rarest thing or who led, and one or two more sentences of the kind."""
-    rare = rarities(market, total)
-    gap = performance(market, _DAY, total).gap
-    led = "Daily summary"
-    if gap is not None:
-        leader = (market.pair.small if gap > 0 else market.pair.large).ticker
-        led = f"{leader} led by {common.magnitude(POINTS, gap)}" if gap else "Both funds moved alike"
-    phrases = [_rarity_phrase(row, market, gap) for row in rare[:2]]
-    if all(row.kind not in {Kind.LEAD, Kind.LEADS} for row in rare[:2]):
-        phrases.append(led)
+    rare, gap = rarities(market, total)[:2], performance(market, _DAY, total).gap
+    phrases = [_rarity_phrase(row, market, gap) for row in rare]
+    if all(row.kind not in {Kind.LEAD, Kind.LEADS} for row in rare):
+        phrases.append(led(market, gap, "led"))
     return phrases[0], tuple(f"{phrase}." for phrase in phrases[1:])
 
 
@@ -150,28 +157,6 @@ def _rarity_phrase(rarity: Rarity, market: Market, gap: float | None) -> str:
 
 
 @per_market
-def returns_lines(market: Market, total: bool, windows: tuple[Window, ...]) -> Html:
-    """Return the returns as a table, without windows that have the base of another one."""
-    rows = {
-        row.base if row.small is not None else row.window: row
-        for row in (performance(market, window, total) for window in windows)
-    }
-    cells = [
-        (
-            "week" if row.window.since else str(row.window),
-            PERCENT.show(row.small),
-            PERCENT.show(row.large),
-            POINTS.show(row.gap),
-        )
-        for row in rows.values()
-        if row.reason != TOO_SHORT
-    ]
-    reasons = {str(row.window): row.reason for row in rows.values() if row.reason != TOO_SHORT}
-    header = ("", *market.pair.tickers, "gap")
-    return lines(pre(table(header, cells)) if cells else None, *common.missing_figure_lines(reasons))
-
-
-@per_market
 def _new_sentences(market: Market) -> tuple[str, ...]:
     """Return trend and flows unless they are the same words as before, and what began or ended to lack."""
     before = market_before(market)
@@ -186,20 +171,9 @@ def _new_sentences(market: Market) -> tuple[str, ...]:
 
 def _sentences(market: Market) -> tuple[str, ...]:
     against = trend.of_ratio(market, trend.ratio_vs_sma, common.AVERAGE)
-    sentences = []
-    if len(against) and pd.notna(against.iloc[-1]):
-        gap, level = float(against.iloc[-1]), LEVEL.show(float(trend.ratio(market).iloc[-1]))
-        side = f"{common.magnitude(PERCENT, gap)} {'over' if gap > 0 else 'under'}" if gap else "exactly at"
-        sentences.append(f"Ratio {level}: {side} its {_AVERAGE}.")
-    parts = []
-    for ticker in market.pair.tickers:
-        flow = flows.flow_summary(flows.daily_flows(market, ticker), _FLOW_WINDOW, market.anchor)
-        if flow.dollars is not None:
-            unconfirmed = ", unconfirmed" * flow.is_unconfirmed
-            parts.append(f"{ticker} {USD.show(flow.dollars)} ({PERCENT.show(flow.percent)}{unconfirmed})")
-    if parts:
-        sentences.append(f"Flows {_FLOW_WINDOW}: {', '.join(parts)}.")
-    return tuple(sentences)
+    has_average = len(against) and pd.notna(against.iloc[-1])
+    sentences = (common.trend_line(market) if has_average else "", common.flow_line(market, known_only=True))
+    return tuple(filter(None, sentences))
 
 
 def _lacks(market: Market) -> dict[str, str]:
@@ -216,22 +190,3 @@ def _lacks(market: Market) -> dict[str, str]:
     if reason := trend.missing_reason(market, common.AVERAGE):
         lacks[f"the {_AVERAGE}"] = f"the {_AVERAGE} is n/a: {reason}"
     return lacks
-
-
-@per_market
-def quote(
-    market: Market, total: bool, title: str = "Daily summary", windows: tuple[Window, ...] = _WINDOWS
-) -> Html:
-    """Return base closes, kind of return, multiples, notes on the data and sources."""
-    returns = [performance(market, window, total) for window in windows]
-    bases = ", ".join(
-        common.window_with_base(row.window, row.base) for row in returns if row.base is not None
-    )
-    kind = "Total return, distributions reinvested" if total else "Price return"
-    return lines(
-        f"{title} · {session_phrase(market.require_end())}",
-        f"{kind}; base closes: {bases}. Flows: 20 sessions, in dollars and in percent of assets.",
-        common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
-        *common.price_notes(market),
-        common.market_sources(market, "prices", "flows", "multiples"),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from bot.alerts.presets import name_of
 from bot.analytics import flows, trend
 from bot.analytics.agenda import agenda
 from bot.analytics.market import Market, per_market
-from bot.analytics.performance import fund_levels, performance
+from bot.analytics.performance import TOO_SHORT, fund_levels, performance
 from bot.analytics.rarity import highest_since, streak
 from bot.analytics.units import PERCENT, POINTS, USD
 from bot.analytics.windows import MTD, YTD, AsOf, Window
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _RARE = 26  # weeks
 _FIRST = itemgetter(0)
-_FRIDAY = 4
 Fires = tuple[tuple[int, str, dt.date], ...]  # number, rule and session of each fire, in order
 
 
@@ -54,27 +54,29 @@ def weekly_answer(
     """
     market = context.market
     market.require_end()
-    windows = (_week_window(market), MTD, YTD)
-    last = market.last_completed.date()
-    monday = last + dt.timedelta(days=7 - last.weekday())
-    friday = monday + dt.timedelta(days=_FRIDAY)
-    ahead = agenda(market, sessions, monday, friday)
-    count = len(sessions.between(pd.Timestamp(monday), pd.Timestamp(friday)))
+    week = performance(market, _week_window(market), total)
+    returns = [replace(week, window=Window("w", 1)), *(performance(market, w, total) for w in (MTD, YTD))]
     names = {alert.number: name_of(alert.rule, market) for alert in alerts}
     fired = [(names.get(number) or f"#{number} {rule}", DAYS[day.weekday()]) for number, rule, day in fires]
-    by_name = [(name, [day for _, day in rows]) for name, rows in groupby(sorted(fired, key=_FIRST), _FIRST)]
-    told = ", ".join(f"{name} ({', '.join(days)})" for name, days in by_name)
+    by_name = groupby(sorted(fired, key=_FIRST), _FIRST)
+    told = ", ".join(f"{name} ({', '.join(day for _, day in rows)})" for name, rows in by_name)
+    last = market.last_completed
+    monday = last + pd.Timedelta(days=7 - last.weekday())
+    friday = monday + pd.Timedelta(days=4)
+    nothing = f"Next week: {counted(len(sessions.between(monday, friday)), 'session')}, nothing special."
     title, sentences = _week(market, total)
     html = lines(
-        summary.head(title, market, "week to ", late=late),
-        summary.returns_lines(market, total, windows),
+        common.heading(title, market, AsOf()),
+        summary.LATE if late else None,
+        common.returns_table(market.pair, [row for row in returns if row.reason != TOO_SHORT]),
+        *common.missing_returns(returns),
         *sentences,
         f"Fired: {told}." if told else "No alert fired." if alerts else None,
         *standing_lines(alerts, context),
-        summary.ahead_line("Next week", ahead, f"Next week: {counted(count, 'session')}, nothing special."),
+        summary.ahead_line("Next week", agenda(market, sessions, monday.date(), friday.date()), nothing),
     )
     row = ((("Alerts", "/alerts"),) if alerts else ()) + common.page_buttons(AsOf(), "Compare", "Flows")
-    return Answer(html, quote=summary.quote(market, total, "Weekly summary", windows), buttons=(row,))
+    return Answer(html, quote=summary.quote(market, "Weekly", returns), buttons=(row,))
 
 
 def week_begin(market: Market) -> dt.date:
@@ -94,9 +96,9 @@ def _week_window(market: Market) -> Window:
 def _week(market: Market, total: bool) -> tuple[str, list[str]]:
     """Return who led the week, and sentences on streaks, the trend and flows."""
     window, small, large = _week_window(market), *market.pair.tickers
-    gap = performance(market, window, total).gap or 0.0
+    gap = performance(market, window, total).gap
+    title, gap = summary.led(market, gap, "led the week"), gap or 0.0
     leader, other = (small, large) if gap > 0 else (large, small)
-    title = f"{leader} led the week by {common.magnitude(POINTS, gap)}" if gap else "Both funds moved alike"
     levels = fund_levels(market, total)
     changes = 100 * levels.groupby(_weeks(levels.index)).last().pct_change()
     changes = changes.set_index(levels.index.to_series().groupby(_weeks(levels.index)).last()).iloc[1:]
