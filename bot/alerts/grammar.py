@@ -19,8 +19,10 @@ possible value of the metric makes true, or false, is refused.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.resources import files
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,84 +77,10 @@ class Word(NamedTuple):
 
 # Help, documentation and examples are made of these.
 WORDS = {
-    "and": Word(
-        "joint",
-        "CONDITION and CONDITION",
-        "All conditions must be true at the same close.",
-        "ratio > sma 200 and excess 3m > 0",
-    ),
-    "or": Word(
-        "joint",
-        "CONDITION or CONDITION",
-        "One of the conditions, or of the groups joined by and, must be true; it re-arms once all are "
-        "past their levels.",
-        "ratio > sma 200 or excess 3m > 5pp and momentum > 0",
-    ),
-    "crosses": Word(
-        "comparison",
-        "crosses TARGET",
-        "Fires either way: on a rise above and on a fall below.",
-        "excess 3m crosses 0",
-    ),
-    "between": Word(
-        "comparison",
-        "between TARGET and TARGET",
-        "Above the first target and below the second.",
-        "excess 3m between -2pp and 2pp",
-    ),
-    "sma": Word(
-        "target", "sma N", "The metric's mean over the last N sessions, this one included.", "ratio > sma 200"
-    ),
-    "high": Word("target", "high N", "The highest of the N sessions before this one.", "ratio > high 252"),
-    "low": Word("target", "low N", "The lowest of the N sessions before this one.", "ratio < low 252"),
-    "pct": Word(
-        "target",
-        "pct P",
-        "The metric's own P-th percentile over all sessions before this one, at least 252 of them.",
-        "excess 3m > pct 90",
-    ),
-    "confirm": Word(
-        "option",
-        "confirm N",
-        "Must be true on N evaluated sessions in a row before it fires.",
-        "ratio > sma 200 confirm 3",
-    ),
-    "rearm": Word(
-        "option",
-        "rearm AMOUNT",
-        "The level at which it re-arms, instead of the default band; for one condition on an amount.",
-        "excess 3m > 5pp rearm 3pp",
-    ),
-    "cooldown": Word(
-        "option",
-        "cooldown N",
-        "For N sessions after a fire, further ones go to /history only; if the last is still true then, one "
-        "message says since when.",
-        "ratio > sma 200 cooldown 10",
-    ),
-    "remind": Word(
-        "option",
-        "remind N",
-        "A reminder every N sessions while it is still true, until you tap Got it; not together with once.",
-        "drawdown < -30% remind 5",
-    ),
-    "and back": Word(
-        "option",
-        "and back",
-        "One more message when it re-arms, with how long it held and what the ratio did meanwhile.",
-        "ratio > sma 200 and back",
-    ),
-    "once": Word("option", "once", "Ends with its first fire.", "drawdown < -30% once"),
-    "until": Word(
-        "option", "until DATE", "Ends after that day, and says so.", "corr 60 < 0.7 until 2030-12-31"
-    ),
-    "urgent": Word(
-        "option", "urgent", "Sent in quiet hours too; not together with silent.", "excess 3m < -10pp urgent"
-    ),
-    "silent": Word("option", "silent", "The message makes no sound.", "momentum > 0 silent"),
-    "note": Word(
-        "option", 'note "..."', "Your own words, sent with the message.", 'ratio > sma 200 note "why"'
-    ),
+    name: Word(**fields)
+    for name, fields in tomllib.loads(
+        files("bot.alerts").joinpath("words.toml").read_text(encoding="utf-8")
+    ).items()
 }
 _JOINTS = ("and", "or")
 # Options, each as it is written in an example; that of `rearm` depends on the rule.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.resources import files
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -31,40 +33,6 @@ _CITIES = (
 _SPAN = re.compile(r"(\S+?(?: [ap]m)?)\s*(?:[-\u2013]|\bto\b| )\s*(\S+(?: [ap]m)?)")
 _OFFSET = re.compile(r"(?:utc|gmt) ?(?P<sign>[-+\u2212\u2013]) ?(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?")
 _FARTHEST_WEST, _FARTHEST_EAST = 12, 14  # hours from UTC, where people live
-# What people write for the time of a region. As zones EST, MST and HST would have no summer time.
-_ABBREVIATIONS = {
-    **dict.fromkeys(("et", "est", "edt"), "America/New_York"),
-    **dict.fromkeys(("ct", "cst", "cdt"), "America/Chicago"),
-    **dict.fromkeys(("mt", "mst", "mdt"), "America/Denver"),
-    **dict.fromkeys(("pt", "pst", "pdt"), "America/Los_Angeles"),
-    **dict.fromkeys(("cet", "cest", "mez", "mesz"), "Europe/Berlin"),
-    "bst": "Europe/London",
-}
-# Cities that no zone is named after, without accents.
-_CITIES_OF_ZONES = {
-    "America/New_York": "nyc ny atlanta baltimore boston charlotte miami orlando philadelphia washington",
-    "America/Chicago": "austin dallas houston minneapolis nashville new_orleans san_antonio st_louis",
-    "America/Denver": "albuquerque salt_lake_city",
-    "America/Los_Angeles": "la las_vegas portland sacramento san_diego san_francisco san_jose seattle sf",
-    "America/Toronto": "montreal ottawa quebec",
-    "America/Sao_Paulo": "rio rio_de_janeiro brasilia",
-    "Europe/London": "birmingham cardiff edinburgh glasgow leeds liverpool manchester",
-    "Europe/Berlin": "cologne dresden dusseldorf frankfurt hamburg koln leipzig munchen munich stuttgart",
-    "Europe/Zurich": "basel bern geneva genf lausanne",
-    "Europe/Vienna": "graz linz salzburg wien",
-    "Europe/Paris": "bordeaux lille lyon marseille nice toulouse",
-    "Europe/Rome": "milan milano naples turin roma",
-    "Europe/Madrid": "barcelona sevilla valencia",
-    "Europe/Amsterdam": "rotterdam the_hague utrecht",
-    "Europe/Warsaw": "gdansk krakow wroclaw",
-    "Asia/Kolkata": "bangalore bengaluru bombay chennai delhi hyderabad mumbai new_delhi pune",
-    "Asia/Shanghai": "beijing guangzhou peking shenzhen",
-    "Asia/Tokyo": "kyoto osaka",
-    "Asia/Dubai": "abu_dhabi",
-    "Asia/Jerusalem": "haifa tel_aviv",
-    "Australia/Sydney": "canberra",
-    "Africa/Johannesburg": "cape_town durban pretoria",
-}
 _SYNONYMS = {
     "tr": "total",  # as /compare has it
     **dict.fromkeys(("american", "british", "english", "uk", "us"), "1,234.5"),
@@ -111,7 +79,7 @@ async def on_settings(ask: Ask) -> Answer:
         parsed = setting.parse(value.strip())
         chat = await setting.store(ask.caller, parsed)
         card = _settings_page(settings_of(ask.services.config, chat), chat, changed=setting)
-        if setting.name != "zone" or value.strip().lower() not in _ABBREVIATIONS:
+        if setting.name != "zone" or value.strip().lower() not in _spellings()["abbreviations"]:
             return card
         city = zone_name(ZoneInfo(parsed))
         note = f"{value.strip().upper()} is taken as the time of {city}, summer time too."
@@ -143,6 +111,12 @@ def _setting_page(ask: Ask, setting: Setting, chat: StoredChat | None) -> Answer
 
 
 @lru_cache(maxsize=1)
+def _spellings() -> dict[str, dict[str, str]]:
+    """Return what people write for zones: "abbreviations", and words for cities by zone."""
+    return tomllib.loads(files("bot.chat").joinpath("zones.toml").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
 def _zones() -> dict[str, str]:
     """Return all time zones by name, and by city if only one zone has that city."""
     names = sorted(available_timezones())
@@ -150,7 +124,7 @@ def _zones() -> dict[str, str]:
     for name in names:
         cities.setdefault(name.rpartition("/")[2].lower(), []).append(name)
     unique = {city: zones[0] for city, zones in cities.items() if len(zones) == 1}
-    others = {city: name for name, words in _CITIES_OF_ZONES.items() for city in words.split()}
+    others = {city: name for name, words in _spellings()["cities"].items() for city in words.split()}
     return others | unique | {name.lower(): name for name in names}
 
 
@@ -160,7 +134,9 @@ def _parse_zone(text: str) -> str:
         return _zone_of_offset(text, offset)
     letters = (letter for letter in unicodedata.normalize("NFKD", words) if not unicodedata.combining(letter))
     city = re.sub(r"[ .,]+", "_", "".join(letters)).strip("_")
-    name = _ABBREVIATIONS.get(words) or _zones().get(city) or _zones().get(city.replace("_", ""))
+    name = (
+        _spellings()["abbreviations"].get(words) or _zones().get(city) or _zones().get(city.replace("_", ""))
+    )
     if name is None:
         near = nearest(text.replace(" ", "_"), dict.fromkeys(_zones().values()))
         near = near or _zones().get(nearest(city, _zones()) or "", "")
