@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
+from bot.analytics.market import Market, per_market
 from bot.analytics.sessions import EXCHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bot.analytics.market import Market
     from bot.analytics.sessions import Sessions
     from bot.pair import Fund
 
@@ -29,6 +29,7 @@ class Entry(NamedTuple):
     words: str
 
 
+@per_market
 def agenda(market: Market, sessions: Sessions, first: dt.date, last: dt.date) -> list[Entry]:
     """Return what is ahead from `first` to `last`, both included, in order."""
     entries = []

@@ -85,7 +85,7 @@ def board_answer(context: EvaluationContext, alerts: Sequence[AlertView], total:
     html = lines(
         common.heading(led(market, performance(market, YTD, total).gap, "leads this year"), market, AsOf()),
         *_sentences(market),
-        common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
+        _multiples(market),
         *standing_lines(alerts, context),
     )
     note = "Edited after each close and when an alert changes; /pin off ends it."
@@ -115,7 +115,7 @@ def quote(market: Market, title: str, returns: Sequence[Performance]) -> Html:
         common.details(
             market,
             f"{kind}; base closes: {bases}.",
-            common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None,
+            _multiples(market),
             common.market_sources(market, "prices", "flows", "multiples"),
         ),
     )
@@ -176,6 +176,11 @@ def _sentences(market: Market) -> tuple[str, ...]:
     return tuple(filter(None, sentences))
 
 
+@per_market
+def _multiples(market: Market) -> str | None:
+    return common.multiple_line(market) if valuation.multiple_figures(market, "pe") else None
+
+
 def _lacks(market: Market) -> dict[str, str]:
     """Return what cannot be computed for want of data, with the reason in words."""
     lacks = {}
@@ -185,7 +190,7 @@ def _lacks(market: Market) -> dict[str, str]:
             lacks[f"flows of {ticker}"] = f"flows of {ticker}: {common.no_flow_reason(market, ticker)}"
         elif flows.flow_summary(frame, _FLOW_WINDOW, market.anchor).dollars is None:
             lacks[f"flows of {ticker}"] = f"flows of {ticker}: n/a (see /flows)"
-    if not valuation.multiple_figures(market, "pe"):
+    if market.multiples.empty and market.company_sums.empty:
         lacks["multiples"] = "multiples: none stored"
     if reason := trend.missing_reason(market, common.AVERAGE):
         lacks[f"the {_AVERAGE}"] = f"the {_AVERAGE} is n/a: {reason}"
