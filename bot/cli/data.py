@@ -20,11 +20,12 @@ from bot.data.csv_table import read_bytes
 from bot.data.holdings import stored_holdings
 from bot.data.import_csv import read_csv
 from bot.data.provider import known_fund
+from bot.data.provisional import pending_rows
 from bot.data.store import FileContents, store_file
 from bot.errors import BotError
 from bot.jobs.backup_files import backup_file, dated_backups, refuse_lost_database
 from bot.text import counted
-from storage import observations, sources
+from storage import sources
 from storage.backup import backup, restore, row_counts
 from storage.db import (
     Database,
@@ -36,7 +37,6 @@ from storage.db import (
     replace_durably,
 )
 from storage.outbox import RestoreReport, settle_restore
-from storage.rows import Bar, Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -103,7 +103,7 @@ def import_file(config: Config, *, kind: str, file: Path, ticker: str | None, ac
 
 def _provisional(db: sqlite_utils.Database, ticker: str, last: dt.date) -> list[str]:
     """Return what is held as implausible of a fund, until the session `last`, and what to do about it."""
-    if not any(observations.pending(db, kind, ticker=ticker) for kind in (Bar, Distribution)):
+    if not pending_rows(db, ticker):
         return []
     from bot.data.load import pending_frame, provisional_figures  # noqa: PLC0415 - as above
     from bot.messages.common import provisional_notes  # noqa: PLC0415 - as above

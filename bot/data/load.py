@@ -29,7 +29,7 @@ from bot.analytics.sources import COMPANIES, SAMPLE
 from bot.analytics.valuation import with_price_moves
 from bot.data import source_selection
 from bot.data.provider import LABELS, SEC
-from bot.data.provisional import NOUNS, REASONS
+from bot.data.provisional import NOUNS, REASONS, pending_rows
 from bot.data.source_selection import REPLACED, REPLACED_COLUMNS, Frames
 from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR, Pair
@@ -57,9 +57,8 @@ PENDING_COLUMNS = ("ticker", "noun", "source", "reason", "session", "value")
 def pending_frame(db: sqlite_utils.Database, known: Moment | None = None) -> pd.DataFrame:
     """All provisional figures, one a row, with the columns of PENDING_COLUMNS."""
     rows = [
-        (row.ticker, noun, row.source, row.provisional, row.session, getattr(row, *kind.figures))
-        for kind, noun in NOUNS.items()
-        for row in observations.pending(db, kind, known=known)
+        (row.ticker, NOUNS[type(row)], row.source, row.provisional, row.session, getattr(row, *row.figures))
+        for row in pending_rows(db, known=known)
     ]
     return pd.DataFrame(rows, columns=list(PENDING_COLUMNS))
 

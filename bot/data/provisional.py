@@ -109,25 +109,25 @@ def confirm_pending(db: sqlite_utils.Database, *, now: Moment) -> None:
             observations.add(db, Distribution, [checked_row], source=row.source, observed_at=now)
 
 
+def pending_rows(
+    db: sqlite_utils.Database, ticker: str | None = None, known: Moment | None = None
+) -> list[Bar | Distribution]:
+    """The provisional closes and distributions, of one fund or of both, now or as known at an instant."""
+    return [row for kind in NOUNS for row in observations.pending(db, kind, ticker=ticker, known=known)]
+
+
 def pending_sessions(db: sqlite_utils.Database, source: str, ticker: str) -> list[str]:
     """Sessions of a source with a provisional close or distribution, which it is asked for again."""
-    rows = [
-        *observations.pending(db, Bar, ticker=ticker),
-        *observations.pending(db, Distribution, ticker=ticker),
-    ]
-    return sorted({row.session for row in rows if row.source == source})
+    return sorted({row.session for row in pending_rows(db, ticker) if row.source == source})
 
 
 def accept(db: sqlite_utils.Database, ticker: str, session: dt.date | None = None, *, now: Moment) -> int:
     """Make the provisional figures of a fund final, or those of one session. Returns how many there were."""
-    count = 0
-    for kind in NOUNS:
-        for row in observations.pending(db, kind, ticker=ticker):
-            if session is None or row.session == session.isoformat():
-                final = msgspec.structs.replace(row, provisional=0)
-                observations.add(db, kind, [final], source=row.source, observed_at=now)
-                count += 1
-    return count
+    rows = [row for row in pending_rows(db, ticker) if session is None or row.session == f"{session}"]
+    for row in rows:
+        final = msgspec.structs.replace(row, provisional=0)
+        observations.add(db, type(row), [final], source=row.source, observed_at=now)
+    return len(rows)
 
 
 def _unmarked(row: R) -> R:

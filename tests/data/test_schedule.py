@@ -249,49 +249,43 @@ def put(
     add(db, Bar, bars, source=source, observed_at=f"{last}T22:00:00Z")
 
 
-def from_(db: sqlite_utils.Database, last: str) -> str | None:
-    first = schedule.fetch_start(db, source="yahoo", ticker="IWM", completed=completed(last))
-    return None if first is None else first.isoformat()
+THIRD = f"{INDEX[2]:%Y-%m-%d}"
 
 
-def stands(db: sqlite_utils.Database, last: str) -> tuple[str | None, list[str]]:
-    return schedule.coverage(db, source="yahoo", ticker="IWM", completed=completed(last))
+@pytest.mark.parametrize(
+    ("stored", "today", "first", "last", "lacking"),
+    [
+        ({"last": "2020-12-04", "source": "csv"}, "2020-12-04", None, None, []),  # all at first
+        ({"last": "2020-12-04"}, "2020-12-11", "2020-11-19", "2020-12-04", []),  # Thanksgiving left out
+        ({"last": THIRD, "count": 3}, THIRD, f"{INDEX[0]:%Y-%m-%d}", THIRD, []),  # where the calendar begins
+        ({"last": "2020-12-11"}, "2020-12-04", "2020-11-19", "2020-12-11", []),  # not completed yet
+        (
+            {"last": "2020-12-04", "count": 400, "without": ("2020-02-03", "2019-06-03")},
+            *("2020-12-11", "2020-02-03", "2020-12-04", ["2020-02-03"]),  # a dropped one, for a year
+        ),
+        # taken before the bell
+        ({"last": "2020-12-11", "provisional": "2020-12-11"}, "2020-12-11", "2020-11-27", "2020-12-10", []),
+    ],
+)
+def test_from_which_session_is_read_and_what_is_lacking(
+    db: sqlite_utils.Database,
+    stored: dict[str, Any],
+    today: str,
+    first: str | None,
+    last: str | None,
+    lacking: list[str],
+) -> None:
+    put(db, **stored)
+    given: dict[str, Any] = {"source": "yahoo", "ticker": "IWM", "completed": completed(today)}
+    start = schedule.fetch_start(db, **given)
+    assert (start and start.isoformat(), *schedule.coverage(db, **given)) == (first, last, lacking)
 
 
-def test_at_first_all_is_read(db: sqlite_utils.Database) -> None:
-    put(db, "2020-12-04", source="csv")
-    assert from_(db, "2020-12-04") is None
-    assert stands(db, "2020-12-04") == (None, [])
-
-
-def test_then_from_ten_sessions_before_the_last_one(db: sqlite_utils.Database) -> None:
-    put(db, "2020-12-04")
-    assert from_(db, "2020-12-11") == "2020-11-19"  # Thanksgiving left out
-    assert stands(db, "2020-12-11") == ("2020-12-04", [])
-
-
-def test_never_from_before_the_calendar(db: sqlite_utils.Database) -> None:
-    third = f"{INDEX[2]:%Y-%m-%d}"
-    put(db, third, count=3)
-    assert from_(db, third) == f"{INDEX[0]:%Y-%m-%d}"
-
-
-def test_a_stored_session_that_is_not_completed_yet_is_no_error(db: sqlite_utils.Database) -> None:
-    put(db, "2020-12-11")
-    assert from_(db, "2020-12-04") == "2020-11-19"
-
-
-def test_a_dropped_session_is_read_again_for_a_year(db: sqlite_utils.Database) -> None:
-    put(db, "2020-12-04", count=400, without=("2020-02-03", "2019-06-03"))
-    assert from_(db, "2020-12-11") == "2020-02-03"
-    assert stands(db, "2020-12-11") == ("2020-12-04", ["2020-02-03"])
-
-
-def test_a_bar_taken_before_the_bell_does_not_count(db: sqlite_utils.Database) -> None:
+def test_a_bar_taken_before_the_bell_counts_once_it_has_come_again(db: sqlite_utils.Database) -> None:
     put(db, "2020-12-11", provisional="2020-12-11")
-    assert stands(db, "2020-12-11") == ("2020-12-10", [])
     put(db, "2020-12-14", count=2)
-    assert stands(db, "2020-12-14") == ("2020-12-14", [])
+    given: dict[str, Any] = {"source": "yahoo", "ticker": "IWM", "completed": completed("2020-12-14")}
+    assert schedule.coverage(db, **given) == ("2020-12-14", [])
 
 
 def test_only_what_every_read_covers_is_asked_for_until_it_comes() -> None:
