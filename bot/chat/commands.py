@@ -49,7 +49,13 @@ async def on_help(ask: Ask) -> Answer:
 FORGET = "forgetme"
 COMMANDS: tuple[Command, ...] = (
     Command("start", "", "what this bot does", info.on_start),
-    Command("help", "[command or metric]", "every command, or one in detail", on_help, example="/help alert"),
+    Command(
+        "help",
+        "[word]",
+        "every command, or one word: a command, a metric, sma, pp, ...",
+        on_help,
+        example="/help alert",
+    ),
     Command(
         "compare",
         "[window ...] [tr|price]",

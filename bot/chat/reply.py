@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from telegram import Bot, InlineKeyboardMarkup, InputFile, InputMediaPhoto, Message, Update
-from telegram.constants import ChatAction, ParseMode
+from telegram import Bot, InlineKeyboardMarkup, InputFile, InputMediaPhoto, Message, ReplyParameters, Update
+from telegram.constants import ChatAction, ChatType, ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
 from bot.alerts.grammar import parse_rule
@@ -77,13 +77,19 @@ async def typing_indicator(bot: Bot, update: Update) -> AsyncIterator[None]:
 
 
 class ReplyTarget:
-    """A chat and a topic in it. If Telegram says that the topic is gone or closed, the chat alone."""
+    """A chat and a topic in it. If Telegram says that the topic is gone or closed, the chat alone.
 
-    def __init__(self, bot: Bot, chat_id: int, thread: int | None) -> None:
-        self.bot, self.chat_id, self.thread = bot, chat_id, thread
+    The first message that is sent is a reply to `question`, in a group the message of who asked.
+    """
+
+    def __init__(self, bot: Bot, chat_id: int, thread: int | None, question: int | None = None) -> None:
+        self.bot, self.chat_id, self.thread, self._question = bot, chat_id, thread, question
 
     async def send(self, method: Callable[..., Awaitable[Message]], **arguments: Any) -> Message:  # noqa: ANN401 - the method's own
         """Call a sending method of the Bot for this chat. Markup that is refused is sent as plain text."""
+        question, self._question = self._question, None
+        if question is not None:
+            arguments["reply_parameters"] = ReplyParameters(question, allow_sending_without_reply=True)
         while True:
             try:
                 return await method(chat_id=self.chat_id, message_thread_id=self.thread, **arguments)
@@ -127,7 +133,8 @@ async def send(
     message, chat = update.effective_message, update.effective_chat
     if chat is None:
         return False
-    target = ReplyTarget(bot, chat.id, thread_of(message))
+    asked = update.message if chat.type != ChatType.PRIVATE else None
+    target = ReplyTarget(bot, chat.id, thread_of(message), asked.message_id if asked else None)
     text = localized(answer.text, numbers)
     current = message if edit and isinstance(message, Message) else None
     if answer.draw is not None and visible_length(text) <= CAPTION_LIMIT:

@@ -1,5 +1,6 @@
 """Groups: whose commands count, topics, administrators; and who may use the bot at all."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -134,6 +135,16 @@ async def test_without_telegrams_word_nobody_is_an_administrator(fault: object, 
     (answer,) = await group.ask("/alert 1 off", GROUP, user_id=ADMIN)
     assert answer.text == ADMINISTRATORS_ONLY
     assert await settings(group) == before
+
+
+async def test_in_a_group_the_answer_is_a_reply_to_who_asked(group: Talk) -> None:
+    await group.ask("/about", GROUP, user_id=MEMBER)
+    (call,) = group.api.calls("sendMessage", GROUP)
+    asked = next(m for m in group.api.history.values() if m.text == "/about")
+    reply = {"message_id": asked.message_id, "allow_sending_without_reply": True}
+    assert json.loads(call.fields["reply_parameters"]) == reply
+    await group.ask("/about", ME)
+    assert "reply_parameters" not in group.api.calls("sendMessage", ME)[-1].fields
 
 
 async def test_a_topic_is_answered_in_the_topic_text_and_picture(group: Talk) -> None:

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from bot.alerts.grammar import parse_rule
+from bot.alerts.grammar import WORDS, parse_rule
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.windows import AsOf
 from bot.messages.pages.help import Entry, help_page, metric_list, start_answer
@@ -111,3 +111,11 @@ def test_only_a_command_that_takes_windows_explains_them(name: str, usage: str) 
     lines = shown(help_page(name, [Entry(name, usage, "what is paid")], DEFAULT_PAIR))
     assert any(line.startswith("Windows:") for line in lines) is bool(usage)
     assert any(line.startswith("Market commands take asof") for line in lines)
+
+
+@pytest.mark.parametrize("word", [*WORDS, "OR", "back", "windows", "ytd", "tr", "pp", "x", "asof"])
+def test_every_word_that_the_bot_uses_has_help(word: str) -> None:
+    answer = help_page(word, [Entry("help", "[word]", "help")], DEFAULT_PAIR)
+    assert len(shown(answer)) >= 2
+    for line in (line for line in shown(answer) if line.startswith("Example: ")):
+        parse_rule(line.removeprefix("Example: /alert "), METRICS)  # it is a rule

@@ -30,6 +30,16 @@ _FIRES = (
     "until the value is back past its re-arm level."
 )
 _BUTTONS_A_ROW = 3
+# Words of commands and answers that are no command, metric or word of a rule.
+_YTD = "Since the last close of the year before; mtd: of the month, qtd: of the quarter before."
+_TERMS = {
+    **dict.fromkeys(("window", "windows"), f"The span of a question: {EXAMPLES}."),
+    **dict.fromkeys(("ytd", "mtd", "qtd"), _YTD),
+    **dict.fromkeys(("asof", "known"), _DATES),
+    "tr": "Total return: distributions are reinvested at the close of their ex-date.",
+    "pp": "Percentage points, the unit of gaps: +12% against +10% are 2pp.",
+    "x": "Times, the unit of multiples: a P/E of 25x.",
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def start_answer(pair: Pair) -> Answer:
 def help_page(
     topic: str, entries: Sequence[Entry], pair: Pair, metrics: Mapping[str, Metric] | None = None
 ) -> Answer:
-    """Return all commands, or the page of one command or metric. Raises BadInput for anything else.
+    """Return all commands, or the page of a command, metric or other word. Raises BadInput for none.
 
     `metrics` are those of a Market, with the conventions that rules without any take; None for the usual.
     """
@@ -85,7 +95,13 @@ def help_page(
         return _metric((metrics or metrics_of(pair))[word])
     if word in {"metrics", "metric"}:
         return metric_list(AsOf(), pair)
-    near = nearest(word, [*by_name, *METRICS])
+    if (term := WORDS.get(word) or WORDS.get(f"and {word}")) is not None:
+        example = f"/alert {term.example}"
+        html = lines(bold(term.usage), term.meaning, "Example: " + code(example))
+        return Answer(html, buttons=((("Try it", f"/alert new {term.example}"), ("Rules", "/help alert")),))
+    if word in _TERMS:
+        return Answer(lines(bold(word), _TERMS[word]), buttons=((("Help", "/help"),),))
+    near = nearest(word, [*by_name, *METRICS, *WORDS, *_TERMS])
     hint = f" Did you mean {near}?" if near else ""
     raise BadInput(f"There is no help on “{topic.strip()}”.{hint}", f"/help {near or ''}".strip())
 
