@@ -283,22 +283,13 @@ def test_the_sample_is_never_mixed_with_anything_real(real: str) -> None:
 # Distributions
 
 
-def test_withdrawn_distributions_are_left_out() -> None:
-    rows = Rows().closes("csv", DAYS).paid("csv", d20201116=0.2, d20201221=None)
-    assert paid(rows.market()) == {"2020-11-16": 0.2}
-
-
-def test_distributions_are_those_of_the_source_of_the_closes() -> None:
-    rows = Rows().closes("csv", DAYS).closes("yahoo", DAYS[:10]).paid("yahoo", d20201104=9.0, d20201116=9.0)
-    assert paid(rows.paid("csv", d20201116=0.25).market()) == {"2020-11-16": 0.25}
-
-
-def test_a_file_of_closes_only_takes_the_distributions_of_another_source() -> None:
-    rows = Rows().closes("csv", DAYS).closes("yahoo", DAYS[:10]).paid("yahoo", d20201116=0.25)
-    assert paid(rows.market()) == {"2020-11-16": 0.25}
-
-
-def test_sessions_joined_from_another_source_bring_their_distributions() -> None:
+def test_distributions_come_from_the_source_of_the_closes_and_of_the_sessions_joined_to_it() -> None:
+    whole, first_ten = Rows().closes("csv", DAYS), Rows().closes("csv", DAYS).closes("yahoo", DAYS[:10])
+    assert paid(whole.paid("csv", d20201116=0.2, d20201221=None).market()) == {"2020-11-16": 0.2}  # withdrawn
+    first_ten.paid("yahoo", d20201104=9.0, d20201116=0.25)
+    only = {"2020-11-04": 9.0, "2020-11-16": 0.25}
+    assert paid(first_ten.market()) == only  # a file of closes only takes those of another source
+    assert paid(first_ten.paid("csv", d20201116=0.26).market()) == {"2020-11-16": 0.26}
     rows = Rows().closes("csv", DAYS[:30]).closes("yahoo", DAYS[:40])  # Yahoo leads
     rows.paid("csv", d20201116=0.2).paid("yahoo", d20201116=0.201, d20201221=0.5)
     assert paid(rows.market()) == {"2020-11-16": 0.201, "2020-12-21": 0.5}
@@ -335,10 +326,16 @@ def test_distributions_and_facts_of_before_a_split_are_rebased_too() -> None:
     assert market.fund("IWM").iloc[0].to_dict() == {"nav": 50.0, "shares": 2e6, "assets": 1e8}
 
 
-def test_a_withdrawn_split_changes_nothing() -> None:
+def test_a_split_counts_for_its_fund_while_it_is_not_withdrawn_and_for_no_multiple() -> None:
+    spy = Rows().closes("yahoo", DAYS[:5], ticker="SPY", at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
+    assert closes(spy.market(), "SPY")[DAYS[0]] == 100.0
     rows = Rows().closes("yahoo", DAYS[:28], close=100.0, at=BEFORE)
+    rows.put("multiples", "yahoo", [{**MULTIPLE, "session": DAYS[10], "value": 20.0}], BEFORE)
     rows.put("splits", "yahoo", [{**SPLIT, "ratio": None}], AFTER)
     assert closes(rows.market())[DAYS[0]] == 100.0
+    market = rows.put("splits", "csv", [SPLIT], AFTER).market()
+    assert closes(market)[DAYS[0]] == 50.0
+    assert list(market.multiples["value"]) == [20.0]
 
 
 def test_before_a_source_rewrites_its_history_all_of_it_is_rebased_here() -> None:
@@ -355,17 +352,6 @@ def test_before_a_source_rewrites_its_history_all_of_it_is_rebased_here() -> Non
     assert paid(market) == {DAYS[10]: 0.25}
     assert list(market.fund("IWM")["nav"]) == [50.15, 50.2]
     assert list(market.fund("IWM")["shares"]) == [2e6, 2e6]
-
-
-def test_multiples_are_the_same_before_and_after_a_split() -> None:
-    rows = Rows().closes("yahoo", DAYS[:29], at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
-    rows.put("multiples", "yahoo", [{**MULTIPLE, "session": DAYS[10], "value": 20.0}], BEFORE)
-    assert list(rows.market().multiples["value"]) == [20.0]
-
-
-def test_a_split_is_that_of_its_fund_only() -> None:
-    rows = Rows().closes("yahoo", DAYS[:5], ticker="SPY", at=BEFORE).put("splits", "yahoo", [SPLIT], AFTER)
-    assert closes(rows.market(), "SPY")[DAYS[0]] == 100.0
 
 
 def test_a_clock_before_the_first_close_knows_when_it_is() -> None:
