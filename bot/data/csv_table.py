@@ -16,6 +16,7 @@ from bot.errors import ImportRejected
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from bot.data.csv_layouts import Record
     from storage.rows import Observation
 
 LARGEST_FILE = 8_000_000  # bytes: thirty years of daily rows are half a million
@@ -65,10 +66,9 @@ class Format:
                 positions.setdefault(column, []).append(position)
         return positions
 
-    def missing(self, header: Sequence[str], dialect: Dialect | None = None) -> list[str]:
+    def missing(self, header: Sequence[str]) -> list[str]:
         """Required columns that the header lacks."""
-        present = self.find(header, dialect)
-        return [column for column in self.required if column not in present]
+        return [column for column in self.required if column not in self.find(header)]
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,14 @@ def read_table(file: Path | str, form: Format, forms: Collection[Format], ticker
     titles = [_normalised(title) for title in header]
     dialect = recognise_dialect(form.dialects, titles, lines[0][1] if lines else [])
     positions = form.find(header, dialect)
-    if missing := form.missing(header, dialect):
+    if missing := [column for column in form.required if column not in positions]:
         first = shorten(next(line for line in text.split("\n") if line.strip(f" \t{delimiter}")), 100)
-        others = [other for other in forms if other is not form and not other.missing(header)]
         advice = f"A first line that works: {delimiter.join(form.required)}"
         fault = f"lacks the column{'s' * (len(missing) > 1)} {_quoted(missing)}"
         if not positions and any(_is_value(cell) for cell in header):
             fault = "has no header line"
-        elif others:
-            advice = f"These look like {others[0].title}, which “import {others[0].command}” reads."
+        elif other := next((other for other in forms if not other.missing(header)), None):
+            advice = f"These look like {other.title}, which “import {other.command}” reads."
         raise ImportRejected(f"{name} {fault}; its first line is “{first}”. {advice}")
     for column, places in positions.items():
         if len(places) > 1:
@@ -116,17 +115,11 @@ def read_table(file: Path | str, form: Format, forms: Collection[Format], ticker
             raise ImportRejected(f"{name} has more than one column for {column}: {same}.")
     columns = [(column, places[0]) for column, places in positions.items()]
     left_out = (shorten(title) for place, title in enumerate(header) if [place] not in positions.values())
-    width, bad, whole = len(header), [], []
-    for line, cells in lines:
-        if len(cells) == width or (len(cells) > width and not any(cell.strip() for cell in cells[width:])):
-            whole.append((line, cells))
-        else:
-            bad.append((line, f"has {len(cells)} cells where the header has {width}"))
+    whole, bad = _whole_lines(lines, len(header))
     day = positions["date"][0]
     dates = {cells[day].strip() for _, cells in whole}
     commas = delimiter != "," or (dialect is not None and dialect.decimal_comma)
-    places = [place for column, place in columns if column != "date"]
-    numbers = {cells[place].strip() for _, cells in whole for place in places} if commas else ()
+    numbers = {cells[at].strip() for _, cells in whole for _, at in columns if at != day} if commas else ()
     order = dialect.order if dialect else ""
     notation = notation_of(dates, numbers, order, commas=commas, seconds=bool(form.dialects))
     return CsvTable(
@@ -138,6 +131,17 @@ def read_table(file: Path | str, form: Format, forms: Collection[Format], ticker
         _describe(dialect, delimiter, notation, dates),
         dialect is None or dialect.split_adjusted,
     )
+
+
+def _whole_lines(lines: list[Record], width: int) -> tuple[list[Record], list[tuple[int, str]]]:
+    """The lines as wide as the header (empty cells may follow), and what is wrong with the others."""
+    whole, bad = [], []
+    for line, cells in lines:
+        if len(cells) == width or (len(cells) > width and not any(cell.strip() for cell in cells[width:])):
+            whole.append((line, cells))
+        else:
+            bad.append((line, f"has {len(cells)} cells where the header has {width}"))
+    return whole, bad
 
 
 def _describe(dialect: Dialect | None, delimiter: str, notation: Notation, dates: Collection[str]) -> str:
@@ -191,7 +195,7 @@ def _clean(text: str, name: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _records(name: str, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+def _records(name: str, text: str, delimiter: str) -> list[Record]:
     """Non-blank records with their line numbers. Raises ImportRejected if the text is not CSV."""
     for line, content in enumerate(text.split("\n"), start=1):
         if len(content) > LONGEST_LINE:
