@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from storage.rows import change, select_as
+from storage.rows import select_as
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -28,10 +28,7 @@ class Pin(msgspec.Struct, frozen=True):
 
 def save_pin(db: sqlite_utils.Database, chat_id: int, message_id: int | None, shown: str) -> None:
     """Store a chat's board in place of an earlier one."""
-    sql = """
-        INSERT INTO pins (chat_id, message_id, shown) VALUES (?, ?, ?)
-        ON CONFLICT (chat_id) DO UPDATE SET message_id = excluded.message_id, shown = excluded.shown
-    """
+    sql = "INSERT OR REPLACE INTO pins (chat_id, message_id, shown) VALUES (?, ?, ?)"
     db.execute(sql, (chat_id, message_id, shown))
 
 
@@ -51,10 +48,10 @@ def get_pins(db: sqlite_utils.Database, chat_id: int | None = None) -> list[Pin]
     return select_as(db, Pin, sql, {"chat": chat_id})
 
 
-def update_pin(db: sqlite_utils.Database, pin: Pin, message_id: int | None, shown: str) -> bool:
-    """Store what a board shows now. Returns False if it was replaced or removed meanwhile."""
+def update_pin(db: sqlite_utils.Database, pin: Pin, message_id: int | None, shown: str) -> None:
+    """Store what a board shows now, unless it was replaced or removed meanwhile."""
     sql = "UPDATE pins SET message_id = ?, shown = ? WHERE chat_id = ? AND message_id IS ?"
-    return change(db, sql, (message_id, shown, pin.chat_id, pin.message_id)) == 1
+    db.execute(sql, (message_id, shown, pin.chat_id, pin.message_id))
 
 
 def drop_pin(db: sqlite_utils.Database, chat_id: int) -> None:

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from telegram.error import TelegramError
 
-from bot.delivery.outcome import DrainReport, StatusWrites
+from bot.delivery.outcome import DrainReport, ErrorClass, StatusWrites
 from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE, SendPostponed
-from bot.delivery.send import PAUSE_REASONS, PRIORITIES, Attempt, RateLimits, Sender, SendingMarks
+from bot.delivery.send import PAUSE_REASONS, PRIORITIES, RateLimits, Sender, SendingMarks
 from storage import outbox
 from storage.db import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
 from storage.rows import not_earlier, parse_instant
@@ -289,7 +289,7 @@ class Delivery:
             postpone = partial(outbox.postpone, message=message.id, not_before=until)
             self._statuses[message.id] = await self._status_writes.write(postpone)
             return
-        attempt, goes_on = Attempt(), True
+        conceded, goes_on = set[ErrorClass](), True
         while goes_on and not self._closing:
             try:
                 slot = await self._wait_for_slot(message)
@@ -300,7 +300,7 @@ class Delivery:
             row = await self._marks.mark(message)
             if row is None:
                 return
-            status_write, goes_on = await self._sender.send_part(row, slot, attempt)
+            status_write, goes_on = await self._sender.send_part(row, slot, conceded)
             self._statuses[row.id] = await self._status_writes.write(status_write)
 
     async def _wait_for_slot(self, message: ReadyMessage) -> Slot:

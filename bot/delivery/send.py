@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -58,54 +57,19 @@ _DELETES = re.compile(r"/(?:alert \d+ off|forgetme yes)\b")
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
-@dataclass(frozen=True)
-class MessagePart:
-    """One message to Telegram; `plain` is sent in place of `html` if Telegram cannot parse that."""
-
-    html: str
-    plain: str
-    buttons: InlineKeyboardMarkup | None = None
-
-    def marked(self) -> MessagePart:
-        """Returns the part with a mark that it may have been sent before."""
-        return replace(self, html=f"<i>{REPEAT_MARK}</i>\n{self.html}", plain=f"{REPEAT_MARK}\n{self.plain}")
-
-
-@dataclass
-class Attempt:
-    """What is kept of a message from one of its requests to the next.
-
-    conceded  the errors after which the current part is sent in another form
-    """
-
-    conceded: set[ErrorClass] = field(default_factory=set)
-    _payload: str = ""
-    _parts: list[MessagePart] = field(default_factory=list)
-
-    def parts(self, message: OutboxMessage) -> list[MessagePart]:
-        """Returns the parts of the message, which may have been changed since the last request."""
-        if self._payload != message.payload:
-            self._payload, self._parts = message.payload, compose(message)
-        return self._parts
-
-
 def can_concede(error_class: ErrorClass, conceded: set[ErrorClass], message: OutboxMessage) -> bool:
     """Whether a part can be sent as plain text or without topic, and was not yet."""
     possible = {ErrorClass.PLAIN: True, ErrorClass.NO_TOPIC: bool(message.thread_id)}
     return error_class not in conceded and possible.get(error_class, False)
 
 
-def compose(message: OutboxMessage) -> list[MessagePart]:
-    """Returns the parts of a message in order; the last one has the buttons.
+def compose(message: OutboxMessage) -> list[str]:
+    """Returns the parts of a message in order, each with a mark if it may have been sent before.
 
     An empty list means that there is nothing to send.
     """
-    body = message.body
-    texts = split_html(body.html, MESSAGE_LIMIT - MARK_LENGTH)
-    parts = [MessagePart(text, strip_html(text)) for text in texts]
-    if parts:
-        parts[-1] = replace(parts[-1], buttons=keyboard(body.buttons))
-    return parts
+    mark = f"<i>{REPEAT_MARK}</i>\n" if message.unknown else ""
+    return [mark + part for part in split_html(message.body.html, MESSAGE_LIMIT - MARK_LENGTH)]
 
 
 def keyboard(rows: Sequence[Sequence[tuple[str, str]]]) -> InlineKeyboardMarkup | None:
@@ -132,26 +96,26 @@ def _button(label: str, data: str) -> InlineKeyboardButton:
 
 
 async def post(
-    bot: ExtBot[Any], message: OutboxMessage, part: MessagePart, conceded: set[ErrorClass], slot: Slot
+    bot: ExtBot[Any], message: OutboxMessage, parts: Sequence[str], conceded: set[ErrorClass], slot: Slot
 ) -> int:
-    """Send a part and return Telegram's id of it.
+    """Send the first of the parts, the last one with the buttons, and return Telegram's id of it.
 
     `conceded` are the errors after which it is sent in another form. Raises TelegramError.
     """
-    body = message.body
-    plain = ErrorClass.PLAIN in conceded
-    text = part.plain if plain else part.html
+    body, plain = message.body, ErrorClass.PLAIN in conceded
     reply = ReplyParameters(body.reply_to, allow_sending_without_reply=True) if body.reply_to else None
-    arguments: dict[str, Any] = {
-        "chat_id": message.chat_id,
-        "message_thread_id": None if ErrorClass.NO_TOPIC in conceded else message.thread_id,
-        "disable_notification": body.silent,
-        "parse_mode": None if plain else ParseMode.HTML,
-        "reply_markup": part.buttons,
-        "rate_limit_args": slot,
-        "reply_parameters": reply,
-    }
-    return (await bot.send_message(text=text, link_preview_options=_NO_PREVIEW, **arguments)).message_id
+    sent = await bot.send_message(
+        message.chat_id,
+        strip_html(parts[0]) if plain else parts[0],
+        None if plain else ParseMode.HTML,
+        message_thread_id=None if ErrorClass.NO_TOPIC in conceded else message.thread_id,
+        disable_notification=body.silent,
+        reply_markup=keyboard(body.buttons) if len(parts) == 1 else None,
+        rate_limit_args=slot,
+        reply_parameters=reply,
+        link_preview_options=_NO_PREVIEW,
+    )
+    return sent.message_id
 
 
 class RateLimits:
@@ -262,31 +226,30 @@ class Sender:
         return True
 
     async def send_part(
-        self, message: OutboxMessage, slot: Slot, attempt: Attempt
+        self, message: OutboxMessage, slot: Slot, conceded: set[ErrorClass]
     ) -> tuple[StatusWrite, bool]:
         """Send the first part that was not delivered yet.
 
         Returns the status change to write, and whether a request follows at once: with the next part, or with
-        this one in another form.
+        this one in another form, without what it has `conceded`.
         """
         done, message_id = delivered_parts(message), None
         try:
-            parts = attempt.parts(message)
+            parts = compose(message)
             if not parts:
                 raise ValueError("the message is empty")
-            for part in parts[done : done + 1]:
-                form = part.marked() if message.unknown else part
-                message_id = await post(self._bot, message, form, attempt.conceded, slot)
+            if done < len(parts):
+                message_id = await post(self._bot, message, parts[done:], conceded, slot)
                 done += 1
         except asyncio.CancelledError as error:
             self._status_writes.keep(self._failure(message, error, done, ErrorClass.UNKNOWN))
             raise
         except TelegramError as error:
             error_class = classify(error)
-            if not can_concede(error_class, attempt.conceded, message):
+            if not can_concede(error_class, conceded, message):
                 return self._failure(message, error, done, error_class), False
             logger.warning("Message %s is sent in another form: %s", message.id, self._reason(error))
-            attempt.conceded.add(error_class)
+            conceded.add(error_class)
             return self.give_back(message), True
         except Exception as error:
             logger.exception("Message %s cannot be sent", message.id)
@@ -294,7 +257,7 @@ class Sender:
             error_class = ErrorClass.UNKNOWN if is_out_of_memory(error) else ErrorClass.DEAD
             return self._failure(message, error, done, error_class), False
         if done < len(parts):
-            attempt.conceded.clear()
+            conceded.clear()
             reason = reason_after(done, "the rest is on its way")
             return (lambda db: outbox.note_progress(db, message.id, reason)), True
         now = self._now()

@@ -196,4 +196,4 @@ def _sent(call: RecordedRequest) -> tuple[int, str]:
 def _key(row: dict[str, object]) -> tuple[int, str]:
     """The chat and the text by which a row's messages are found."""
     (part,) = compose(msgspec.convert(row, OutboxMessage))
-    return int(str(row["chat_id"])), strip_html(part.html).strip()
+    return int(str(row["chat_id"])), strip_html(part).removeprefix(f"{REPEAT_MARK}\n").strip()

@@ -180,7 +180,7 @@ async def counted(office: Office) -> None:
                 for text in received
                 if text.removeprefix(f"{REPEAT_MARK}\n").strip() == words
             ]
-            for words in (strip_html(part.html).strip() for part in parts)
+            for words in (strip_html(part).removeprefix(f"{REPEAT_MARK}\n").strip() for part in parts)
         ]
         assert sum(map(len, marks)) <= len(parts) + (row["kind"] != "summary") * row["unknown"], row
         assert all(len(copies) - sum(copies) <= 1 for copies in marks), row
