@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
-_FRIDAY = 4
+_FRIDAY, _SUNDAY = 4, 6
 _PIECE, _LONGEST_READ = 100, 0.008  # chats, and seconds, after which commands get their turn
 _TEXTS = 256  # equal ones are made once
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -131,9 +131,8 @@ class Summaries:
         session = f"{market.last_completed:%Y-%m-%d}"
         queued = 0
         while due:
-            texts = await run(
-                partial(_read, config=services.config, due=due, now=now, begin=week_begin(market))
-            )
+            read = partial(_read, config=services.config, due=due, now=now, begin=week_begin(market))
+            texts = await run(read)
             bodies = await asyncio.to_thread(_made, make, texts)
             rows = {chat_id: due.pop(chat_id) for chat_id in texts}
             chats = [(rows[chat_id], body) for chat_id, body in bodies.items()]
@@ -151,11 +150,9 @@ class Summaries:
             today = now.astimezone(zone).date()
             for day in (today - _DAY, today):
                 due_at = due_instant(day, wanted.at, zone)
-                if (
-                    due_at is not None
-                    and since < due_at <= now
-                    and _is_wanted(wanted.days, day, due_at, sessions)
-                ):
+                if due_at is None or not since < due_at <= now:
+                    continue
+                if _is_wanted(wanted.days, day, due_at, sessions):
                     plan = partial(chat_store.plan_summaries, wanted=wanted, kind=DAILY)
                     await run(partial(plan, local_date=day.isoformat(), due_at=due_at))
         self._planned = now
@@ -166,7 +163,7 @@ def _is_wanted(days: str, day: dt.date, due_at: dt.datetime, sessions: Sessions)
     if days != "weekly":
         return days == "daily" or day.weekday() <= _FRIDAY
     last = sessions.last_completed(due_at)
-    is_last = bool(sessions.next_after(last).weekday() < last.weekday())
+    is_last = bool((sessions.next_after(last) - last).days > _SUNDAY - last.weekday())
     return is_last and sessions.last_completed(due_at - _DAY) != last
 
 
@@ -202,9 +199,8 @@ def _read(
     ids = list(islice(due, _PIECE))
     stored = {chat.chat_id: chat for chat in chat_store.chats_by_id(db, ids)}
     for chat_id in ids:
-        alerts, settings = view_active_alerts(db, chat_id, now), settings_of(config, stored.get(chat_id))
-        late = now - due[chat_id][-1].due_at > LATE_AFTER
-        chat = stored.get(chat_id)
+        chat, late = stored.get(chat_id), now - due[chat_id][-1].due_at > LATE_AFTER
+        alerts, settings = view_active_alerts(db, chat_id, now), settings_of(config, chat)
         fires = fires_since(db, chat_id, begin) if chat and chat.summary_days == "weekly" else None
         texts[chat_id] = _Text(tuple(alerts), fires, bool(settings.total), settings.numbers, late)
         if time.perf_counter() > until:
