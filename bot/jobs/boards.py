@@ -74,7 +74,7 @@ class Boards:
         return edited
 
     async def post(self, caller: Caller) -> list[str]:
-        """Post the board, or show the one that there is, and pin it. Returns what to say about it.
+        """Post the board, or edit the one that there is, and pin it. Returns what to say about it.
 
         Raises BadInput if the chat does not take it, NoData without a close of both funds.
         """

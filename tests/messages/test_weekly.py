@@ -17,7 +17,7 @@ Sample data, not the market.
 mtd   +5.13%   +1.17%   +3.96
 ytd  +14.87%  +13.81%   +1.06
 IWM led for the 2nd week in a row.
-Ratio 13.10% over its 200-day average, for 48 sessions.
+Trend: 13.1% over its 200-day average since 6 Oct.
 Flow IWM: +$0.96bn (+1.78%), the 10th week in a row.
 Flow SPY: −$1.75bn (−0.55%).
 Fired: #7 flow iwm 5d > $1bn (Mon), Trend breaks (Tue, Thu).

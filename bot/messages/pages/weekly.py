@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bot.alerts.presets import name_of
-from bot.analytics import flows, trend
+from bot.analytics import flows
 from bot.analytics.agenda import agenda
 from bot.analytics.market import Market, per_market
 from bot.analytics.performance import TOO_SHORT, fund_levels, performance
@@ -107,15 +107,9 @@ def _week(market: Market, total: bool) -> tuple[str, list[str]]:
     if gap and ago >= _RARE:
         since = f"since {short_date(best)}" if best is not None else "on record"
         title = f"{leader}'s largest lead over {other} in a week {since}: {POINTS.show(abs(gap))}"
-    sentences, weeks = [], abs(streak(gaps)[0])
-    if weeks > 1:
-        sentences.append(f"{leader} led for the {ordinal(weeks)} week in a row.")
-    against = trend.of_ratio(market, trend.ratio_vs_sma, common.AVERAGE)
-    length, _ = streak(against)
-    if length:
-        distance = common.magnitude(PERCENT, float(against.iloc[-1]))
-        side = f"{distance} {'over' if length > 0 else 'under'} its {common.AVERAGE}-day average"
-        sentences.append(f"Ratio {side}, for {counted(abs(length), 'session')}.")
+    weeks = abs(streak(gaps)[0])
+    sentences = [f"{leader} led for the {ordinal(weeks)} week in a row."] if gap and weeks > 1 else []
+    sentences.append(common.trend_line(market))
     for ticker in market.pair.tickers:
         frame = flows.daily_flows(market, ticker)
         flow = flows.flow_summary(frame, window, market.anchor)
