@@ -132,7 +132,7 @@ class RowReader:
         for (_, observed_at, source, *_), (_, rows) in sorted(self.rows.items()):
             for row in rows:
                 if self._exported:
-                    row = msgspec.structs.replace(row, source=source, observed_at=observed_at)  # noqa: PLW2901
+                    row = msgspec.structs.replace(row, source=source, observed_at=observed_at)  # noqa: PLW2901 - completed
                 observations[row.table].append(row)
         sessions = [session for session, *_ in self.rows]
         subject = f"{self._ticker} {self._form.title}"

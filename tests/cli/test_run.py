@@ -182,9 +182,9 @@ def test_refresh_stores_yahoos_figures(bot: Call, tmp_path: Path, monkeypatch: p
     )
 
     answers = bot("chat", "--offline", "--db", "bot.db", stdin="/compare\n/multiples\n/status\n")
-    assert answers.lines("IWM and SPY · close of", f"{last:%Y}")
+    assert answers.lines("leads", f"{last.day} {last:%b %Y}")
     assert answers.lines("Source: Yahoo.")
-    assert answers.lines("Morningstar via Yahoo, basis unstated")
+    assert answers.lines("Morningstar via Yahoo, basis unstated; ")
     assert answers.lines("P/E", "16.0x")
     found = bot("doctor", "--offline", "--db", "bot.db")
     assert found.lines(f"ok   data: prices to {last:%Y-%m-%d}, current; Yahoo")
