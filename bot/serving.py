@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from telegram import BotCommandScopeChat
+from telegram import BotCommandScopeAllChatAdministrators, BotCommandScopeAllGroupChats, BotCommandScopeChat
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
 
@@ -188,14 +188,21 @@ class _Start:
 
 
 async def _show_menus(bot: Bot) -> None:
-    """Set the menu of commands, and the owner's, which also has the commands for the owner alone."""
+    """Set the menus of commands, by who may use them, and what the bot says of itself."""
+    from bot.chat.access import Role  # noqa: PLC0415 - as above
     from bot.chat.dispatch import menu  # noqa: PLC0415 - loaded by now
+    from bot.messages.pages.help import described  # noqa: PLC0415 - as above
 
-    telegram, owner = bot.application.bot, bot.services.config.access.owner
+    telegram, services = bot.application.bot, bot.services
+    about, short = described(services.pair)
     try:
-        await telegram.set_my_commands(menu())
-        if owner is not None:
-            await telegram.set_my_commands(menu(owner=True), scope=BotCommandScopeChat(owner))
+        await telegram.set_my_commands(menu(Role.ADMIN))
+        await telegram.set_my_commands(menu(Role.MEMBER), scope=BotCommandScopeAllGroupChats())
+        await telegram.set_my_commands(menu(Role.ADMIN), scope=BotCommandScopeAllChatAdministrators())
+        await telegram.set_my_description(about)
+        await telegram.set_my_short_description(short)
+        if (owner := services.config.access.owner) is not None:
+            await telegram.set_my_commands(menu(Role.OWNER), scope=BotCommandScopeChat(owner))
     except TelegramError as error:  # the owner's fails until they have written to the bot
         _log.warning("a menu of commands was not set: %s", error_text(error))
 

@@ -23,6 +23,7 @@ from bot.alerts.grammar import grammar_words, parse_rule
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import CONVENTIONS, MULTIPLES
+from bot.chat.access import Role
 from bot.chat.commands import BY_NAME
 from bot.chat.dispatch import menu
 from bot.cli import demo, main
@@ -222,7 +223,7 @@ async def test_no_answer_names_the_default_funds(line: CommandLine, drawn: list[
             talk.api.type_inline(ME, text)
             await talk.answers()
         cards = [str(query.results) for query in talk.api.inline_queries.values()]
-        menus = [f"{entry.command} {entry.description}" for entry in menu(owner=True)]
+        menus = [f"{entry.command} {entry.description}" for entry in menu(Role.OWNER)]
         assert len(shown) > 100
         assert len(drawn) > 100
         assert naming_default_funds([*outputs(talk), *shown, *cards, *menus, *drawn]) == []

@@ -188,11 +188,18 @@ async def test_work_that_blocks_the_event_loop_or_a_child_does_not_hold_up_the_e
 async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
     place.api.chat(OWNER)
     async with at_work(place) as (_, task):
-        await place.api.until(lambda: len(place.api.calls("setMyCommands")) == 2, PATIENCE)
+        await place.api.until(lambda: len(place.api.calls("setMyCommands")) == 4, PATIENCE)
         assert await told_to_stop(task) == ""
-    menus = place.api.commands
-    everybody, owner = ({entry["command"] for entry in menus[key]} for key in ("default//", f"chat/{OWNER}/"))
-    assert owner - everybody == {"admin"}
+    menus = {scope: {entry["command"] for entry in menu} for scope, menu in place.api.commands.items()}
+    private, group, admins, owner = (
+        menus[f"{scope}/"]
+        for scope in ("default/", "all_group_chats/", "all_chat_administrators/", f"chat/{OWNER}")
+    )
+    assert private == admins
+    assert admins - group == {"export", "forgetme", "pin"}
+    assert owner - private == {"admin"}
+    assert set(place.api.descriptions) == {"description", "short_description"}
+    assert all("IWM and SPY" in text for text in place.api.descriptions.values())
 
 
 @pytest.mark.parametrize(("fault", "warnings"), [(bad_gateway(), 1), (hang(), 0)])

@@ -38,7 +38,7 @@ from telegram.ext import (
 
 from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, person_of
-from bot.chat.commands import BY_NAME, FORGET, Command, entries, first_step
+from bot.chat.commands import BY_NAME, COMMANDS, FORGET, Command, first_step
 from bot.delivery.outcome import REFUSED_BY_CHAT, ErrorClass, classify, error_text, put_to_sleep
 from bot.errors import BadInput, BotError
 from bot.messages.common import AS_EDIT, AS_NEW, Answer
@@ -416,6 +416,7 @@ async def _answer_query(query: CallbackQuery | None, toast: str | None = None, *
     return toast is not None
 
 
-def menu(*, owner: bool = False) -> list[BotCommand]:
-    """Return the command menu that Telegram shows. The owner's includes the owner's commands."""
-    return [BotCommand(command.name, command.help) for command in entries(owner=owner)]
+def menu(role: Role) -> list[BotCommand]:
+    """Return the menu of commands that Telegram shows to people of a role."""
+    shown = list(Role)[: list(Role).index(role) + 1]
+    return [BotCommand(command.name, command.help) for command in COMMANDS if command.role in shown]

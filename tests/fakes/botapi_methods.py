@@ -36,6 +36,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TOAST_LIMIT = 200
 CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
 COPY_LIMIT = 256
+DESCRIPTION_LIMIT, SHORT_DESCRIPTION_LIMIT = 512, 120
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
 CHAT_ACTIONS = frozenset({
     "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice",
@@ -68,6 +69,8 @@ PARAMETERS = {
     "answerInlineQuery": "inline_query_id results cache_time is_personal next_offset button",
     "sendChatAction": "business_connection_id chat_id message_thread_id action",
     "setMyCommands": "scope language_code commands",
+    "setMyDescription": "description language_code",
+    "setMyShortDescription": "short_description language_code",
     "getChatMember": "chat_id user_id",
 }
 
@@ -87,6 +90,7 @@ class WholeBotApi(BotApi):
         super().__init__(clock)
         self.inline_queries: dict[str, InlineQuery] = {}
         self.commands: dict[str, list[Json]] = {}
+        self.descriptions: dict[str, str] = {}
 
     def say(
         self,
@@ -207,6 +211,15 @@ class WholeBotApi(BotApi):
         return True
 
 
+def _describe(api: WholeBotApi, call: Call) -> bool:
+    """Store a text about the bot."""
+    ((name, text),) = call.fields.items()
+    if len(text) > (DESCRIPTION_LIMIT if name == "description" else SHORT_DESCRIPTION_LIMIT):
+        raise bad_request(f"{name.replace('_', ' ')} is too long")
+    api.descriptions[name] = text
+    return True
+
+
 def _check_photo(content: bytes) -> None:
     if len(content) > PHOTO_LIMIT:
         raise BotApiError(413, "Request Entity Too Large")
@@ -270,6 +283,8 @@ METHODS.update(
         "deleteWebhook": lambda _api, _call: True,
         "getUpdates": _method(WholeBotApi.get_updates),
         "setMyCommands": _method(WholeBotApi.set_my_commands),
+        "setMyDescription": _method(_describe),
+        "setMyShortDescription": _method(_describe),
         "getChatMember": _method(WholeBotApi.get_chat_member),
         "answerInlineQuery": _method(WholeBotApi.answer_inline_query),
     }

@@ -60,12 +60,23 @@ class Entry:
         return "everybody"
 
 
+_PURPOSE = (
+    "Who leads and by how much, whether the trend is breaking, where money moves, what is being paid and "
+    "what moved it. And a message when that changes."
+)
+
+
+def described(pair: Pair) -> tuple[str, str]:
+    """Return what the bot is, as an empty chat shows it and as its profile does: 512 and 120 characters."""
+    title = pair.fill("Small caps against large caps: {small} and {large}.")
+    return f"{title} {_PURPOSE}\n\n{DISCLAIMER}", f"{title} Performance, flows, valuation, alerts."
+
+
 def start_answer(pair: Pair) -> Answer:
     """Return the first screen: what the bot does, with examples as buttons."""
     html = lines(
         bold(pair.fill("Small caps against large caps: {small} and {large}")),
-        "Who leads and by how much, whether the trend is breaking, where money moves, what is being paid and "
-        "what moved it. And a message when that changes.",
+        _PURPOSE,
         "",
         "Compare: " + code("/compare"),
         "Alert: " + code("/alert ratio > sma 200"),
