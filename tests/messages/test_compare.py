@@ -75,6 +75,7 @@ def test_windows_longer_than_the_history_have_no_figure_and_are_named() -> None:
         ([50.0, 40.0, 41.0], "1d 2d", "SPY leads, but not over 1d"),
         ([50.0, 49.0, 52.0], "1d 2d", "IWM leads on every window"),
         ([50.0] * 9, "", "Both moved alike"),
+        ([50.0, 50.001, 50.001], "1d 2d", "Both moved alike"),  # less than is shown
     ],
 )
 def test_the_leader_is_told_with_its_windows(levels: list[float], windows: str, reading: str) -> None:

@@ -68,7 +68,7 @@ def _leader(pair: Pair, rows: Sequence[Performance]) -> str:
     """Return who leads over most windows, and over which it does not; of as many, over the longest."""
     known = [row for row in rows if row.gap is not None]
     leads = {
-        ticker: [row for row in known if (row.gap or 0.0) * sign > 0]
+        ticker: [row for row in known if round(row.gap or 0.0, POINTS.decimals) * sign > 0]  # as it is shown
         for ticker, sign in zip(pair.tickers, (1, -1), strict=True)
     }
     if not any(leads.values()):
