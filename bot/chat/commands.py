@@ -79,7 +79,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "multiples",
-        "",
+        "[kind]",
         "valuation multiples, by convention and source",
         market_commands.on_multiples,
         aliases=("multiple", "valuation", "valuations"),
@@ -98,7 +98,7 @@ COMMANDS: tuple[Command, ...] = (
         market_commands.on_why,
         example="/why ytd",
     ),
-    Command("sectors", "", "sector weights of both funds", market_commands.on_sectors),
+    Command("sectors", "[groups]", "sector weights of both funds", market_commands.on_sectors),
     Command(
         "chart",
         "METRIC [window]",
