@@ -85,9 +85,7 @@ class Wait:
         return self.backtest / self.chart
 
 
-def waits(
-    market: Market, examples: Iterable[str] = EXAMPLES, repeats: int = ANSWER_REPEATS
-) -> Iterator[Wait]:
+def waits(market: Market, examples: Iterable[str] = EXAMPLES, repeats: int = ANSWER_REPEATS) -> Iterator[Wait]:
     """The answers about every example."""
     for example in examples:
         rule = parse_rule(example, METRICS)
@@ -138,9 +136,7 @@ def main() -> None:
     print(f"{'rule':<36}{'metric':>8}{'rule':>8}{'own':>8}{'ratio':>8}{'fires':>8}")
     for each in timings(market):
         own = each.whole - each.metric
-        print(
-            f"{each.rule:<36}{each.metric:>8.2f}{each.whole:>8.2f}{own:>8.2f}{each.ratio:>7.1f}x{each.fires:>8}"
-        )
+        print(f"{each.rule:<36}{each.metric:>8.2f}{each.whole:>8.2f}{own:>8.2f}{each.ratio:>7.1f}x{each.fires:>8}")
     print(f"\nthe whole answers; best of {ANSWER_REPEATS}; milliseconds")
     print(f"{'rule':<36}{'/chart':>10}{'/backtest':>10}{'ratio':>8}")
     for wait in waits(market):

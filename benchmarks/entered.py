@@ -63,9 +63,7 @@ class CallRecorder:
 
 def entered_files(codes: set[CodeType]) -> list[str]:
     """Return the files, relative to the checkout, of which a function was called."""
-    return sorted(
-        {str(Path(code.co_filename).relative_to(ROOT)) for code in codes if code.co_name != "<module>"}
-    )
+    return sorted({str(Path(code.co_filename).relative_to(ROOT)) for code in codes if code.co_name != "<module>"})
 
 
 def entered_functions(codes: set[CodeType]) -> int:

@@ -67,9 +67,7 @@ asyncio.run(main())
 def run(quick: bool = False) -> list[Result]:
     """Return messages a second, and CPU a message."""
     with _server() as base_url, tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(
-            _measured(base_url, Path(folder), 1 if quick else ROUNDS, 100 if quick else MESSAGES)
-        )
+        return asyncio.run(_measured(base_url, Path(folder), 1 if quick else ROUNDS, 100 if quick else MESSAGES))
 
 
 async def _measured(base_url: str, folder: Path, rounds: int, count: int) -> list[Result]:

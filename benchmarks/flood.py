@@ -112,9 +112,7 @@ async def measure(
     return found
 
 
-async def _round(
-    api: FakeBotApi, bot: Bot, seconds: float, flood: Sequence[str], found: Measured
-) -> list[float]:
+async def _round(api: FakeBotApi, bot: Bot, seconds: float, flood: Sequence[str], found: Measured) -> list[float]:
     """One round, with a flood of these lines if there are any; seconds until each answer to the others."""
     api.requests.clear()
     asked: dict[int, list[float]] = defaultdict(list)
@@ -131,9 +129,7 @@ async def _round(
     for call in api.requests:
         if call.method == "sendMessage" and call.chat_id is not None:
             answers[call.chat_id].append(call.at)
-    return [
-        end - begin for chat, times in asked.items() for begin, end in zip(times, answers[chat], strict=True)
-    ]
+    return [end - begin for chat, times in asked.items() for begin, end in zip(times, answers[chat], strict=True)]
 
 
 def _answers(api: FakeBotApi, asked: dict[int, list[float]]) -> bool:
@@ -151,9 +147,7 @@ async def _settle(bot: Bot) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _person(
-    api: FakeBotApi, bot: Bot, chat: int, seconds: float, asked: dict[int, list[float]]
-) -> None:
+async def _person(api: FakeBotApi, bot: Bot, chat: int, seconds: float, asked: dict[int, list[float]]) -> None:
     await asyncio.sleep(chat / PEOPLE * PACE)
     for number in range(max(int(seconds / PACE), 1)):
         asked[chat].append(api.clock())
@@ -197,9 +191,7 @@ def main() -> int:
         p50, p99 = (1000 * percentile(values, share) for share in (50, 99))
         print(f"{title:18} {len(values):5} answers  p50 {p50:6.1f} ms  p99 {p99:6.1f} ms")
     print(f"the others' p99 is {found.ratio:.2f} times that without (at most {ALLOWED})")
-    print(
-        f"the flooder sent {found.sent:,} commands and got {found.answered} answers (at most {found.quota})"
-    )
+    print(f"the flooder sent {found.sent:,} commands and got {found.answered} answers (at most {found.quota})")
     return 0 if found.ratio <= ALLOWED and found.answered <= found.quota else 1
 
 

@@ -233,9 +233,7 @@ def run(quick: bool = False) -> list[Result]:
             "ms CPU",
             0.3,
         ),
-        Result(
-            f"30 sessions, 10,000 alerts, {caught_up['fires']:.0f} fires", caught_up["seconds"], "s CPU", 1.0
-        ),
+        Result(f"30 sessions, 10,000 alerts, {caught_up['fires']:.0f} fires", caught_up["seconds"], "s CPU", 1.0),
     ]
 
 

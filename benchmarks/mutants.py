@@ -38,9 +38,7 @@ class Results:
     def __init__(self) -> None:
         stats = json.loads(Path("mutmut-stats.json").read_text(encoding="utf-8"))
         self._tests: dict[str, list[str]] = stats["tests_by_mangled_function_name"]
-        self._metas = {
-            path: json.loads(path.read_text(encoding="utf-8")) for path in Path().rglob("*.py.meta")
-        }
+        self._metas = {path: json.loads(path.read_text(encoding="utf-8")) for path in Path().rglob("*.py.meta")}
 
     def mutants(self, patterns: list[str], codes: set[int | None]) -> list[str]:
         """Names that a pattern matches, of mutants with one of these results."""

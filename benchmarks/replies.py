@@ -127,10 +127,7 @@ def storage_wait(alerts: int) -> Result:
                 database.run_sync(partial(sql.fill, table=table, values=values))
             database.run_sync(lambda db: db.execute("UPDATE chats SET summary_at = '17:00'"))
             storage, thread = (1000 * _p99([waits]) for waits in asyncio.run(_waits(database)))
-    name, note = (
-        f"a reply's wait for storage during a tick of {alerts:,} alerts: p99",
-        "an empty job in a thread",
-    )
+    name, note = (f"a reply's wait for storage during a tick of {alerts:,} alerts: p99", "an empty job in a thread")
     return Result(name, storage, "ms", 20.0, note=f"{note}: {thread:.3g} ms")
 
 

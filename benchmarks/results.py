@@ -67,13 +67,7 @@ class Result:
 
 
 def compared(
-    name: str,
-    unit: str,
-    figures: Iterable[float],
-    peers: Iterable[float],
-    goal: float,
-    *,
-    at_least: bool = False,
+    name: str, unit: str, figures: Iterable[float], peers: Iterable[float], goal: float, *, at_least: bool = False
 ) -> Result:
     """Return the medians of both sides of one run."""
     figure, peer = statistics.median(figures), statistics.median(peers)

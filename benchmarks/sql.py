@@ -41,8 +41,7 @@ FIRES_A_YEAR, SESSIONS = 252 * 0.01, 252  # of one alert
 MESSAGE, SUMMARY, SUMMARY_LINE = 770, 850, 90  # bytes: of a fire's message, a summary, an alert in it
 USES = ((1, 10), (50, 500), (5_000, 100_000))  # chats and alerts
 _RULE = (
-    '{"conditions":[{"metric":"ratio_vs_sma","arguments":[["n",200]],"op":">",'
-    '"target":{"kind":"amount","value":5.0}}]}'
+    '{"conditions":[{"metric":"ratio_vs_sma","arguments":[["n",200]],"op":">","target":{"kind":"amount","value":5.0}}]}'
 )
 _NUMBERS = "WITH RECURSIVE numbers(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i < :count - 1)"
 # By table, in the order in which they are filled; :alerts are the numbers of alerts that have events.
@@ -99,13 +98,7 @@ def build(path: Path, events: int) -> dict[str, float]:
             database.run_sync(lambda db, pragma=pragma: db.execute(f"PRAGMA {pragma}").fetchall(), plain=True)  # type: ignore[misc]
         for table in _FILL:
             before, count = database.run_sync(file_size), counts.get(table, events)
-            values = {
-                "count": count,
-                "first": FIRST,
-                "rule": _RULE,
-                "chats": chats,
-                "alerts": alerts * 99 // 100,
-            }
+            values = {"count": count, "first": FIRST, "rule": _RULE, "chats": chats, "alerts": alerts * 99 // 100}
             database.run_sync(partial(fill, table=table, values=values))
             sizes[table] = (database.run_sync(file_size) - before) / count
     return sizes
@@ -206,10 +199,7 @@ def _pruning(database: Database) -> list[Result]:
     return [
         Result(f"longest of {PIECES * len(pieces)} pieces of {PIECE} rows pruned", longest, "ms CPU", 20.0),
         Result(
-            "the file after as many new messages, beside before",
-            database.run_sync(file_size) / pages,
-            "times",
-            1.0,
+            "the file after as many new messages, beside before", database.run_sync(file_size) / pages, "times", 1.0
         ),
         Result("longest ANALYZE, once a day", analyzed, "ms CPU", 20.0),
     ]
@@ -222,9 +212,7 @@ def _growth(sizes: dict[str, float]) -> list[Result]:
         fires = alerts * FIRES_A_YEAR
         lasting = chats * sizes["chats"] + alerts * (sizes["alerts"] + sizes["alert_states"])
         summary = sizes["outbox"] + 2 * (SUMMARY + SUMMARY_LINE * alerts / chats - MESSAGE)
-        a_quarter = (fires * sizes["outbox"] + chats * SESSIONS * summary) / 4 + chats * 90 * sizes[
-            "summaries"
-        ]
+        a_quarter = (fires * sizes["outbox"] + chats * SESSIONS * summary) / 4 + chats * 90 * sizes["summaries"]
         a_year = sizes["prices"] + fires * sizes["alert_events"]
         use = f"{chats:,} chat{'s' * (chats > 1)} with {alerts:,} alerts"
         results += [

@@ -248,9 +248,7 @@ def _is_job_process(pid: int) -> bool:
 
 def _memory(pid: int) -> float:
     """Return the proportional set size of a process and its children, in MB."""
-    (line,) = (
-        line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")
-    )
+    (line,) = (line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
     return int(line.split()[1]) / 1024 + sum(map(_memory, _children(pid)))
 
 

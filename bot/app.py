@@ -1,10 +1,7 @@
 """The composition root: builds a bot from configuration and database."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application
@@ -12,20 +9,17 @@ from telegram.ext import Application
 from bot.chat.dispatch import Dispatcher, Quota
 from bot.chat.updates import PerChatProcessor
 from bot.concurrency import ChartRenderer
+from bot.config import Config
 from bot.data.load import Clock, Markets
 from bot.data.refresh import build_providers
 from bot.delivery.drain import Delivery
 from bot.delivery.outcome import error_text
 from bot.jobs.scheduler import Scheduler
+from bot.local.botapi import BotApi
 from bot.local.terminal import LOCAL_CHAT, LocalRequest, NoRateLimiter
 from bot.services import Services
 from bot.serving import TOKEN_REFUSED, App, Bot, Link
-
-if TYPE_CHECKING:
-    from bot.config import Config
-    from bot.local.botapi import BotApi
-    from storage.db import Database
-
+from storage.db import Database
 
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - no secret; python-telegram-bot demands one
 
@@ -64,9 +58,7 @@ def local_bot(services: Services, api: BotApi) -> Bot:
     return _assemble(services, application, Quota(services.clock), partial(Delivery, only_chat=LOCAL_CHAT))
 
 
-def _assemble(
-    services: Services, application: App, quota: Quota, new_delivery: Callable[..., Delivery]
-) -> Bot:
+def _assemble(services: Services, application: App, quota: Quota, new_delivery: Callable[..., Delivery]) -> Bot:
     """Return a bot with its handlers, its scheduler and a delivery for the chats that it serves."""
     Dispatcher(services, quota).register(application)
     owner = services.config.access.owner

@@ -1,13 +1,10 @@
 """Work in a thread beside the event loop, waits between tries, work that is cut off, jobs in a child process.
 
-A job in a child process that hangs, crashes or takes all memory does no further harm. The process starts with
-the first job and runs one job at a time. It is killed when a job exceeds the time limit or shows that the
-process is unsound, when it has been idle for a while and when its owner closes it; the next job starts a new
-one. It also ends when this process is killed, because its pipe is closed then, or during a job soon after its
-time is up.
+A job in a child process that hangs, crashes or takes all memory does no further harm. The process starts with the first
+job and runs one job at a time. It is killed when a job exceeds the time limit or shows that the process is unsound,
+when it has been idle for a while and when its owner closes it; the next job starts a new one. It also ends when this
+process is killed, because its pipe is closed then, or during a job soon after its time is up.
 """
-
-from __future__ import annotations
 
 import asyncio
 import datetime as dt

@@ -5,8 +5,6 @@ the example file are made from them. All problems are reported at once, each wit
 a tenth of a second: import this module when the configuration is needed, not for --help.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import difflib
 import os
@@ -55,9 +53,6 @@ _Location = tuple[int | str, ...]  # pydantic's "loc": the names of section and 
 def default_database() -> Path:
     """Return the path of the database unless one is configured: a file in the platform's data folder."""
     return user_data_path("small-versus-large-bot", appauthor=False) / "bot.db"
-
-
-# Types of values
 
 
 def _require(condition: Callable[[Any], bool], sentence: str) -> BeforeValidator:
@@ -142,17 +137,14 @@ def _ticker(value: object) -> str:
 Flag = Annotated[bool, _require(lambda value: isinstance(value, bool), "must be true or false")]
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
-Url = Annotated[
-    Text, AfterValidator(lambda value: _checked_url(value.rstrip("/"), "https://api.telegram.org"))
-]
+Url = Annotated[Text, AfterValidator(lambda value: _checked_url(value.rstrip("/"), "https://api.telegram.org"))]
 OptionalUrl = Annotated[
     str,
     StringConstraints(strict=True, strip_whitespace=True),
     AfterValidator(lambda value: value and _checked_url(value, "https://www.example.com/IWM_fund.xls")),
 ]
 UrlWithTicker = Annotated[
-    Url,
-    _require(lambda value: "{ticker}" in str(value), "must have {ticker} where the fund's ticker belongs"),
+    Url, _require(lambda value: "{ticker}" in str(value), "must have {ticker} where the fund's ticker belongs")
 ]
 SecNumber = Annotated[
     str,
@@ -188,9 +180,6 @@ PersonId = Annotated[
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 Date = Annotated[dt.date, BeforeValidator(_date)]
 ClockTime = Annotated[str, BeforeValidator(_clock_time)]
-
-
-# Sections
 
 
 class Section(BaseModel):
@@ -304,9 +293,7 @@ class SourcesSection(Section):
     """Whether prices, distributions, splits, fund facts and multiples are fetched from Yahoo."""
     yahoo_timeout: Annotated[int, _between(1, 300, "seconds")] = 30
     """Seconds after which a request to Yahoo is given up."""
-    daily_csv: UrlWithTicker = Field(
-        default="", repr=False, examples=["https://www.example.com/daily/{ticker}.csv"]
-    )
+    daily_csv: UrlWithTicker = Field(default="", repr=False, examples=["https://www.example.com/daily/{ticker}.csv"])
     """URL of a CSV of daily prices (Date,Close,...), with {ticker} in it, and {start} if the site takes a
     first date. It is a second source of prices that fills sessions missing at Yahoo where the two agree.
     It is asked only for sessions that Yahoo has not given 3 h 15 min after their close, or has dropped.
@@ -374,9 +361,6 @@ class LogSection(Section):
     people write and what the bot answers. Secrets are never logged."""
 
 
-# The configuration
-
-
 class Config(BaseModel):
     """Everything that can be configured, with its default, by section."""
 
@@ -426,7 +410,7 @@ class Config(BaseModel):
         """The folder of the nightly backups."""
         return self.backup.directory or self.storage.database.parent / "backups"
 
-    def with_keys(self, **sections: Mapping[str, object]) -> Config:
+    def with_keys(self, **sections: Mapping[str, object]) -> "Config":
         """Return a copy with other values of some keys, which are checked as those of a file."""
         copies = {}
         for name, values in sections.items():
@@ -467,9 +451,7 @@ def load_config(
     except ValidationError as error:
         sentences = sorted(_problems(error), key=lambda problem: problem[1]["type"] == "extra_forbidden")
         problems = [_sentence(location, problem) for location, problem in sentences]
-    problems += [
-        _unknown_section(name, value) for name, value in tables.items() if name not in Config.model_fields
-    ]
+    problems += [_unknown_section(name, value) for name, value in tables.items() if name not in Config.model_fields]
     token = None
     if token_needed or token_used:
         table = tables.get("telegram")
@@ -521,9 +503,6 @@ def _proxy_problems(environment: Mapping[str, str]) -> list[str]:
     ]
 
 
-# Problems as sentences
-
-
 def _problems(error: ValidationError, outer: _Location = ()) -> Iterator[tuple[_Location, Mapping[str, Any]]]:
     """Yield the location and pydantic's description of each problem, also of those in a fund's section."""
     for problem in error.errors(include_url=False):
@@ -550,9 +529,7 @@ def _sentence(location: _Location, problem: Mapping[str, Any]) -> str:
         reason = _SENTENCES.get(kind) or str(context["error"])
     if not section:
         return f"[{name}] {reason}"
-    entries = [
-        f"entry {part + 1}, {_shown(problem['input'])}, " for part in location if isinstance(part, int)
-    ]
+    entries = [f"entry {part + 1}, {_shown(problem['input'])}, " for part in location if isinstance(part, int)]
     return f"[{section}] {name}: {''.join(entries)}{reason}"
 
 

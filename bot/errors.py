@@ -8,8 +8,6 @@ BotError
 └── ImportRejected     a file was not imported
 """
 
-from __future__ import annotations
-
 OUT_OF_MEMORY = "There is too little memory; free some, or give the bot more, e.g. 512 MB."
 
 

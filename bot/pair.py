@@ -1,7 +1,5 @@
 """The two funds that the bot compares. The configuration names them, and every Market carries them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -35,11 +33,7 @@ class Fund:
     @property
     def files(self) -> dict[str, str]:
         """URLs of the issuer's files by what they have: "fund" (NAV, units), "holdings", "distributions"."""
-        urls = {
-            "fund": self.issuer_file,
-            "holdings": self.holdings_file,
-            "distributions": self.distributions_file,
-        }
+        urls = {"fund": self.issuer_file, "holdings": self.holdings_file, "distributions": self.distributions_file}
         return {figure: url for figure, url in urls.items() if url}
 
     @property
@@ -79,10 +73,7 @@ class Pair:
     def fill(self, template: str) -> str:
         """Return the template with the pair's tickers in it."""
         return template.format(
-            small=self.small.ticker,
-            large=self.large.ticker,
-            small_word=self.small.word,
-            large_word=self.large.word,
+            small=self.small.ticker, large=self.large.ticker, small_word=self.small.word, large_word=self.large.word
         )
 
 

@@ -3,21 +3,17 @@
 The token is a password: no message shows it, and a file with it that others may read is refused.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TextIO, cast
 from urllib.parse import unquote
 
 from bot.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 HIDDEN = "HIDDEN"
 OUTPUT = "<output>"  # the file that errors of the standard streams name
@@ -79,9 +75,7 @@ def is_readable_by_others(path: Path) -> bool:
     return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
-def read_token(
-    table: Mapping[str, object], config: Path | None, environment: Mapping[str, str]
-) -> str | None:
+def read_token(table: Mapping[str, object], config: Path | None, environment: Mapping[str, str]) -> str | None:
     """Return the token, or None if none is given. Raises ConfigError without showing the token.
 
     `table` is the section [telegram] of the file `config`; values that are not texts are reported elsewhere.

@@ -75,10 +75,7 @@ class Bot:
 
 
 def link_to_telegram(
-    config: Config,
-    database: Database,
-    clock: Callable[[], dt.datetime] = _now,
-    limiter: SendBudget | None = None,
+    config: Config, database: Database, clock: Callable[[], dt.datetime] = _now, limiter: SendBudget | None = None
 ) -> Link:
     """Return the link to Telegram, with rate limits. Connects to nothing yet."""
     application: App = (
@@ -195,16 +192,18 @@ async def _show_menus(bot: Bot) -> None:
 
     telegram, services = bot.application.bot, bot.services
     about, short = described(services.pair)
-    try:
-        await telegram.set_my_commands(menu(Role.ADMIN))
-        await telegram.set_my_commands(menu(Role.MEMBER), scope=BotCommandScopeAllGroupChats())
-        await telegram.set_my_commands(menu(Role.ADMIN), scope=BotCommandScopeAllChatAdministrators())
-        await telegram.set_my_description(about)
-        await telegram.set_my_short_description(short)
-        if (owner := services.config.access.owner) is not None:
-            await telegram.set_my_commands(menu(Role.OWNER), scope=BotCommandScopeChat(owner))
-    except TelegramError as error:  # the owner's fails until they have written to the bot
-        _log.warning("a menu of commands was not set: %s", error_text(error))
+    calls = [
+        telegram.set_my_commands(menu(Role.ADMIN)),
+        telegram.set_my_commands(menu(Role.MEMBER), scope=BotCommandScopeAllGroupChats()),
+        telegram.set_my_commands(menu(Role.ADMIN), scope=BotCommandScopeAllChatAdministrators()),
+        telegram.set_my_description(about),
+        telegram.set_my_short_description(short),
+    ]
+    if (owner := services.config.access.owner) is not None:
+        calls.append(telegram.set_my_commands(menu(Role.OWNER), scope=BotCommandScopeChat(owner)))
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, TelegramError):  # the owner's fails until they have written to the bot
+            _log.warning("a menu of commands was not set: %s", error_text(result))
 
 
 async def _connect(link: Link) -> str:

@@ -1,7 +1,5 @@
 """Parts of sentences that every layer needs: command lines, counts, lists, dates, the nearest name."""
 
-from __future__ import annotations
-
 import datetime as dt
 import difflib
 import re

@@ -223,9 +223,7 @@ def draw(chats: Sequence[Chat], place: Path) -> None:
     image = Image.new("RGB", (width * FINE, round(max(heights) * FINE)), "#FFFFFF")
     for number, chat in enumerate(chats):
         left = number * (WIDTH + GAP)
-        ImageDraw.Draw(image).rectangle(
-            [left * FINE, 0, (left + WIDTH) * FINE - 1, image.height], fill=GROUND
-        )
+        ImageDraw.Draw(image).rectangle([left * FINE, 0, (left + WIDTH) * FINE - 1, image.height], fill=GROUND)
         _drawn(chat, image, left)
     half = image.resize((image.width * 2 // FINE, image.height * 2 // FINE), Image.Resampling.LANCZOS)
     # 256 colours are enough and a quarter of the size; this method keeps the lines' own.

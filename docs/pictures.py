@@ -78,10 +78,7 @@ def screens(said: list[Bubble]) -> list[Chat]:
     """The chats that are shown, one a phone."""
     texts = [bubble.text if bubble.mine else "" for bubble in said]
     starts = [next(at for at, text in enumerate(texts) if text.startswith(first)) for first, _ in SCREENS]
-    return [
-        Chat("IWM vs SPY", "bot", said[at : at + count])
-        for at, (_, count) in zip(starts, SCREENS, strict=True)
-    ]
+    return [Chat("IWM vs SPY", "bot", said[at : at + count]) for at, (_, count) in zip(starts, SCREENS, strict=True)]
 
 
 def make(folder: Path) -> list[Path]:

@@ -107,8 +107,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def commands() -> str:
     """Every chat command."""
     rows = [
-        (f"`{f'/{each.name} {each.usage}'.strip()}`", each.help, f"`{each.example}`", each.users)
-        for each in COMMANDS
+        (f"`{f'/{each.name} {each.usage}'.strip()}`", each.help, f"`{each.example}`", each.users) for each in COMMANDS
     ]
     return table(("Command", "Answers", "For example", "Who"), rows)
 

@@ -9,19 +9,22 @@ is not sent yet, because its alert is snoozed or its chat has quiet hours or sle
 of alerts that were set before them.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
+import sqlite_utils
 
 from storage import outbox
 from storage.chat_store import next_alert_number
 from storage.db import Refused
 from storage.rows import (
+    Moment,
+    Parameters,
+    Row,
     change,
     insert,
     insert_all,
@@ -32,14 +35,6 @@ from storage.rows import (
     select_value,
     stored_value,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import sqlite_utils
-
-    from storage.rows import Moment, Parameters, Row
-
 
 SWITCHED_OFF = "switched off"
 
@@ -221,9 +216,6 @@ def drop_deferred_reminders(db: sqlite_utils.Database, alert_id: int) -> None:
     db.execute(sql, (alert_id,))
 
 
-# States
-
-
 def save_states(db: sqlite_utils.Database, rows: Iterable[tuple[int, str, str]]) -> None:
     """Store states, each as alert_id, session and state, in place of earlier ones of that session."""
     sql = "INSERT OR REPLACE INTO alert_states (alert_id, session, state) VALUES (?, ?, ?)"
@@ -263,9 +255,6 @@ def start_state(db: sqlite_utils.Database, alert_id: int, session: str, state: s
     db.execute("DELETE FROM alert_states WHERE alert_id = ?", (alert_id,))
     save_states(db, [(alert_id, session, state)])
     set_evaluated(db, [(session, alert_id)])
-
-
-# Evaluation
 
 
 class EvaluatedAlert(NamedTuple):
@@ -351,9 +340,6 @@ def drop_subjects(db: sqlite_utils.Database, subjects: Iterable[str]) -> None:
     db.conn.executemany("DELETE FROM subjects WHERE subject = ?", [(subject,) for subject in subjects])
 
 
-# Events
-
-
 class EventDetail(msgspec.Struct, frozen=True, omit_defaults=True):
     """What explains an event: JSON of the alert engine, and where its figures are from.
 
@@ -432,10 +418,7 @@ def add_events(db: sqlite_utils.Database, events: Sequence[NewEvent], now: Momen
     """Store events under ids from `next_event_id` on. Returns the ids of those that were stored before."""
     created = {"created_at": instant(now)}
     details = (msgspec.json.encode(event.detail).decode() for event in events)
-    rows = [
-        {**event._asdict(), "detail": detail, **created}
-        for event, detail in zip(events, details, strict=True)
-    ]
+    rows = [{**event._asdict(), "detail": detail, **created} for event, detail in zip(events, details, strict=True)]
     key = ("alert_id", "session", "transition", "revision")
     if insert_all(db, "alert_events", rows, unique=key) == len(rows):
         return set()
@@ -485,9 +468,7 @@ def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
     return _select_events(db, DeferredEvent, sql)
 
 
-def _select_events(
-    db: sqlite_utils.Database, row_type: type[E], sql: str, parameters: Parameters = ()
-) -> list[E]:
+def _select_events(db: sqlite_utils.Database, row_type: type[E], sql: str, parameters: Parameters = ()) -> list[E]:
     rows = [{**row, "detail": msgspec.json.decode(row["detail"])} for row in select(db, sql, parameters)]
     return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
 
@@ -508,9 +489,7 @@ def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
     return (select_value(db, int, sql, (alert_id,)) or 0) + 1
 
 
-def fire_sessions(
-    db: sqlite_utils.Database, alert_ids: Iterable[int], since: str
-) -> dict[int, list[dt.date]]:
+def fire_sessions(db: sqlite_utils.Database, alert_ids: Iterable[int], since: str) -> dict[int, list[dt.date]]:
     """Returns, by alert, the sessions from `since` on on which it fired, without withdrawn fires."""
     # The + keeps SQLite from walking all events in the order of their ids.
     sql = """
@@ -579,9 +558,6 @@ def untold_fire(db: sqlite_utils.Database, alert_id: int) -> dt.date | None:
     """
     session = select_value(db, str, sql, (alert_id,))
     return dt.date.fromisoformat(session) if session else None
-
-
-# Splits
 
 
 class SplitChange(msgspec.Struct, frozen=True):

@@ -6,12 +6,13 @@ A problem of a backup is found before anything is replaced. A restore that is ki
 old database or the new one in place, never none or half of one.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+import sqlite_utils
 
 from storage.db import (
     BESIDE,
@@ -38,12 +39,6 @@ from storage.db import (
     transaction,
     translate_errors,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import sqlite_utils
-
 
 # Bytes 18 and 19 of a database in WAL mode; SQLite only reads one in which the first of them is higher.
 _WAL_FORMAT = b"\x02\x02"
@@ -176,9 +171,7 @@ def _naming_backup(file: Path) -> Iterator[None]:
         if err.__cause__ is None:
             raise DatabaseBroken(str(err).replace("file, e.g. --db bot.db", "backup")) from None
         reason = reason_of(err.__cause__)
-        raise DatabaseBroken(
-            f"{file} is not sound, nothing was replaced: {reason}; name another backup."
-        ) from err
+        raise DatabaseBroken(f"{file} is not sound, nothing was replaced: {reason}; name another backup.") from err
 
 
 def _refuse_unsound(db: sqlite_utils.Database, file: Path) -> None:

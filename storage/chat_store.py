@@ -3,26 +3,18 @@
 Ids are Telegram's; the id of a private chat is the person's.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
+import sqlite_utils
 
-from storage.rows import change, insert, instant, not_earlier, select, select_as, select_first, select_value
+from storage.rows import Moment, change, insert, instant, not_earlier, select, select_as, select_first, select_value
 from storage.sources import RESTORED_AT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import sqlite_utils
-
-    from storage.rows import Moment
-
 
 APPROVED, REJECTED = "approved", "rejected"
 
@@ -43,9 +35,7 @@ def request_access(db: sqlite_utils.Database, chat_id: int, title: str, now: Mom
     return insert(db, "access", row, unique=("chat_id",)) is not None
 
 
-def decide_access(
-    db: sqlite_utils.Database, chat_id: int, status: str, now: Moment, title: str = ""
-) -> AccessRequest:
+def decide_access(db: sqlite_utils.Database, chat_id: int, status: str, now: Moment, title: str = "") -> AccessRequest:
     """Set APPROVED or REJECTED, also for a chat that never asked."""
     sql = """
         INSERT INTO access (chat_id, title, status, asked_at, decided_at)
@@ -290,9 +280,7 @@ def plan_summary(
     return insert(db, "summaries", {**row, "status": status}, unique=("chat_id", "kind", "local_date"))
 
 
-def plan_summaries(
-    db: sqlite_utils.Database, wanted: SummaryTime, kind: str, local_date: str, due_at: Moment
-) -> int:
+def plan_summaries(db: sqlite_utils.Database, wanted: SummaryTime, kind: str, local_date: str, due_at: Moment) -> int:
     """Plan the summaries of one local date for the chats that want them at a time, unless they were planned.
 
     Left out are chats that are newer than the instant. Returns how many were planned.
@@ -444,9 +432,7 @@ def _move_alerts(db: sqlite_utils.Database, old: int, new: int) -> None:
     numbers = {row["number"] for row in select(db, "SELECT number FROM alerts WHERE chat_id = ?", (new,))}
     for alert in select(db, "SELECT alert_id, number FROM alerts WHERE chat_id = ? ORDER BY number", (old,)):
         number = next_alert_number(db, new) if alert["number"] in numbers else alert["number"]
-        db.execute(
-            "UPDATE alerts SET chat_id = ?, number = ? WHERE alert_id = ?", (new, number, alert["alert_id"])
-        )
+        db.execute("UPDATE alerts SET chat_id = ?, number = ? WHERE alert_id = ?", (new, number, alert["alert_id"]))
 
 
 def _move_summaries(db: sqlite_utils.Database, old: int, new: int) -> None:

@@ -21,8 +21,6 @@ library's. The message of each error is one sentence fit to show a person.
     └── Refused
 """
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import os
@@ -30,20 +28,18 @@ import secrets
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 import sqlite_utils
 from filelock import FileLock, Timeout
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver it chose
 
 from storage.migrations import MIGRATIONS, NAMES, UNRELEASED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 
 class StorageError(Exception):
@@ -86,10 +82,7 @@ _LEAST_ROOM = 2**16  # bytes: the index of the write-ahead log, which readers ne
 _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
     **dict.fromkeys((5, 6), (DatabaseBusy, "Another process is writing to {path}; try again in a moment.")),
     8: (DiskFault, "{path} cannot be written: the file or its disk is read-only."),
-    _IO: (
-        DiskFault,
-        "The disk failed while reading or writing {path} ({error}); check the disk and try again.",
-    ),
+    _IO: (DiskFault, "The disk failed while reading or writing {path} ({error}); check the disk and try again."),
     _CORRUPT: (DatabaseBroken, f"{{path}} is damaged ({{error}}); {RESTORE}."),
     _FULL: (DiskFull, "The disk is full: {path} could not be written; free some room and try again."),
     14: (DiskFault, "{path} cannot be opened; check that the file and its folder are yours to write."),
@@ -137,9 +130,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite_utils.Database:
     None keeps the driver from its own BEGINs.
     """
     with translate_errors(path):
-        conn = sqlite3.connect(
-            _uri(path, read_only=read_only), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None
-        )
+        conn = sqlite3.connect(_uri(path, read_only=read_only), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             db = sqlite_utils.Database(conn, strict=True, execute_plugins=False)
             current = is_current(db, path)
@@ -197,11 +188,7 @@ def leaving_nothing_beside(path: Path, *, read_only: bool) -> Iterator[None]:
     finally:
         if read_only and not was_there and log.exists() and not log.stat().st_size:
             uri = _uri(path, read_only=False)
-            with (
-                suppress(StorageError),
-                translate_errors(path),
-                closing(sqlite3.connect(uri, uri=True)) as conn,
-            ):
+            with suppress(StorageError), translate_errors(path), closing(sqlite3.connect(uri, uri=True)) as conn:
                 conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
@@ -279,8 +266,7 @@ def refuse_unsound(path: Path, *, whole: bool = False) -> None:
     log = beside(path)[0]
     if log.exists() and log.stat().st_size and _is_foreign_log(path, number, damaged=fault is not None):
         raise DatabaseBroken(
-            f"{log} is damaged, or the log of another database; move it away to go on without it, or "
-            f"{RESTORE}."
+            f"{log} is damaged, or the log of another database; move it away to go on without it, or {RESTORE}."
         )
     if fault:
         raise fault
@@ -465,9 +451,7 @@ def is_current(db: sqlite_utils.Database, path: Path) -> bool:
             "with “export” of the version that wrote it, then read them into a new database with “import”."
         )
     if newer := applied - NAMES:
-        raise DatabaseBroken(
-            f"{path} was written by a newer version of this program ({min(newer)}); update it."
-        )
+        raise DatabaseBroken(f"{path} was written by a newer version of this program ({min(newer)}); update it.")
     return applied == NAMES
 
 
@@ -515,9 +499,7 @@ def hold_lock(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     file = _lock_file(path)
     refuse_link(file)
-    lock = FileLock(
-        file, mode=0o600, blocking=False, preserve_lock_file=True, on_acquired=_write_process_number
-    )
+    lock = FileLock(file, mode=0o600, blocking=False, preserve_lock_file=True, on_acquired=_write_process_number)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire()

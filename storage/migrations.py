@@ -1,13 +1,10 @@
 """The tables, as migrations: one is added for each change, and one that was released is never changed.
 
-All pending migrations run in one transaction with foreign keys off (storage/db.py), so none may be
-transactional=False.
+All pending migrations run in one transaction with foreign keys off (storage/db.py), so none may be transactional=False.
 
-Every value is stored twice, in its table and in an index of it. SQLite's integrity check compares the two, so
-that it notices a flipped bit inside a number, a date or a rule too, with which the file stays well-formed.
+Every value is stored twice, in its table and in an index of it. SQLite's integrity check compares the two, so that it
+notices a flipped bit inside a number, a date or a rule too, with which the file stays well-formed.
 """
-
-from __future__ import annotations
 
 from importlib.resources import files
 
@@ -44,10 +41,7 @@ _COPIED = {
     "updates": (),
     "alert_changes": (),
     "alert_events": ("detail, threshold, value, created_at", "message, deferred"),
-    "outbox": (
-        "payload, thread_id, kind, created_at",
-        "reason, message_id, unknown, attempts, not_before, updated_at",
-    ),
+    "outbox": ("payload, thread_id, kind, created_at", "reason, message_id, unknown, attempts, not_before, updated_at"),
 }
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))

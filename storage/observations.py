@@ -1,37 +1,38 @@
 """What the sources gave and when: append-only vintages of prices, fund facts and multiples.
 
-A key (a ticker's session at one source, say) has one vintage per value that its source gave, each with the
-instant it was first observed; the newest is the one with the highest (observed_at, id). "As known on a date"
-is therefore a query, and nothing that was once published is lost.
+A key (a ticker's session at one source, say) has one vintage per value that its source gave, each with the instant it
+was first observed; the newest is the one with the highest (observed_at, id). "As known on a date" is therefore a query,
+and nothing that was once published is lost.
 
-Vintages. What a source gives for a key is a sequence of (instant, values). The first is a vintage, and so is
-each that differs from the vintage before it by more than JITTER. To get the same answer when something given
-earlier arrives later, everything given is kept: values in the kind's table, each with its first instant, and
-in `readings` when each row was given. A row's column `vintage` is 1 for the first of its key, 2 for a later
-one, and 0 for a row that was no revision when given.
+Vintages. What a source gives for a key is a sequence of (instant, values). The first is a vintage, and so is each that
+differs from the vintage before it by more than JITTER. To get the same answer when something given earlier arrives
+later, everything given is kept: values in the kind's table, each with its first instant, and in `readings` when each
+row was given. A row's column `vintage` is 1 for the first of its key, 2 for a later one, and 0 for a row that was no
+revision when given.
 
-Provisional figures are stored like others and never used: newest() gives the newest final vintage of a key,
-and a provisional one only where there is no final one. pending() lists the keys whose last vintage is
-provisional.
+Provisional figures are stored like others and never used: newest() gives the newest final vintage of a key, and a
+provisional one only where there is no final one. pending() lists the keys whose last vintage is provisional.
 
-Restatements. A figure that a source has replaced by another, or withdrawn, is restated if it changed by more
-than RESTATED_FROM. Not restatements are a figure given where there was none, a provisional bar made final and
-whatever changes when a source rewrites its history at a split.
+Restatements. A figure that a source has replaced by another, or withdrawn, is restated if it changed by more than
+RESTATED_FROM. Not restatements are a figure given where there was none, a provisional bar made final and whatever
+changes when a source rewrites its history at a split.
 """
-
-from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
+from typing import Any, Generic, NamedTuple, TypeAlias
+
+import sqlite_utils
 
 from storage.rows import (
     KINDS,
     K,
+    Moment,
     Provisional,
     columns,
     has_provisional,
@@ -41,14 +42,6 @@ from storage.rows import (
     select_value,
     value_columns,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    import sqlite_utils
-
-    from storage.rows import Moment
-
 
 # Sources recompute prices in single precision: the last digits of the same figure differ between
 # two downloads. A relative difference up to this is no revision.
@@ -73,15 +66,11 @@ class Written:
     revised: int = 0
     unchanged: int = 0
 
-    def __add__(self, other: Written) -> Written:
-        return Written(
-            self.inserted + other.inserted, self.revised + other.revised, self.unchanged + other.unchanged
-        )
+    def __add__(self, other: "Written") -> "Written":
+        return Written(self.inserted + other.inserted, self.revised + other.revised, self.unchanged + other.unchanged)
 
 
-def add(
-    db: sqlite_utils.Database, kind: type[K], rows: Iterable[K], *, source: str, observed_at: Moment
-) -> Written:
+def add(db: sqlite_utils.Database, kind: type[K], rows: Iterable[K], *, source: str, observed_at: Moment) -> Written:
     """Store what `source` gave at `observed_at`, whatever source and instant the rows name.
 
     A row that agrees with what was known then (within JITTER) is no vintage; a different value is one. Rows
@@ -254,9 +243,7 @@ class _VintageWriter(Generic[K]):
         sql = "SELECT max(observed_at) FROM readings WHERE kind = ? AND source = ?"
         self._in_order = (select_value(db, str, sql, (kind.table, source)) or "") <= at
         names = (*key_columns(kind), *self._values, "observed_at", "vintage")
-        self._insert_sql = (
-            f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names from KINDS only
-        )
+        self._insert_sql = f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names from KINDS only
         self._rows_sql = f"""
             SELECT {", ".join(("id", "observed_at", "vintage", *self._values))} FROM {kind.table}
             WHERE {" AND ".join(f"{column} = ?" for column in key_columns(kind))} AND vintage >= ?
@@ -427,9 +414,7 @@ def _shown(figure: float) -> str:
 
 def recent(db: sqlite_utils.Database, *, since: Moment, limit: int = 100) -> list[Restatement]:
     """The last `limit` restatements of any kind, observed at or after `since`, newest first."""
-    changes = [
-        change for kind in KINDS.values() for change in restatements(db, kind, since=since, limit=limit)
-    ]
+    changes = [change for kind in KINDS.values() for change in restatements(db, kind, since=since, limit=limit)]
     return sorted(changes, key=lambda change: change.observed_at, reverse=True)[:limit]
 
 

@@ -5,28 +5,28 @@
                                 ├──────> ambiguous  outcome unknown; sent again only after requeue_ambiguous
                                 └──────> dead       with the reason
 
-A row is committed as `sending` right before a request. One that is still `sending` at the next start was cut
-off by a crash, so its outcome is unknown. Each step is a compare-and-set on the status: a function that
-changes a message returns the new status, or an empty text or False if the message has another status than the
-step requires.
+A row is committed as `sending` right before a request. One that is still `sending` at the next start was cut off by a
+crash, so its outcome is unknown. Each step is a compare-and-set on the status: a function that changes a message
+returns the new status, or an empty text or False if the message has another status than the step requires.
 
-A notice to a chat that refuses messages is `held` until the chat is tried again; then it is joined to what
-else waits there.
+A notice to a chat that refuses messages is `held` until the chat is tried again; then it is joined to what else waits
+there.
 
 A halt is a chat, or all of them, to which nothing may be sent before an instant that Telegram named.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
+import sqlite_utils
 
 from storage import chat_store, sources
 from storage.rows import (
+    Moment,
     change,
     get_meta,
     insert,
@@ -39,14 +39,6 @@ from storage.rows import (
     select_value,
     set_meta,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    import sqlite_utils
-
-    from storage.rows import Moment
-
 
 ListedEvent: TypeAlias = tuple[int, str, str]  # event_id, session and html
 
@@ -217,9 +209,7 @@ def find_ready(
     return list(messages.values())
 
 
-def mark_sending(
-    db: sqlite_utils.Database, messages: Iterable[ReadyMessage], now: Moment
-) -> list[OutboxMessage]:
+def mark_sending(db: sqlite_utils.Database, messages: Iterable[ReadyMessage], now: Moment) -> list[OutboxMessage]:
     """Set messages to `sending` and return them. Left out are those that may not be sent any more."""
     sql = f"""
         UPDATE outbox SET status = 'sending', updated_at = :now
@@ -329,9 +319,7 @@ def has_ambiguous(db: sqlite_utils.Database) -> bool:
     return bool(select_value(db, int, "SELECT 1 FROM outbox WHERE status = 'ambiguous' LIMIT 1"))
 
 
-def next_due(
-    db: sqlite_utils.Database, *, only_chat: int | None = None, except_chat: int | None = None
-) -> str | None:
+def next_due(db: sqlite_utils.Database, *, only_chat: int | None = None, except_chat: int | None = None) -> str | None:
     """Returns the instant from which the next message may be sent, or None when none waits.
 
     Halts and chats that are asleep put it off.

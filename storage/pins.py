@@ -1,15 +1,9 @@
 """Live boards: the message in each chat that is edited when what it shows changes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import msgspec
+import sqlite_utils
 
 from storage.rows import select_as
-
-if TYPE_CHECKING:
-    import sqlite_utils
 
 
 class Pin(msgspec.Struct, frozen=True):

@@ -6,21 +6,15 @@ dicts that hold the text, or frozen structs that hold dates and aware datetimes.
 A kind of observation is a struct whose fields are the columns of its table.
 """
 
-from __future__ import annotations
-
 import enum
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import sqlite_utils
-
+import sqlite_utils
 
 Row: TypeAlias = dict[str, Any]
 Moment: TypeAlias = datetime | str
@@ -74,16 +68,12 @@ def select_as(db: sqlite_utils.Database, row_type: type[S], sql: str, parameters
     return msgspec.convert(select(db, sql, parameters), list[row_type])  # type: ignore[valid-type]
 
 
-def select_first(
-    db: sqlite_utils.Database, row_type: type[S], sql: str, parameters: Parameters = ()
-) -> S | None:
+def select_first(db: sqlite_utils.Database, row_type: type[S], sql: str, parameters: Parameters = ()) -> S | None:
     """Returns the first row of a query as a struct, or None."""
     return next(iter(select_as(db, row_type, sql, parameters)), None)
 
 
-def select_value(
-    db: sqlite_utils.Database, value_type: type[V], sql: str, parameters: Parameters = ()
-) -> V | None:
+def select_value(db: sqlite_utils.Database, value_type: type[V], sql: str, parameters: Parameters = ()) -> V | None:
     """Returns the first column of a query's first row, or None without a row."""
     rows = select(db, sql, parameters)
     return msgspec.convert(next(iter(rows[0].values())), value_type | None) if rows else None

@@ -4,14 +4,15 @@ A source in trouble is not asked before `breaker_until`. That is stored, so that
 asking again. An outage is a part of the Market without a figure that it should have.
 """
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterable
+from typing import TypeAlias
 
 import msgspec
+import sqlite_utils
 
 from storage.rows import (
+    Moment,
     change,
     get_meta,
     insert,
@@ -22,14 +23,6 @@ from storage.rows import (
     select_value,
     set_meta,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import sqlite_utils
-
-    from storage.rows import Moment
-
 
 IMPORTED = "Imported"  # outcome of what a file brought
 
@@ -187,9 +180,7 @@ def begin_run(db: sqlite_utils.Database, kind: str, span: str) -> str:
     return ""
 
 
-def save_step(
-    db: sqlite_utils.Database, kind: str, span: str, position: str, rows: Iterable[CompanyRow]
-) -> None:
+def save_step(db: sqlite_utils.Database, kind: str, span: str, position: str, rows: Iterable[CompanyRow]) -> None:
     """Keep the rows of one step of the run, and where it goes on. A later row of a symbol replaces it."""
     set_meta(db, f"{kind} run", f"{span} {position}")
     sql = "INSERT OR REPLACE INTO company_rows (kind, symbol, grouped, contents) VALUES (?, ?, ?, ?)"

@@ -27,9 +27,7 @@ MARKS = frozenset({"shared", "skipif"})  # tests.shared_data's mark, and what it
 
 # A busy machine is slow and that is no fault; the same examples each time, so that red stays red.
 # The suite tries few; `pytest --hypothesis-profile long` tries many.
-settings.register_profile(
-    "suite", max_examples=25, deadline=None, derandomize=True, database=None, print_blob=True
-)
+settings.register_profile("suite", max_examples=25, deadline=None, derandomize=True, database=None, print_blob=True)
 settings.register_profile("long", settings.get_profile("suite"), max_examples=1_000)
 settings.load_profile("suite")
 
@@ -100,7 +98,6 @@ def marked(file: Path) -> int:
 
 def _needs(node: ast.expr) -> bool:
     return any(
-        (isinstance(part, ast.Name) and part.id in MARKS)
-        or (isinstance(part, ast.Attribute) and part.attr in MARKS)
+        (isinstance(part, ast.Name) and part.id in MARKS) or (isinstance(part, ast.Attribute) and part.attr in MARKS)
         for part in ast.walk(node)
     )

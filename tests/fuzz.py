@@ -118,12 +118,8 @@ class Payloads:
     def _foreign(self) -> str:
         """A command line about somebody else's things."""
         pick = self._random
-        verb = pick.choice(
-            ("alert", "history", "admin approve", "admin reject", "admin send", "forgetme", "export")
-        )
-        rest = pick.choice(
-            ("", " off", " pause", " why", " edit ratio > 0.1", " snooze 3d", " renew", " yes")
-        )
+        verb = pick.choice(("alert", "history", "admin approve", "admin reject", "admin send", "forgetme", "export"))
+        rest = pick.choice(("", " off", " pause", " why", " edit ratio > 0.1", " snooze 3d", " renew", " yes"))
         return f"/{verb} {pick.choice(_IDS)}{rest}"
 
     def _named(self) -> str:
@@ -164,9 +160,7 @@ async def fuzz(sample: Path, folder: Path, shown: list[str], payloads: int, seed
 
 
 async def _send(talk: Talk, source: Payloads, payloads: int, report: Report) -> None:
-    everybody = [
-        who for who in PEOPLE if who.name in {"stranger", "blocked", "member", "other chat's member"}
-    ]
+    everybody = [who for who in PEOPLE if who.name in {"stranger", "blocked", "member", "other chat's member"}]
     pages = {who.name: talk.api.add_message(talk.api.chat(who.chat_id), text="a page") for who in everybody}
     for who in everybody:
         await talk.deliver(typed(talk, who, "/start"))
@@ -210,9 +204,7 @@ async def _look(
 ) -> dict[str, Any]:
     """Compare what is others' with what it was, and forget the messages."""
     after = await talk.database.run(_others)
-    report.changes += [
-        f"by payload {number}: {table}" for table in after if after[table] != before.get(table)
-    ]
+    report.changes += [f"by payload {number}: {table}" for table in after if after[table] != before.get(table)]
     for message in list(talk.api.history.values()):
         if message not in pages:
             del talk.api.history[message.message_id]
@@ -223,8 +215,7 @@ def _others(db: Any) -> dict[str, Any]:  # noqa: ANN401 - sqlite_utils.Database
     """Every row but those of the other chat's member, who may change what is theirs."""
     own = chat_store.export_chat(db, YOU)
     return {
-        table: [row for row in table_rows if row not in own.get(table, [])]
-        for table, table_rows in rows(db).items()
+        table: [row for row in table_rows if row not in own.get(table, [])] for table, table_rows in rows(db).items()
     }
 
 

@@ -77,9 +77,7 @@ async def test_one_process_answers_and_the_next_pushes_until_another_polls(place
 def write_files(bars: Sequence[Bar]) -> None:
     """A price file for each bar, as people download them."""
     for bar in bars:
-        line = ",".join(
-            str(getattr(bar, name)) for name in ("session", "open", "high", "low", "close", "volume")
-        )
+        line = ",".join(str(getattr(bar, name)) for name in ("session", "open", "high", "low", "close", "volume"))
         Path(f"{bar.ticker}.csv").write_text(f"Date,Open,High,Low,Close,Volume\n{line}\n")
 
 

@@ -52,9 +52,7 @@ async def test_the_chart_process_loads_no_pandas_and_gives_back_what_a_chart_too
     assert not {"pandas", "bot.messages.charts"} & await apart.draw(lambda: loaded_modules)
     before = await apart.draw(lambda: memory)
     for number in range(12):
-        await apart.draw(
-            partial(rule_chart, [ConditionPanel("", LINE, PERCENT)], ChartStyle(f"{number}", ""))
-        )
+        await apart.draw(partial(rule_chart, [ConditionPanel("", LINE, PERCENT)], ChartStyle(f"{number}", "")))
     assert await apart.draw(lambda: memory) < before + 8
     apart.close()
 

@@ -83,9 +83,7 @@ def test_a_known_vulnerability_fails_the_audit_of_every_locked_package() -> None
     assert code == 1
     assert lines[0].startswith("httpx ")
     assert lines[0].endswith(": OSV-2026-1, fixed in no version yet")
-    locked = re.findall(
-        r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
     assert {name.lower() for name in asked} <= {name.lower() for name in locked}
     assert len(asked) > 30
 
@@ -127,9 +125,7 @@ printf '#!/bin/sh\\n[ $1 = -VV ] && echo Python 3.13.1 || {{ echo "$*"; %s; }}\\
 chmod +x pip python"""
 
 
-def versions(
-    folder: Path, programs: dict[str, str], mode: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def versions(folder: Path, programs: dict[str, str], mode: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What `.ci/versions` does where the Pythons on the PATH, of pyenv and of uv are in a folder."""
     for name, code in programs.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -168,11 +164,7 @@ def test_newer_pythons_that_work_are_found(tmp_path: Path) -> None:
         (None, 0, "no newer Python is at hand"),
         ("exit 0", 0, "the suite passes on Python 3.13.1"),
         ("exit 1", 1, ""),
-        (
-            "exec sleep 60",
-            0,
-            "NOT WHOLE: the suite on Python 3.13.1 was cut short after 1 s, before any failure",
-        ),
+        ("exec sleep 60", 0, "NOT WHOLE: the suite on Python 3.13.1 was cut short after 1 s, before any failure"),
     ],
 )
 def test_the_suite_on_the_newest_python_passes_fails_or_says_that_it_was_cut_short(

@@ -21,15 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.concurrency import (
-    Backoff,
-    ChildProcess,
-    JobFailed,
-    JobTimedOut,
-    Limits,
-    living_children,
-    run_in_daemon_thread,
-)
+from bot.concurrency import Backoff, ChildProcess, JobFailed, JobTimedOut, Limits, living_children, run_in_daemon_thread
 from tests.fakes.child_jobs import claim_memory, crash, hang, print_noise, process_id, raise_in, refuse
 
 BACKOFF = Backoff(dt.timedelta(seconds=5), dt.timedelta(hours=1))

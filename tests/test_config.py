@@ -74,9 +74,7 @@ def problems(folder: Path, text: str, **environment: str) -> list[str]:
 
 def test_the_example_is_loaded_and_holds_the_defaults() -> None:
     config = load_config(EXAMPLE, {TOKEN_VARIABLE: TOKEN}, token_needed=True)
-    assert config == Config().with_keys(
-        telegram={"token": TOKEN}, storage={"database": EXAMPLE.parent / "bot.db"}
-    )
+    assert config == Config().with_keys(telegram={"token": TOKEN}, storage={"database": EXAMPLE.parent / "bot.db"})
 
 
 def test_the_example_has_every_key_and_no_other() -> None:
@@ -178,10 +176,7 @@ def test_every_value_of_a_file_is_taken(tmp_path: Path) -> None:
 
 def test_the_database_may_be_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for text, place in (
-        ("/var/lib/bot.db", Path("/var/lib/bot.db")),
-        ("~/bot.db", tmp_path / "home" / "bot.db"),
-    ):
+    for text, place in (("/var/lib/bot.db", Path("/var/lib/bot.db")), ("~/bot.db", tmp_path / "home" / "bot.db")):
         assert load_config(write(tmp_path, f'[storage]\ndatabase = "{text}"'), {}).storage.database == place
 
 
@@ -258,9 +253,7 @@ MISTAKES = {
         "entry 1, “5”, is not a date such as 2025-01-09": ["[5]"],
         "entry 1, “2025-01-09 10:00:00”, is not a date such as 2025-01-09": ["[2025-01-09T10:00:00]"],
     },
-    "sources daily_csv": {
-        "must have {ticker} where the fund's ticker belongs": ['"https://www.example.com/IWM.csv"']
-    },
+    "sources daily_csv": {"must have {ticker} where the fund's ticker belongs": ['"https://www.example.com/IWM.csv"']},
     "sources yahoo": {"must be true or false": ['"yes"']},
     "sources yahoo_timeout": {"must be a whole number of seconds from 1 to 300": ["0", "301", "true"]},
     "sources yahoo_timout": {"unknown key; did you mean yahoo_timeout?": ["5"]},
@@ -327,9 +320,7 @@ def test_a_proxy_that_telegram_cannot_use_is_refused(name: str, value: str, tmp_
     assert load_config(None, environment) == Config()  # Yahoo can be asked through it
 
 
-@pytest.mark.parametrize(
-    "value", ["http://me:pass@proxy.example:3128", "HTTPS://proxy.example", "proxy:3128", ""]
-)
+@pytest.mark.parametrize("value", ["http://me:pass@proxy.example:3128", "HTTPS://proxy.example", "proxy:3128", ""])
 def test_a_proxy_of_http_is_taken(value: str) -> None:
     environment = {TOKEN_VARIABLE: TOKEN, "HTTPS_PROXY": value, "no_proxy": "socks5://all"}
     assert token_of(None, environment) == TOKEN
@@ -339,9 +330,7 @@ def test_a_proxy_of_http_is_taken(value: str) -> None:
 
 
 def test_the_secret_part_of_the_token_and_of_the_heartbeat_is_known() -> None:
-    config = Config().with_keys(
-        telegram={"token": TOKEN}, heartbeat={"url": "https://example.com/ping/secret?key=1"}
-    )
+    config = Config().with_keys(telegram={"token": TOKEN}, heartbeat={"url": "https://example.com/ping/secret?key=1"})
     assert config.secrets == {"A" * 35, "ping/secret?key=1"}
     assert not any(secret in repr(config) for secret in (*config.secrets, "secret"))
     assert config.with_keys(heartbeat={"url": "https://example.com/"}).secrets == {"A" * 35}
@@ -454,9 +443,7 @@ def test_a_missing_token_names_the_ways_to_give_one(tmp_path: Path) -> None:
     assert problems(tmp_path, '[telegram]\ntoken = ""', SOMETHING="else") == [MISSING]
 
 
-@pytest.mark.parametrize(
-    "token", ["hello", "87654321", "87654321:short", "x" + TOKEN, TOKEN + "!", "5:" + "é" * 35]
-)
+@pytest.mark.parametrize("token", ["hello", "87654321", "87654321:short", "x" + TOKEN, TOKEN + "!", "5:" + "é" * 35])
 def test_what_is_no_token_is_refused_without_being_shown(token: str, tmp_path: Path) -> None:
     for found in (
         problems(tmp_path, f'[telegram]\ntoken = "{token}"'),

@@ -97,8 +97,7 @@ def test_the_health_check_is_the_doctor_on_the_running_bots_configuration() -> N
     (entry,), (default,) = words_of("ENTRYPOINT"), words_of("CMD")
     assert json.loads(entry) == command[:3] == ["python", "-m", "bot"]
     doctor, run = (
-        commands.commands[name].make_context(name, words).params
-        for name, *words in (command[3:], json.loads(default))
+        commands.commands[name].make_context(name, words).params for name, *words in (command[3:], json.loads(default))
     )
     assert doctor["config_file"] == run["config_file"] == Path("/data/config.toml")
     assert (command[3], json.loads(default)[0]) == ("doctor", "run")

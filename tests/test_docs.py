@@ -38,9 +38,7 @@ SUBCOMMANDS = list(commands.commands)
 def blocks(language: str) -> list[str]:
     """Lines of all fenced blocks of one language, continued lines joined."""
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", ALL, re.DOTALL | re.MULTILINE)
-    return [
-        line.strip() for block in found for line in block.replace("\\\n", " ").splitlines() if line.strip()
-    ]
+    return [line.strip() for block in found for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -157,9 +155,7 @@ async def replies(folder: Path, lines: list[str]) -> list[str]:
     return answers
 
 
-async def test_every_command_in_the_pages_is_answered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_command_in_the_pages_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = (ROOT / "docs" / "compare.png").read_bytes()
     leave_out_drawing(monkeypatch, lambda _: picture)
     examples = [command.example for command in COMMANDS if command.name != "history"]
@@ -197,9 +193,7 @@ def anchors(page: Path) -> set[str]:
 def test_no_sentence_stands_in_two_pages() -> None:
     pages_by_sentence: dict[str, set[str]] = {}
     for page in PAGES:
-        text = re.sub(
-            r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
-        )
+        text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
         for paragraph in text.split("\n\n"):
             for sentence in re.split(r"(?<=[.:;]) ", " ".join(paragraph.split())):
                 pages_by_sentence.setdefault(sentence, set()).add(page.name)

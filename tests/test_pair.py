@@ -113,10 +113,7 @@ class CommandLine:
             header = ("date", "metric", "convention", "basis", "value")
             self.take_in("multiples", write(self.folder / "multiples.csv", header, multiples), ticker)
             weights = [
-                *(
-                    (days[-1], "sector", name, weight)
-                    for name, weight in (("Energy", 60), ("Technology", 40))
-                ),
+                *((days[-1], "sector", name, weight) for name, weight in (("Energy", 60), ("Technology", 40))),
                 (days[-1], "industry_group", "Banks", 20 + 10 * seed),
                 (days[-1], "revenue", "United States", 80 - 20 * seed),
             ]
@@ -228,14 +225,7 @@ async def test_no_answer_names_the_default_funds(line: CommandLine, drawn: list[
         assert len(drawn) > 100
         assert naming_default_funds([*outputs(talk), *shown, *cards, *menus, *drawn]) == []
         texts = "\n".join([*outputs(talk), *drawn])
-        for words in (
-            "IJR and IVV",
-            "IJR/IVV",
-            "IJR ÷ IVV",
-            "Flows 20d: IJR",
-            "flow ijr 5d",
-            "fund, ijr or ivv",
-        ):
+        for words in ("IJR and IVV", "IJR/IVV", "IJR ÷ IVV", "Flows 20d: IJR", "flow ijr 5d", "fund, ijr or ivv"):
             assert words in texts, words
 
 
@@ -256,9 +246,7 @@ async def test_no_push_names_the_default_funds(line: CommandLine, drawn: list[st
         await asyncio.to_thread(line.close, TUESDAY, 45.0, 366.0, split=2)
         pushed += await talk.pass_to(after_close(TUESDAY, 6))
         pushed += await talk.pass_to(after_close("2021-12-20", 6))
-        await ask_all(
-            talk, ["/alert 1", "/alert 1 why", "/alert 1 history", "/history", "/status", "/export"], ME
-        )
+        await ask_all(talk, ["/alert 1", "/alert 1 why", "/alert 1 history", "/history", "/status", "/export"], ME)
         first_lines = "\n".join(message.text.splitlines()[0] for message in pushed)
         for title in (
             "Alert #1 fired", "Correction to alert #1", "Data stale: prices", "Data back: prices",
@@ -275,9 +263,7 @@ def test_no_command_names_the_default_funds(line: CommandLine, tmp_path: Path) -
         ("restore", "copy.db"), ("import", "prices", "x.csv"), ("export", "weights", "-", "--ticker", "QQQ"),
     ):  # fmt: skip
         line.run(*words)
-    assert (
-        naming_default_funds([*line.printed.splitlines(), *(file.name for file in tmp_path.iterdir())]) == []
-    )
+    assert naming_default_funds([*line.printed.splitlines(), *(file.name for file in tmp_path.iterdir())]) == []
     assert "it compares IJR and IVV" in line.printed
     assert "--ticker IJR" in line.printed
 
@@ -343,9 +329,7 @@ def test_a_database_of_another_pair_is_refused_and_left_as_it_is(line: CommandLi
 def test_funds_known_by_their_ticker_alone_are_noted_by_doctor(line: CommandLine) -> None:
     _, output = line.run("doctor", "--offline")
     for key, fund in (("small", "IJR"), ("large", "IVV")):
-        words = (
-            f"no address of {fund}'s issuer is known, so its files are not fetched and flows need an import"
-        )
+        words = f"no address of {fund}'s issuer is known, so its files are not fetched and flows need an import"
         assert f"note pair: {words}; put name and issuer_file into [pair.{key}] of the config" in output
 
 

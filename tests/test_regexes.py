@@ -36,13 +36,9 @@ _VARIABLE: dict[str, list[str]] = {
     "re.compile(_OPEN.format(tag))": [_OPEN.format("Row")],
     "re.fullmatch(dialect.dates, date)": [dialect.dates for dialect in DIALECTS],
     "re.search(f\"\\\\b{re.escape(name.replace('_', ' '))}\\\\b\", words)": [r"\bratio\b"],
-    "re.search(f'\\\\b(?:{pattern})\\\\b', words)": [
-        rf"\b(?:{words})\b" for words in _SENTENCE_WORDS.values()
-    ],
+    "re.search(f'\\\\b(?:{pattern})\\\\b', words)": [rf"\b(?:{words})\b" for words in _SENTENCE_WORDS.values()],
     "re.search(self.pattern, str(error), re.IGNORECASE)": [rule.pattern for rule in RULES],
-    "re.compile(f'{stem}-(\\\\d{{4}}-\\\\d\\\\d-\\\\d\\\\d){suffix}{ending}')": [
-        r"bot-(\d{4}-\d\d-\d\d)\.db"
-    ],
+    "re.compile(f'{stem}-(\\\\d{{4}}-\\\\d\\\\d-\\\\d\\\\d){suffix}{ending}')": [r"bot-(\d{4}-\d\d-\d\d)\.db"],
     "re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)": ["token"],
 }
 # As this Python writes them: each version quotes f-strings in its own way.

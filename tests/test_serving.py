@@ -192,8 +192,7 @@ async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
         assert await told_to_stop(task) == ""
     menus = {scope: {entry["command"] for entry in menu} for scope, menu in place.api.commands.items()}
     private, group, admins, owner = (
-        menus[f"{scope}/"]
-        for scope in ("default/", "all_group_chats/", "all_chat_administrators/", f"chat/{OWNER}")
+        menus[f"{scope}/"] for scope in ("default/", "all_group_chats/", "all_chat_administrators/", f"chat/{OWNER}")
     )
     assert private == admins
     assert admins - group == {"export", "forgetme", "pin"}
@@ -243,15 +242,9 @@ async def test_told_to_stop_while_telegram_is_out_of_reach_it_ends(place: Place)
         assert await told_to_stop(task) == ""
 
 
-@pytest.mark.parametrize(
-    "step", ["bot.delivery.drain.Delivery.recover", "bot.services.chats.deactivate_denied_chats"]
-)
+@pytest.mark.parametrize("step", ["bot.delivery.drain.Delivery.recover", "bot.services.chats.deactivate_denied_chats"])
 async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
-    place: Place,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    rests: list[float],
-    step: str,
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rests: list[float], step: str
 ) -> None:
     real = pkgutil.resolve_name(step)
 

@@ -19,8 +19,7 @@ def test_a_count_has_its_noun_in_the_number_that_it_needs(count: int, noun: str,
 
 
 @pytest.mark.parametrize(
-    ("items", "said"),
-    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c", "d"], "a, b, and 2 more")],
+    ("items", "said"), [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c", "d"], "a, b, and 2 more")]
 )
 def test_a_list_ends_with_how_many_more_there_are(items: list[str], said: str) -> None:
     assert listed(items, most=2) == said

@@ -54,9 +54,7 @@ def problems(name: str) -> list[str]:
     zone, wrong = ZoneInfo(name), []
     days = [FIRST + DAY * number for number in range(DAYS)]
     offsets = dates_of(zone)
-    around = {
-        day: set().union(*(offsets.get(day + DAY * beside, set()) for beside in (-1, 0, 1))) for day in days
-    }
+    around = {day: set().union(*(offsets.get(day + DAY * beside, set()) for beside in (-1, 0, 1))) for day in days}
     steady = {day: next(iter(seen)) for day, seen in around.items() if len(seen) == 1 and day in offsets}
     for at in QUARTERS:
         before, clock = dt.datetime.min.replace(tzinfo=dt.UTC), dt.time.fromisoformat(at)

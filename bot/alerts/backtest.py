@@ -4,14 +4,11 @@ Nothing is known before its time: a move is measured from the session on which t
 known, and the re-arm band of each fire is made of the values before it.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +16,9 @@ import pandas as pd
 from msgspec.structs import replace
 
 from bot.alerts.batch import evaluate_series, has_answer
-from bot.alerts.engine import BAND_LEAST, BAND_SHARE, BAND_VALUES, first_state, side_ops
-from bot.alerts.rule import ABOVE
-from bot.alerts.series import SampleSeries
-
-if TYPE_CHECKING:
-    from bot.alerts.engine import Sample
-    from bot.alerts.rule import Rule
-    from bot.alerts.series import FloatArray
+from bot.alerts.engine import BAND_LEAST, BAND_SHARE, BAND_VALUES, Sample, first_state, side_ops
+from bot.alerts.rule import ABOVE, Rule
+from bot.alerts.series import FloatArray, SampleSeries
 
 YEARS = 5
 HORIZONS = (5, 20, 60)  # sessions: a week, a month, a quarter
@@ -135,11 +127,7 @@ class Outcome:
 
 
 def outcomes(
-    dates: Sequence[dt.date],
-    ratio: pd.Series,
-    since: dt.date,
-    lag: int = 0,
-    horizons: Sequence[int] = HORIZONS,
+    dates: Sequence[dt.date], ratio: pd.Series, since: dt.date, lag: int = 0, horizons: Sequence[int] = HORIZONS
 ) -> list[Outcome]:
     """The outcome of fires confirmed on `dates` for each horizon; the span of fires begins at `since`.
 

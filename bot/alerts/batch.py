@@ -6,28 +6,19 @@ alerts for those that read the same figures (`Batch`). Between these sessions a 
 `carried` says, so it is not stored.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from bot.alerts.engine import COMPARE, FIRED, Event, Sample, State, Status, side_ops, step, truth
-from bot.alerts.rule import ABOVE, AMOUNT
-from bot.alerts.series import SampleSeries, subject_rule
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bot.alerts.engine import Ops, Side
-    from bot.alerts.rule import Rule
-    from bot.alerts.series import BoolArray, FloatArray, Subject
+from bot.alerts.engine import COMPARE, FIRED, Event, Ops, Sample, Side, State, Status, side_ops, step, truth
+from bot.alerts.rule import ABOVE, AMOUNT, Rule
+from bot.alerts.series import BoolArray, FloatArray, SampleSeries, Subject, subject_rule
 
 # Sessions whose figures are kept as evaluated: the 10 that can be revised, and the one before them.
 SESSIONS_KEPT = 11
@@ -41,9 +32,6 @@ _SIGNS = {op: 1.0 if op in ABOVE else -1.0 for op in COMPARE}
 _NEVER = np.iinfo(np.int64).max
 _FAILS = {">": operator.le, "<": operator.ge, ">=": operator.lt, "<=": operator.gt}
 A = TypeVar("A", bound="BoolArray")
-
-
-# One alert, many sessions
 
 
 class SeriesRun(NamedTuple):
@@ -61,11 +49,7 @@ class SeriesRun(NamedTuple):
 
 
 def evaluate_series(
-    rule: Rule,
-    state: State,
-    series: SampleSeries,
-    bands: Sequence[FloatArray] = (),
-    mark: dt.date = dt.date.min,
+    rule: Rule, state: State, series: SampleSeries, bands: Sequence[FloatArray] = (), mark: dt.date = dt.date.min
 ) -> SeriesRun:
     """The last state and all events of `evaluate` over the same samples, in a small part of its time.
 
@@ -102,18 +86,14 @@ def _first_turn(rule: Rule, state: State, series: SampleSeries, position: int, e
     while begin < end:
         part = slice(begin, min(begin + count, end))
         sides = zip(side_ops(rule), state.sides, strict=True)
-        flags = reduce(
-            operator.or_, [_may_turn(rule, state.bands, ops, side, series, part) for ops, side in sides]
-        )
+        flags = reduce(operator.or_, [_may_turn(rule, state.bands, ops, side, series, part) for ops, side in sides])
         if flags[at := int(flags.argmax())]:
             return begin + at
         begin, count = begin + count, 4 * count
     return max(position, end)
 
 
-def _may_turn(
-    rule: Rule, bands: Sequence[float], ops: Ops, side: Side, series: SampleSeries, part: slice
-) -> BoolArray:
+def _may_turn(rule: Rule, bands: Sequence[float], ops: Ops, side: Side, series: SampleSeries, part: slice) -> BoolArray:
     """Per session of a part whether `step` has to see one side there."""
     if side.unreported or side.reminder or side.status not in (Status.ARMED, Status.FIRED):
         return np.ones(part.stop - part.start, dtype=bool)
@@ -179,9 +159,6 @@ def has_answer(rule: Rule, series: SampleSeries) -> BoolArray:
     return reduce(operator.or_, [answers(rule, ops, series)[1] for ops in side_ops(rule)])
 
 
-# Many alerts, one subject
-
-
 class Batch:
     """The active alerts of one subject, a row for each of them, with a place for both sides of `crosses`.
 
@@ -191,9 +168,7 @@ class Batch:
                last figure of each condition
     """
 
-    def __init__(
-        self, subject: Subject, evaluated: dt.date | None = None, figures: Sequence[Sample] = ()
-    ) -> None:
+    def __init__(self, subject: Subject, evaluated: dt.date | None = None, figures: Sequence[Sample] = ()) -> None:
         self.subject = subject
         self.rule = subject_rule(subject)
         self.evaluated = evaluated
@@ -261,7 +236,7 @@ class Batch:
             self.rows["status"][row] = _GONE
             self._free.append(row)
 
-    def progress(self, current: SampleSeries, bands: Callable[[], Sequence[float]]) -> Progress:
+    def progress(self, current: SampleSeries, bands: Callable[[], Sequence[float]]) -> "Progress":
         """What is new in the subject's samples, those of the kept sessions included.
 
         bands  the subject's own default bands, by which a revision is told from jitter

@@ -3,17 +3,13 @@
     status   ARMED -> CONFIRMING k/n -> FIRED -> (back past the re-arm level) -> ARMED
              WAITING -> ARMED or FIRED, by the first figures of a rule that was made without any
 
-A rule fires when its stored state turns true, never because a value merely is true: one whose first figures
-are true is reported as true already. With T the threshold,
-the re-arm level R is T less a band (plus, for < and <=), or the rule's own `rearm`. The rule re-arms at R,
-or strictly past it where R equals T.
+A rule fires when its stored state turns true, never because a value merely is true: one whose first figures are true is
+reported as true already. With T the threshold, the re-arm level R is T less a band (plus, for < and <=), or the rule's
+own `rearm`. The rule re-arms at R, or strictly past it where R equals T.
 
-A figure is missing when it is None, NaN or infinite. A session with a missing figure moves the mark (the
-last evaluated session) and no status. Sessions up to the mark are ignored, so evaluating one twice changes
-nothing.
+A figure is missing when it is None, NaN or infinite. A session with a missing figure moves the mark (the last evaluated
+session) and no status. Sessions up to the mark are ignored, so evaluating one twice changes nothing.
 """
-
-from __future__ import annotations
 
 import datetime as dt
 import math
@@ -57,7 +53,7 @@ class ConditionValue(JsonStruct, frozen=True):
         return (value, threshold) if math.isfinite(value) and math.isfinite(threshold) else None
 
     @property
-    def finite(self) -> ConditionValue:
+    def finite(self) -> "ConditionValue":
         """The same with None for NaN and infinity, which JSON does not have."""
         if self.both is not None:
             return self
@@ -294,14 +290,7 @@ def _already(rule: Rule, before: State, sample: Sample, index: int, side: Side) 
 
 
 def _event(
-    rule: Rule,
-    before: State,
-    sample: Sample,
-    index: int,
-    side: Side,
-    *,
-    kind: str = FIRED,
-    muted: bool = False,
+    rule: Rule, before: State, sample: Sample, index: int, side: Side, *, kind: str = FIRED, muted: bool = False
 ) -> Event:
     ops = side_ops(rule)[index]
     return Event(
@@ -331,16 +320,13 @@ def truth(rule: Rule, ops: Ops, sample: Sample) -> bool | None:
     A group with a false condition is false, else one with a missing figure is missing.
     """
     answers = [
-        COMPARE[op](*both) if (both := figure.both) else None
-        for op, figure in zip(ops, sample.figures, strict=True)
+        COMPARE[op](*both) if (both := figure.both) else None for op, figure in zip(ops, sample.figures, strict=True)
     ]
     groups = [False if False in group else None if None in group else True for group in rule.grouped(answers)]
     return True if True in groups else None if None in groups else False
 
 
-def rearm_levels(
-    rule: Rule, state: State, ops: Ops, figures: Sequence[ConditionValue]
-) -> tuple[float | None, ...]:
+def rearm_levels(rule: Rule, state: State, ops: Ops, figures: Sequence[ConditionValue]) -> tuple[float | None, ...]:
     """The re-arm level R of each condition for one side; None where a figure is missing."""
     return tuple(
         _rearm_level(rule, op, band, both[1]) if (both := figure.both) else None

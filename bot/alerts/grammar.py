@@ -16,15 +16,13 @@ that works: one that shares its metric or its words with what was typed, or none
 possible value of the metric makes true, or false, is refused.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -44,13 +42,11 @@ from bot.alerts.lexer import (
     without_request,
 )
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, MIRROR, OPS, Condition, Rule, Target
+from bot.analytics.metrics import Argument, Metric, Parameter
 from bot.analytics.windows import DATE, Window, parse_date, parse_window
 from bot.analytics.windows import WORDS as WINDOW_WORDS
 from bot.errors import BadInput
 from bot.pair import DEFAULT_PAIR
-
-if TYPE_CHECKING:
-    from bot.analytics.metrics import Argument, Metric, Parameter
 
 MOST_CHARACTERS = 500  # a rule is quoted back in messages, several at once
 MOST_CONDITIONS = 5
@@ -78,9 +74,7 @@ class Word(NamedTuple):
 # Help, documentation and examples are made of these.
 WORDS = {
     name: Word(**fields)
-    for name, fields in tomllib.loads(
-        files("bot.alerts").joinpath("words.toml").read_text(encoding="utf-8")
-    ).items()
+    for name, fields in tomllib.loads(files("bot.alerts").joinpath("words.toml").read_text(encoding="utf-8")).items()
 }
 _JOINTS = ("and", "or")
 # Options, each as it is written in an example; that of `rearm` depends on the rule.
@@ -165,9 +159,7 @@ class _RuleParser:
         if len(self._conditions) > MOST_CONDITIONS:
             fitting = (at for at in self._or_at if at < MOST_CONDITIONS)
             example = str(Rule(tuple(self._conditions[:MOST_CONDITIONS]), tuple(fitting)))
-            raise BadInput(
-                f"A rule has at most {MOST_CONDITIONS} conditions, not {len(self._conditions)}.", example
-            )
+            raise BadInput(f"A rule has at most {MOST_CONDITIONS} conditions, not {len(self._conditions)}.", example)
         bare = Rule(tuple(self._conditions), tuple(self._or_at))
         if bare.or_at and any(condition.op == CROSSES for condition in bare.conditions):
             problem = "“crosses” does not go with “or”, as it fires either way: say above or below."
@@ -207,9 +199,7 @@ class _RuleParser:
             conditions = [self._condition(metric, typed, ">")]
             if self._tokens.text != "and":
                 example = f"{conditions[0].subject} between {conditions[0].target} and ..."
-                raise BadInput(
-                    f"“between” needs two targets{self._tokens.mismatch}: {example}", metric.example
-                )
+                raise BadInput(f"“between” needs two targets{self._tokens.mismatch}: {example}", metric.example)
             self._tokens.take()
             conditions.append(self._condition(metric, typed, "<"))
         if self._tokens.text in _WITHIN:  # "outflows > $2bn in 5 days"
@@ -376,9 +366,7 @@ class _RuleParser:
                 raise BadInput("Conditions come before options.", self._reordered(bare, options))
             if name not in _OPTIONS:
                 near = nearest_word(name, [*_JOINTS, *_OPTIONS])
-                ending = (
-                    f". Did you mean {near}?" if near else f"; expected {choices([*_JOINTS, *_OPTIONS])}."
-                )
+                ending = f". Did you mean {near}?" if near else f"; expected {choices([*_JOINTS, *_OPTIONS])}."
                 example = _option_example(near if near in _OPTIONS else "confirm", bare, self._registry)
                 raise BadInput(f"“{tokens.typed}” is not understood after “{tokens.before}”{ending}", example)
             example = _option_example(name, bare, self._registry)
@@ -503,9 +491,7 @@ def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
     symbol, sign = metric.unit.symbol, "-" if below and metric.range.low < 0 else ""
     target = f"{sign}{str(usual.target).removeprefix('-')}" if usual.target.kind == AMOUNT else usual.target
     # A percentage is meant where points are, and a number without a unit in the metric's.
-    fits = amount is not None and (
-        not amount["unit"] or symbol in (_SHARES if amount["unit"] != "x" else "x")
-    )
+    fits = amount is not None and (not amount["unit"] or symbol in (_SHARES if amount["unit"] != "x" else "x"))
     if amount is not None and fits:
         scale = (amount["scale"] or "")[:1] if symbol == "$" else ""
         number = f"${amount['number']}{scale}" if symbol == "$" else amount["number"]
@@ -514,11 +500,7 @@ def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
         (
             metric.name,
             *(funds[:1] if "fund" in kinds else ()),
-            *(
-                [f"{window['count'] or 1}{window['unit'] or window['one']}"]
-                if window and "window" in kinds
-                else ()
-            ),
+            *([f"{window['count'] or 1}{window['unit'] or window['one']}"] if window and "window" in kinds else ()),
         )
     )
     for guess in (f"{subject} {'<' if below else '>'} {target}", f"{subject} {usual.op} {usual.target}"):
@@ -630,12 +612,7 @@ def refuse_contradiction(rule: Rule) -> None:
     groups = [number for number, size in enumerate(sizes) for _ in range(size)]
     for (at, first), (other, second) in combinations(conditions, 2):
         ops, kinds = {first.op, second.op}, {first.target.kind, second.target.kind}
-        if (
-            first.subject != second.subject
-            or kinds != {AMOUNT}
-            or not ops & ABOVE
-            or not ops - ABOVE - {CROSSES}
-        ):
+        if first.subject != second.subject or kinds != {AMOUNT} or not ops & ABOVE or not ops - ABOVE - {CROSSES}:
             continue
         above, below = (first, second) if first.op in ABOVE else (second, first)
         between = below.target.value - above.target.value
@@ -643,17 +620,10 @@ def refuse_contradiction(rule: Rule) -> None:
             is_wrong, joint, when = between < 0 or (not between and ops != {">=", "<="}), "and", "never"
         else:
             is_alone = sizes[groups[at]] == sizes[groups[other]] == 1
-            is_wrong, joint, when = (
-                is_alone and (between > 0 or (not between and ops != {">", "<"})),
-                "or",
-                "always",
-            )
+            is_wrong, joint, when = (is_alone and (between > 0 or (not between and ops != {">", "<"})), "or", "always")
         if is_wrong:
             swapped = list(rule.conditions)
-            swapped[at], swapped[other] = (
-                replace(first, target=second.target),
-                replace(second, target=first.target),
-            )
+            swapped[at], swapped[other] = (replace(first, target=second.target), replace(second, target=first.target))
             example = replace(rule, conditions=tuple(swapped)) if between else Rule((first,))
             raise BadInput(f"“{first} {joint} {second}” is {when} true.", str(example))
 

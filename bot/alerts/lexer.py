@@ -8,8 +8,6 @@
 Also here: the cursor over tokens, counts, and suggestions for misspelt words.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 import unicodedata
@@ -57,23 +55,22 @@ PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 # Other words for a metric; the pair ("iwm/spy") is one for the ratio.
 METRIC_WORDS = {
-    "trend": "ratio",
-    "relative_strength": "ratio",
-    "mansfield": "ratio_vs_sma",
-    "outperformance": "excess",
-    "correlation": "corr",
-    "flows": "flow",
-    "inflow": "flow",
-    "inflows": "flow",
-    "outflow": "flow",
-    "outflows": "flow",
-    "premium": "pe_premium",
-    "dividend_yield": "yield",
-    "close": "price",
-    "returns": "return",
-    "vol": "volatility",
-    "distance_to_high": "from_high",
-    "distance_to_low": "from_low",
+    word: metric
+    for metric, words in {
+        "ratio": "trend relative_strength",
+        "ratio_vs_sma": "mansfield",
+        "excess": "outperformance",
+        "corr": "correlation",
+        "flow": "flows inflow inflows outflow outflows",
+        "pe_premium": "premium",
+        "yield": "dividend_yield",
+        "price": "close",
+        "return": "returns",
+        "volatility": "vol",
+        "from_high": "distance_to_high",
+        "from_low": "distance_to_low",
+    }.items()
+    for word in words.split()
 }
 # Words that count money leaving as positive: the rule is the mirror of what was typed.
 NEGATIVE_WORDS = frozenset({"outflow", "outflows"})

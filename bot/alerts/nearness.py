@@ -1,19 +1,12 @@
 """How far a rule is from firing, or from re-arming, and how near that is measured by the last year."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bot.alerts.engine import BAND_VALUES, ConditionValue, rearm_levels, side_ops
-from bot.alerts.rule import ABOVE, CROSSES
-
-if TYPE_CHECKING:
-    from bot.alerts.engine import State
-    from bot.alerts.rule import Condition, Rule
-    from bot.alerts.series import Histories
+from bot.alerts.engine import BAND_VALUES, ConditionValue, State, rearm_levels, side_ops
+from bot.alerts.rule import ABOVE, CROSSES, Condition, Rule
+from bot.alerts.series import Histories
 
 
 @dataclass(frozen=True)
@@ -49,10 +42,7 @@ def to_fire(rule: Rule, histories: Histories) -> Distance | None:
 def to_rearm(rule: Rule, state: State, histories: Histories) -> Distance | None:
     """How far a rule that fired is from re-arming: the farthest group, by its nearest condition."""
     distances = [_distance(condition, histories) for condition in rule.conditions]
-    figures = [
-        ConditionValue(None, None) if row is None else ConditionValue(row.value, row.level)
-        for row in distances
-    ]
+    figures = [ConditionValue(None, None) if row is None else ConditionValue(row.value, row.level) for row in distances]
     levels = rearm_levels(rule, state, side_ops(rule)[0], figures)
     back = [
         None if row is None or level is None else Distance(row.condition, row.value, level, 1.0)

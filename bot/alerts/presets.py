@@ -5,24 +5,19 @@ so many, it compares the premium with an amount instead: that of a P/E a tenth h
 than at the newest session.
 """
 
-from __future__ import annotations
-
 import math
+import tomllib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from importlib.resources import files
 
 import msgspec
 
 from bot.alerts.grammar import parse_rule
-from bot.alerts.rule import AMOUNT, Condition, Target
+from bot.alerts.rule import AMOUNT, Condition, Rule, Target
 from bot.alerts.series import PERCENTILE_VALUES
-from bot.analytics.market import per_market
+from bot.analytics.market import Market, per_market
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.valuation import convention_for
-
-if TYPE_CHECKING:
-    from bot.alerts.rule import Rule
-    from bot.analytics.market import Market
 
 _DEARER = 1.1  # the amount stands for a multiple that is so many times the present one against the other
 _STEP = 5.0  # percent to which an amount is rounded up
@@ -42,35 +37,9 @@ class Preset:
     early: str = ""
 
 
-PRESETS = (
-    Preset(
-        "Trend breaks",
-        "ratio > sma 200 confirm 2",
-        "{small}/{large} closes above its 200-day average twice in a row.",
-    ),
-    Preset(
-        "Small caps lead",
-        "excess 3m > 5pp",
-        "{small} is ahead of {large} by more than 5 points in three months.",
-    ),
-    Preset(
-        "Money turns",
-        "flow_gap 20d crosses 0",
-        "Flows of 20 days, in percent of assets, change sides between the funds.",
-    ),
-    Preset(
-        "Too expensive",
-        "pe_premium > pct 90",
-        "{small}'s P/E premium over {large} is above nine tenths of its own history.",
-        "{small}'s P/E, against {large}'s, is a tenth higher than at the newest session.",
-    ),
-    Preset(
-        "Rotation",
-        "ratio > sma 200 and flow_gap 20d > 0 and pe_premium < pct 90",
-        "Trend and flows favour {small}, and its premium is not yet extreme.",
-        "Trend and flows favour {small}, and its P/E is at most a tenth higher, against {large}'s, "
-        "than at the newest session.",
-    ),
+PRESETS = tuple(
+    Preset(name, **fields)
+    for name, fields in tomllib.loads(files("bot.alerts").joinpath("presets.toml").read_text(encoding="utf-8")).items()
 )
 
 

@@ -6,25 +6,19 @@ the state before them. An event stays in force until its inputs contradict it.
 A split changes a level of prices, so rules set on such a level are rescaled.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bot.alerts.batch import carried, evaluate_series
+from bot.alerts.batch import SeriesRun, carried, evaluate_series
 from bot.alerts.engine import ConditionValue, Event, State
 from bot.alerts.rule import AMOUNT, JsonStruct, Rule
-
-if TYPE_CHECKING:
-    from bot.alerts.batch import SeriesRun
-    from bot.alerts.series import SampleSeries
-    from bot.analytics.metrics import Metric
-    from bot.pair import Pair
+from bot.alerts.series import SampleSeries
+from bot.analytics.metrics import Metric
+from bot.pair import Pair
 
 ConditionValues = tuple[ConditionValue, ...]
 Factors = tuple[float, ...]  # per condition, by what a split multiplies its level
@@ -67,11 +61,7 @@ class Replay:
 
 
 def replay(
-    rule: Rule,
-    states: Sequence[State],
-    evaluated: SampleSeries,
-    samples: SampleSeries,
-    stored: Sequence[Event],
+    rule: Rule, states: Sequence[State], evaluated: SampleSeries, samples: SampleSeries, stored: Sequence[Event]
 ) -> Replay | None:
     """Evaluate revised sessions again. Returns None when no input was revised.
 
@@ -81,8 +71,7 @@ def replay(
                which continues from the last state of the Replay
     stored     the rule's events of these sessions that are in force, muted ones too
 
-    A state without figures is one that a rule was created, edited or resumed with: nothing before it is
-    replayed.
+    A state without figures is one that a rule was created, edited or resumed with: nothing before it is replayed.
     """
     start = next((state for state in reversed(states) if not state.figures), states[0])
     samples = samples[: samples.after(min(states[-1].session, rule.until or dt.date.max))]

@@ -8,21 +8,16 @@ Two rules are equal exactly when their canonical texts are. Both `parse_rule(str
 `Rule.from_json(rule.to_json())` give the rule back.
 """
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
+from bot.analytics.metrics import Argument
 from bot.analytics.units import LEVEL, UNITS
-from bot.analytics.windows import Window  # noqa: TC001 - msgspec reads the type of a field
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from bot.analytics.metrics import Argument
+from bot.analytics.windows import Window
 
 T = TypeVar("T")
 AMOUNT = "amount"
@@ -123,7 +118,7 @@ class Rule(JsonStruct, frozen=True):
     note: str = ""
 
     @property
-    def bare(self) -> Rule:
+    def bare(self) -> "Rule":
         """The rule without options."""
         return Rule(self.conditions, self.or_at)
 

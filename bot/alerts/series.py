@@ -9,10 +9,10 @@ is not confirmed yet, is awaited until it is. A Sample object is created only wh
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, cast, overload
+from typing import cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +20,11 @@ import pandas as pd
 
 from bot.alerts.engine import BAND_VALUES, ConditionValue, Sample
 from bot.alerts.rule import AMOUNT, Condition, Rule, Target
-from bot.analytics.metrics import METRICS, held_from, known_on, parts_of
+from bot.analytics.market import Market
+from bot.analytics.metrics import METRICS, Argument, Metric, held_from, known_on, parts_of
 from bot.analytics.trend import over_closes
 from bot.errors import BadInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bot.analytics.market import Market
-    from bot.analytics.metrics import Argument, Metric
-    from bot.pair import Pair
+from bot.pair import Pair
 
 # An input that is still absent this many sessions later is skipped.
 PATIENCE = 5
@@ -57,10 +52,7 @@ class SampleSeries(Sequence[Sample]):
     """
 
     def __init__(
-        self,
-        days: npt.NDArray[np.datetime64],
-        observed: Sequence[FloatArray],
-        thresholds: Sequence[FloatArray],
+        self, days: npt.NDArray[np.datetime64], observed: Sequence[FloatArray], thresholds: Sequence[FloatArray]
     ) -> None:
         self.days = days
         self.observed = tuple(observed)
@@ -301,9 +293,7 @@ def threshold(value: pd.Series, target: Target) -> pd.Series:
 def values_needed(target: Target) -> int:
     """How many values a metric must have had for the target to exist, 0 for an amount."""
     count = int(target.value)
-    return {"sma": count, "high": count + 1, "low": count + 1, "pct": PERCENTILE_VALUES + 1}.get(
-        target.kind, 0
-    )
+    return {"sma": count, "high": count + 1, "low": count + 1, "pct": PERCENTILE_VALUES + 1}.get(target.kind, 0)
 
 
 def rule_lag(rule: Rule, registry: Mapping[str, Metric]) -> int:

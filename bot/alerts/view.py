@@ -1,23 +1,17 @@
 """Views of alerts: a stored alert with its state, the context it is evaluated in, and a recorded fire."""
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
+from bot.alerts.engine import Event, State
+from bot.alerts.rule import Rule
+from bot.alerts.series import Histories
+from bot.analytics.market import Market
 from bot.analytics.sessions import EXCHANGE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from zoneinfo import ZoneInfo
-
-    from bot.alerts.engine import Event, State
-    from bot.alerts.rule import Rule
-    from bot.alerts.series import Histories
-    from bot.analytics.market import Market
-
 
 T = TypeVar("T")
 SPLIT_REASON = "split of "  # how the reason of an alert begins that a split has paused

@@ -1,20 +1,14 @@
 """What is ahead on the exchange's calendar: closures, early closes, ex-dates, changes of the indexes."""
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
 from bot.analytics.market import Market, per_market
-from bot.analytics.sessions import EXCHANGE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bot.analytics.sessions import Sessions
-    from bot.pair import Fund
+from bot.analytics.sessions import EXCHANGE, Sessions
+from bot.pair import Fund
 
 _FRIDAY = 4
 _QUARTER_ENDS = (3, 6, 9, 12)
@@ -40,9 +34,7 @@ def agenda(market: Market, sessions: Sessions, first: dt.date, last: dt.date) ->
             close = sessions.close(day).astimezone(EXCHANGE)
             entries.append(Entry(day.date(), f"early close at {close:%H:%M} New York"))
     for fund in market.pair:
-        entries += [
-            entry for entry in _of_fund(market, fund, sessions, first.year) if first <= entry.day <= last
-        ]
+        entries += [entry for entry in _of_fund(market, fund, sessions, first.year) if first <= entry.day <= last]
     return sorted(entries)
 
 

@@ -8,21 +8,15 @@ A wrong figure is left out and counted, never replaced; a loss is left out for n
 2026-07-17: one company's book value of -0.0013 a share doubles the fund's P/B.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 HOLDING_COLUMNS = ("ticker", "name", "quantity", "price", "value", "weight")
 QUOTE_COLUMNS = (

@@ -9,22 +9,15 @@ counts are then left out), has stood for STANDS sessions or is confirmed by a se
 unresolved jump on the flows are held: no alert is evaluated on them until they are resolved, in order.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bot.analytics.market import Market, per_market
+from bot.analytics.windows import Window
 from bot.text import short_date
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bot.analytics.windows import Window
-
 
 BIG, IMPOSSIBLE, SPIKE = "BIG", "IMPOSSIBLE", "SPIKE_REVERT"
 FLAGS = {
@@ -68,9 +61,7 @@ def daily_flows(market: Market, ticker: str) -> pd.DataFrame:
     return prepare_counts(market.fund(ticker), market.sessions, market.prices.get(ticker))
 
 
-def prepare_counts(
-    facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | None = None
-) -> pd.DataFrame:
+def prepare_counts(facts: pd.DataFrame, sessions: pd.DatetimeIndex, price: pd.Series | None = None) -> pd.DataFrame:
     """Daily counts and flows, on sessions that have a share count and a NAV or a close.
 
     `facts` is sessions x (nav, shares, assets) of one source; it may have the columns `was` (counts that the
@@ -346,9 +337,7 @@ def _bases(frame: pd.DataFrame, window: Window, anchors: pd.DatetimeIndex | None
     else:
         base = window.bases(index, anchors)
     # An empty frame has no base that a row could stand in for.
-    rows: NDArray[np.intp] = (
-        np.where(base >= 0, frame["stand_in"].to_numpy()[base], -1) if len(frame) else base
-    )
+    rows: NDArray[np.intp] = np.where(base >= 0, frame["stand_in"].to_numpy()[base], -1) if len(frame) else base
     return rows
 
 
@@ -381,8 +370,7 @@ def flow_history(frame: pd.DataFrame, window: Window, anchor: pd.Timestamp | Non
 def flow_gap_history(market: Market, window: Window) -> pd.Series:
     """Flow in percent of assets, small fund less large one, percentage points, on common sessions."""
     small, large = (
-        flow_history(daily_flows(market, ticker), window, market.anchor)["percent"]
-        for ticker in market.pair.tickers
+        flow_history(daily_flows(market, ticker), window, market.anchor)["percent"] for ticker in market.pair.tickers
     )
     small, large = small.align(large, join="inner")
     return small - large

@@ -5,8 +5,6 @@ absent, never filled. There is no clock: `last_completed` is the session that th
 when the Market was loaded.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
@@ -109,7 +107,7 @@ class Market:
     first_close: pd.Timestamp | None = None
     official: Mapping[str, pd.Series] = field(default_factory=dict)
     refusals: Mapping[str, str] = field(default_factory=dict)
-    whole: Market | None = None
+    whole: "Market | None" = None
     options: str = ""
     results: dict[tuple[object, ...], Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -197,7 +195,7 @@ class Market:
         """Whether any part is sample data."""
         return any(source.is_sample for source in self.sources.values())
 
-    def at(self, anchor: pd.Timestamp) -> Market:
+    def at(self, anchor: pd.Timestamp) -> "Market":
         """The same Market as of `anchor`, which need not be a session: nothing later is left in it."""
         last = min(self.last_completed, anchor)
         completed = self.sessions[self.sessions <= last]
@@ -209,9 +207,7 @@ class Market:
             multiples=self.multiples[self.multiples["session"] <= anchor],
             weights=self.weights[self.weights["session"] <= anchor],
             company_sums=self.company_sums[self.company_sums["session"] <= anchor],
-            disputes=tuple(
-                replace(dispute, differences=dispute.differences.loc[:anchor]) for dispute in self.disputes
-            ),
+            disputes=tuple(replace(dispute, differences=dispute.differences.loc[:anchor]) for dispute in self.disputes),
             provisional=tuple(
                 replace(figures, amounts=figures.amounts.loc[:anchor])
                 for figures in self.provisional

@@ -9,13 +9,11 @@ Texts in the registry are templates of the pair, which `metrics_of` fills. At th
 current values, and how far each part of the Market reaches, which tells an outage from a holiday.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -24,21 +22,12 @@ from bot.analytics import flows, trend, units, valuation
 from bot.analytics.companies import LOSSES_IN
 from bot.analytics.flows import FROZEN_SESSIONS, STANDS
 from bot.analytics.market import NO_SOURCE, Market
-from bot.analytics.performance import (
-    TOO_SHORT,
-    excess_history,
-    missing_base,
-    performance,
-    return_history,
-)
+from bot.analytics.performance import TOO_SHORT, excess_history, missing_base, performance, return_history
 from bot.analytics.sources import TYPED_IN
+from bot.analytics.units import Unit
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
 from bot.text import short_date
-
-if TYPE_CHECKING:
-    from bot.analytics.units import Unit
-
 
 Argument = Window | int | str
 Arguments = Mapping[str, Argument]
@@ -71,7 +60,7 @@ class Parameter:
         """The choices by what is typed."""
         return {choice.lower() or RATIO_WORD: choice for choice in self.choices}
 
-    def of_pair(self, pair: Pair, convention: Argument | None) -> Parameter:
+    def of_pair(self, pair: Pair, convention: Argument | None) -> "Parameter":
         """The parameter with the pair's tickers as choices, or with the default convention."""
         match self.kind:
             case "fund":
@@ -146,7 +135,7 @@ class Metric:
     formula: str
     example: str
 
-    def of_pair(self, pair: Pair, convention: Argument | None) -> Metric:
+    def of_pair(self, pair: Pair, convention: Argument | None) -> "Metric":
         """The metric with the pair's tickers in its texts and parameters, and its default convention."""
         return replace(
             self,
@@ -230,11 +219,7 @@ _OTHERS: Mapping[str, Mapping[str, Any]] = {
     "pb": {"unit": units.LOW_MULTIPLE, "example": "pb {small_word} > 2x"},
     "ps": {"unit": units.LOW_MULTIPLE, "example": "ps {small_word} > 1.5x"},
     "pcf": {"example": "pcf {small_word} > 15x"},
-    "yield": {
-        "unit": units.YIELD,
-        "range": Range(0.0, reached=True),
-        "example": "yield {small_word} > 1%",
-    },
+    "yield": {"unit": units.YIELD, "range": Range(0.0, reached=True), "example": "yield {small_word} > 1%"},
     "earnings_yield": {
         "unit": units.YIELD,
         "range": Range(),
@@ -549,13 +534,10 @@ _VALUATION = (
 
 
 @cache
-def metrics_of(
-    pair: Pair, convention: str | None = None, stored: frozenset[str] = frozenset()
-) -> dict[str, Metric]:
+def metrics_of(pair: Pair, convention: str | None = None, stored: frozenset[str] = frozenset()) -> dict[str, Metric]:
     """All metrics of a pair. `convention` applies where none is named; None takes the usual one.
 
-    A multiple that is not among those `stored` under it, and that Yahoo gives under another one only, takes
-    that one.
+    A multiple that is not among those `stored` under it, and that Yahoo gives under another one only, takes that one.
     """
     usual = convention or str(_CONVENTION.default)
 
@@ -566,8 +548,7 @@ def metrics_of(
         return names[0] if names and elsewhere else usual
 
     return {
-        metric.name: metric.of_pair(pair, default(metric))
-        for metric in (*_TREND, *_FUND_PRICES, *_FLOWS, *_VALUATION)
+        metric.name: metric.of_pair(pair, default(metric)) for metric in (*_TREND, *_FUND_PRICES, *_FLOWS, *_VALUATION)
     }
 
 
@@ -625,9 +606,7 @@ def _missing_reason(metric: Metric, market: Market, arguments: Arguments) -> str
     if market.end is None:
         return "no closes of both funds stored"
     reason = metric.reason(market, arguments) or TOO_SHORT
-    return (
-        reason if reason != TOO_SHORT else f"{TOO_SHORT} (prices from {short_date(market.closes.index[0])})"
-    )
+    return reason if reason != TOO_SHORT else f"{TOO_SHORT} (prices from {short_date(market.closes.index[0])})"
 
 
 def funds_of(pair: Pair, arguments: Arguments) -> tuple[str, ...]:
@@ -678,9 +657,7 @@ def held_from(metric: Metric, market: Market, arguments: Arguments) -> pd.Timest
     return min(firsts, default=None)
 
 
-def known_on(
-    metric: Metric, market: Market, arguments: Arguments, sessions: pd.DatetimeIndex
-) -> pd.DatetimeIndex:
+def known_on(metric: Metric, market: Market, arguments: Arguments, sessions: pd.DatetimeIndex) -> pd.DatetimeIndex:
     """Per session itself, or the later one whose share count resolved a jump of the count up to it.
 
     The figures of a session are known `lag` sessions after that.

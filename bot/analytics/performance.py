@@ -9,21 +9,15 @@ STRETCH sessions without any, or that contains a provisional one. Windows in day
 sessions; where the close of the base is missing there is no return.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bot.analytics.market import Market, per_market
+from bot.analytics.windows import Window
 from bot.text import date_phrase, short_date
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bot.analytics.windows import Window
 
 DAYS_A_YEAR = 365.25
 STRETCH = 100  # sessions; both funds have paid after 75 at most

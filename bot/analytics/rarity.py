@@ -4,20 +4,16 @@ A value is rare if none of the last RARE sessions was as far out, a streak if fe
 sessions ended one as long. A level that was the highest since the same month before, within a month, is not.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from bot.analytics import flows, trend
 from bot.analytics.market import Market, per_market
 from bot.analytics.performance import excess_history, return_history
 from bot.analytics.windows import Window
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RARE, RARE_MOVE = 60, 252  # sessions
 RARE_SHARE = 0.05

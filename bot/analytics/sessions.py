@@ -101,6 +101,4 @@ class Sessions:
 
     def _outside(self, day: dt.date) -> NoData:
         first, last = self.days[0], self.days[-1]
-        return NoData(
-            f"The calendar of sessions runs from {first:%Y-%m-%d} to {last:%Y-%m-%d}, not to {day:%Y-%m-%d}."
-        )
+        return NoData(f"The calendar of sessions runs from {first:%Y-%m-%d} to {last:%Y-%m-%d}, not to {day:%Y-%m-%d}.")

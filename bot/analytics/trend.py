@@ -6,13 +6,11 @@ common closes, and are NaN where over MOST_MISSING of the exchange's sessions am
 (`over_closes`); momentum counts the exchange's sessions. The value at t uses nothing after t.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,10 +18,6 @@ import pandas as pd
 from bot.analytics.market import Market, per_market
 from bot.analytics.performance import fund_levels, undistributed_reason, undistributed_sessions
 from bot.text import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 SESSIONS_A_YEAR = 252
 SESSIONS_A_MONTH = 21

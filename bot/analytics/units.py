@@ -4,8 +4,6 @@ Percentages are held in percent (5.0 is 5 %), gaps in percentage points, money i
 multiples in times. `write` and `parse` are exact inverses; `show` rounds for the eye.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass, replace
@@ -18,18 +16,9 @@ NOT_AVAILABLE = "n/a"
 
 SCALES = {
     "": 0,
-    "k": 3,
-    "thousand": 3,
-    "m": 6,
-    "mn": 6,
-    "mln": 6,
-    "mio": 6,
-    "million": 6,
-    "b": 9,
-    "bn": 9,
-    "bln": 9,
-    "mrd": 9,
-    "billion": 9,
+    **dict.fromkeys(("k", "thousand"), 3),
+    **dict.fromkeys(("m", "mn", "mln", "mio", "million"), 6),
+    **dict.fromkeys(("b", "bn", "bln", "mrd", "billion"), 9),
 }
 _SUFFIXES = {"%": "%", "percent": "%", "pct": "%", "pp": "pp", "pts": "pp", "points": "pp", "x": "x"}
 _WORDS = {"$": "dollars", "%": "percent (%)", "pp": "percentage points (pp)", "x": "times (x)"}
@@ -116,7 +105,7 @@ class Unit:
                 return f"{sign}${_plain(number.scaleb(-power))}{scale}"
         return f"{sign}${_plain(number)}"
 
-    def in_one_scale(self, largest: float, typed: float = 0.0) -> Unit:
+    def in_one_scale(self, largest: float, typed: float = 0.0) -> "Unit":
         """The unit of a chart: money in the scale of a typed amount, else in that of the largest value."""
         if self.symbol != "$" or not self.signed or not math.isfinite(largest):
             return self

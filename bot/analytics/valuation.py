@@ -1,26 +1,24 @@
 """Valuation multiples, the fundamentals they imply, and sector weights.
 
-There is no bare "P/E": with losses included, left out or capped, the same index is 75x, 18x or 25x, so every
-figure carries its convention and basis, and a premium is formed between equal conventions only.
-Multiples are in times; what ends in yield, and the share of loss-makers, is in percent.
+There is no bare "P/E": with losses included, left out or capped, the same index is 75x, 18x or 25x, so every figure
+carries its convention and basis, and a premium is formed between equal conventions only. Multiples are in times; what
+ends in yield, and the share of loss-makers, is in percent.
 
-Price and multiple imply figures per share: earnings = P / PE, cash flow = P / PCF, book = P / PB,
-sales = P / PS, exactly as the multiple's convention counts them. A price return splits into earnings and
-multiple exactly in logs: ln(P_e/P_b) = ln(EPS_e/EPS_b) + ln(PE_e/PE_b). What is divided or split is of one
-convention, basis and day.
+Price and multiple imply figures per share: earnings = P / PE, cash flow = P / PCF, book = P / PB, sales = P / PS,
+exactly as the multiple's convention counts them. A price return splits into earnings and multiple exactly in logs:
+ln(P_e/P_b) = ln(EPS_e/EPS_b) + ln(PE_e/PE_b). What is divided or split is of one convention, basis and day.
 
-Morningstar's figures have no date of their own. A session on which all of a fund's repeat although the price
-moved has none: they are as of the session on which they last changed.
+Morningstar's figures have no date of their own. A session on which all of a fund's repeat although the price moved has
+none: they are as of the session on which they last changed.
 
-Weights are percent of the fund. Two classifications are never compared: Yahoo's sectors are Morningstar's,
-the issuer's are GICS, and "Technology" is not the same list of companies in both.
+Weights are percent of the fund. Two classifications are never compared: Yahoo's sectors are Morningstar's, the issuer's
+are GICS, and "Technology" is not the same list of companies in both.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,13 +29,9 @@ from bot.analytics.market import Market, per_market
 from bot.analytics.performance import performance
 from bot.analytics.sources import COMPANIES
 from bot.analytics.trend import percentile_rank
+from bot.analytics.windows import Window
+from bot.pair import Pair
 from bot.text import short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bot.analytics.windows import Window
-    from bot.pair import Pair
 
 MULTIPLES = {
     "pe": "P/E",
@@ -77,17 +71,13 @@ SECTOR, GROUP, REVENUE = "sector", "industry group", "revenue"
 
 
 @per_market
-def multiple_history(
-    market: Market, ticker: str, metric: str, convention: str, basis: str | None = None
-) -> pd.Series:
+def multiple_history(market: Market, ticker: str, metric: str, convention: str, basis: str | None = None) -> pd.Series:
     """Stored history of one multiple, sessions -> times (yield: percent), of one basis, else the newest's."""
     rows = _history_rows(market, ticker, metric, convention, basis)
     return pd.Series(rows["value"].to_numpy(dtype="float64"), index=pd.DatetimeIndex(rows["session"]))
 
 
-def price_sessions(
-    market: Market, ticker: str, metric: str, convention: str, basis: str | None = None
-) -> pd.Series:
+def price_sessions(market: Market, ticker: str, metric: str, convention: str, basis: str | None = None) -> pd.Series:
     """The session whose price each figure of `multiple_history` was computed from.
 
     It is the figure's own session where its source states none. A price date on a day that the exchange was
@@ -140,9 +130,7 @@ def _rows(market: Market, metric: str, convention: str) -> pd.DataFrame:
 
 
 @per_market
-def _history_rows(
-    market: Market, ticker: str, metric: str, convention: str, basis: str | None
-) -> pd.DataFrame:
+def _history_rows(market: Market, ticker: str, metric: str, convention: str, basis: str | None) -> pd.DataFrame:
     """Rows of one fund's multiple of one basis, one per session."""
     rows = _rows(market, metric, convention)
     rows = rows[rows["ticker"] == ticker]
@@ -160,14 +148,10 @@ def premium_history(market: Market, metric: str, convention: str, basis: str | N
     """
     if basis is None:
         rows = _rows(market, metric, convention)
-        shared = set.intersection(
-            *(set(rows.loc[rows["ticker"] == ticker, "basis"]) for ticker in market.pair.tickers)
-        )
+        shared = set.intersection(*(set(rows.loc[rows["ticker"] == ticker, "basis"]) for ticker in market.pair.tickers))
         bases = rows.loc[rows["basis"].isin(shared), "basis"]
         basis = str(bases.iloc[-1]) if len(bases) else ""
-    small, large = (
-        multiple_history(market, ticker, metric, convention, basis) for ticker in market.pair.tickers
-    )
+    small, large = (multiple_history(market, ticker, metric, convention, basis) for ticker in market.pair.tickers)
     small, large = small.align(large.where(large > 0), join="inner")
     return (100 * (small / large - 1)).dropna()
 
@@ -176,8 +160,7 @@ def premium_history(market: Market, metric: str, convention: str, basis: str | N
 def yield_gap_history(market: Market, convention: str, basis: str | None = None) -> pd.Series:
     """Earnings yield, small less large, percentage points, on sessions for which both are of one basis."""
     small, large = (
-        multiple_history(market, ticker, "earnings_yield", convention, basis)
-        for ticker in market.pair.tickers
+        multiple_history(market, ticker, "earnings_yield", convention, basis) for ticker in market.pair.tickers
     )
     return (small - large).dropna()
 
@@ -236,9 +219,7 @@ def with_price_moves(multiples: pd.DataFrame, prices: pd.DataFrame) -> pd.DataFr
     return pd.concat(moved).sort_values("session", kind="stable") if len(moved) > 1 else multiples
 
 
-def with_repeats(
-    market: Market, history: pd.Series, tickers: Sequence[str], metric: str, convention: str
-) -> pd.Series:
+def with_repeats(market: Market, history: pd.Series, tickers: Sequence[str], metric: str, convention: str) -> pd.Series:
     """A history with NaN on sessions for which the source only repeated its undated figures."""
     rows = market.multiples
     rows = rows[(rows["metric"] == metric) & (rows["convention"] == convention)]
@@ -383,9 +364,7 @@ def kind_for(market: Market, metric: str) -> tuple[str, str] | None:
     return max(ranked)[-1] if ranked else None
 
 
-def implied_per_share(
-    market: Market, ticker: str, metric: str, convention: str, basis: str | None = None
-) -> pd.Series:
+def implied_per_share(market: Market, ticker: str, metric: str, convention: str, basis: str | None = None) -> pd.Series:
     """Price over multiple on sessions that have both: dollars of earnings, sales, ... per share.
 
     The price is the one that the multiple was computed from, where its source states the date of it.
@@ -548,9 +527,7 @@ class Weights:
 def newest_weights(market: Market, level: str) -> list[Weights]:
     """The newest weights of a level, one entry for each source that has any; those of both funds first."""
     rows = market.weights[market.weights["level"] == level]
-    by_source = [
-        _weights(market.pair, str(name), level, group) for name, group in rows.groupby("source", sort=True)
-    ]
+    by_source = [_weights(market.pair, str(name), level, group) for name, group in rows.groupby("source", sort=True)]
     return sorted(by_source, key=lambda entry: not entry.both)
 
 

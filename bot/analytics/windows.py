@@ -2,10 +2,9 @@
 
     window = N "d" | N "w" | N "m" | N "y" | "ytd" | "qtd" | "mtd" | "max" | "since" DATE
 
-Days are sessions; weeks, months and years are calendar time counted back from the anchor K
-(clipped to the month's end). The base is the last session on or before the target. YTD, QTD and MTD
-start at the last session of the previous year, quarter or month, MAX at the first session there is. All
-dates are naive midnights.
+Days are sessions; weeks, months and years are calendar time counted back from the anchor K (clipped to the month's
+end). The base is the last session on or before the target. YTD, QTD and MTD start at the last session of the previous
+year, quarter or month, MAX at the first session there is. All dates are naive midnights.
 """
 
 from __future__ import annotations
@@ -13,17 +12,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from bot.errors import BadInput
 from bot.text import MONTHS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
 
 Days: TypeAlias = "pd.DatetimeIndex | NDArray[np.datetime64]"
 NAMED = ("ytd", "qtd", "mtd", "max")
@@ -33,9 +30,7 @@ _COUNTED = re.compile(r"(\d{1,5})\s*(d|days?|sessions?|w|weeks?|m|mos?|months?|y
 _SPACED = re.compile(rf"\b{_COUNTED.pattern}\b", re.IGNORECASE)
 # Dates in numbers, as a pattern. A year alone is one only after a word such as “since”.
 DATE = r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
-_DATE_FORMS = re.compile(
-    r"(?P<year>[0-9]{4})(?:-[0-9]{2}){0,2}|[0-9]{1,2}(?P<joint>[./])[0-9]{1,2}(?P=joint)[0-9]{4}"
-)
+_DATE_FORMS = re.compile(r"(?P<year>[0-9]{4})(?:-[0-9]{2}){0,2}|[0-9]{1,2}(?P<joint>[./])[0-9]{1,2}(?P=joint)[0-9]{4}")
 _NAMED_DATE = re.compile(
     r"\b(?:(?P<before>[0-9]{1,2})(?:st|nd|rd|th)?[ .-]{1,2})?"
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
@@ -120,10 +115,7 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
         return target
 
     def bases(
-        self,
-        sessions: pd.DatetimeIndex,
-        anchors: Days | None = None,
-        calendar: pd.DatetimeIndex | None = None,
+        self, sessions: pd.DatetimeIndex, anchors: Days | None = None, calendar: pd.DatetimeIndex | None = None
     ) -> NDArray[np.intp]:
         """Position in `sessions` of each anchor's base, -1 where history is too short.
 
@@ -166,9 +158,7 @@ def parse_window(text: str, example: str = "") -> Window:
     if words == "since":
         raise BadInput("“since” needs a date written YYYY-MM-DD.", example or "since 2020-09-30")
     if words.startswith("since "):
-        return Window(
-            "since", since=parse_date(text.strip()[len("since") :].strip(), example or _DATE, begins=True)
-        )
+        return Window("since", since=parse_date(text.strip()[len("since") :].strip(), example or _DATE, begins=True))
     match = _COUNTED.fullmatch(words)
     if match is None:
         raise BadInput(f"“{text}” is not a window; one of these works: {EXAMPLES}.", example)

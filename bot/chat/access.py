@@ -1,15 +1,15 @@
 """Who asks, what they may do, and how strangers ask to be let in."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+import sqlite_utils
 from msgspec import structs
+from telegram import Bot, Update
 from telegram.error import TelegramError
 
 from bot.errors import BotError
@@ -20,11 +20,6 @@ from bot.services import Caller, CallerChat, Services, chats
 from bot.services.chats import ANONYMOUS_ADMIN, SHARED
 from storage import chat_store
 from storage.outbox import NewMessage
-
-if TYPE_CHECKING:
-    import sqlite_utils
-    from telegram import Bot, Update
-
 
 T = TypeVar("T")
 _ADMINISTRATORS = ("creator", "administrator")
@@ -114,7 +109,7 @@ class Role(Enum):
     ADMIN = "everybody; in groups administrators"
     OWNER = "the owner"
 
-    def required(self, *, changes: bool) -> Role:
+    def required(self, *, changes: bool) -> "Role":
         """Return who may send words that change settings, or that only read them."""
         return Role.ADMIN if self is Role.MEMBER and changes else self
 
@@ -178,9 +173,7 @@ class AccessGate:
             return
         owner, chat_id = self._services.config.access.owner, caller.chat.id
         person = person_of(caller.user_id, chat_id)
-        if owner is not None and await chats.request_access(
-            caller, *_access_request(caller, owner, name, update_id)
-        ):
+        if owner is not None and await chats.request_access(caller, *_access_request(caller, owner, name, update_id)):
             raise Denied(person, chat_id, owner_asked=True)
         if chat_id in self._strangers:
             return

@@ -1,14 +1,14 @@
 """/admin, the owner's command: who may use the bot, figures, a backup, a message to every chat."""
 
-from __future__ import annotations
-
 import asyncio
+import datetime as dt
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from bot import __version__
+from bot.analytics.market import Market
 from bot.analytics.windows import parse_date
+from bot.chat.access import Ask
 from bot.errors import BadInput, BotError
 from bot.messages.common import AS_NEW, Answer, Button, payload_of, provisional_notes
 from bot.messages.html import Html, bold, code, lines
@@ -18,13 +18,6 @@ from storage.backup import backup
 from storage.chat_store import APPROVED, REJECTED, AccessRequest
 from storage.db import StorageError
 from storage.outbox import NewMessage
-
-if TYPE_CHECKING:
-    import datetime as dt
-
-    from bot.analytics.market import Market
-    from bot.chat.access import Ask
-
 
 _ID = re.compile(r"-?[1-9][0-9]{0,15}")
 _PEOPLE_SHOWN = 20  # of each kind
@@ -63,9 +56,6 @@ async def _show_choices(_ask: Ask, _words: str) -> Answer:
     return Answer(html, buttons=_BUTTONS)
 
 
-# People
-
-
 async def _show_people(ask: Ask, _: str) -> Answer:
     requests = await chats.list_access(ask.services, _PEOPLE_SHOWN)
     access = ask.services.config.access
@@ -88,9 +78,7 @@ async def _show_people(ask: Ask, _: str) -> Answer:
 
 
 def _request_lines(title: str, requests: list[AccessRequest]) -> list[Html]:
-    entries = (
-        code(row.chat_id) + f" {_name(row)} · {row.decided_at or row.asked_at:%Y-%m-%d}" for row in requests
-    )
+    entries = (code(row.chat_id) + f" {_name(row)} · {row.decided_at or row.asked_at:%Y-%m-%d}" for row in requests)
     return [bold(title), *entries] if requests else []
 
 
@@ -128,9 +116,6 @@ def _parse_id(words: str, action: str) -> int:
         return int(words)
     sentence = f"“{words[:40]}” is not an id." if words else f"“{action}” needs an id after it."
     raise BadInput(sentence, f"/admin {action} 123456789")
-
-
-# Provisional figures
 
 
 async def _accept(ask: Ask, words: str) -> Answer:
@@ -181,14 +166,10 @@ def _parse_figures(ask: Ask, words: str) -> tuple[str, dt.date | None]:
     return ticker, parse_date(day.strip(), example) if day else None
 
 
-# Figures and backup
-
-
 async def _show_stats(ask: Ask, _: str) -> Answer:
     counts, size = await chats.count_stored(ask.services)
     by_status = {
-        name: ", ".join(f"{count:,} {status}" for status, count in group.items())
-        for name, group in counts.items()
+        name: ", ".join(f"{count:,} {status}" for status, count in group.items()) for name, group in counts.items()
     }
     html = lines(
         bold("Stats"),
@@ -215,9 +196,6 @@ async def _make_backup(ask: Ask, _: str) -> Answer:
         "It is in the folder of the backups; the next one made with this command replaces it.",
     )
     return Answer(html, buttons=_BUTTONS)
-
-
-# A message to every chat
 
 
 def _announcement(text: str) -> Html:

@@ -3,20 +3,22 @@
 "/alert new" is a guide in steps. What was chosen so far stands in its buttons: "/alert new flow iwm 20d <".
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
+import datetime as dt
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from bot.alerts.grammar import parse_rule, reads_percent_as_points
 from bot.alerts.presets import Preset, preset_of
 from bot.alerts.rule import CROSSES, Rule
+from bot.alerts.view import EvaluationContext
+from bot.analytics.market import Market
+from bot.analytics.metrics import Metric, Parameter
 from bot.analytics.windows import AsOf
 from bot.chat import alert_edit
+from bot.chat.access import Ask
 from bot.errors import BadInput
 from bot.messages.alerts import guide
 from bot.messages.alerts.card import ALL_ALERTS, alert_page, card_buttons, rule_chart_answer
@@ -27,15 +29,6 @@ from bot.messages.html import lines
 from bot.services import alert_views, alerts, metrics_for
 from bot.services.questions import answer_once
 from bot.text import did_you_mean, nearest
-
-if TYPE_CHECKING:
-    import datetime as dt
-
-    from bot.alerts.view import EvaluationContext
-    from bot.analytics.market import Market
-    from bot.analytics.metrics import Metric, Parameter
-    from bot.chat.access import Ask
-
 
 _BY_NUMBER = re.compile(r"#?([0-9]+)(?:\s+(\S+)\s*(.*))?", re.DOTALL)  # no rule begins with a number
 _NEW = re.compile(r"new\b\s*(.*)", re.DOTALL | re.IGNORECASE)
@@ -183,15 +176,11 @@ def guide_page(chosen: str, context: EvaluationContext, now: dt.datetime) -> Ans
     raise BadInput(f"“{steps[0]}” is not one of the choices{after}.", "/alert new")
 
 
-def _metric_step(
-    metric: Metric, words: Sequence[str], context: EvaluationContext, now: dt.datetime
-) -> Answer:
+def _metric_step(metric: Metric, words: Sequence[str], context: EvaluationContext, now: dt.datetime) -> Answer:
     """Return the next page for a metric: a missing argument, comparison, target, or the whole rule."""
     arguments, rest = _arguments(metric, words)
     line = " ".join((metric.name, *arguments))
-    back = " ".join(
-        ("/alert new", *((metric.name, *arguments[:-1]) if arguments else (guide.topic_of(metric),)))
-    )
+    back = " ".join(("/alert new", *((metric.name, *arguments[:-1]) if arguments else (guide.topic_of(metric),))))
     if len(arguments) < len(metric.parameters) and not rest:
         parameter = metric.parameters[len(arguments)]
         return guide.parameter_page(line, metric, parameter, _choices(parameter, context.market), back)

@@ -7,21 +7,22 @@
 /alert 3 snooze 1d                   also 2h, 1w, until 2020-12-24, off
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import datetime as dt
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import fields, replace
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.lexer import tokenize
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
+from bot.analytics.metrics import Metric
 from bot.analytics.windows import parse_date
+from bot.chat.access import Ask
 from bot.errors import BadInput
 from bot.messages.alerts.card import alert_page, new_alert_page
 from bot.messages.alerts.guide import edit_menu, snooze_menu
@@ -32,13 +33,6 @@ from bot.services import alert_views, alerts
 from bot.services.alert_views import ShownAlert, refuse_ended, refuse_paused
 from bot.services.alerts import StartedAlert
 from bot.text import counted, short_date
-
-if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
-
-    from bot.analytics.metrics import Metric
-    from bot.chat.access import Ask
-
 
 _NTH_CONDITION = re.compile(r"condition\s+(\d{1,2})\s+(.*)", re.IGNORECASE | re.DOTALL)
 _NO = re.compile(r"no\s+(?:and\s+)?(\w+)", re.IGNORECASE)
@@ -153,9 +147,6 @@ def snooze_end(text: str, now: dt.datetime, zone: ZoneInfo, command: str) -> dt.
     return end
 
 
-# Editing a rule
-
-
 def edited_rule(rule: Rule, text: str, registry: Mapping[str, Metric]) -> Rule:
     """Return the rule that the words make of `rule`; raises BadInput with words to type instead.
 
@@ -234,11 +225,7 @@ def _probable_change(old: Condition, change: str, example: str, registry: Mappin
     op = next((token.text for token in tokenize(change) if token.text in OPS), old.op)
     amount = number[0] if number else "no number"
     from_example = example.removeprefix(f"{old.subject} ")
-    candidates = (
-        from_example if amount in from_example else "",
-        f"{op} {amount}{unit.symbol}",
-        f"{op} {unit.example}",
-    )
+    candidates = (from_example if amount in from_example else "", f"{op} {amount}{unit.symbol}", f"{op} {unit.example}")
     for words in candidates:
         with contextlib.suppress(BadInput):
             if parse_rule(f"{old.subject} {words}", registry) != Rule((old,)):

@@ -1,7 +1,5 @@
 """COMMANDS: the one table of commands. The menu, /help, the documentation and the handlers derive from it."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -63,9 +61,7 @@ COMMANDS: tuple[Command, ...] = (
         market_commands.on_compare,
         example="/compare 3y since 2020-09-30",
     ),
-    Command(
-        "trend", "[window]", "whether the trend is breaking", market_commands.on_trend, example="/trend 5y"
-    ),
+    Command("trend", "[window]", "whether the trend is breaking", market_commands.on_trend, example="/trend 5y"),
     Command(
         "seasons",
         "[window]",
@@ -74,9 +70,7 @@ COMMANDS: tuple[Command, ...] = (
         example="/seasons 10y",
         aliases=("season", "seasonality"),
     ),
-    Command(
-        "flows", "[window ...]", "net flows of both funds", market_commands.on_flows, example="/flows 3m"
-    ),
+    Command("flows", "[window ...]", "net flows of both funds", market_commands.on_flows, example="/flows 3m"),
     Command(
         "multiples",
         "[kind]",
@@ -132,14 +126,7 @@ COMMANDS: tuple[Command, ...] = (
         example="/summary on 18:30",
         changes=info.changes_summary,
     ),
-    Command(
-        "pin",
-        "[off]",
-        "a pinned board that is kept up to date",
-        info.on_pin,
-        role=Role.ADMIN,
-        aliases=("board",),
-    ),
+    Command("pin", "[off]", "a pinned board that is kept up to date", info.on_pin, role=Role.ADMIN, aliases=("board",)),
     Command(
         "settings",
         "[zone|quiet|returns|theme|numbers]",
@@ -152,9 +139,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("status", "", "age of the data, state of the sources, restatements, queue", info.on_status),
     Command("about", "", "sources and definitions; not investment advice", info.on_about),
     Command("privacy", "", "what is stored about this chat, where, how long", privacy.on_privacy),
-    Command(
-        "export", "", "all that is stored about this chat, as a file", privacy.on_export, role=Role.ADMIN
-    ),
+    Command("export", "", "all that is stored about this chat, as a file", privacy.on_export, role=Role.ADMIN),
     Command(
         FORGET,
         "",
@@ -175,9 +160,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
 )
 
-BY_NAME: dict[str, Command] = {
-    name: command for command in COMMANDS for name in (command.name, *command.aliases)
-}
+BY_NAME: dict[str, Command] = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
 
 
 def first_step(line: str) -> str:

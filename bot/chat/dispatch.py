@@ -3,8 +3,6 @@
 Inline mode: “@bot 6m” typed in any chat offers short cards. Nothing about such queries is stored.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
@@ -14,20 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from telegram import (
-    BotCommand,
-    CallbackQuery,
-    InlineQueryResultArticle,
-    InputTextMessageContent,
-    Message,
-    Update,
-)
+from telegram import BotCommand, CallbackQuery, InlineQueryResultArticle, InputTextMessageContent, Message, Update
 from telegram.constants import ParseMode
 from telegram.error import ChatMigrated, TelegramError
 from telegram.ext import (
     Application,
+    CallbackContext,
     CallbackQueryHandler,
     ChatMemberHandler,
     InlineQueryHandler,
@@ -45,16 +37,11 @@ from bot.messages.common import AS_EDIT, AS_NEW, Answer
 from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
 from bot.services import Services, chats
+from bot.services.chats import ChatSettings
 from bot.services.questions import parse_question, plain_question
 from bot.text import counted
 from storage import chat_store
 from storage.db import StorageError
-
-if TYPE_CHECKING:
-    from telegram.ext import CallbackContext
-
-    from bot.services.chats import ChatSettings
-
 
 _log = logging.getLogger(__name__)
 Context: TypeAlias = "CallbackContext[Any, Any, Any, Any]"
@@ -68,9 +55,6 @@ _MAX_KEYS = 10_000  # when more are remembered, those without a recent command a
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Answers are not queued: whoever still wants one asks again.
 _UNSENT = (ErrorClass.LATER, ErrorClass.UNKNOWN, ErrorClass.HALTED, ErrorClass.PAUSED, ErrorClass.NOTHING)
-
-
-# Requests
 
 
 @dataclass(frozen=True)
@@ -126,9 +110,7 @@ def _parse_message(message: Message, text: str) -> CommandRequest | None:
 def _is_forwarded(message: Message) -> bool:
     """Return whether somebody else wrote the words. Servers before version 7.0 of the Bot API send a date."""
     return (
-        message.forward_origin is not None
-        or bool(message.is_automatic_forward)
-        or "forward_date" in message.api_kwargs
+        message.forward_origin is not None or bool(message.is_automatic_forward) or "forward_date" in message.api_kwargs
     )
 
 
@@ -190,9 +172,6 @@ class Quota:
 def _is_recent(moment: dt.datetime | None, now: dt.datetime) -> bool:
     """Return whether a moment is in the last minute. One in the future, after a clock set back, is not."""
     return moment is not None and moment <= now < moment + _MINUTE
-
-
-# Answers
 
 
 class Dispatcher:
@@ -322,9 +301,7 @@ class Dispatcher:
         where = (chat.id, chat.type, title, user.id, update.update_id, name, thread)
         return Ask(self._services, words, *where, is_pressed=update.callback_query is not None)
 
-    async def _answer(
-        self, update: Update, context: Context, ask: Ask, request: CommandRequest
-    ) -> Answer | None:
+    async def _answer(self, update: Update, context: Context, ask: Ask, request: CommandRequest) -> Answer | None:
         """Return the answer of the command, after all checks. None means that nothing is answered."""
         notice = self._quota.take_notice(ask.update_id)
         command = BY_NAME.get(request.name.lower())
@@ -334,9 +311,7 @@ class Dispatcher:
             return None
         if notice is not None:
             wait = counted(notice, "second")
-            raise BadInput(
-                f"You have sent more than {COMMANDS_PER_MINUTE} commands in a minute; please wait {wait}."
-            )
+            raise BadInput(f"You have sent more than {COMMANDS_PER_MINUTE} commands in a minute; please wait {wait}.")
         if request.forwarded:
             raise BadInput(reply.FORWARDED)
         if command is None:

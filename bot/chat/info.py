@@ -1,17 +1,19 @@
 """/start, /about, /status, /summary and /pin."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import sqlite_utils
+
 from bot import __version__
+from bot.alerts.view import AlertView
 from bot.analytics.sessions import SETTLE
 from bot.analytics.windows import AsOf
+from bot.chat.access import Ask
 from bot.data.refresh import switched_on
 from bot.errors import BadInput
 from bot.messages.common import Answer
@@ -20,20 +22,10 @@ from bot.messages.pages.compare import compare_answer
 from bot.messages.pages.help import start_answer
 from bot.messages.pages.status import RESTATED_DAYS, StatusReport, about_answer, source_healths, status_answer
 from bot.messages.pages.summary import summary_answer
-from bot.messages.pages.weekly import week_begin, weekly_answer
+from bot.messages.pages.weekly import Fires, week_begin, weekly_answer
 from bot.services import alert_views, chats, context_of, questions
 from bot.text import clock_time
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import sqlite_utils
-
-    from bot.alerts.view import AlertView
-    from bot.chat.access import Ask
-    from bot.messages.pages.weekly import Fires
-    from storage.chat_store import StoredChat
-
+from storage.chat_store import StoredChat
 
 _TIMES = ("08:00", "16:30", chats.SUMMARY_TIME)
 _DAYS = {
@@ -153,9 +145,7 @@ async def on_pin(ask: Ask) -> Answer:
         title = "The live board is off." if removed else "There is no live board here."
         return Answer(lines(bold(title), "A new one: /pin"))
     if words not in {"", "on"}:
-        raise BadInput(
-            f"“{words[:40]}” is not understood; /pin posts a live board, /pin off ends it.", "/pin"
-        )
+        raise BadInput(f"“{words[:40]}” is not understood; /pin posts a live board, /pin off ends it.", "/pin")
     remarks = await boards.post(ask.caller)
     note = "It is edited after each close and when an alert changes, without a sound."
     return Answer(lines(bold("The live board is above."), *remarks, note), buttons=((("Off", "/pin off"),),))

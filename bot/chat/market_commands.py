@@ -1,17 +1,19 @@
 """Commands about the Market: parse the question, load the Market that it is about, render the answer."""
 
-from __future__ import annotations
-
 import asyncio
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 
 from bot.alerts.grammar import parse_subject
+from bot.analytics.market import Market
 from bot.analytics.metrics import metrics_of
-from bot.analytics.windows import YTD, Window, named_dates, out_of_range, parse_date
+from bot.analytics.windows import YTD, AsOf, Window, named_dates, out_of_range, parse_date
+from bot.chat.access import Ask
 from bot.errors import BadInput
+from bot.messages.canvas import Theme
+from bot.messages.common import Answer
 from bot.messages.pages.backtest import backtest_answer, backtest_choices
 from bot.messages.pages.chart import metric_answer
 from bot.messages.pages.compare import compare_answer
@@ -23,24 +25,7 @@ from bot.messages.pages.sectors import parts, sectors_answer
 from bot.messages.pages.trend import seasons_answer, trend_answer
 from bot.services import metrics_for
 from bot.services.alert_views import evaluation_context
-from bot.services.questions import (
-    MOST_WINDOWS,
-    MarketQuestion,
-    answer_once,
-    backtest,
-    load_market,
-    parse_question,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from bot.analytics.market import Market
-    from bot.analytics.windows import AsOf
-    from bot.chat.access import Ask
-    from bot.messages.canvas import Theme
-    from bot.messages.common import Answer
-
+from bot.services.questions import MOST_WINDOWS, MarketQuestion, answer_once, backtest, load_market, parse_question
 
 _COMPARISON = re.compile(r"(\S[^<>]*+)[<>]")
 _MULTIPLES = "/multiples asof 2020-12-11"

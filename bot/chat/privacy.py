@@ -1,22 +1,16 @@
 """/privacy, /export and /forgetme: what is stored about a chat, all of it as a file, deleting it."""
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from bot.chat.access import Ask
 from bot.errors import BadInput
 from bot.messages.common import Answer, Attachment
 from bot.messages.html import bold, capital, lines
 from bot.services import EVENTS_KEPT, OUTBOX_KEPT
 from bot.services.chats import forget, stored_tables
 from bot.text import counted
-
-if TYPE_CHECKING:
-    from bot.chat.access import Ask
-    from storage.chat_store import ExportedRow
-
+from storage.chat_store import ExportedRow
 
 _YES = "yes"
 # What each table holds about a chat, in the words of /privacy.
@@ -50,8 +44,7 @@ async def on_privacy(ask: Ask) -> Answer:
         bold("Where: ") + f"in one file on that machine{backups} and in copies that the owner makes. The log "
         "there names a chat's id when something fails. Telegram carries the messages; the sources of data "
         "learn nothing about you.",
-        bold("How long: ")
-        + f"until you delete it; messages for {OUTBOX_KEPT.days} days after they were sent, "
+        bold("How long: ") + f"until you delete it; messages for {OUTBOX_KEPT.days} days after they were sent, "
         f"what alerts did for {EVENTS_KEPT.days // 365} years, the ids of Telegram's updates for a week.",
         bold("Yours: ") + "/export gives you all of it, /forgetme deletes it.",
     )

@@ -1,14 +1,13 @@
 """Sending answers, or editing the message with the pressed button; the answers to errors and mistakes."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from telegram import Bot, InlineKeyboardMarkup, InputFile, InputMediaPhoto, Message, ReplyParameters, Update
 from telegram.constants import ChatAction, ChatType, ParseMode
@@ -19,6 +18,7 @@ from bot.analytics.metrics import metrics_of
 from bot.delivery.outcome import ErrorClass, classify
 from bot.delivery.send import keyboard
 from bot.errors import BadInput, BotError
+from bot.messages.charts import ChartSpec
 from bot.messages.common import AS_EDIT, Answer, Button
 from bot.messages.html import (
     CAPTION_LIMIT,
@@ -32,13 +32,9 @@ from bot.messages.html import (
     strip_html,
     visible_length,
 )
+from bot.pair import Pair
+from bot.services import Services
 from bot.text import nearest
-
-if TYPE_CHECKING:
-    from bot.messages.charts import ChartSpec
-    from bot.pair import Pair
-    from bot.services import Services
-
 
 _log = logging.getLogger(__name__)
 TYPING_AFTER, TYPING_AGAIN = 0.3, 4.5  # seconds
@@ -173,26 +169,32 @@ async def _edit_text(message: Message, answer: Answer, parts: list[str]) -> Erro
     return None
 
 
-async def _send_photo(
-    target: ReplyTarget, services: Services, photo: _Photo, current: Message | None
-) -> bool:
+async def _send_photo(target: ReplyTarget, services: Services, photo: _Photo, current: Message | None) -> bool:
     """Send an answer with its picture, or change the message `current` into it.
 
     A picture that Telegram has goes out at once. Otherwise the text is shown first, and the picture is added
     to it when it is drawn. Returns whether there is a new message.
     """
     buttons, spec = keyboard(photo.answer.rows(AS_EDIT)), photo.spec
-    file_id = services.pictures.get(spec)
-    if file_id is not None:
+    options = {"parse_mode": ParseMode.HTML, "reply_markup": buttons}
+    if (file_id := services.pictures.get(spec)) is not None:
+        media, above = photo.media(file_id), {"caption": photo.text, "show_caption_above_media": True}
+        send = partial(target.send, target.bot.send_photo, photo=file_id, **above, **options)
         try:
-            return await _show(target, photo, file_id, buttons, current)
+            shown = await _edit_or_send(current, lambda message: message.edit_media(media, reply_markup=buttons), send)
         except NetworkError as error:
             if classify(error) is not ErrorClass.NO_FILE:
                 raise
             del services.pictures[spec]  # Telegram has forgotten it: it is drawn again
-    shown, is_new = await _show_text(target, photo, buttons, current)
-    if shown is None:
-        return False
+        else:
+            return shown is not None
+    send = partial(target.send, target.bot.send_message, text=photo.text, **options)
+    shown = await _edit_or_send(current, lambda message: _write(message, photo.text, buttons), send)
+    is_new = shown is not None
+    if shown is None:  # the text is there already, and the picture too unless it is a text alone
+        if current is None or current.photo:
+            return False
+        shown = current
     try:
         png = await _draw(target, services, spec)
         upload = photo.media(InputFile(png, f"{photo.answer.name}.png", attach=True))
@@ -205,55 +207,23 @@ async def _send_photo(
     return is_new
 
 
-async def _show(
-    target: ReplyTarget,
-    photo: _Photo,
-    file_id: str,
-    buttons: InlineKeyboardMarkup | None,
+async def _edit_or_send(
     current: Message | None,
-) -> bool:
-    """Send a picture that Telegram has, or change the message into it. Return whether there is a new one."""
+    edit: Callable[[Message], Awaitable[object]],
+    send: Callable[[], Awaitable[Message]],
+) -> Message | None:
+    """Edit a message, or send one if there is none to edit. Return it, None if it shows the answer already."""
     if current is not None:
         try:
-            await current.edit_media(photo.media(file_id), reply_markup=buttons)
+            await edit(current)
         except BadRequest as error:
-            error_class = classify(error)
-            if error_class is ErrorClass.NOTHING:
-                return False
+            if (error_class := classify(error)) is ErrorClass.NOTHING:
+                return None
             if error_class is ErrorClass.NO_FILE:
                 raise
         else:
-            return True
-    await target.send(
-        target.bot.send_photo,
-        photo=file_id,
-        caption=photo.text,
-        show_caption_above_media=True,
-        parse_mode=ParseMode.HTML,
-        reply_markup=buttons,
-    )
-    return True
-
-
-async def _show_text(
-    target: ReplyTarget, photo: _Photo, buttons: InlineKeyboardMarkup | None, current: Message | None
-) -> tuple[Message | None, bool]:
-    """Show the text until the picture is drawn. Return its message, and whether that is a new one.
-
-    Returns no message if it shows the answer already.
-    """
-    if current is not None:
-        try:
-            await _write(current, photo.text, buttons)
-        except BadRequest as error:
-            if classify(error) is ErrorClass.NOTHING:
-                return (None if current.photo else current), False
-        else:
-            return current, True
-    text_message = await target.send(
-        target.bot.send_message, text=photo.text, parse_mode=ParseMode.HTML, reply_markup=buttons
-    )
-    return text_message, True
+            return current
+    return await send()
 
 
 async def _write(message: Message, text: Html, buttons: InlineKeyboardMarkup | None) -> None:
@@ -264,9 +234,7 @@ async def _write(message: Message, text: Html, buttons: InlineKeyboardMarkup | N
         await message.edit_text(text, ParseMode.HTML, reply_markup=buttons)
 
 
-async def _leave_text(
-    message: Message, photo: _Photo, error: Exception, buttons: InlineKeyboardMarkup | None
-) -> None:
+async def _leave_text(message: Message, photo: _Photo, error: Exception, buttons: InlineKeyboardMarkup | None) -> None:
     """Say below a text why it has no picture, or that the one below it is an earlier one."""
     if isinstance(error, NetworkError) and (error_class := classify(error)) is not ErrorClass.NO_FILE:
         if error_class is not ErrorClass.NOTHING:
@@ -280,9 +248,7 @@ async def _leave_text(
 async def _draw(target: ReplyTarget, services: Services, spec: ChartSpec) -> bytes:
     """Draw a picture, while the chat shows that one is coming."""
     with suppress(TelegramError):  # an error of the indicator is not reported
-        await target.bot.send_chat_action(
-            target.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=target.thread
-        )
+        await target.bot.send_chat_action(target.chat_id, ChatAction.UPLOAD_PHOTO, message_thread_id=target.thread)
     return await services.charts.draw(spec)
 
 

@@ -1,7 +1,5 @@
 """/settings: time zone, quiet hours, kind of return, charts and numbers, typed or set with buttons."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 import unicodedata
@@ -9,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
+from bot.chat.access import Ask
 from bot.errors import BadInput
 from bot.messages.canvas import THEMES
 from bot.messages.common import Answer, Button, in_rows
@@ -19,11 +17,7 @@ from bot.messages.html import DEFAULT_NUMBERS, NUMBERS, Html, bold, code, lines,
 from bot.services import Caller, chats
 from bot.services.chats import RETURNS, ChatSettings, settings_of
 from bot.text import clock_time, nearest
-
-if TYPE_CHECKING:
-    from bot.chat.access import Ask
-    from storage.chat_store import StoredChat
-
+from storage.chat_store import StoredChat
 
 _CITIES = (
     *("America/New_York", "America/Chicago", "America/Los_Angeles"),
@@ -134,16 +128,12 @@ def _parse_zone(text: str) -> str:
         return _zone_of_offset(text, offset)
     letters = (letter for letter in unicodedata.normalize("NFKD", words) if not unicodedata.combining(letter))
     city = re.sub(r"[ .,]+", "_", "".join(letters)).strip("_")
-    name = (
-        _spellings()["abbreviations"].get(words) or _zones().get(city) or _zones().get(city.replace("_", ""))
-    )
+    name = _spellings()["abbreviations"].get(words) or _zones().get(city) or _zones().get(city.replace("_", ""))
     if name is None:
         near = nearest(text.replace(" ", "_"), dict.fromkeys(_zones().values()))
         near = near or _zones().get(nearest(city, _zones()) or "", "")
         hint = f" Did you mean {near}?" if near else ""
-        raise BadInput(
-            f"“{text[:40]}” is not a time zone.{hint}", f"/settings zone {near or 'Europe/Berlin'}"
-        )
+        raise BadInput(f"“{text[:40]}” is not a time zone.{hint}", f"/settings zone {near or 'Europe/Berlin'}")
     return name
 
 
@@ -175,9 +165,7 @@ async def _store_quiet(caller: Caller, span: str) -> StoredChat:
     return await chats.set_preferences(caller, quiet_from=start if end else None, quiet_to=end or None)
 
 
-def _preference(
-    name: str, title: str, description: str | Html, choices: tuple[str, ...], show: Show
-) -> Setting:
+def _preference(name: str, title: str, description: str | Html, choices: tuple[str, ...], show: Show) -> Setting:
     """Return a setting that is one of some words."""
 
     def parse(text: str) -> str:
@@ -185,9 +173,7 @@ def _preference(
         word = _SYNONYMS.get(word, word)
         if word not in choices:
             known = Html(" · ").join(map(code, choices))  # as code, in which numbers are not rewritten
-            raise BadInput(
-                lines(f"“{text[:40]}” is not one of these: " + known), f"/settings {name} {choices[-1]}"
-            )
+            raise BadInput(lines(f"“{text[:40]}” is not one of these: " + known), f"/settings {name} {choices[-1]}")
         return word
 
     async def store(caller: Caller, word: str) -> StoredChat:
@@ -202,8 +188,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "zone",
             "Time zone",
-            "For the summary and quiet hours. A city is enough if only one has the name; UTC+1 is an hour "
-            "ahead.",
+            "For the summary and quiet hours. A city is enough if only one has the name; UTC+1 is an hour ahead.",
             _CITIES,
             _parse_zone,
             chats.set_time_zone,
@@ -227,9 +212,7 @@ SETTINGS: dict[str, Setting] = {
             tuple(RETURNS),
             lambda _, chat: (chat.returns if chat else None) or "both",
         ),
-        _preference(
-            "theme", "Charts", "The colours of charts.", tuple(THEMES), lambda settings, _: settings.theme
-        ),
+        _preference("theme", "Charts", "The colours of charts.", tuple(THEMES), lambda settings, _: settings.theme),
         _preference(
             "numbers",
             "Numbers",

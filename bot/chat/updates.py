@@ -1,7 +1,5 @@
 """Fetching updates from Telegram, and the order in which they are processed."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
@@ -224,9 +222,7 @@ class Poller:
             return
         with suppress(TelegramError, TimeoutError):
             async with asyncio.timeout(CONFIRM_SECONDS):
-                await self._bot.get_updates(
-                    offset=self._offset, timeout=0, limit=1, allowed_updates=ALLOWED_UPDATES
-                )
+                await self._bot.get_updates(offset=self._offset, timeout=0, limit=1, allowed_updates=ALLOWED_UPDATES)
 
     async def _poll(self, seconds: int) -> str:
         """Fetch updates. Returns what is wrong with an answer that would be followed by the next at once."""

@@ -185,10 +185,7 @@ _FILE = click.Path(path_type=Path)
 _EVERY_COMMAND = (
     click.Option(["--config", "config_file"], type=_FILE, metavar="FILE", help="The TOML configuration."),
     click.Option(
-        ["--db", "database"],
-        type=_FILE,
-        metavar="FILE",
-        help="The SQLite database, instead of the configuration's.",
+        ["--db", "database"], type=_FILE, metavar="FILE", help="The SQLite database, instead of the configuration's."
     ),
 )
 
@@ -196,10 +193,11 @@ _EVERY_COMMAND = (
 class LazyCommand(click.Command):
     """A command whose function is imported from this package when it is run.
 
-    The function gets the configuration, and by name the command's own options and those of `shared`.
+    The function gets the configuration, and by name the command's own options and those of `shared`. `needs` are words:
+    "sound" refuses a damaged database, "lock" holds its lock meanwhile, "token" demands one, "any-token" reads it.
     """
 
-    def __init__(  # noqa: PLR0913 - a table of commands reads best with one entry each
+    def __init__(
         self,
         name: str,
         function: str,
@@ -207,10 +205,7 @@ class LazyCommand(click.Command):
         *params: click.Parameter,
         example: str = "",
         shared: tuple[str, ...] = (),
-        token_needed: bool = False,
-        token_used: bool = False,
-        checked: bool = False,
-        locked: bool = False,
+        needs: str = "",
     ) -> None:
         super().__init__(
             name,
@@ -221,8 +216,7 @@ class LazyCommand(click.Command):
         )
         self._module, self._function = function.split(".")
         self._names = (*(param.name for param in params), *shared)
-        self._token_needed, self._token_used = token_needed, token_used
-        self._checked, self._locked = checked, locked
+        self._needs = frozenset(needs.split())
 
     def invoke(self, ctx: click.Context) -> int:
         """Load the configuration, then import and call the function."""
@@ -233,10 +227,10 @@ class LazyCommand(click.Command):
             from bot.jobs import backup_files  # noqa: PLC0415 - --help does without
             from storage.db import StorageError, hold_lock  # noqa: PLC0415 - as above
         try:
-            if self._checked:
+            if "sound" in self._needs:
                 backup_files.refuse_lost_database(config)
             # The lock is taken before the imports, which take seconds: a second bot is refused at once.
-            with hold_lock(config.storage.database) if self._locked else contextlib.nullcontext():
+            with hold_lock(config.storage.database) if "lock" in self._needs else contextlib.nullcontext():
                 with loading():
                     module = importlib.import_module(f"{__name__}.{self._module}")
                 function = getattr(module, self._function)
@@ -248,7 +242,7 @@ class LazyCommand(click.Command):
         """Return the configuration of the file, or the defaults, with the database of --db."""
         from bot.config import load_config  # noqa: PLC0415 - late: it costs more than all of --help
 
-        config = load_config(file, token_needed=self._token_needed, token_used=self._token_used)
+        config = load_config(file, token_needed="token" in self._needs, token_used="any-token" in self._needs)
         if database is not None:
             config = config.with_keys(storage={"database": database})
         path = config.storage.database
@@ -286,22 +280,14 @@ _NOW = click.Option(
 )
 _OFFLINE = _flag("--offline", "Never use the network.")
 CLI_COMMANDS = (
-    LazyCommand(
-        "run",
-        "run.run",
-        "run the bot on Telegram",
-        example="--config config.toml",
-        token_needed=True,
-        checked=True,
-        locked=True,
-    ),
+    LazyCommand("run", "run.run", "run the bot on Telegram", example="--config config.toml", needs="sound lock token"),
     LazyCommand(
         "chat",
         "demo.chat",
         "talk to the bot in the terminal",
         *(_NOW, _OFFLINE, _out("charts")),
         example="--offline --db bot.db",
-        checked=True,
+        needs="sound",
     ),
     LazyCommand(
         "demo",
@@ -316,10 +302,9 @@ CLI_COMMANDS = (
         "refresh, evaluate the alerts and send what is due, once",
         *(_NOW, _OFFLINE),
         example="--offline",
-        token_used=True,
-        checked=True,
+        needs="sound any-token",
     ),
-    LazyCommand("refresh", "data.refresh_sources", "fetch from the sources now", checked=True),
+    LazyCommand("refresh", "data.refresh_sources", "fetch from the sources now", needs="sound"),
     LazyCommand(
         "import",
         "data.import_file",
@@ -329,7 +314,7 @@ CLI_COMMANDS = (
         _kind(FILE_KINDS | {ISSUER_FILE: "a fund's file as its issuer publishes it"}),
         _file("The file."),
         example="prices iwm.csv --ticker IWM",
-        checked=True,
+        needs="sound",
     ),
     LazyCommand(
         "export",
@@ -339,7 +324,7 @@ CLI_COMMANDS = (
         _kind(FILE_KINDS),
         _file("The CSV file to write, or - for standard output."),
         example="prices iwm.csv --ticker IWM",
-        checked=True,
+        needs="sound",
     ),
     LazyCommand(
         "doctor",
@@ -348,7 +333,7 @@ CLI_COMMANDS = (
         _OFFLINE,
         _flag("--quick", "Only what a health check needs, in a moment: no network, no data."),
         shared=("config_file",),
-        token_used=True,
+        needs="any-token",
     ),
     LazyCommand(
         "backup",

@@ -27,15 +27,7 @@ from bot.jobs.backup_files import backup_file, dated_backups, refuse_lost_databa
 from bot.text import counted
 from storage import sources
 from storage.backup import backup, restore, row_counts
-from storage.db import (
-    Database,
-    hold_lock,
-    open_database,
-    real_file,
-    refuse_link,
-    refuse_lost,
-    replace_durably,
-)
+from storage.db import Database, hold_lock, open_database, real_file, refuse_link, refuse_lost, replace_durably
 from storage.outbox import RestoreReport, settle_restore
 
 if TYPE_CHECKING:
@@ -176,15 +168,11 @@ def _known(config: Config, database: Database) -> list[str]:
     sessions, now = Sessions(config.calendar.closed), dt.datetime.now(dt.UTC)
     frames = database.run_sync(read_frames)
     market = build_market(frames, sessions, now, config.pair, config.command_options)
-    held = {
-        ticker: database.run_sync(partial(stored_holdings, ticker=ticker)) for ticker in market.pair.tickers
-    }
+    held = {ticker: database.run_sync(partial(stored_holdings, ticker=ticker)) for ticker in market.pair.tickers}
     return knowledge(market, held, min(shutil.get_terminal_size().columns, 80))
 
 
-async def _refresh(
-    config: Config, database: Database, progress: Callable[[str], object]
-) -> list[FetchReport]:
+async def _refresh(config: Config, database: Database, progress: Callable[[str], object]) -> list[FetchReport]:
     from bot import app  # noqa: PLC0415 - as above
     from bot.local.terminal import Terminal, printer  # noqa: PLC0415 - as above
     from bot.services import wall_clock  # noqa: PLC0415 - as above
@@ -200,11 +188,7 @@ def _advice(config: Config, statuses: Sequence[SourceStatus], failed: Collection
     from bot.data.schedule import next_try  # noqa: PLC0415 - as above
     from bot.messages.html import moment, zone_name  # noqa: PLC0415 - as above
 
-    now, zone, sessions = (
-        dt.datetime.now(dt.UTC),
-        ZoneInfo(config.time.timezone),
-        Sessions(config.calendar.closed),
-    )
+    now, zone, sessions = (dt.datetime.now(dt.UTC), ZoneInfo(config.time.timezone), Sessions(config.calendar.closed))
     tries = [
         due
         for status in statuses

@@ -21,12 +21,7 @@ from zoneinfo import ZoneInfo
 
 from bot.cli.console import log_briefly, refuse_other_pair, refuse_reserved, say, spinner
 from bot.errors import BotError, ConfigError
-from bot.jobs.backup_files import (
-    dated_backups,
-    failing_since,
-    refuse_lost_database,
-    with_restore_command,
-)
+from bot.jobs.backup_files import dated_backups, failing_since, refuse_lost_database, with_restore_command
 from bot.secrets import is_readable_by_others, token_secret
 from bot.text import counted
 from storage import chat_store, outbox, sources
@@ -99,9 +94,7 @@ def quick_checks(config: Config, now: dt.datetime) -> Iterator[Finding]:
     """Check disk, clock and backups, that the database can be read, and that the bot ticks."""
     yield check_disk(config.storage.database)
     yield check_clock(config, now)
-    yield from _database_and_backups(
-        config, now, lambda database: [check_running(database, now)], refuse_lost
-    )
+    yield from _database_and_backups(config, now, lambda database: [check_running(database, now)], refuse_lost)
 
 
 def all_checks(
@@ -153,9 +146,6 @@ def _database_and_backups(
     except BotError as error:
         yield Finding(FAIL, "database", str(error))
     yield check_backups(config, now, failing, runs=is_locked(path))
-
-
-# The configuration and Telegram
 
 
 def check_config_file(config: Config, file: Path | None) -> Finding:
@@ -235,9 +225,6 @@ def _clock_error(header: str) -> Iterator[Finding]:
     yield _measured(is_right, "clock's error", words, "set the clock, e.g. by NTP")
 
 
-# The machine
-
-
 def check_sqlite() -> Finding:
     """Check whether two programs may write to the database at once."""
     if TWO_WRITERS_SAFE:
@@ -289,9 +276,6 @@ def check_calendar(sessions: Sessions, now: dt.datetime) -> Finding:
     return _measured(ahead > LEAST_CALENDAR, "calendar", words, f"{advice}, or set the clock")
 
 
-# The database, its data and the bot
-
-
 def ask_sources(config: Config, sessions: Sessions, now: dt.datetime) -> Iterator[Finding]:
     """Ask each source once, as “refresh” does, and say what it gave, which is not stored.
 
@@ -314,9 +298,7 @@ def ask_sources(config: Config, sessions: Sessions, now: dt.datetime) -> Iterato
         yield Finding(OK if report.ok else NOTE, f"asked {report.label}, {report.subject}", report.outcome)
 
 
-def check_database(
-    database: Database, config: Config, sessions: Sessions, now: dt.datetime
-) -> Iterator[Finding]:
+def check_database(database: Database, config: Config, sessions: Sessions, now: dt.datetime) -> Iterator[Finding]:
     """Name the file, which was checked, the age of the prices and the last answers of the sources."""
     from bot.data.load import build_market, read_frames  # noqa: PLC0415 - late: pandas takes a second
     from bot.data.refresh import switched_on  # noqa: PLC0415 - as above

@@ -6,14 +6,13 @@ largest first, are shared by both funds; what a fund holds and no page has is as
 figures are stored when its run is whole, at most once a session.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import msgspec
 import pandas as pd
+import sqlite_utils
 
 from bot.analytics.companies import (
     HOLDING_COLUMNS,
@@ -28,18 +27,11 @@ from bot.analytics.sources import COMPANIES
 from bot.analytics.valuation import GROUP, SECTOR
 from bot.data.holdings import Constituent, Holdings, stored_holdings
 from bot.data.provider import Empty, FetchOutcome, Ok, Provider
-from bot.data.yahoo import BATCH, PAGE, CompanyPage
+from bot.data.yahoo import BATCH, PAGE, CompanyPage, Yahoo
 from bot.data.yahoo_rows import NUMBERS
 from storage import sources
 from storage.rows import CompanySums, Multiple, SectorWeight
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import sqlite_utils
-
-    from bot.data.yahoo import Yahoo
-    from storage.sources import CompanyRow
+from storage.sources import CompanyRow
 
 RUNS = FIGURES, GROUPS = ("companies", "groups")  # the kinds of runs
 # Requests of a run at most. IWM's smallest company is about the 4,000th of those listed.

@@ -5,17 +5,13 @@ as 12/10/2021 begins with the day or the month, and whether 1,234 has a decimal 
 of a file together; where they do not decide it, the cell is refused.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 T = TypeVar("T", str, float)
 
@@ -157,9 +153,7 @@ def notation_of(
     )
 
 
-def _decide(
-    cells: Iterable[str], notations: tuple[str, str], read: Callable[[str, str], float | str | None]
-) -> str:
+def _decide(cells: Iterable[str], notations: tuple[str, str], read: Callable[[str, str], float | str | None]) -> str:
     """The notation that fits most cells; an empty string where both do and differ."""
     first, second = ([read(cell, notation) for cell in cells] for notation in notations)
     apart = first.count(None) - second.count(None)

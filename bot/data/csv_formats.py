@@ -24,17 +24,7 @@ from bot.data.csv_table import Format
 from bot.data.provider import LABELS
 from bot.errors import NoData
 from storage import observations
-from storage.rows import (
-    KINDS,
-    Bar,
-    Distribution,
-    FundFacts,
-    Multiple,
-    Provisional,
-    SectorWeight,
-    Split,
-    value_columns,
-)
+from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split, value_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -191,8 +181,7 @@ FORMATS = {
             "multiples",
             "multiples",
             _columns(
-                *("convention", "basis", "value", "holdings date", "price date", "coverage"),
-                metric=("multiple",),
+                *("convention", "basis", "value", "holdings date", "price date", "coverage"), metric=("multiple",)
             ),
             ("date", "metric", "convention", "value"),
             ("multiples",),
@@ -255,10 +244,7 @@ EXPORTED_COLUMNS: dict[str, dict[str, str]] = {
         "Dividends Provisional": "amount provisional",
     },
     "fund-facts": {"date": "session", **{name: name for name in value_columns(FundFacts)}},
-    "multiples": {
-        "date": "session",
-        **{name: name for name in (*Multiple.key[2:], *value_columns(Multiple))},
-    },
+    "multiples": {"date": "session", **{name: name for name in (*Multiple.key[2:], *value_columns(Multiple))}},
     "weights": {"date": "session", "level": "level", "name": "sector", "weight": "weight"},
 }
 

@@ -1,22 +1,17 @@
 """How sites and programs lay out daily prices: the titles of their columns, what separates their cells.
 
-`DIALECTS` is the table of the layouts that are recognised.
+The layouts that are recognised, DIALECTS, are a table of their own, csv_layouts.toml.
 """
 
-from __future__ import annotations
-
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from importlib.resources import files
 
-from bot.data.csv_cells import MONTH_FIRST
 from bot.errors import ImportRejected
 
-if TYPE_CHECKING:
-    Record = tuple[int, list[str]]
-
-
+Record = tuple[int, list[str]]
 DELIMITERS = {",": "", ";": "semicolons", "\t": "tabs"}
 
 
@@ -42,57 +37,9 @@ class Dialect:
     split_adjusted: bool = True
 
 
-_GERMAN = {
-    "datum": "date",
-    "erster": "open",
-    "eröffnung": "open",
-    "eröffn.": "open",
-    "hoch": "high",
-    "tief": "low",
-    "schluss": "close",
-    "schlusskurs": "close",
-    "zuletzt": "close",
-}
-
-DIALECTS = (
-    Dialect(
-        "Tiingo",
-        ("date", "divcash", "splitfactor"),
-        {"divcash": "dividends", "splitfactor": "stock splits"},
-        split_adjusted=False,
-    ),
-    Dialect(
-        "Alpha Vantage adjusted",
-        ("timestamp", "dividend amount", "split coefficient"),
-        {"timestamp": "date", "dividend amount": "dividends", "split coefficient": "stock splits"},
-        split_adjusted=False,
-    ),
-    Dialect("Alpha Vantage", ("timestamp", "close"), {"timestamp": "date"}),
-    Dialect("Nasdaq", ("date", "close/last"), {"close/last": "close"}, order=MONTH_FIRST),
-    Dialect("Investing.com", ("date", "price", "vol.", "change %"), {"price": "close", "vol.": "volume"}),
-    Dialect(
-        "Investing.com in German",
-        ("datum", "zuletzt", "vol."),
-        {**_GERMAN, "vol.": "volume"},
-        decimal_comma=True,
-    ),
-    Dialect("TradingView", ("time", "close"), {"time": "date"}),
-    Dialect("StockCharts", ("day", "date", "close"), {"day": ""}),
-    Dialect("Yahoo Finance's page", ("date", "close*"), {"close*": "close"}),
-    Dialect(
-        "Yahoo Finance's page",
-        ("date", "close close price adjusted for splits."),
-        {"close close price adjusted for splits.": "close"},
-    ),
-    Dialect("yf.download", ("date of yf.download",), {"date of yf.download": "date"}),
-    Dialect("Google Sheets", ("date", "close"), dates=r".* (?:13|16):00:00"),
-    Dialect(
-        "MarketWatch",
-        ("date", "open", "high", "low", "close", "volume"),
-        dates=r"[0-9]{2}/[0-9]{2}/[0-9]{4}",
-        whole=True,
-    ),
-    Dialect("German", ("datum",), _GERMAN, decimal_comma=True),
+DIALECTS = tuple(
+    Dialect(**{**fields, "titles": tuple(fields["titles"])})
+    for fields in tomllib.loads(files("bot.data").joinpath("csv_layouts.toml").read_text(encoding="utf-8"))["dialects"]
 )
 
 

@@ -5,17 +5,16 @@ are read as strictly as an imported file: all rows or none. The address may cont
 outcome and no log line.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import logging
 import re
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+import httpx
 import pandas as pd
 
 from bot import __version__
@@ -37,16 +36,9 @@ from bot.data.provider import (
     rows_by_kind,
     transport_fault,
 )
+from bot.data.store import FileContents
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import httpx
-
-    from bot.data.store import FileContents
-
 
 USER_AGENT = f"small-versus-large-bot/{__version__}"
 _TEXT, ANY_FILE = "text/csv, text/plain, */*;q=0.5", "*/*"
@@ -249,9 +241,7 @@ def _reason(message: str) -> str:
     return re.sub(f"^{TEXT_NAME} ", "it ", reason).partition(". ")[0].rstrip(".")
 
 
-def _outcome(
-    contents: FileContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str
-) -> FetchOutcome:
+def _outcome(contents: FileContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
     """The figures of completed sessions. Sessions that were requested but are absent are missing."""
     last = f"{completed[-1]:%Y-%m-%d}"
     payload = observations_of(

@@ -1,23 +1,16 @@
 """Reads a CSV file as a table: its text, its layout, and its rows under the columns of a format."""
 
-from __future__ import annotations
-
 import csv
 import io
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bot.data.csv_cells import COMMA, CONTROL, NUMERIC_DATE, PLAIN, Cells, Notation, notation_of, shorten
-from bot.data.csv_layouts import DELIMITERS, Dialect, delimiter_of, one_header, recognise_dialect
+from bot.data.csv_layouts import DELIMITERS, Dialect, Record, delimiter_of, one_header, recognise_dialect
 from bot.errors import ImportRejected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    from bot.data.csv_layouts import Record
-    from storage.rows import Observation
+from storage.rows import Observation
 
 LARGEST_FILE = 8_000_000  # bytes: thirty years of daily rows are half a million
 MOST_ROWS = 100_000  # thirty years of sector weights have as many; they are read within seconds
@@ -56,9 +49,7 @@ class Format:
 
     def find(self, header: Sequence[str], dialect: Dialect | None = None) -> dict[str, list[int]]:
         """Positions in the header of each column that is there, also by the titles of a dialect."""
-        wanted = {
-            _normalised(name): column for column, names in self.columns.items() for name in (column, *names)
-        }
+        wanted = {_normalised(name): column for column, names in self.columns.items() for name in (column, *names)}
         wanted |= dialect.columns if dialect else {}
         positions: dict[str, list[int]] = {}
         for position, title in enumerate(header):

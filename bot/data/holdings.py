@@ -3,18 +3,11 @@
 `stored_holdings` gives it to whatever sums figures of companies over a fund.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import msgspec
+import sqlite_utils
 
 from storage import sources
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from storage.rows import Moment
+from storage.rows import Moment
 
 EQUITY = "equity"
 

@@ -4,35 +4,26 @@ Every bad row is found and named by its line; nothing is repaired silently. What
 has them, so that `store` is the only step from here to the database.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import operator
 from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
+from bot.analytics.sessions import Sessions
 from bot.analytics.sources import SAMPLE
-from bot.data.csv_cells import BadCell, shorten
+from bot.data.csv_cells import BadCell, Cells, shorten
 from bot.data.csv_formats import FORMATS, OBSERVED_COLUMN, SOURCE_COLUMN
-from bot.data.csv_table import read_table
+from bot.data.csv_table import CsvTable, Format, read_table
 from bot.data.provider import LABELS, observations_of
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
 from bot.text import counted, listed
 from storage.rows import Bar, K, Observation, instant
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from bot.analytics.sessions import Sessions
-    from bot.data.csv_cells import Cells
-    from bot.data.csv_table import CsvTable, Format
-
 
 _EXPORTED_SOURCES = tuple(name for name in LABELS if name != SAMPLE)
 _ORIGIN = {SOURCE_COLUMN, OBSERVED_COLUMN}
@@ -186,9 +177,7 @@ def read_csv(
     if not table.rows and not table.bad:
         raise NoFigures(f"{table.name} was not imported: it has a header line but no rows.")
     exported = table.columns >= _ORIGIN
-    reader = RowReader(
-        FORMATS[form], ticker, sessions.days, today=today, completed=completed, exported=exported
-    )
+    reader = RowReader(FORMATS[form], ticker, sessions.days, today=today, completed=completed, exported=exported)
     for line, cells in table.rows:
         reader.take(line, cells)
     bad = sorted(table.bad + reader.bad)

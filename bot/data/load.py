@@ -4,16 +4,14 @@ The newest vintages of every kind become frames. Sources are never mixed silentl
 which one a series is from, and what they do not agree on is in the Market's notes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import sqlite_utils
 
 from bot.analytics.market import (
     MULTIPLE_COLUMNS,
@@ -35,14 +33,9 @@ from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR, Pair
 from bot.text import date_phrase
 from storage import observations
+from storage.db import Database
 from storage.observations import fingerprint, first_observed
 from storage.rows import KINDS, Bar, FundFacts, Moment, Observation, Provisional, Split
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from storage.db import Database
-
 
 _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from
 _NAMES = ("ticker", "source", "metric", "convention", "basis")  # columns by which rows are picked
@@ -104,9 +97,7 @@ def read_frames(db: sqlite_utils.Database, known: dt.date | None = None) -> Fram
         **frames,
         REPLACED: pd.DataFrame(replaced, columns=list(REPLACED_COLUMNS)),
         PENDING: pending_frame(db, moment),
-        REFUSED: pd.DataFrame(
-            observations.failing_files(db) if known is None else [], columns=["subject", "detail"]
-        ),
+        REFUSED: pd.DataFrame(observations.failing_files(db) if known is None else [], columns=["subject", "detail"]),
     }
 
 
@@ -155,11 +146,7 @@ def build_market(
             ticker: source_selection.distributions(frames, ticker, selected).loc[:last]
             for ticker, selected in prices.items()
         },
-        facts={
-            ticker: _on_sessions(selected.data, shown)
-            for ticker, selected in facts.items()
-            if len(selected.data)
-        },
+        facts={ticker: _on_sessions(selected.data, shown) for ticker, selected in facts.items() if len(selected.data)},
         multiples=multiples[multiples["session"] <= last],
         company_sums=_dated(frames["company_sums"], SUM_COLUMNS, last),
         weights=_dated(frames["sector_weights"], WEIGHT_COLUMNS, last),

@@ -8,8 +8,6 @@ the answer contradicts itself), or when the owner accepts it.
 All closes of one call are split-adjusted, in the units of the newest share.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 from bisect import bisect_left
@@ -59,11 +57,10 @@ CONTRADICTIONS = frozenset(
 class Evidence:
     """What the closes of one fund from one source are checked against, by session in order.
 
-    stored: final closes of the same source.
-    other: closes of the other fund, provisional ones included, so that a fall of both is seen to be shared.
-    splits: ratios of the splits that are listed, in this answer or stored.
-    navs, sources: net asset values, and closes of other sources, which confirm a close.
-    repeated: sessions whose provisional close the same source gives again after a later session.
+    stored: final closes of the same source. other: closes of the other fund, provisional ones included, so that a fall
+    of both is seen to be shared. splits: ratios of the splits that are listed, in this answer or stored. navs, sources:
+    net asset values, and closes of other sources, which confirm a close. repeated: sessions whose provisional close the
+    same source gives again after a later session.
     """
 
     stored: Levels = field(default_factory=dict)

@@ -14,17 +14,7 @@ from bot.analytics.sources import COMPANIES, SAMPLE
 from bot.data.csv_cells import shorten
 from bot.errors import ImportRejected
 from bot.text import counted
-from storage.rows import (
-    KINDS,
-    Bar,
-    CompanySums,
-    Distribution,
-    FundFacts,
-    Multiple,
-    Observation,
-    SectorWeight,
-    Split,
-)
+from storage.rows import KINDS, Bar, CompanySums, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -176,11 +166,9 @@ class Provider:
     `completed` are the sessions completed so far, naive midnights in order, the last one last:
     nothing later may be returned, since the bar of an open session is still moving.
 
-    name: storage's word for the source, e.g. "yahoo".
-    label: what people read, e.g. "Yahoo".
-    serves: what it has data for: "prices" by the method of that name, all else as `document`.
-    tickers: the funds it can be asked for.
-    stored_as: the source under which its figures are stored, by default its name.
+    name: storage's word for the source, e.g. "yahoo". label: what people read, e.g. "Yahoo". serves: what it has data
+    for: "prices" by the method of that name, all else as `document`. tickers: the funds it can be asked for. stored_as:
+    the source under which its figures are stored, by default its name.
     """
 
     name: str
@@ -224,8 +212,7 @@ def digest(*answers: str | bytes) -> str:
     return hashed.hexdigest()[:16]
 
 
-# Transport errors in words, and their class names in httpx, curl_cffi and requests, most specific
-# first.
+# Transport errors in words, and their class names in httpx, curl_cffi and requests, most specific first.
 _FAULTS = {
     "no answer in time": {"TimeoutException", "Timeout", "TimeoutError"},
     "it leads in a circle": {"TooManyRedirects"},

@@ -1,8 +1,7 @@
 """Provisional figures in the database: marks them in an answer, and confirms or accepts them later.
 
-What is believed is decided by the pure checks of bot.data.plausibility. Here they get what is stored: the
-fund's closes, those of the other fund and of other sources, net asset values, and what was provisional
-before.
+What is believed is decided by the pure checks of bot.data.plausibility. Here they get what is stored: the fund's
+closes, those of the other fund and of other sources, net asset values, and what was provisional before.
 """
 
 from __future__ import annotations
@@ -18,17 +17,7 @@ from bot.data.plausibility import CONTRADICTIONS, Evidence, check_bars, check_di
 from bot.data.provider import Observations, observations_of, rows_by_kind
 from bot.data.split_units import classify_splits, preferred, ratios_by_session, unit_factors
 from storage import observations
-from storage.rows import (
-    Bar,
-    Distribution,
-    FundFacts,
-    K,
-    Moment,
-    Observation,
-    Provisional,
-    Split,
-    parse_instant,
-)
+from storage.rows import Bar, Distribution, FundFacts, K, Moment, Observation, Provisional, Split, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,9 +72,7 @@ def mark_answer(
         paid = _check_distributions(db, rows["distributions"], source, bars)
         if completed is not None:
             again = _repeated(db, paid, source, completed)
-            paid = [
-                msgspec.structs.replace(row, provisional=0) if row.session in again else row for row in paid
-            ]
+            paid = [msgspec.structs.replace(row, provisional=0) if row.session in again else row for row in paid]
         marked["distributions"] = paid
     return observations_of(marked)
 
@@ -94,9 +81,7 @@ def confirm_pending(db: sqlite_utils.Database, *, now: Moment) -> None:
     """Make provisional figures final that what has been stored since explains or confirms."""
     for ticker, source in sorted({(row.ticker, row.source) for row in observations.pending(db, Bar)}):
         waiting = {
-            bar.session: _unmarked(bar)
-            for bar in observations.pending(db, Bar, ticker=ticker)
-            if bar.source == source
+            bar.session: _unmarked(bar) for bar in observations.pending(db, Bar, ticker=ticker) if bar.source == source
         }
         newest = observations.newest(db, Bar, ticker=ticker, source=source)
         bars = [waiting.get(bar.session, bar) for bar in newest]
@@ -169,9 +154,7 @@ def _shortly_before(session: str) -> str:
     return (dt.date.fromisoformat(session) - _BEFORE).isoformat()
 
 
-def _levels_by_source(
-    rows: Iterable[Bar | FundFacts], column: str, splits: Levels
-) -> dict[str, dict[str, float]]:
+def _levels_by_source(rows: Iterable[Bar | FundFacts], column: str, splits: Levels) -> dict[str, dict[str, float]]:
     """Final figures a share in today's shares, by source in order of preference and by session in order."""
     levels: dict[str, list[tuple[str, str, float]]] = {}
     for row in sorted(rows, key=lambda row: (preferred(row.source), row.session)):
@@ -181,9 +164,7 @@ def _levels_by_source(
     by_source = {}
     for source, group in levels.items():
         factors = unit_factors([level[:2] for level in group], splits, classify_splits(group, splits))
-        by_source[source] = {
-            level[0]: level[2] / factor for level, factor in zip(group, factors, strict=True)
-        }
+        by_source[source] = {level[0]: level[2] / factor for level, factor in zip(group, factors, strict=True)}
     return by_source
 
 

@@ -4,19 +4,21 @@ No failure of a source stops anything else. When a figure of a fund is due is de
 Figures and the status of their source are stored in one transaction.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+
+import pandas as pd
+import sqlite_utils
 
 from bot.analytics.sessions import Sessions
+from bot.config import Config
 from bot.data.companies import RUNS, Companies, Plan, Step
 from bot.data.csv_source import DailyCsv
 from bot.data.holdings import store_holdings
@@ -48,17 +50,9 @@ from bot.data.store import store, with_withdrawals
 from bot.data.yahoo import Yahoo
 from bot.text import listed
 from storage import sources
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import pandas as pd
-    import sqlite_utils
-
-    from bot.config import Config
-    from storage.db import Database
-    from storage.observations import Written
-    from storage.sources import SourceStatus
+from storage.db import Database
+from storage.observations import Written
+from storage.sources import SourceStatus
 
 
 def build_providers(config: Config) -> list[Provider]:
@@ -69,9 +63,7 @@ def build_providers(config: Config) -> list[Provider]:
     if config.sources.yahoo:
         providers.append(yahoo)
     if config.sources.daily_csv:
-        providers.append(
-            DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers)
-        )
+        providers.append(DailyCsv(config.sources.daily_csv, lambda: Sessions(config.calendar.closed), tickers=tickers))
     if config.issuer.fetch and any(fund.files for fund in config.pair):
         providers.append(IssuerFiles(config.pair, config.issuer.user_agent, config.command_options))
     if config.sec.contact and any(fund.sec for fund in config.pair):
@@ -118,7 +110,7 @@ class FetchRequest:
         """As of Provider."""
         return self.provider.address(self.ticker, self.figure)
 
-    def kept(self, status: SourceStatus | None, now: dt.datetime) -> FetchReport | None:
+    def kept(self, status: SourceStatus | None, now: dt.datetime) -> "FetchReport | None":
         """The report that it is not made, even by a person's wish, because its file was asked for lately."""
         if status is None or self.address != status.address or self.provider.name not in FILE_SOURCES:
             return None
@@ -142,9 +134,7 @@ class FetchRequest:
             return await loop.run_in_executor(_worker, self._call_provider, plan, completed)
         since = None
         if self.figure == "prices":
-            since = await database.run(
-                partial(fetch_start, source=name, ticker=self.ticker, completed=completed)
-            )
+            since = await database.run(partial(fetch_start, source=name, ticker=self.ticker, completed=completed))
         outcome = await loop.run_in_executor(_worker, self._call_provider, since, completed)
         if since is not None and isinstance(outcome, Ok):
             changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
@@ -275,9 +265,7 @@ def _success(
     return FetchReport(name, request.provider.label, subject, sentence, ok, written)
 
 
-def _same_as_before(
-    db: sqlite_utils.Database, request: FetchRequest, outcome: Ok, completed: pd.DatetimeIndex
-) -> str:
+def _same_as_before(db: sqlite_utils.Database, request: FetchRequest, outcome: Ok, completed: pd.DatetimeIndex) -> str:
     """A sentence if the answer equals that of an earlier session word for word: its figures are frozen."""
     status = sources.source_status(db, request.provider.name, request.subject)
     if status is None or not outcome.digest or status.payload != outcome.digest:
@@ -325,9 +313,7 @@ async def refresh(  # noqa: PLR0913 - options by name
             if force and (report := request.kept(status, now)):
                 reports.append(report)
             elif (
-                (force and request.figure not in RUNS)
-                or changed
-                or next_fetch(status, sessions, now, lead=lead) <= now
+                (force and request.figure not in RUNS) or changed or next_fetch(status, sessions, now, lead=lead) <= now
             ):
                 due.append(request)
         until = closed_until(own.values(), now)

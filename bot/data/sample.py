@@ -4,19 +4,14 @@ Its rows are in a file that `python -m docs.sample` writes; there it says what o
 made up. Every answer made from it says "sample data".
 """
 
-from __future__ import annotations
-
 import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from bot.data.provider import observations_of
+from bot.data.provider import Observations, observations_of
 from storage.rows import KINDS
-
-if TYPE_CHECKING:
-    from bot.data.provider import Observations
 
 SAMPLE_FILE = Path(__file__).with_name("sample.json.gz")
 

@@ -1,40 +1,25 @@
 """When each subject of each source is fetched, and from which session on.
 
-A source is asked until it has given the last session, with pauses and rests. The status of each subject is
-stored (storage.sources), so the schedule survives a restart.
+A source is asked until it has given the last session, with pauses and rests. The status of each subject is stored
+(storage.sources), so the schedule survives a restart.
 
-A fallback source of prices is somebody's site, asked no more than is needed: only for sessions that the first
-source lacks, once that one is late beyond the time from which a close is called stale, or has dropped a
-session.
+A fallback source of prices is somebody's site, asked no more than is needed: only for sessions that the first source
+lacks, once that one is late beyond the time from which a close is called stale, or has dropped a session.
 """
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
 
 import pandas as pd
+import sqlite_utils
 
 from bot.analytics.sessions import SETTLE, STALE_AFTER, Sessions
 from bot.concurrency import Backoff
-from bot.data.provider import (
-    FILE_SOURCES,
-    STANDS_FOR,
-    AccessRefused,
-    FetchOutcome,
-    Observations,
-    RateLimited,
-    Rejected,
-)
+from bot.data.provider import FILE_SOURCES, STANDS_FOR, AccessRefused, FetchOutcome, Observations, RateLimited, Rejected
 from bot.data.provisional import pending_sessions
 from storage import observations
 from storage.rows import Bar, Split
 from storage.sources import IMPORTED, SourceStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
-    import sqlite_utils
 
 
 def fallback_session(
@@ -132,9 +117,7 @@ def next_try(
     name = STANDS_FOR.get(status.source, "")
     lead = None
     if enabled is None or name in enabled:
-        lead = next(
-            (other for other in statuses if (other.source, other.subject) == (name, status.subject)), None
-        )
+        lead = next((other for other in statuses if (other.source, other.subject) == (name, status.subject)), None)
     closed = closed_until((other for other in statuses if other.source == status.source), now)
     return max(next_fetch(status, sessions, now, lead=lead), now, closed or now)
 
@@ -148,9 +131,7 @@ def _newest_lacking(status: SourceStatus | None, sessions: Sessions, now: dt.dat
     return pd.Timestamp(max(status.dropped)) if status.dropped else None
 
 
-def _paused_until(
-    status: SourceStatus, session: pd.Timestamp, sessions: Sessions, now: dt.datetime
-) -> dt.datetime:
+def _paused_until(status: SourceStatus, session: pd.Timestamp, sessions: Sessions, now: dt.datetime) -> dt.datetime:
     """When the pause after the last attempt ends, if `session` is the newest one still wanted."""
     tried = status.last_attempt
     if tried > now:  # under a clock set by hand; it holds nothing up
@@ -196,9 +177,7 @@ _REMEMBERED = 250
 APART = 0.05
 
 
-def fetch_start(
-    db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex
-) -> dt.date | None:
+def fetch_start(db: sqlite_utils.Database, *, source: str, ticker: str, completed: pd.DatetimeIndex) -> dt.date | None:
     """The first session to fetch: OVERLAP before the last one stored of this source, None without any.
 
     A session that was dropped earlier takes it back up to a year, in case it has been restored, and one with
@@ -248,9 +227,7 @@ def is_rebased(db: sqlite_utils.Database, *, source: str, ticker: str, payload: 
     stored one: sources rewrite their history at a split, or some days later, or take it back. Unless all
     of it were read again, closes of both kinds would stand side by side.
     """
-    splits = {
-        split.session: split.ratio for split in observations.newest(db, Split, ticker=ticker, source=source)
-    }
+    splits = {split.session: split.ratio for split in observations.newest(db, Split, ticker=ticker, source=source)}
     if any(splits.get(split.session) != split.ratio for split in payload.get("splits", ())):
         return True
     bars = observations.newest(db, Bar, ticker=ticker, source=source)

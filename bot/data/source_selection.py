@@ -1,13 +1,10 @@
 """Selects one fund's prices, distributions and facts from the stored rows, each from its leading source.
 
-For prices one source leads. Two vendors give the same close of a session up to rounding; where they do not,
-one of them is wrong, or has not seen a split yet. So another source fills sessions that the first one lacks
-only where enough of the sessions that both have agree, and then gives their distributions too; every
-disagreement is reported. Fund facts come from one source a fund, because differencing share counts across
-sources makes flows that never were.
+For prices one source leads. Two vendors give the same close of a session up to rounding; where they do not, one of them
+is wrong, or has not seen a split yet. So another source fills sessions that the first one lacks only where enough of
+the sessions that both have agree, and then gives their distributions too; every disagreement is reported. Fund facts
+come from one source a fund, because differencing share counts across sources makes flows that never were.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -162,9 +159,7 @@ def _texts(sessions: pd.Series | pd.Index) -> list[str]:
 
 def _split_units(frame: pd.DataFrame, column: str, splits: Mapping[str, float]) -> SplitUnits:
     levels = frame[frame[column].astype("float64") > 0]
-    return classify_splits(
-        zip(_texts(levels.index), levels["observed_at"], levels[column], strict=True), splits
-    )
+    return classify_splits(zip(_texts(levels.index), levels["observed_at"], levels[column], strict=True), splits)
 
 
 def _factors(frame: pd.DataFrame, splits: Mapping[str, float], split_units: SplitUnits) -> pd.Series | float:

@@ -8,8 +8,6 @@ falls there was no such split at this source.
 Sessions are texts in ISO form, instants as in storage.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping
@@ -57,9 +55,7 @@ def classify_splits(levels: Iterable[Level], splits: Mapping[str, float]) -> Spl
     return units
 
 
-def _is_in_old_units(
-    last: list[Level], after: Level | None, session: str, ratio: float, *, otherwise: bool
-) -> bool:
+def _is_in_old_units(last: list[Level], after: Level | None, session: str, ratio: float, *, otherwise: bool) -> bool:
     """Whether the last level before a split is in old units, seen from the first level after it."""
     if not last or after is None or abs(math.log(ratio)) < _TELLING:
         return otherwise
@@ -69,9 +65,7 @@ def _is_in_old_units(
     return abs(fall - math.log(ratio)) < abs(fall)
 
 
-def unit_factors(
-    rows: Iterable[tuple[str, str]], splits: Mapping[str, float], split_units: SplitUnits
-) -> list[float]:
+def unit_factors(rows: Iterable[tuple[str, str]], splits: Mapping[str, float], split_units: SplitUnits) -> list[float]:
     """How many of today's shares one share of each row was. `rows`: session, instant."""
     factors = []
     for day, observed_at in rows:

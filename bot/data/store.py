@@ -72,9 +72,7 @@ class FileContents:
     source: str = TYPED_IN
 
 
-def store(
-    db: sqlite_utils.Database, rows: Observations, *, source: str, observed_at: Moment
-) -> dict[str, Written]:
+def store(db: sqlite_utils.Database, rows: Observations, *, source: str, observed_at: Moment) -> dict[str, Written]:
     """Write observations of every kind in the caller's transaction. Returns the counts by kind."""
     return {
         kind: observations.add(db, KINDS[kind], group, source=source, observed_at=observed_at)
@@ -118,9 +116,7 @@ def store_file(
         if kind.table in contents.complete:
             absent = sessions - {row.session for row in rows_by_kind(rows)[kind.table]}
             stored = observations.newest(db, kind, ticker=ticker, source=TYPED_IN)
-            withdrawn[kind.table] = [
-                kind(ticker, row.session, None) for row in stored if row.session in absent
-            ]
+            withdrawn[kind.table] = [kind(ticker, row.session, None) for row in stored if row.session in absent]
     rows = with_rows(rows, withdrawn)
     return store_import(db, rows, source=TYPED_IN, subject=contents.subject, observed_at=observed_at)
 
@@ -131,9 +127,7 @@ def _origin(row: Observation) -> tuple[str, str]:
 
 def with_rows(rows: Observations, more: Mapping[str, Sequence[Observation]]) -> Observations:
     """Observations with more rows of the kinds that they have."""
-    return observations_of(
-        {kind: [*group, *more.get(kind, ())] for kind, group in rows_by_kind(rows).items()}
-    )
+    return observations_of({kind: [*group, *more.get(kind, ())] for kind, group in rows_by_kind(rows).items()})
 
 
 def with_withdrawals(

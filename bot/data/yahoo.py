@@ -7,14 +7,15 @@ yfinance words most failures as "possibly delisted", whatever the cause. So its 
 RecordingSession that remembers each answer, and a failure is judged by the answers, not by the wording.
 """
 
-from __future__ import annotations
-
+import datetime as dt
 import json
 import time
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -24,6 +25,7 @@ from bot.data.provider import (
     Empty,
     FetchOutcome,
     NetworkDown,
+    Observations,
     Ok,
     Provider,
     RateLimited,
@@ -44,14 +46,6 @@ from bot.data.yahoo_rows import (
     unknown_form,
 )
 from bot.pair import DEFAULT_PAIR
-
-if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from bot.data.provider import Observations
-
 
 # One call makes up to eight requests (cookie, crumb, time zone, data, and again after a refusal);
 # together they may take this many times the time-out of one.
@@ -179,9 +173,7 @@ def _answer_outcome(answer: RecordedRequest, ticker: str) -> FetchOutcome | None
         return SchemaChanged(f"{text[:20]} instead of an object")
     part = next((value for value in content.values() if isinstance(value, dict)), {})
     if error := part.get("error"):
-        return _error_outcome(
-            str(error.get("description") if isinstance(error, dict) else error), status, ticker
-        )
+        return _error_outcome(str(error.get("description") if isinstance(error, dict) else error), status, ticker)
     return SchemaChanged(f"HTTP {status}") if status != 200 else _result_outcome(part)
 
 
@@ -244,9 +236,7 @@ class Yahoo(Provider):
     label = "Yahoo"
     serves: tuple[str, ...] = ("prices", "multiples", "fund")
 
-    def __init__(
-        self, cache: Path, timeout: float = 10.0, tickers: tuple[str, ...] = DEFAULT_PAIR.tickers
-    ) -> None:
+    def __init__(self, cache: Path, timeout: float = 10.0, tickers: tuple[str, ...] = DEFAULT_PAIR.tickers) -> None:
         self.tickers = tickers
         self._cache = cache
         self._timeout = timeout
@@ -258,9 +248,7 @@ class Yahoo(Provider):
         def read(symbol: Any, session: RecordingSession) -> FetchOutcome:  # noqa: ANN401 - yfinance has no types
             # Never an `end`: a finished range would be cached for the life of the process.
             span = {"period": "max"} if start is None else {"start": start.isoformat()}
-            frame = symbol.history(
-                interval="1d", auto_adjust=False, actions=True, timeout=self._timeout, **span
-            )
+            frame = symbol.history(interval="1d", auto_adjust=False, actions=True, timeout=self._timeout, **span)
             answer = session.answer()["chart"]["result"][0]
             if answer["meta"]["symbol"] != ticker:
                 return SchemaChanged(f"prices of {answer['meta']['symbol']} instead of {ticker}")
@@ -297,9 +285,7 @@ class Yahoo(Provider):
 
         return self._call(ticker, read)
 
-    def screen(
-        self, only: tuple[str, tuple[str, ...]] | None, offset: int, session: pd.Timestamp
-    ) -> FetchOutcome:
+    def screen(self, only: tuple[str, tuple[str, ...]] | None, offset: int, session: pd.Timestamp) -> FetchOutcome:
         """One page of the companies listed in the US, the largest first, as CompanyPage.
 
         only: of which field (industry, sector) they have a value, and its names, with * for any letters.
@@ -382,11 +368,7 @@ class Yahoo(Provider):
 
 
 def _prices(
-    ticker: str,
-    start: dt.date | None,
-    frame: pd.DataFrame,
-    answer: dict[str, Any],
-    completed: pd.DatetimeIndex,
+    ticker: str, start: dt.date | None, frame: pd.DataFrame, answer: dict[str, Any], completed: pd.DatetimeIndex
 ) -> FetchOutcome:
     """Rows of one price answer; sessions without a close are named as missing."""
     if reason := unknown_form(answer["meta"], answer.get("timestamp") or ()):

@@ -4,11 +4,10 @@ Each function returns its rows and the names of what was missing or not credible
 from junk by range: Yahoo serves 0.0 for "none", fractions beside percents, and frozen counts.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -19,10 +18,6 @@ from bot.analytics.valuation import SECTOR
 from bot.data.csv_formats import BOUNDS
 from bot.data.plausibility import QUOTE_APART, contradicts_adjusted
 from storage.rows import Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
 
 # Name in yfinance's frame, our metric, credible range in times.
 _MULTIPLES = (
@@ -56,9 +51,7 @@ def unknown_form(meta: Mapping[str, Any], stamps: Iterable[float]) -> str:
     return ""
 
 
-def bar_rows(
-    ticker: str, frame: pd.DataFrame, meta: Mapping[str, Any], completed: pd.DatetimeIndex
-) -> list[Bar]:
+def bar_rows(ticker: str, frame: pd.DataFrame, meta: Mapping[str, Any], completed: pd.DatetimeIndex) -> list[Bar]:
     """Bars of completed sessions from a history frame on dates (Open ... Volume).
 
     Rows off the calendar, of sessions still open or without a positive, finite close are left out. The last
@@ -69,9 +62,7 @@ def bar_rows(
     prices = zip(*(map(_published, column) for column in columns), strict=True)
     bars = [
         Bar(ticker, _day(session), close, opened, high, low, int(volume))
-        for session, (close, opened, high, low), volume in zip(
-            frame.index, prices, frame["Volume"], strict=True
-        )
+        for session, (close, opened, high, low), volume in zip(frame.index, prices, frame["Volume"], strict=True)
         if close is not None
     ]
     if bars:
@@ -107,13 +98,9 @@ def event_rows(
 
     def dated(key: str, noun: str) -> list[tuple[str, Any]]:
         """Events of completed sessions in order of date; those off the calendar are named in `missing`."""
-        events = sorted(
-            ((answer.get("events") or {}).get(key) or {}).values(), key=lambda event: event["date"]
-        )
+        events = sorted(((answer.get("events") or {}).get(key) or {}).values(), key=lambda event: event["date"])
         days = [(_date_of(event["date"], answer["meta"]), event) for event in events]
-        off = [
-            day for day, _ in days if pd.Timestamp(day) not in completed and pd.Timestamp(day) < completed[-1]
-        ]
+        off = [day for day, _ in days if pd.Timestamp(day) not in completed and pd.Timestamp(day) < completed[-1]]
         missing.extend(f"a {noun} dated {day}, which is no session" for day in off)
         return [(day, event) for day, event in days if pd.Timestamp(day) in completed]
 
@@ -135,9 +122,7 @@ def event_rows(
         if new and old and new > 0 and old > 0:
             splits.append(Split(ticker, day, new / old))
         else:
-            missing.append(
-                f"a split of {day} that cannot be one ({event['numerator']}:{event['denominator']})"
-            )
+            missing.append(f"a split of {day} that cannot be one ({event['numerator']}:{event['denominator']})")
     return distributions, splits, missing
 
 
@@ -164,9 +149,7 @@ def multiple_rows(ticker: str, session: str, holdings: Mapping[str, Any]) -> tup
     return rows, missing
 
 
-def sector_rows(
-    ticker: str, session: str, weights: Mapping[str, Any]
-) -> tuple[list[SectorWeight], list[str]]:
+def sector_rows(ticker: str, session: str, weights: Mapping[str, Any]) -> tuple[list[SectorWeight], list[str]]:
     """Sector weights in percent; none at all unless they are shares of about one whole."""
     shares = {name: _number(value) for name, value in weights.items()}
     known = {name: share for name, share in shares.items() if share is not None and 0 <= share <= 1}
@@ -174,8 +157,7 @@ def sector_rows(
         return [], ["sector weights"]
     words = {name: name.replace("_", " ").title() for name in known} | {"realestate": "Real Estate"}
     return [
-        SectorWeight(ticker, session, SECTOR, words[name], round(100 * share, 4))
-        for name, share in known.items()
+        SectorWeight(ticker, session, SECTOR, words[name], round(100 * share, 4)) for name, share in known.items()
     ], []
 
 

@@ -7,35 +7,26 @@ requests that were under way. Each part of a long message is a request of its ow
 recorded before the next part waits for its slot, so that neither a failure nor a crash sends it again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random
 from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from telegram.error import TelegramError
+from telegram.ext import ExtBot
 
 from bot.delivery.outcome import DrainReport, ErrorClass, StatusWrites
-from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE, SendPostponed
+from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE, SendPostponed, Slot
 from bot.delivery.send import PAUSE_REASONS, PRIORITIES, RateLimits, Sender, SendingMarks
 from storage import outbox
-from storage.db import DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
+from storage.db import Database, DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
+from storage.outbox import OutboxMessage, ReadyMessage
 from storage.rows import not_earlier, parse_instant
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
-
-    from telegram.ext import ExtBot
-
-    from bot.delivery.rate_limiter import Slot
-    from storage.db import Database
-    from storage.outbox import OutboxMessage, ReadyMessage
-
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +61,7 @@ class OutageNotifier:
             await self._bot.send_message(self._owner, f"{error} {advice}", rate_limit_args=NOTICE)
         except TelegramError as refusal:
             self._notified = False  # the next fault tries again
-            logger.warning(
-                "the owner was not told that the database cannot be used: %s", type(refusal).__name__
-            )
+            logger.warning("the owner was not told that the database cannot be used: %s", type(refusal).__name__)
 
 
 MAX_REQUESTS = 16  # at a time: enough for 29 messages a second at half a second each
@@ -106,9 +95,7 @@ class Delivery:
         self._chats: dict[str, Any] = {"only_chat": only_chat, "except_chat": except_chat}
         self._status_writes = StatusWrites(database)
         self._rate_limits = RateLimits(bot, database, now)
-        self._sender = Sender(
-            bot, self._status_writes, self._rate_limits.budget, now=now, owner=owner, jitter=jitter
-        )
+        self._sender = Sender(bot, self._status_writes, self._rate_limits.budget, now=now, owner=owner, jitter=jitter)
         self._marks = SendingMarks(database, now, self._keep_unsent)
         self.outage_notifier = OutageNotifier(bot, owner, now)
         self._draining = asyncio.Lock()

@@ -53,10 +53,9 @@ class DrainReport:
 class StatusWrites:
     """Status changes that are not written yet, after a full disk or a cancelled task.
 
-    They are written before anything more is sent. A change may run twice (its task was cancelled, its
-    transaction was not), so a second run has no effect. One that fails by a fault of its own is dropped,
-    because it would fail again and block all others; its message stays `sending`, an unknown outcome at the
-    next start.
+    They are written before anything more is sent. A change may run twice (its task was cancelled, its transaction was
+    not), so a second run has no effect. One that fails by a fault of its own is dropped, because it would fail again
+    and block all others; its message stays `sending`, an unknown outcome at the next start.
     """
 
     def __init__(self, database: Database) -> None:
@@ -128,13 +127,7 @@ class ErrorRule:
 
 
 # Causes, errors of httpx, after which no byte was sent: no connection was made, or none was free.
-UNCONNECTED = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
+UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 GONE = "group chat was (deactivated|deleted)|user is deactivated|USER_DEACTIVATED"
 # Refusals that an administrator, or the person, may end at any time.
 ASLEEP = (

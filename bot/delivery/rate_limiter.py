@@ -4,25 +4,20 @@ Limits: https://core.telegram.org/bots/faq. python-telegram-bot's own AIORateLim
 has no limit per private chat. All times are seconds of a monotonic clock.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import math
 import os
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from telegram.error import RetryAfter
 from telegram.ext import BaseRateLimiter
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
-
 
 ChatId: TypeAlias = int | str
 REPLY, ALERT, NOTICE, SUMMARY, PICTURE = 0, 1, 2, 3, 4  # `rate_limit_args`; none given is REPLY

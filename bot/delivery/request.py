@@ -4,8 +4,6 @@ The library reads an answer of any size, waits for ever for one that drips, and 
 as KeyError, for JSON of another shape. Here each of these is a TelegramError.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

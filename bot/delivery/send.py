@@ -1,28 +1,25 @@
 """Sending one message of the outbox: its parts, their requests, and the status change that follows."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from telegram import (
-    CopyTextButton,
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
-    LinkPreviewOptions,
-    ReplyParameters,
-)
+import sqlite_utils
+from telegram import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
 from telegram.constants import InlineKeyboardMarkupLimit, KeyboardButtonStyle, ParseMode
 from telegram.error import InvalidToken, TelegramError
+from telegram.ext import ExtBot
 
 from bot.delivery.outcome import (
     REPEATS,
     ErrorClass,
     FailedSend,
+    StatusWrite,
+    StatusWrites,
     classify,
     delivered_parts,
     reason_after,
@@ -34,19 +31,9 @@ from bot.messages.common import COPY, INSERT
 from bot.messages.html import MESSAGE_LIMIT, split_html, strip_html
 from bot.secrets import redact, token_secret
 from storage import outbox
-from storage.db import StorageError
+from storage.db import Database, StorageError
+from storage.outbox import OutboxMessage, ReadyMessage
 from storage.rows import not_earlier
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import sqlite_utils
-    from telegram.ext import ExtBot
-
-    from bot.delivery.outcome import StatusWrite, StatusWrites
-    from storage.db import Database
-    from storage.outbox import OutboxMessage, ReadyMessage
-
 
 logger = logging.getLogger(__name__)
 
@@ -268,21 +255,15 @@ class Sender:
         now = self._now()
         return lambda db: outbox.retry_at(db, message.id, now, message.reason, count_attempt=False)
 
-    def _failure(
-        self, message: OutboxMessage, error: BaseException, done: int, error_class: ErrorClass
-    ) -> StatusWrite:
+    def _failure(self, message: OutboxMessage, error: BaseException, done: int, error_class: ErrorClass) -> StatusWrite:
         """Returns the status change of a failed send. Pauses and waits before a repeat are kept in memory."""
         reason, now = self._reason(error), self._now()
-        logger.warning(
-            "Message %s to chat %s: %s (%s)", message.id, message.chat_id, error_class.value, reason
-        )
+        logger.warning("Message %s to chat %s: %s (%s)", message.id, message.chat_id, error_class.value, reason)
         if error_class in PAUSE_REASONS:
             self.paused_by = error_class
         if error_class is ErrorClass.UNKNOWN and message.unknown:
             self.repeat_after[message.id] = now + REPEATS.wait(message.unknown - 1, self._jitter())
-        failure = FailedSend(
-            message, error, reason, now, done, self._jitter(), self._owner, self._budget.halted()
-        )
+        failure = FailedSend(message, error, reason, now, done, self._jitter(), self._owner, self._budget.halted())
         return partial(settle_failure, failure=failure, error_class=error_class)
 
     def _reason(self, error: BaseException) -> str:

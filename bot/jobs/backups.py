@@ -4,32 +4,25 @@ What is due is read from the folder: the copy of a local date is there or it is 
 off at night makes up for it when it starts, and a copy that somebody deleted is made again.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import sqlite_utils
+
 from bot.concurrency import run_in_daemon_thread
+from bot.config import Config
 from bot.jobs.backup_files import FAILING, backup_file, dated_backups
 from bot.jobs.notify import OutboxWriter
 from bot.jobs.summaries import due_instant
 from bot.messages.common import Answer
 from bot.messages.html import escape
+from bot.services import Services
 from storage.backup import backup
 from storage.db import StorageError
 from storage.rows import get_meta, remove_meta, set_meta
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import sqlite_utils
-
-    from bot.config import Config
-    from bot.services import Services
-
 
 _log = logging.getLogger(__name__)
 RETRY = dt.timedelta(hours=1)

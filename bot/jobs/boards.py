@@ -4,38 +4,29 @@ A board that was deleted is not posted again by itself: the next /pin does. One 
 edited all the same, and stays unpinned.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import logging
 import re
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
+import sqlite_utils
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
+from bot.alerts.view import AlertView
+from bot.analytics.market import Market
+from bot.delivery.drain import Delivery
 from bot.delivery.outcome import NO_ANSWER, ErrorClass, classify, error_text
 from bot.delivery.rate_limiter import PICTURE
 from bot.errors import BadInput
 from bot.messages.html import Html, bold, lines, localized
 from bot.messages.pages.summary import board_answer
-from bot.services import context_of, ensure_chat
+from bot.services import Caller, Services, context_of, ensure_chat
 from bot.services.alert_views import view_active_alerts
-from bot.services.chats import settings_of
+from bot.services.chats import ChatSettings, settings_of
 from storage import chat_store, pins
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.alerts.view import AlertView
-    from bot.analytics.market import Market
-    from bot.delivery.drain import Delivery
-    from bot.services import Caller, Services
-    from bot.services.chats import ChatSettings
-
 
 _log = logging.getLogger(__name__)
 _GONE = re.compile("message to edit not found|message can't be edited|MESSAGE_ID_INVALID", re.IGNORECASE)

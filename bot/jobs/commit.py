@@ -1,7 +1,5 @@
 """The evaluation job: states, events and messages of all alerts are stored in one transaction."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import gc
@@ -10,41 +8,46 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import sqlite_utils
 from msgspec import structs
 
-from bot.alerts.engine import ALREADY, BACK, FIRED
+from bot.alerts.engine import ALREADY, BACK, FIRED, Event
+from bot.alerts.rule import Rule
 from bot.alerts.view import Life
+from bot.analytics.market import Market
 from bot.jobs.evaluate import (
     WITHDRAWN,
+    AlertEvent,
     Alerts,
+    AlertSnapshot,
+    EvaluationResult,
     Evaluator,
+    EventInForce,
+    InForce,
     read_events,
     read_snapshots,
     recently_ended,
 )
 from bot.jobs.notices import ENDED, pause_split_alerts
-from bot.jobs.notify import QUARTER, DeliveryWindow, Notifier, OutboxWriter, Place
+from bot.jobs.notify import (
+    QUARTER,
+    DeliveryWindow,
+    FireSessions,
+    Notification,
+    NotifiedResult,
+    Notifier,
+    OutboxWriter,
+    Place,
+)
 from bot.jobs.pictures import want_alert_charts
 from bot.messages.alerts import notices
-from bot.services import context_of
+from bot.messages.common import Answer
+from bot.services import Services, context_of
 from storage import alert_store, chat_store, outbox
-from storage.outbox import NewMessage
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.alerts.engine import Event
-    from bot.alerts.rule import Rule
-    from bot.analytics.market import Market
-    from bot.jobs.evaluate import AlertEvent, AlertSnapshot, EvaluationResult, EventInForce, InForce
-    from bot.jobs.notify import FireSessions, Notification, NotifiedResult
-    from bot.messages.common import Answer
-    from bot.services import Services
-    from storage.alert_store import EvaluatedAlert
-    from storage.outbox import ListedEvent, OutboxMessage
-
+from storage.alert_store import EvaluatedAlert
+from storage.outbox import ListedEvent, NewMessage, OutboxMessage
 
 _ALERTS_A_READ = 1_000  # in one go: the database serves others in between
 
@@ -92,7 +95,7 @@ class Evaluation:
         self._last = None if stored.changed else market
         return stored.fires
 
-    async def _evaluate(self, market: Market, alerts: Alerts) -> StoredRun:
+    async def _evaluate(self, market: Market, alerts: Alerts) -> "StoredRun":
         """Evaluate on a Market, and store what that changes."""
         services, database = self._services, self._services.database
         # 1. Evaluate.
@@ -343,9 +346,7 @@ class _Commit:
         oldest = [(result.stored.alert_id, result.oldest.isoformat()) for result in results if result.oldest]
         alert_store.prune_states(self.db, oldest)
 
-    def _store_events(
-        self, events: Sequence[_StoredEvent], messages: Mapping[int, Sequence[_StoredEvent]]
-    ) -> set[int]:
+    def _store_events(self, events: Sequence[_StoredEvent], messages: Mapping[int, Sequence[_StoredEvent]]) -> set[int]:
         """Store events with their messages. Returns the ids of those that were stored before."""
         message_of = {event.event_id: key for key, report in messages.items() for event in report}
         revised = {event.result.stored.alert_id for event in events if event.change.revised}
@@ -438,9 +439,7 @@ class _Commit:
         about = result.alert.state.session.isoformat() if result.alert is not None else None
         self.writer.notice(_place(result), dedup, answer, about)
 
-    def _amend(
-        self, message: OutboxMessage, revised: EventInForce, stored: _StoredEvent, *, is_gone: bool
-    ) -> None:
+    def _amend(self, message: OutboxMessage, revised: EventInForce, stored: _StoredEvent, *, is_gone: bool) -> None:
         """Remove an event from a message that was not sent, or restate it there."""
         listed = message.body.events
         lines = [] if listed is None else [line for line in listed.lines if line[0] != revised.event_id]

@@ -1,7 +1,5 @@
 """Deferred notifications: one message a chat at the end of a snooze, of quiet hours or of its sleep."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
@@ -11,31 +9,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
+import sqlite_utils
 
 from bot.alerts.engine import Event
 from bot.alerts.revision import Revision
 from bot.alerts.rule import Rule
+from bot.alerts.view import AlertView, EvaluationContext
 from bot.jobs.evaluate import WITHDRAWN
 from bot.jobs.notify import QUARTER, DeliveryWindow, Notifier, OutboxWriter, Place, state_since
 from bot.messages.alerts import notices
 from bot.messages.alerts.notices import ASLEEP, QUIET, SNOOZE
-from bot.services import context_of
+from bot.messages.common import Answer
+from bot.messages.html import Html
+from bot.services import Services, context_of
 from bot.services.alert_views import view_alerts
 from storage import alert_store, chat_store, outbox
+from storage.alert_store import DeferredEvent
 from storage.outbox import NewMessage
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.alerts.view import AlertView, EvaluationContext
-    from bot.messages.common import Answer
-    from bot.messages.html import Html
-    from bot.services import Services
-    from storage.alert_store import DeferredEvent
-
 
 _log = logging.getLogger(__name__)
 _DEFERRED_WHILE = {

@@ -4,17 +4,16 @@
 without storage and texts. The functions after it read them.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import pandas as pd
+import sqlite_utils
 
 from bot.alerts.batch import (
     SESSIONS_KEPT,
@@ -30,19 +29,12 @@ from bot.alerts.batch import (
 from bot.alerts.engine import ALREADY, FIRED, REMINDER, STILL, Event, Ops, State, default_band, settle
 from bot.alerts.revision import Replay, Revision, replay
 from bot.alerts.rule import Rule
-from bot.alerts.series import PATIENCE, subject_of_rule
-from bot.alerts.view import AlertView, Life
+from bot.alerts.series import PATIENCE, SampleSeries, Subject, subject_of_rule
+from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.errors import BotError
 from bot.services.alert_views import DAMAGED
 from storage import alert_store
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.alerts.series import SampleSeries, Subject
-    from bot.alerts.view import EvaluationContext
-    from storage.alert_store import EvaluatedAlert, StoredAlert, StoredSubject
-
+from storage.alert_store import EvaluatedAlert, StoredAlert, StoredSubject
 
 _log = logging.getLogger(__name__)
 WITHDRAWN, RESTATED = "withdrawn", "restated"
@@ -156,9 +148,7 @@ class Alerts:
         if (batch := self.batch_of.pop(alert_id, None)) is not None:
             batch.remove(alert_id)
 
-    def move_on(
-        self, evaluator: Evaluator, level: Iterable[int], results: Iterable[EvaluationResult]
-    ) -> None:
+    def move_on(self, evaluator: "Evaluator", level: Iterable[int], results: Iterable[EvaluationResult]) -> None:
         """Note what an evaluation has stored: alerts that are level with their batch now, and states."""
         for progress in evaluator.progress.values():
             progress.batch.evaluated, figures = progress.after
@@ -292,22 +282,15 @@ class Evaluator:
         batches = self._alerts.batches.items()
         return [key for key, batch in batches if batch.is_empty and (batch.evaluated or old) <= old]
 
-    def evaluate(
-        self, snapshots: Iterable[AlertSnapshot], events: Mapping[int, InForce]
-    ) -> list[EvaluationResult]:
+    def evaluate(self, snapshots: Iterable[AlertSnapshot], events: Mapping[int, InForce]) -> list[EvaluationResult]:
         """Evaluate alerts and return the results of those that change; `events` are those in force.
 
         An alert that raises is reported as broken and does not stop the others.
         """
-        results = (
-            self._evaluate_safely(alert, states, events.get(alert.alert_id, ()))
-            for alert, states in snapshots
-        )
+        results = (self._evaluate_safely(alert, states, events.get(alert.alert_id, ())) for alert, states in snapshots)
         return [result for result in results if result.changes]
 
-    def _evaluate_safely(
-        self, stored: StoredAlert, states: Sequence[str], events: InForce
-    ) -> EvaluationResult:
+    def _evaluate_safely(self, stored: StoredAlert, states: Sequence[str], events: InForce) -> EvaluationResult:
         rows: list[State] = []
         try:
             rule = Rule.from_json(stored.rule_json)
@@ -319,9 +302,7 @@ class Evaluator:
                 return EvaluationResult(stored)
             return EvaluationResult(stored, broken=broken_reason(error) if rows else DAMAGED)
 
-    def _evaluate(
-        self, stored: StoredAlert, rule: Rule, rows: Sequence[State], in_force: InForce
-    ) -> EvaluationResult:
+    def _evaluate(self, stored: StoredAlert, rule: Rule, rows: Sequence[State], in_force: InForce) -> EvaluationResult:
         progress = self.progress.get(subject := subject_of_rule(rule))
         if progress is None:  # mostly because its figures cannot be read, which raises here
             alone = Batch(subject)
@@ -403,9 +384,7 @@ def _without_idle_reminders(
     ]
 
 
-def _revised_events(
-    replayed: Replay, in_force: Sequence[EventInForce], *, is_paused: bool
-) -> Iterator[AlertEvent]:
+def _revised_events(replayed: Replay, in_force: Sequence[EventInForce], *, is_paused: bool) -> Iterator[AlertEvent]:
     """What to store about events on revised figures. A paused alert fires no more."""
     stored = {known.event.key: known for known in in_force}
     for event, revision in zip(replayed.withdrawn, replayed.revisions, strict=True):

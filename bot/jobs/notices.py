@@ -8,8 +8,6 @@ An outage begins when a close is overdue by 3 h 15 min (fund facts and multiples
 when the data reaches as far as it must again. Outages are stored, so that a restart reports nothing twice.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import json
@@ -17,16 +15,19 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
+import sqlite_utils
 from msgspec import structs
 
 from bot.alerts.revision import is_set_on_level, level_factors, rescaled_rule, state_after_split
 from bot.alerts.rule import Rule
 from bot.alerts.series import parts_read
 from bot.alerts.view import SPLIT_REASON, Life
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS, first_overdue_session, is_frozen, newest_session
 from bot.analytics.sessions import STALE_AFTER
+from bot.config import Config
+from bot.data.refresh import FetchReport
 from bot.jobs.notify import OutboxWriter, Place
 from bot.messages.alerts.notices import (
     DataGap,
@@ -39,20 +40,12 @@ from bot.messages.alerts.notices import (
 )
 from bot.messages.common import Answer
 from bot.messages.html import bold, lines
+from bot.pair import Pair
+from bot.services import Services
 from bot.services.alert_views import read_state
 from storage import alert_store, chat_store, sources
+from storage.alert_store import ExpiringAlert, SplitChange, StoredAlert
 from storage.rows import get_meta, remove_meta, set_meta
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.analytics.market import Market
-    from bot.config import Config
-    from bot.data.refresh import FetchReport
-    from bot.pair import Pair
-    from bot.services import Services
-    from storage.alert_store import ExpiringAlert, SplitChange, StoredAlert
-
 
 _log = logging.getLogger(__name__)
 _WEEK, _DAY = dt.timedelta(days=7), dt.timedelta(days=1)
@@ -139,9 +132,7 @@ async def report_outages(services: Services) -> int:
     stored = await services.database.run(sources.current_outages)
     known = {outage.part: outage.session.isoformat() for outage in stored}
     begun = {
-        part: f"{session:%Y-%m-%d}"
-        for part, session in missing.items()
-        if session is not None and part not in known
+        part: f"{session:%Y-%m-%d}" for part, session in missing.items() if session is not None and part not in known
     }
     ended = {part: session for part, session in known.items() if missing.get(part) is None}
     if not begun and not ended:

@@ -1,49 +1,36 @@
 """Notifications about alert events: at once, in a list, or deferred. Queueing of messages in the outbox."""
 
-from __future__ import annotations
-
 import datetime as dt
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import pandas as pd
+import sqlite_utils
 from msgspec import structs
 
 from bot.alerts.batch import answers
-from bot.alerts.engine import ALREADY, BACK
-from bot.alerts.series import parts_read, rule_lag, subject_of_rule
-from bot.alerts.view import Life
+from bot.alerts.engine import ALREADY, BACK, Event
+from bot.alerts.rule import Rule
+from bot.alerts.series import SampleSeries, parts_read, rule_lag, subject_of_rule
+from bot.alerts.view import EvaluationContext, Life
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
-from bot.jobs.evaluate import RESTATED, WITHDRAWN, EvaluationResult, broken_reason
+from bot.jobs.evaluate import RESTATED, WITHDRAWN, AlertEvent, EvaluationResult, broken_reason
 from bot.jobs.summaries import quiet_until
 from bot.messages.alerts import notices
 from bot.messages.alerts.notices import ASLEEP, QUIET, SNOOZE
-from bot.messages.common import AS_NEW, payload_of
+from bot.messages.common import AS_NEW, Answer, payload_of
 from bot.messages.html import Html
 from bot.text import short_date
 from storage import alert_store, chat_store, outbox
 from storage.alert_store import EventDetail
-from storage.outbox import EventList, NewMessage
-
-if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
-
-    import sqlite_utils
-
-    from bot.alerts.engine import Event
-    from bot.alerts.rule import Rule
-    from bot.alerts.series import SampleSeries
-    from bot.alerts.view import EvaluationContext
-    from bot.analytics.market import Market
-    from bot.jobs.evaluate import AlertEvent
-    from bot.messages.common import Answer
-    from storage.chat_store import StoredChat
-    from storage.outbox import ListedEvent, MessageBody
-
+from storage.chat_store import StoredChat
+from storage.outbox import EventList, ListedEvent, MessageBody, NewMessage
 
 _log = logging.getLogger(__name__)
 QUARTER = dt.timedelta(days=notices.FIRES_SINCE_DAYS)
@@ -86,7 +73,7 @@ class DeliveryWindow:
     asleep: bool = False
 
     @classmethod
-    def of(cls, chat: StoredChat | None, default_zone: str, now: dt.datetime) -> DeliveryWindow:
+    def of(cls, chat: StoredChat | None, default_zone: str, now: dt.datetime) -> "DeliveryWindow":
         """The window of a chat by its settings."""
         if chat is None:
             return cls(chat_store.zone_of(None, default_zone))
@@ -136,9 +123,7 @@ class Notifier:
             for result in results
             if result.alert is not None
         }
-        with_list = self._chats_with_list(
-            [result for result in results if not deferred.get(result.stored.alert_id)]
-        )
+        with_list = self._chats_with_list([result for result in results if not deferred.get(result.stored.alert_id)])
         notified: list[NotifiedResult] = []
         for result in results:
             try:
@@ -170,9 +155,7 @@ class Notifier:
         for result in results:
             if result.alert is not None:
                 lateness[result.stored.chat_id] += [
-                    self.sessions_late(result.alert.rule, event) > 0
-                    for event in result.news
-                    if not event.muted
+                    self.sessions_late(result.alert.rule, event) > 0 for event in result.news if not event.muted
                 ]
         return {chat_id for chat_id, late in lateness.items() if len(late) > 1 and any(late)}
 
@@ -248,15 +231,9 @@ def state_since(rule: Rule, event: Event, samples: SampleSeries) -> str:
     later = samples[samples.after(event.session) :]
     true, answered = answers(rule, event.ops, later)
     if event.kind == BACK:
-        return (
-            f"true again since {short_date(later.day(int(true.argmax())))}"
-            if true.any()
-            else "not true since"
-        )
+        return f"true again since {short_date(later.day(int(true.argmax())))}" if true.any() else "not true since"
     false = answered & ~true
-    return (
-        f"no longer true since {short_date(later.day(int(false.argmax())))}" if false.any() else "still true"
-    )
+    return f"no longer true since {short_date(later.day(int(false.argmax())))}" if false.any() else "still true"
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ A push never waits for a drawing. Nothing about pictures is stored and none is t
 refusal or a rate limit leaves the text as it is. What reads the same gets one picture in each theme.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
@@ -13,36 +11,32 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import pandas as pd
 from telegram import InputFile, InputMediaPhoto, Message
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
+from bot.alerts.rule import Rule
 from bot.alerts.series import subject_of_rule
+from bot.alerts.view import EvaluationContext
+from bot.analytics.market import Market
 from bot.analytics.windows import AsOf
+from bot.delivery.drain import Delivery
 from bot.delivery.outcome import NO_ANSWER, classify, error_text
 from bot.delivery.rate_limiter import PICTURE
 from bot.delivery.send import keyboard
 from bot.errors import BotError
 from bot.messages import common
-from bot.messages.canvas import THEMES
+from bot.messages.canvas import THEMES, Theme
+from bot.messages.charts import ChartSpec
 from bot.messages.html import CAPTION_LIMIT, visible_length
 from bot.messages.pages.compare import compare_answer
+from bot.services import Services
 from bot.services.questions import answer_once
 from storage import outbox
-
-if TYPE_CHECKING:
-    from bot.alerts.rule import Rule
-    from bot.alerts.view import EvaluationContext
-    from bot.analytics.market import Market
-    from bot.delivery.drain import Delivery
-    from bot.messages.canvas import Theme
-    from bot.messages.charts import ChartSpec
-    from bot.services import Services
-    from storage.outbox import SentPush
-
+from storage.outbox import SentPush
 
 _log = logging.getLogger(__name__)
 MOST_LEVELS = 20  # fires of a run up to which each rule's own threshold is drawn
@@ -144,11 +138,7 @@ class Pictures:
         media = InputMediaPhoto(file, body.html, ParseMode.HTML, show_caption_above_media=True)
         try:
             edited = await self._delivery.bot.edit_message_media(
-                media,
-                push.chat_id,
-                push.message_id,
-                reply_markup=keyboard(body.buttons),
-                rate_limit_args=PICTURE,
+                media, push.chat_id, push.message_id, reply_markup=keyboard(body.buttons), rate_limit_args=PICTURE
             )
         except TelegramError as error:
             _log.info("a message to chat %s stays without its picture: %s", push.chat_id, error_text(error))

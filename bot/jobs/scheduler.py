@@ -5,8 +5,6 @@ notices when it stops. It is called after a good tick, every few minutes, beside
 holds the secret of the check, so logs name its host only.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
@@ -15,14 +13,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import sqlite_utils
+from telegram.ext import Application
 
 from bot.analytics.windows import AsOf
 from bot.concurrency import RunningWork, trim_heap
-from bot.data.refresh import refresh
+from bot.data.provider import Provider
+from bot.data.refresh import FetchReport, refresh
+from bot.delivery.drain import Delivery
+from bot.delivery.outcome import DrainReport
 from bot.errors import OUT_OF_MEMORY, NoData, is_out_of_memory
 from bot.jobs.backups import Backups
 from bot.jobs.boards import Boards
@@ -36,21 +39,10 @@ from bot.messages.pages.compare import compare_answer
 from bot.messages.pages.flows import flows_answer
 from bot.messages.pages.multiples import multiples_answer
 from bot.messages.pages.trend import trend_answer
-from bot.services import EVENTS_KEPT, OUTBOX_KEPT, wall_clock
+from bot.services import EVENTS_KEPT, OUTBOX_KEPT, Services, wall_clock
 from bot.services.questions import answer_once
 from storage import alert_store, chat_store, outbox, sources
 from storage.db import StorageError, analyses
-
-if TYPE_CHECKING:
-    import sqlite_utils
-    from telegram.ext import Application
-
-    from bot.data.provider import Provider
-    from bot.data.refresh import FetchReport
-    from bot.delivery.drain import Delivery
-    from bot.delivery.outcome import DrainReport
-    from bot.services import Services
-
 
 _log = logging.getLogger(__name__)
 HEARTBEAT_TIMEOUT = 10.0  # seconds
@@ -235,9 +227,7 @@ class Scheduler:
         queue.run_once(partial(_as_callback, self._sending, self.send), 0, name="send", job_kwargs=late)
 
 
-async def _as_callback(
-    work: RunningWork, job: Callable[[], Coroutine[Any, Any, object]], context: object
-) -> None:
+async def _as_callback(work: RunningWork, job: Callable[[], Coroutine[Any, Any, object]], context: object) -> None:
     """Run a job as a callback of the job queue, which logs a traceback for one that is cancelled."""
     del context
     await work.run(job())

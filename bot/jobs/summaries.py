@@ -4,46 +4,36 @@ Also local times as instants, which backups and notifications use too: when a ti
 quiet hours end.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import logging
 import time
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from bot.analytics.sessions import STALE_AFTER
+import pandas as pd
+import sqlite_utils
+
+from bot.alerts.view import AlertView, EvaluationContext
+from bot.analytics.sessions import STALE_AFTER, Sessions
+from bot.config import Config
 from bot.errors import NoData
 from bot.jobs.pictures import want_summary_chart
 from bot.messages.common import AS_NEW, Answer, payload_of
 from bot.messages.html import bold, lines
 from bot.messages.pages.summary import summary_answer
-from bot.messages.pages.weekly import week_begin, weekly_answer
-from bot.services import DAILY, context_of
+from bot.messages.pages.weekly import Fires, week_begin, weekly_answer
+from bot.services import DAILY, Services, context_of
 from bot.services.alert_views import fires_since, view_active_alerts
 from bot.services.chats import settings_of
 from storage import chat_store, outbox, sources
-from storage.outbox import NewMessage
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from zoneinfo import ZoneInfo
-
-    import pandas as pd
-    import sqlite_utils
-
-    from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.sessions import Sessions
-    from bot.config import Config
-    from bot.messages.pages.weekly import Fires
-    from bot.services import Services
-    from storage.chat_store import DueSummary
-    from storage.outbox import MessageBody
-
+from storage.chat_store import DueSummary
+from storage.outbox import MessageBody, NewMessage
 
 _log = logging.getLogger(__name__)
 LATE_AFTER = dt.timedelta(minutes=30)
@@ -72,17 +62,14 @@ def _transition(before: dt.datetime, after: dt.datetime, zone: ZoneInfo) -> dt.d
     """The second between two instants at which the zone's offset changes."""
     old = before.astimezone(zone).utcoffset()
     seconds = range(int(before.timestamp()) + 1, int(after.timestamp()))
-    changed = bisect_left(
-        seconds, True, key=lambda second: dt.datetime.fromtimestamp(second, zone).utcoffset() != old
-    )
+    changed = bisect_left(seconds, True, key=lambda second: dt.datetime.fromtimestamp(second, zone).utcoffset() != old)
     return dt.datetime.fromtimestamp(seconds.start + changed, dt.UTC)
 
 
 def quiet_until(now: dt.datetime, start: str | None, end: str | None, zone: ZoneInfo) -> dt.datetime | None:
     """Return the instant at which the quiet hours end that `now` falls into, None outside them.
 
-    They run from `start` to `end`, "HH:MM" local, past midnight if `end` is not later. Equal times
-    mean no quiet hours.
+    They run from `start` to `end`, "HH:MM" local, past midnight if `end` is not later. Equal times mean no quiet hours.
     """
     if start is None or end is None or start == end:
         return None
@@ -188,11 +175,7 @@ class _Text(NamedTuple):
 
 
 def _read(
-    db: sqlite_utils.Database,
-    config: Config,
-    due: dict[int, list[DueSummary]],
-    now: dt.datetime,
-    begin: dt.date,
+    db: sqlite_utils.Database, config: Config, due: dict[int, list[DueSummary]], now: dt.datetime, begin: dt.date
 ) -> dict[int, _Text]:
     """Return the texts of some chats, for no longer than commands may wait."""
     texts, until = dict[int, _Text](), time.perf_counter() + _LONGEST_READ
@@ -225,9 +208,7 @@ def _outages(db: sqlite_utils.Database, sessions: Sessions, session: pd.Timestam
     return sources.outage_changes(db, sessions.close(before))
 
 
-def _body(
-    context: EvaluationContext, sessions: Sessions, outages: Mapping[str, bool], text: _Text
-) -> MessageBody:
+def _body(context: EvaluationContext, sessions: Sessions, outages: Mapping[str, bool], text: _Text) -> MessageBody:
     page = partial(summary_answer, outages=outages)
     if text.fires is not None:
         page = partial(weekly_answer, fires=text.fires)

@@ -12,19 +12,14 @@ entity, which Telegram shows as typed; a tag inside <code> or <pre>, which Teleg
 a quote; and every tag and attribute that the bot's messages do not use.
 """
 
-from __future__ import annotations
-
 import hashlib
 import html
 import json
 import re
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
+from typing import Any, TypeAlias
 
 TAGS = {"b": "bold", "i": "italic", "code": "code", "pre": "pre", "blockquote": "expandable_blockquote"}
 _FIXED_WIDTH = ("code", "pre")
@@ -46,11 +41,7 @@ def utf16_length(text: str) -> int:
 def command_entities(text: str) -> list[dict[str, Any]]:
     """Return the entities of the commands in a text that a person writes."""
     return [
-        {
-            "type": "bot_command",
-            "offset": utf16_length(text[: match.start()]),
-            "length": utf16_length(match[0]),
-        }
+        {"type": "bot_command", "offset": utf16_length(text[: match.start()]), "length": utf16_length(match[0])}
         for match in _COMMAND.finditer(text)
     ]
 
@@ -116,12 +107,7 @@ class _Parser:
 
 Json: TypeAlias = dict[str, Any]
 BOT_ID = 700_000_001
-BOT_USER: Json = {
-    "id": BOT_ID,
-    "is_bot": True,
-    "first_name": "Small versus large",
-    "username": "small_large_bot",
-}
+BOT_USER: Json = {"id": BOT_ID, "is_bot": True, "first_name": "Small versus large", "username": "small_large_bot"}
 BOT: Json = {
     **BOT_USER,
     "can_join_groups": True,
@@ -302,8 +288,6 @@ class BotApi:
         self.last_message_id = 0
         self.last_update_id = first_update_id - 1
 
-    # Chats and people
-
     def chat(self, chat_id: int, kind: str = "private") -> ApiChat:
         """Return the chat of this id, created if it is new. Negative ids are groups."""
         if chat_id not in self.chats:
@@ -317,8 +301,6 @@ class BotApi:
         if user_id == BOT_ID:
             return BOT
         return {"id": user_id, "is_bot": False, "first_name": self.names.get(user_id, f"User {user_id}")}
-
-    # What people do
 
     def say(self, chat_id: int, text: str) -> ApiMessage:
         """Send a message as the person of a private chat."""
@@ -348,8 +330,6 @@ class BotApi:
         }
         self.queue_update("callback_query", content)
         return query_id
-
-    # Messages, updates and files
 
     def add_message(self, chat: ApiChat, **values: Any) -> ApiMessage:  # noqa: ANN401 - fields of Message
         """Store a message. It is the bot's unless a `sender` is given."""

@@ -5,34 +5,31 @@ bot: HTML with an unescaped "&" or a tag inside <pre> or <code>; a text or capti
 space makes too long. The Bot API of the tests refuses more.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from bot.local.botapi import (
     BOT,
     BOT_ID,
+    ApiChat,
     ApiEvent,
+    ApiMessage,
     BotApi,
     BotApiError,
     EntityError,
     Json,
+    StoredFile,
     Upload,
     bad_request,
     parse_html,
     utf16_length,
 )
-
-if TYPE_CHECKING:
-    from bot.local.botapi import ApiChat, ApiMessage, StoredFile
-
 
 T = TypeVar("T")
 # By the parameter: the limit in UTF-16 units after entity parsing, and how refusals call the text.

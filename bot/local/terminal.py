@@ -12,25 +12,19 @@ import os
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 import httpx
 from telegram import Bot, Update
 from telegram.error import NetworkError
+from telegram.ext import Application
 from telegram.request import BaseRequest, RequestData
 
 from bot.concurrency import run_in_daemon_thread
-from bot.delivery.rate_limiter import SendBudget, Slot
+from bot.delivery.rate_limiter import ChatId, SendBudget, Slot
 from bot.local.botapi import ApiEvent, ApiMessage, BotApi, Json, StoredFile, Upload
 from bot.local.methods import Call, answer
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from telegram.ext import Application
-
-    from bot.delivery.rate_limiter import ChatId
-
 
 LOCAL_CHAT = 1  # the terminal's chat and its person; no account of Telegram has this id
 PROMPT = "› "
@@ -48,9 +42,7 @@ class Terminal:
     the messages. Update ids grow from one run to the next, because the database remembers those it has seen.
     """
 
-    def __init__(
-        self, out: Callable[[str], None], files: Path | None, now: Callable[[], dt.datetime]
-    ) -> None:
+    def __init__(self, out: Callable[[str], None], files: Path | None, now: Callable[[], dt.datetime]) -> None:
         self._out, self._folder = out, FileFolder(files)
         self.api = BotApi(lambda: now().timestamp(), first_update_id=time.time_ns() // 1000)
         self.api.names = {LOCAL_CHAT: "You"}

@@ -52,9 +52,7 @@ class Theme:
     lines: tuple[str, str, str, str]
 
 
-LIGHT = Theme(
-    "light", "#FFFFFF", "#1B1F24", "#59616B", "#DFE3E8", ("#0067A5", "#B84A00", "#1B1F24", "#7A6A6A")
-)
+LIGHT = Theme("light", "#FFFFFF", "#1B1F24", "#59616B", "#DFE3E8", ("#0067A5", "#B84A00", "#1B1F24", "#7A6A6A"))
 DARK = Theme("dark", "#15191E", "#ECEFF2", "#A6AFB9", "#333B45", ("#56B4E9", "#F0A030", "#ECEFF2", "#938A80"))
 THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
@@ -157,9 +155,7 @@ class BarPicture:
         places, thickness = np.arange(len(self.rows))[::-1].astype("float64"), 0.8 / count
         for number, (name, values) in enumerate(zip(self.names, self.values, strict=True)):
             at = places + thickness * ((count - 1) / 2 - number)
-            bars = axes.barh(
-                at, np.nan_to_num(values), 0.9 * thickness, color=theme.lines[number], label=name
-            )
+            bars = axes.barh(at, np.nan_to_num(values), 0.9 * thickness, color=theme.lines[number], label=name)
             shown = ["n/a" if math.isnan(value) else self.unit.show(float(value)) for value in values]
             for label in axes.bar_label(bars, labels=shown, padding=3):
                 _style_text(label, theme.lines[number])
@@ -181,9 +177,7 @@ class BarPicture:
         return png(figure)
 
 
-def new_figure(
-    style: ChartStyle, ratios: Sequence[float], note: str, height: float
-) -> tuple[Figure, list[Axes]]:
+def new_figure(style: ChartStyle, ratios: Sequence[float], note: str, height: float) -> tuple[Figure, list[Axes]]:
     """Return a figure with title, footer and sample label, and an empty panel for each height ratio."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above

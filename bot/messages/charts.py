@@ -130,9 +130,7 @@ def _named_lines(
     return [line for line in lines if line.drawable]
 
 
-def rule_chart(
-    panels: Sequence[ConditionPanel], style: ChartStyle, fires: Sequence[pd.Timestamp] = ()
-) -> Drawing:
+def rule_chart(panels: Sequence[ConditionPanel], style: ChartStyle, fires: Sequence[pd.Timestamp] = ()) -> Drawing:
     """Draw conditions of a rule, or a metric, in panels of their own, with their levels, the fires marked."""
     theme, drawn = style.theme, list[Panel]()
     for panel in panels:
@@ -145,9 +143,7 @@ def rule_chart(
         marks = None if marked is None else (days(pd.DatetimeIndex(marked.index)), marked.to_numpy())
         title, ticks = (panel.name, 3) if len(panels) > 1 else ("", 5)
         shown = [line for line in lines if line.drawable]
-        drawn.append(
-            Panel(shown, panel.shown_unit, title, ticks, levels=panel.levels, band=panel.band, marks=marks)
-        )
+        drawn.append(Panel(shown, panel.shown_unit, title, ticks, levels=panel.levels, band=panel.band, marks=marks))
     return Picture(style, drawn, note=f"○ {FIRED}" if fires else "").draw
 
 

@@ -1,7 +1,5 @@
 """What pages and alerts share: answers with buttons, headings, sources and ages, phrases, chart styles."""
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 import re
@@ -10,18 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bot.alerts.rule import AMOUNT, Condition, Rule
+from bot.alerts.series import Histories
+from bot.alerts.view import EvaluationContext
 from bot.analytics import flows, trend, units, valuation
-from bot.analytics.companies import TRAILING
+from bot.analytics.companies import TRAILING, FundSums, Sums
 from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures, per_market
 from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
-from bot.analytics.performance import TOO_SHORT
+from bot.analytics.performance import TOO_SHORT, Performance
 from bot.analytics.trend import percentile_rank
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, USD, Unit
+from bot.analytics.valuation import FundMultiple, MultipleFigure
 from bot.analytics.windows import AsOf, Window
 from bot.data.issuers.fetch import by_hand
 from bot.messages.canvas import ChartStyle, Theme
@@ -39,17 +39,9 @@ from bot.messages.html import (
     strip_html,
     table,
 )
+from bot.pair import Pair
 from bot.text import command_line, counted, date_phrase, short_date
 from storage.outbox import MessageBody
-
-if TYPE_CHECKING:
-    from bot.alerts.series import Histories
-    from bot.alerts.view import EvaluationContext
-    from bot.analytics.companies import FundSums, Sums
-    from bot.analytics.performance import Performance
-    from bot.analytics.valuation import FundMultiple, MultipleFigure
-    from bot.pair import Pair
-
 
 Button = tuple[str, str]  # label, and the command line it stands for, or a text after COPY or INSERT
 COPY, INSERT = "copy:", "insert:"  # a tap copies the text, or puts it into the input field
@@ -158,9 +150,7 @@ def _button_row(row: tuple[Button, ...], prefix: str) -> tuple[Button, ...]:
     return tuple(shown)
 
 
-def payload_of(
-    answer: Answer, prefix: str, *, silent: bool = False, numbers: str | None = None
-) -> MessageBody:
+def payload_of(answer: Answer, prefix: str, *, silent: bool = False, numbers: str | None = None) -> MessageBody:
     """Return an answer as a message of the outbox: its text and its buttons."""
     return MessageBody(localized(answer.text, numbers), answer.rows(prefix), silent)
 
@@ -188,10 +178,7 @@ def heading(sentence: str, market: Market, as_of: AsOf) -> Html:
 
 
 def details(market: Market, *sentences: Html | str | None, priced: bool = True) -> Html:
-    """Return what stands in the quote of an answer: the sentences, before them a note on the data, if any.
-
-    An answer made of prices (`priced`) also says if two sources of them disagree.
-    """
+    """Return the quote of an answer: a note on the data, if any (on prices if it is `priced`), and the sentences."""
     notes = price_notes(market, priced=priced)
     more = f" {counted(len(notes) - 1, 'more note')}: /status." if len(notes) > 1 else ""
     return lines(*(note + more for note in notes[:1]), *filter(None, sentences))
@@ -275,9 +262,7 @@ def source_line(labels: Sequence[str], remark: str = "") -> str:
 
 def market_sources(market: Market, *parts: str) -> str:
     """Return the line that names the sources of "prices", "flows" or "multiples"."""
-    return sources(
-        {part: fact_sources(market) if part == "flows" else market.source(part).label for part in parts}
-    )
+    return sources({part: fact_sources(market) if part == "flows" else market.source(part).label for part in parts})
 
 
 def fact_sources(market: Market) -> str:
@@ -437,10 +422,7 @@ def rule_chart_spec(
 def metric_panel(
     name: str, series: pd.Series, history: pd.Series, unit: Unit, levels: tuple[float, ...] = ()
 ) -> ConditionPanel:
-    """Return the panel of a metric with what is usual for it: its median, and where 8 of 10 values were.
-
-    `series` is what is drawn of `history`; a short history has no reference. `levels` replace it.
-    """
+    """Return the panel of a metric with its median and where 8 of 10 values were, unless `levels` replace them."""
     known = history.dropna()
     if levels or len(known) < _LEAST_USUAL:
         return ConditionPanel(name, series, unit, levels=levels)
@@ -653,10 +635,7 @@ def multiple_line(market: Market) -> str:
     if not figures:
         return f"P/E: {NOT_AVAILABLE}, none stored."
     leading = (valuation.convention_for(market), TRAILING) if len(market.company_sums) else None
-    figure = max(
-        figures,
-        key=lambda f: (max(f.sessions), (f.convention, f.basis) == leading, f.observations),
-    )
+    figure = max(figures, key=lambda f: (max(f.sessions), (f.convention, f.basis) == leading, f.observations))
     small, large = figure.small, figure.large
     same, end = small.session == large.session, market.require_end()
     parts = []

@@ -6,8 +6,6 @@ markup by being forgotten. An f-string falls back to a plain string and is escap
 Tags used: b, blockquote, code, pre.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import html as entities
 import re
@@ -244,11 +242,10 @@ TableRow = Sequence[str | None]
 def table(header: TableRow, rows: Sequence[TableRow]) -> str:
     """Return the lines of a table for a `pre` block. None in a cell is shown as "n/a".
 
-    The first column is left-aligned, all others are right-aligned, two apart where that fits, else one.
-    Cells are text already, as `Unit.show` makes it (minus is U+2212, one column wide like every character
-    here). A label too long for its column (a window "since 2020-09-30") stands on a line of its own above
-    its figures; so may all of them. Raises ValueError when the figures do not fit, and when a row has not as
-    many cells as the header.
+    The first column is left-aligned, all others are right-aligned, two apart where that fits, else one. Cells are text
+    already, as `Unit.show` makes it (minus is U+2212, one column wide like every character here). A label too long for
+    its column (a window "since 2020-09-30") stands on a line of its own above its figures; so may all of them. Raises
+    ValueError when the figures do not fit, and when a row has not as many cells as the header.
     """
     grid = [[NOT_AVAILABLE if cell is None else cell for cell in row] for row in (header, *rows)]
     if any(len(row) != len(header) for row in grid):

@@ -3,34 +3,28 @@
 This module holds what they share themselves: `Services`, who calls (`Caller`), and the context of a Market.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
+from zoneinfo import ZoneInfo
+
+import sqlite_utils
 
 from bot.alerts.series import Histories
 from bot.alerts.view import EvaluationContext
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS, Metric, metrics_of
 from bot.analytics.valuation import convention_for, kinds_under
 from bot.concurrency import ChartRenderer
+from bot.config import Config
+from bot.data.load import Markets
+from bot.pair import Pair
 from storage import chat_store
-
-if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
-
-    import sqlite_utils
-
-    from bot.analytics.market import Market
-    from bot.config import Config
-    from bot.data.load import Markets
-    from bot.pair import Pair
-    from storage.chat_store import StoredChat
-    from storage.db import Database
-
+from storage.chat_store import StoredChat
+from storage.db import Database
 
 T = TypeVar("T")
 OUTBOX_KEPT = dt.timedelta(days=90)  # for messages that were sent or given up

@@ -3,14 +3,13 @@
 Raises BadInput for what is not possible, with a line to send instead.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
+import sqlite_utils
 from msgspec import structs
 
 from bot.alerts.batch import carried, decoded
@@ -20,17 +19,12 @@ from bot.alerts.presets import preset_of
 from bot.alerts.rule import Rule
 from bot.alerts.series import SampleSeries, subject_of_rule, subject_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life, RecordedFire
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.errors import BadInput
 from bot.services import Caller, context_of, metrics_for
 from storage import alert_store
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.analytics.market import Market
-    from storage.alert_store import ChatEvent, StoredAlert
-
+from storage.alert_store import ChatEvent, StoredAlert
 
 T = TypeVar("T")
 Check = Callable[["StoredAlert"], None]  # raises BadInput if the alert is not in the state that is needed
@@ -60,9 +54,6 @@ class Unreadable(BadInput):
     def __init__(self, alert: StoredAlert, reason: str) -> None:
         sentence = f"Alert #{alert.number} cannot be read ({reason}); switch it off and set it again."
         super().__init__(sentence, f"/alert {alert.number} off")
-
-
-# Stored alerts
 
 
 def find_alert(db: sqlite_utils.Database, caller: Caller, number: int, *checks: Check) -> StoredAlert:
@@ -97,9 +88,6 @@ def refuse_paused(alert: StoredAlert) -> None:
 def end_reason(alert: StoredAlert) -> str:
     """Return why an alert has ended, without a full stop."""
     return (alert.reason or alert.life).rstrip(".")
-
-
-# Rules and views
 
 
 def parse_alert_rule(text: str, market: Market, command: str = "/alert") -> Rule:
@@ -179,9 +167,6 @@ def view_active_alerts(db: sqlite_utils.Database, chat_id: int, now: dt.datetime
     return view_alerts(db, alerts, now)[0]
 
 
-# What handlers show
-
-
 async def evaluation_context(caller: Caller) -> EvaluationContext:
     """Return the current Market with its histories, and the chat's time zone."""
     market = await caller.services.markets.current()
@@ -214,9 +199,7 @@ def fire_sessions(db: sqlite_utils.Database, alert: StoredAlert) -> list[dt.date
     return sorted({event.session for event in recent if event.transition == "fired"})
 
 
-def fires_since(
-    db: sqlite_utils.Database, chat_id: int, since: dt.date
-) -> tuple[tuple[int, str, dt.date], ...]:
+def fires_since(db: sqlite_utils.Database, chat_id: int, since: dt.date) -> tuple[tuple[int, str, dt.date], ...]:
     """Return number, rule and session of a chat's newest fires since a session, in order."""
     recent = alert_store.list_events(db, chat_id=chat_id, limit=_CHARTED_EVENTS)
     fires = [event for event in recent if event.transition == "fired" and event.session >= since]
@@ -227,9 +210,7 @@ async def show_with_fire_count(caller: Caller, number: int, days: int) -> tuple[
     """Return one alert and how often it fired in the last `days`."""
     market = await caller.services.markets.current()
     since = (market.last_completed - dt.timedelta(days=days)).date().isoformat()
-    return await show_with(
-        caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since)
-    )
+    return await show_with(caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since))
 
 
 def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:

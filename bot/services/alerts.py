@@ -3,16 +3,14 @@
 Each change is one transaction. Raises BadInput for what is not possible, with a line to send instead.
 """
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
+import sqlite_utils
 from msgspec import structs
 
 from bot.alerts.backtest import Frequency, frequency
@@ -21,18 +19,13 @@ from bot.alerts.revision import level_factors, rescaled_rule
 from bot.alerts.rule import CROSSES, Rule
 from bot.alerts.series import parts_read
 from bot.alerts.view import AlertView, EvaluationContext, Life
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS, Metric
 from bot.errors import BadInput
 from bot.services import Caller, alert_views, ensure_chat, metrics_for
 from bot.services.alert_views import ShownAlert, find_alert, read_alert, refuse_ended, refuse_paused
 from storage import alert_store, sources
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.analytics.market import Market
-    from storage.alert_store import SplitChange, StoredAlert
-
+from storage.alert_store import SplitChange, StoredAlert
 
 # Makes another rule of a rule. Its BadInput has words to type after "/alert 3 edit" as the example.
 RuleChange = Callable[[Rule, Mapping[str, "Metric"]], Rule]
@@ -60,9 +53,6 @@ def preview(rule: Rule, context: EvaluationContext, now: dt.datetime) -> tuple[A
     _refuse_past(rule, context.market, now, "/alert")
     state, past = _start_figures(rule, context)
     return AlertView(0, rule, Life.ACTIVE, state), past
-
-
-# Changes that start an alert afresh
 
 
 async def create(caller: Caller, rule: Rule | str) -> StartedAlert:
@@ -188,18 +178,13 @@ async def _restart(
         before, after = versions
         session = state.session if typed else after.level_session
         splits = alert_store.newest_split_id(db)
-        return _update(
-            db, caller, before, structs.replace(after, level_session=session, last_split_id=splits)
-        )
+        return _update(db, caller, before, structs.replace(after, level_session=session, last_split_id=splits))
 
     return await _start(caller, context, rule, store)
 
 
 async def _start(
-    caller: Caller,
-    context: EvaluationContext,
-    rule: Rule,
-    store: Callable[[sqlite_utils.Database, State], StoredAlert],
+    caller: Caller, context: EvaluationContext, rule: Rule, store: Callable[[sqlite_utils.Database, State], StoredAlert]
 ) -> StartedAlert:
     """Store an alert with the initial state of its rule, in place of all earlier states."""
     state, past = await asyncio.to_thread(_start_figures, rule, context)
@@ -224,9 +209,6 @@ def _start_figures(rule: Rule, context: EvaluationContext) -> tuple[State, Frequ
     """Return the state of a rule that starts now, and how often it would have fired."""
     history = context.histories.samples(rule, None, context.market.sessions)
     return first_state(rule, history, context.market.last_completed.date()), frequency(rule, history)
-
-
-# Other changes
 
 
 async def snooze(caller: Caller, number: int, until: dt.datetime | None) -> ShownAlert:
@@ -307,16 +289,11 @@ async def _change_and_show(caller: Caller, write: Callable[[sqlite_utils.Databas
     return ShownAlert(alert, await alert_views.evaluation_context(caller))
 
 
-# Stored alerts and their checks
-
-
 def _with_rule(alert: StoredAlert, rule: Rule, **changes: object) -> StoredAlert:
     return structs.replace(alert, rule=str(rule), rule_json=rule.to_json(), **changes)
 
 
-def _update(
-    db: sqlite_utils.Database, caller: Caller, before: StoredAlert, after: StoredAlert
-) -> StoredAlert:
+def _update(db: sqlite_utils.Database, caller: Caller, before: StoredAlert, after: StoredAlert) -> StoredAlert:
     """Store what differs between two versions of an alert and return the second.
 
     Raises BadInput if somebody has changed the alert since it was read.

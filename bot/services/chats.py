@@ -3,17 +3,18 @@
 Each change is one transaction. Raises BadInput, with a line to send instead, for what is not possible.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+import sqlite_utils
+
+from bot.config import Config
 from bot.errors import BadInput
 from bot.services import DAILY, Caller, Services, ensure_chat
 from storage import chat_store, outbox
@@ -21,12 +22,6 @@ from storage.chat_store import APPROVED, REJECTED, AccessRequest, ExportedRow, S
 from storage.db import StorageError, file_size
 from storage.outbox import MessageBody, NewMessage
 from storage.rows import get_meta, set_meta
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from bot.config import Config
-
 
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
 SUMMARY_TIME = "18:30"  # in New York two and a half hours after the close, when Yahoo has it
@@ -38,9 +33,6 @@ _GONE = ("left", "kicked")  # the bot's memberships without which nothing can be
 NO_ACCESS = "may not use the bot any more"  # why a chat is inactive
 MAX_OPEN_REQUESTS = 20  # strangers whose requests wait for the owner's decision
 _DRAFT = "broadcast"  # key under which a message to every chat waits for the owner's confirmation
-
-
-# Settings
 
 
 @dataclass(frozen=True)
@@ -119,9 +111,6 @@ async def _change(caller: Caller, write: Callable[[sqlite_utils.Database, Stored
     return await caller.change(ensure_and_write)
 
 
-# The daily summary
-
-
 async def subscribe(caller: Caller, at: str | None, days: str | None = None) -> StoredChat:
     """Send the summary at a local time on "daily", "weekdays" or "weekly" days. None keeps what was set."""
 
@@ -151,9 +140,6 @@ def _skip_past(db: sqlite_utils.Database, caller: Caller, at: str, zone: str) ->
         chat_store.plan_summary(db, caller.chat.id, DAILY, day.isoformat(), caller.now, "skipped")
 
 
-# Access
-
-
 async def start(caller: Caller) -> None:
     """Store a chat. One that is inactive or asleep is reactivated, unless the owner has rejected it."""
 
@@ -180,10 +166,7 @@ async def note_sign_of_life(services: Services, chat_id: int, update_id: int | N
 
 
 async def _wake(
-    services: Services,
-    chat_id: int,
-    update_id: int | None,
-    wake: Callable[[sqlite_utils.Database, int], object],
+    services: Services, chat_id: int, update_id: int | None, wake: Callable[[sqlite_utils.Database, int], object]
 ) -> None:
     """Change a chat that refused a message, and record the update, if any, in the same transaction.
 
@@ -204,9 +187,7 @@ async def _wake(
         await services.database.run(write)
 
 
-async def follow_membership(
-    services: Services, update_id: int, chat_id: int, status: str, *, welcome: bool
-) -> None:
+async def follow_membership(services: Services, update_id: int, chat_id: int, status: str, *, welcome: bool) -> None:
     """Stop or resume sending when the bot was blocked, removed or added again, once for an update."""
 
     def write(db: sqlite_utils.Database) -> None:
@@ -342,9 +323,6 @@ async def deactivate_denied_chats(services: Services, except_chat: int) -> int:
     return await services.database.run(write)
 
 
-# A message to every chat
-
-
 async def draft_broadcast(caller: Caller, draft_id: int, text: str) -> int:
     """Store a message that waits for the owner's confirmation. Return how many chats it would go to."""
 
@@ -371,9 +349,6 @@ async def send_broadcast(caller: Caller, draft_id: int, body_of: Callable[[str],
         return len(chat_ids)
 
     return await caller.change(write)
-
-
-# What is stored
 
 
 async def count_stored(services: Services) -> tuple[dict[str, dict[str, int]], int]:

@@ -1,31 +1,24 @@
 """Figures that are held as implausible: what accepting them would do, and accepting them."""
 
-from __future__ import annotations
-
 import asyncio
+import datetime as dt
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+import sqlite_utils
 
 from bot.alerts.engine import evaluate
 from bot.alerts.series import Histories
+from bot.alerts.view import AlertView
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.data.load import build_market, read_frames
 from bot.data.provisional import accept
+from bot.data.source_selection import Frames
 from bot.errors import BadInput
-from bot.services import alert_views
+from bot.services import Caller, alert_views
 from storage import alert_store
-
-if TYPE_CHECKING:
-    import datetime as dt
-
-    import sqlite_utils
-
-    from bot.alerts.view import AlertView
-    from bot.analytics.market import Market
-    from bot.data.source_selection import Frames
-    from bot.services import Caller
-    from storage.alert_store import StoredAlert
+from storage.alert_store import StoredAlert
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,22 @@
 """Questions about the Market: parsing "3m tr asof 2020-12-11", loading the Market, backtests."""
 
-from __future__ import annotations
-
 import asyncio
+import datetime as dt
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import pandas as pd
 
 from bot.alerts.backtest import Frequency, Outcome, fires_without_band, frequency, outcomes
 from bot.alerts.grammar import grammar_words, is_plain
 from bot.alerts.presets import Preset, preset_of
+from bot.alerts.rule import Rule
 from bot.alerts.series import known_sessions, rule_lag
+from bot.alerts.view import EvaluationContext
 from bot.analytics import trend
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.analytics.windows import (
     DATE,
@@ -28,21 +30,13 @@ from bot.analytics.windows import (
     parse_window,
 )
 from bot.errors import BadInput, ConfigError, NoData
+from bot.pair import Pair
 from bot.services import Services, context_of
 from bot.services.alert_views import parse_alert_rule
 from bot.text import date_phrase, did_you_mean
 from storage import chat_store, outbox
 from storage.observations import Restatement, recent, stored_sources
 from storage.sources import SourceStatus, source_statuses
-
-if TYPE_CHECKING:
-    import datetime as dt
-
-    from bot.alerts.rule import Rule
-    from bot.alerts.view import EvaluationContext
-    from bot.analytics.market import Market
-    from bot.pair import Pair
-
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,9 +118,7 @@ class Backtest:
     after: list[Outcome]
 
 
-async def backtest(
-    services: Services, rule_text: str, years: int, asof: pd.Timestamp | None = None
-) -> Backtest:
+async def backtest(services: Services, rule_text: str, years: int, asof: pd.Timestamp | None = None) -> Backtest:
     """Evaluate a typed rule, or a preset by its name, over the last `years`; raises BadInput and NoData."""
     # Every session of a history counts back from itself, the last one too.
     market = replace(await services.markets.at(asof, None), anchor=None)
@@ -135,9 +127,7 @@ async def backtest(
     return await asyncio.to_thread(run_backtest, rule, context, years, preset)
 
 
-def run_backtest(
-    rule: Rule, context: EvaluationContext, years: int, preset: Preset | None = None
-) -> Backtest:
+def run_backtest(rule: Rule, context: EvaluationContext, years: int, preset: Preset | None = None) -> Backtest:
     """Evaluate a rule over the last `years` with the live engine; raises NoData without any history."""
     market, histories = context.market, context.histories
     market.require_end()
@@ -163,9 +153,7 @@ def run_backtest(
         begin=fires.since,
         end=fires.until,
         bare=fires_without_band(rule, samples, years),
-        after=outcomes(
-            known_sessions(rule, market, fires.dates), ratio, fires.since, rule_lag(rule, METRICS)
-        ),
+        after=outcomes(known_sessions(rule, market, fires.dates), ratio, fires.since, rule_lag(rule, METRICS)),
     )
 
 
@@ -231,19 +219,12 @@ async def answer_once(
 
 
 def parse_question(
-    text: str,
-    example: str,
-    pair: Pair,
-    *,
-    kinds: bool = False,
-    rest: bool = False,
-    most_windows: int = MOST_WINDOWS,
+    text: str, example: str, pair: Pair, *, kinds: bool = False, rest: bool = False, most_windows: int = MOST_WINDOWS
 ) -> MarketQuestion:
     """Return the question that the words after a command ask; raises BadInput naming the word.
 
-    A date by itself is the beginning of a window, a second one its end; a command without windows takes it as
-    the date asked about. `kinds` allows tr and price; `rest` keeps what is not a window (words, bare numbers)
-    for the command.
+    A date by itself is the beginning of a window, a second one its end; a command without windows takes it as the date
+    asked about. `kinds` allows tr and price; `rest` keeps what is not a window (words, bare numbers) for the command.
     """
     question = MarketQuestion()
     text = joined_windows(named_dates(text))
@@ -302,9 +283,7 @@ def _with_date(question: MarketQuestion, word: str, words: list[str], example: s
     return replace(question, dates=replace(question.dates, **{word: pd.Timestamp(day)}))
 
 
-def _with_window(
-    question: MarketQuestion, word: str, pair: Pair, example: str, *, kinds: bool
-) -> MarketQuestion:
+def _with_window(question: MarketQuestion, word: str, pair: Pair, example: str, *, kinds: bool) -> MarketQuestion:
     try:
         return replace(question, windows=(*question.windows, parse_window(word, example)))
     except BadInput as error:
@@ -313,6 +292,5 @@ def _with_window(
         names = (*NAMED, "since", "asof", "known", *(_KINDS if kinds else ()))
         hint = did_you_mean(word, names) or (pair.fill(_OTHER_FUND) if _TICKER.fullmatch(word) else "")
         raise BadInput(
-            f"“{word}” is not understood here. {hint + ' ' if hint else ''}"
-            f"Windows: {EXAMPLES}; dates: asof 2020-12-11."
+            f"“{word}” is not understood here. {hint + ' ' if hint else ''}Windows: {EXAMPLES}; dates: asof 2020-12-11."
         ) from error

@@ -80,14 +80,7 @@ REGISTRY = {
         metric("gauge_low", units.PERCENT, "gauge_low 50 < 0%", Parameter("n", "count", 50)),
         metric("excess", units.POINTS, "excess 3m < -2pp", Parameter("window", "window")),
         metric("channel", units.NUMBER, "channel > 2", Parameter("since", "date", SINCE_2010)),
-        metric(
-            "flow",
-            units.USD,
-            "flow iwm 5d > $1bn",
-            FUND,
-            Parameter("window", "window", Window("d", 20)),
-            lag=1,
-        ),
+        metric("flow", units.USD, "flow iwm 5d > $1bn", FUND, Parameter("window", "window", Window("d", 20)), lag=1),
         metric("pe", units.MULTIPLE, "pe iwm > 25x", FUND, CONVENTION),
         metric("pe_premium", units.PERCENT, "pe_premium > 20%", CONVENTION),
     )
@@ -133,9 +126,7 @@ def replay_revised(
     """
     states = states[max((index for index, state in enumerate(states) if not state.figures), default=0) :]
     kept = SampleSeries.of([Sample(state.session, state.figures) for state in states[1:]])
-    series = SampleSeries.of(
-        [bar for bar in current if states[0].session < bar.session <= states[-1].session]
-    )
+    series = SampleSeries.of([bar for bar in current if states[0].session < bar.session <= states[-1].session])
     if len(kept) and len(series):
         series, _ = merge_samples(kept, series, lambda: states[-1].bands)
     result = replay(a_rule, states, kept, series or kept, stored)

@@ -15,13 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.backtest import timings, waits
 from benchmarks.metrics import made_up_market
-from bot.alerts.backtest import (
-    Outcome,
-    bands_before,
-    fires_without_band,
-    frequency,
-    outcomes,
-)
+from bot.alerts.backtest import Outcome, bands_before, fires_without_band, frequency, outcomes
 from bot.alerts.batch import evaluate_series, has_answer
 from bot.alerts.engine import ConditionValue, Sample, Side, State, Status, default_bands, evaluate, step
 from bot.alerts.grammar import parse_rule
@@ -132,11 +126,7 @@ def test_counting_starts_when_every_condition_has_had_a_figure() -> None:
 
 def test_one_condition_with_a_figure_makes_a_session_the_datas_end() -> None:
     a_rule = rule("ratio > 5 and gauge 200 > 5%")
-    some = [
-        sample(1, (4.0, 5.0), (6.0, 5.0)),
-        sample(2, (6.0, 5.0), (6.0, 5.0)),
-        sample(3, (4.0, 5.0), (None, 5.0)),
-    ]
+    some = [sample(1, (4.0, 5.0), (6.0, 5.0)), sample(2, (6.0, 5.0), (6.0, 5.0)), sample(3, (4.0, 5.0), (None, 5.0))]
     assert frequency(a_rule, some).until == day(3)
     assert frequency(a_rule, some).dates == (day(2),)
 
@@ -187,8 +177,7 @@ def test_a_series_is_evaluated_as_each_of_its_samples_over_a_year(text: str, ban
         chance = random.Random(seed)
         some = [
             Sample(
-                day(number),
-                tuple(ConditionValue(chance.choice(values), chance.choice(levels)) for _ in range(width)),
+                day(number), tuple(ConditionValue(chance.choice(values), chance.choice(levels)) for _ in range(width))
             )
             for number in range(1, 81)
         ]
@@ -210,9 +199,7 @@ def test_a_cooldown_counts_the_evaluated_sessions_that_are_passed_over() -> None
     assert evaluate_series(a_rule, state, tail).state.cooling == 0
 
 
-@pytest.mark.parametrize(
-    "values", [[6.0, 4.0, 6.0], [6.0, 4.0, 6.0, None], [6.0, 4.0, 6.0, None, None, None]]
-)
+@pytest.mark.parametrize("values", [[6.0, 4.0, 6.0], [6.0, 4.0, 6.0, None], [6.0, 4.0, 6.0, None, None, None]])
 def test_a_muted_fire_is_reported_with_the_first_session_that_answers(values: list[float | None]) -> None:
     a_rule = rule("ratio > 5 cooldown 2")
     some = samples([*values])
@@ -251,9 +238,7 @@ def test_distances_are_of_the_last_sessions_that_have_both_figures() -> None:
         (((None, 5.0), (3.0, None)), False),
     ],
 )
-def test_a_session_answers_by_any_side(
-    legs: tuple[tuple[float, float], tuple[float, float]], expected: bool
-) -> None:
+def test_a_session_answers_by_any_side(legs: tuple[tuple[float, float], tuple[float, float]], expected: bool) -> None:
     a_rule = rule("ratio > 5 and gauge 200 < 4%")
     assert has_answer(a_rule, SampleSeries.of([sample(1, *legs)])).tolist() == [expected]
 
@@ -317,15 +302,11 @@ def test_moves_are_measured_from_the_close_at_which_the_fire_was_known() -> None
 
 
 def test_quartiles_and_the_worst_of_all_paths() -> None:
-    ratio = pd.Series(
-        [1.0, 1.1, 0.7, 1.2, 1.0, 0.9, 1.3, 1.0, 1.0, 2.0], pd.bdate_range("2020-01-01", periods=10)
-    )
+    ratio = pd.Series([1.0, 1.1, 0.7, 1.2, 1.0, 0.9, 1.3, 1.0, 1.0, 2.0], pd.bdate_range("2020-01-01", periods=10))
     dates = [session.date() for session in ratio.index[:5]]
     (result,) = outcomes(dates, ratio, dates[0], 0, (3,))
     moves = [20.0, 100 * (1.0 / 1.1 - 1), 100 * (0.9 / 0.7 - 1), 100 * (1.3 / 1.2 - 1), 0.0]
-    assert (result.lower, result.median, result.upper) == pytest.approx(
-        tuple(np.percentile(moves, (25, 50, 75)))
-    )
+    assert (result.lower, result.median, result.upper) == pytest.approx(tuple(np.percentile(moves, (25, 50, 75))))
     assert result.worst == pytest.approx(100 * (0.7 / 1.1 - 1))
 
 

@@ -74,9 +74,7 @@ def progress(a_batch: Batch, values: Values) -> Progress:
         ([*QUIET, 6.5], [6.0], {4, 6, 7}),
     ],
 )
-def test_only_alerts_that_new_sessions_can_turn_are_chosen(
-    old: Values, new: Values, turning: set[int]
-) -> None:
+def test_only_alerts_that_new_sessions_can_turn_are_chosen(old: Values, new: Values, turning: set[int]) -> None:
     today = day(12)  # before the last day of the eighth
     assert progress(batch(old), [*old, *new]).turning(today, any_figures=True) == turning
 
@@ -165,9 +163,7 @@ def test_alerts_that_are_added_changed_and_removed_do_not_disturb_each_other() -
         ([9.0, *QUIET[1:]], None, set()),  # before those that can be revised
     ],
 )
-def test_revised_sessions_choose_alerts_that_they_can_turn(
-    now: Values, since: int | None, revised: set[int]
-) -> None:
+def test_revised_sessions_choose_alerts_that_they_can_turn(now: Values, since: int | None, revised: set[int]) -> None:
     a_batch = batch()
     for number, text in enumerate(RULES, start=1):  # turned long ago
         a_batch.put(number, rule(text), replace(evaluated(rule(text), QUIET), session=day(1)))

@@ -362,9 +362,7 @@ def test_the_band_is_a_quarter_of_the_deviation_over_sixty_to_252_values() -> No
 
     assert default_bands(a_rule, samples(values[:60])) == pytest.approx((expected(60),))
     assert default_bands(a_rule, samples([*values[1:60], NAN])) == (0.0,)
-    assert default_bands(a_rule, samples([1e6, *values[:100], NAN, *values[100:]])) == pytest.approx(
-        (expected(252),)
-    )
+    assert default_bands(a_rule, samples([1e6, *values[:100], NAN, *values[100:]])) == pytest.approx((expected(252),))
 
 
 @pytest.mark.parametrize(
@@ -377,9 +375,7 @@ def test_the_band_is_a_quarter_of_the_deviation_over_sixty_to_252_values() -> No
         ("ratio < 5", [-15.0] * 80, 0.0),
     ],
 )
-def test_the_band_reaches_no_further_than_values_have_been(
-    text: str, values: list[float], band: float
-) -> None:
+def test_the_band_reaches_no_further_than_values_have_been(text: str, values: list[float], band: float) -> None:
     assert default_bands(rule(text), samples(values)) == pytest.approx((band,))
 
 
@@ -445,9 +441,7 @@ def _samples(sequence: Figures) -> list[Sample]:
 
 
 @given(RULES, STARTS, SEQUENCES, st.integers(0, 40), st.floats(0, 2))
-def test_a_restart_changes_nothing(
-    a_rule: Rule, start: Start, sequence: Figures, cut: int, band: float
-) -> None:
+def test_a_restart_changes_nothing(a_rule: Rule, start: Start, sequence: Figures, cut: int, band: float) -> None:
     some = _samples(sequence)
     whole = evaluate(a_rule, start(a_rule, band), some)
     head = evaluate(a_rule, start(a_rule, band), some[:cut])
@@ -468,10 +462,7 @@ def test_ten_evaluations_are_one(a_rule: Rule, start: Start, sequence: Figures, 
 def test_missing_sessions_do_nothing(a_rule: Rule, start: Start, sequence: Figures, band: float) -> None:
     some = _samples(sequence)
     present = [bar for bar in some if bar.figures[0].both]
-    assert (
-        evaluate(a_rule, start(a_rule, band), some).events
-        == evaluate(a_rule, start(a_rule, band), present).events
-    )
+    assert evaluate(a_rule, start(a_rule, band), some).events == evaluate(a_rule, start(a_rule, band), present).events
 
 
 @given(st.sampled_from([">", ">=", "<", "<=", "crosses"]), st.lists(st.floats(4.001, 5.999), max_size=250))
@@ -517,12 +508,7 @@ def test_whether_it_is_true_is_not_said_of_a_part_of_the_conditions() -> None:
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 DATES = st.dates(dt.date(1993, 1, 1), dt.date(2100, 1, 1))
 SIDES = st.builds(
-    Side,
-    st.sampled_from(Status),
-    st.integers(0, 250),
-    st.one_of(st.none(), DATES),
-    st.booleans(),
-    st.integers(0, 250),
+    Side, st.sampled_from(Status), st.integers(0, 250), st.one_of(st.none(), DATES), st.booleans(), st.integers(0, 250)
 )
 
 

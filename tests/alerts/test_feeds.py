@@ -40,9 +40,7 @@ def evaluated(a_rule: Rule, state: State, market: Market) -> tuple[list[State], 
     return list(run.states), list(run.events)
 
 
-def day_by_day(
-    a_rule: Rule, state: State, markets: Sequence[Market]
-) -> tuple[State, list[tuple[pd.Timestamp, Event]]]:
+def day_by_day(a_rule: Rule, state: State, markets: Sequence[Market]) -> tuple[State, list[tuple[pd.Timestamp, Event]]]:
     """The last state, and each event with the session on whose evening it was known."""
     known = []
     for market in markets:
@@ -112,8 +110,7 @@ CALM = [0.49, 0.51] * (BEFORE // 2)  # sd 0.01, a band of 0.0025
     ],
 )
 @pytest.mark.parametrize(
-    ("fault", "length"),
-    [(missing, 1), (missing, 5), (missing, 20), (one_leg, 5), (empty, 1), (empty, 5), (frozen, 5)],
+    ("fault", "length"), [(missing, 1), (missing, 5), (missing, 20), (one_leg, 5), (empty, 1), (empty, 5), (frozen, 5)]
 )
 def test_a_failing_feed_changes_nothing(fault: Fault, length: int, last: float, status: Status) -> None:
     a_rule = parse_rule("ratio > 0.54", METRICS)
@@ -159,9 +156,9 @@ def test_a_confirmation_goes_on_after_a_gap(fault: Fault, length: int) -> None:
 def funded(counts: Sequence[float | None]) -> Market:
     """IWM's counts on consecutive sessions at a NAV of $100; None where there is none."""
     index = DAYS[: len(counts)]
-    frame = pd.DataFrame(
-        {"nav": 100.0, "shares": list(counts), "assets": np.nan}, index=index, dtype="float64"
-    ).dropna(subset="shares")
+    frame = pd.DataFrame({"nav": 100.0, "shares": list(counts), "assets": np.nan}, index=index, dtype="float64").dropna(
+        subset="shares"
+    )
     closes = pd.DataFrame({"IWM": 100.0, "SPY": 200.0}, index=index)
     return Market(prices=closes, facts={"IWM": frame}, last_completed=index[-1], calendar=SESSIONS.index)
 
@@ -293,12 +290,7 @@ def test_the_issuers_doubtful_days_fire_nothing(day: str, rule: str) -> None:
 @shared
 def test_no_spike_of_the_issuer_fires_in_a_backtest_and_what_was_real_does() -> None:
     stored, junes = shared_market(), ("2004-06", "2005-06")
-    for text in (
-        "flow iwm 5d < -$1bn",
-        "flow iwm 1d > $1bn",
-        "flow_pct iwm 5d < -15%",
-        "units iwm 5d < -15%",
-    ):
+    for text in ("flow iwm 5d < -$1bn", "flow iwm 1d > $1bn", "flow_pct iwm 5d < -15%", "units iwm 5d < -15%"):
         rule = parse_rule(text, METRICS)
         dates = frequency(rule, Histories(stored, METRICS).samples(rule), years=22).dates
         assert dates

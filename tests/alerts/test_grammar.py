@@ -25,9 +25,7 @@ def test_a_rule_with_everything() -> None:
         'flow spy 1m < -$2.5bn and excess 3m >= 2pp confirm 3 cooldown 5 until 2021-06-30 silent note "Sell?"'
     ) == Rule(
         (
-            Condition(
-                "flow", (("fund", "SPY"), ("window", Window("m", 1))), "<", Target("amount", -2.5e9, "$")
-            ),
+            Condition("flow", (("fund", "SPY"), ("window", Window("m", 1))), "<", Target("amount", -2.5e9, "$")),
             Condition("excess", (("window", Window("m", 3)),), ">=", Target("amount", 2.0, "pp")),
         ),
         confirm=3,
@@ -41,20 +39,16 @@ def test_a_rule_with_everything() -> None:
 # By canonical text what can be typed for it.
 SPELLINGS = {
     "ratio > sma 200": (
-        "ratio > sma200 | RATIO>SMA200 | ratio above its 200-day moving average | ratio > 200dma | "
-        "ratio > 200 sma"
+        "ratio > sma200 | RATIO>SMA200 | ratio above its 200-day moving average | ratio > 200dma | ratio > 200 sma"
     ),
     "ratio >= 0.5": "ratio>=0.5 | ratio ≥ 0.5 | ratio at least 0.5 | ratio => 0.5 | ratio => 0,5",
     "ratio < 0.5": (
-        "  ratio   <   0.50  | ratio below 0.5 | ratio falls under 0.5 | ratio crosses below 0.5 | "
-        "ratio less than 0.5"
+        "  ratio   <   0.50  | ratio below 0.5 | ratio falls under 0.5 | ratio crosses below 0.5 | ratio less than 0.5"
     ),
     "ratio <= 0.5": "ratio ≤ 0.5 | ratio at most 0.5 | ratio =< 0.5",
     "ratio > 0.4 and ratio < 0.5": "ratio between 0.4 and 0.5 | ratio Between 0,4 AND 0,5",
     "flow iwm 5d < -$1bn and flow iwm 5d > -$2bn": "outflows between $1bn and $2bn in 5 days",
-    "ratio > sma 200 and excess 3m > 5pp": (
-        "ratio > sma 200 & excess 3m > 5% | ratio>sma200 && excess 3m>5 percent"
-    ),
+    "ratio > sma 200 and excess 3m > 5pp": ("ratio > sma 200 & excess 3m > 5% | ratio>sma200 && excess 3m>5 percent"),
     "ratio > sma 200 until 2026-12-31": (
         "ratio > sma 200 until 31 Dec 2026 | ratio > sma 200 until December 31st, 2026 | "
         "ratio > sma 200 until 2026-12 | ratio > sma 200 until 2026 | ratio > sma 200 until 12/31/2026"
@@ -201,9 +195,7 @@ FUZZ_WORDS = (
 )
 
 
-@given(
-    st.one_of(st.text(max_size=80), st.lists(st.sampled_from(FUZZ_WORDS.split()), max_size=14).map(" ".join))
-)
+@given(st.one_of(st.text(max_size=80), st.lists(st.sampled_from(FUZZ_WORDS.split()), max_size=14).map(" ".join)))
 def test_anything_typed_is_a_rule_or_a_plain_mistake(typed: str) -> None:
     try:
         parsed = rule(typed)
@@ -260,23 +252,17 @@ MISTAKES = {
         "ratio > 5 and": "The rule stops where a metric is expected.",
         "ratio > 5 and zzz > 1": "“zzz” is not a metric. All metrics: /help metrics",
     },
-    " and ".join(["ratio > 1"] * 5): {
-        " and ".join(["ratio > 1"] * 6): "A rule has at most 5 conditions, not 6."
-    },
+    " and ".join(["ratio > 1"] * 5): {" and ".join(["ratio > 1"] * 6): "A rule has at most 5 conditions, not 6."},
     "flow spy 5d > $1bn": {"spy": "The rule stops where a metric is expected."},
     "flow iwm 5d > $1bn": {
         "iwm": "The rule stops where a metric is expected.",
         "inflws > 5": "“inflws” is not a metric. Did you mean inflows?",
         "qqq inflows 5d above $1bn": "QQQ is not a fund of this bot; it compares IWM and SPY.",
         "iwm SPY flow > 5": "“SPY” does not go with flow.",
-        "flow 1q > 5": (
-            "“1q” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30."
-        ),
+        "flow 1q > 5": ("“1q” is not a window; one of these works: 5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30."),
         "flow 101y > 5": "“101y” is out of range (1y to 100y).",
         "flow since 2020-13-01 > 5": "“2020-13-01” is not a date: there is no month 13.",
-        "flow 5d qqq > 5": (
-            f"“qqq” is not understood after “5d”; expected a fund (iwm or spy) or {COMPARISON}."
-        ),
+        "flow 5d qqq > 5": (f"“qqq” is not understood after “5d”; expected a fund (iwm or spy) or {COMPARISON}."),
         "flow qqq > 5": (
             f"“qqq” is not understood after “flow”; expected a fund (iwm or spy), a window (5d, 3m, "
             f"ytd) or {COMPARISON}."
@@ -312,12 +298,10 @@ MISTAKES = {
     },
     "gauge 200 > 5%": {
         "gauge 1 > 5%": (
-            f"“1” is not understood after “gauge”; expected a number of sessions from 2 to 500 or "
-            f"{COMPARISON}."
+            f"“1” is not understood after “gauge”; expected a number of sessions from 2 to 500 or {COMPARISON}."
         ),
         "gauge 501 > 5%": (
-            f"“501” is not understood after “gauge”; expected a number of sessions from 2 to 500 or "
-            f"{COMPARISON}."
+            f"“501” is not understood after “gauge”; expected a number of sessions from 2 to 500 or {COMPARISON}."
         ),
         "gauge 200 50 > 5%": f"“50” is not understood after “200”; expected {COMPARISON}.",
         "gauge crosses": f"“crosses” has no target; expected an amount such as 5%, {TARGETS}.",
@@ -325,9 +309,7 @@ MISTAKES = {
         "gauge > 5 pp": "“5 pp” is in pp; this needs percent (%).",
     },
     "ratio < sma 200": {"ratio < sma 1": "“sma” needs a number of sessions from 2 to 5000, not “1”."},
-    "flow spy 1m > high 250": {
-        "flow spy 1m > high 0": "“high” needs a number of sessions from 1 to 5000, not “0”."
-    },
+    "flow spy 1m > high 250": {"flow spy 1m > high 0": "“high” needs a number of sessions from 1 to 5000, not “0”."},
     "ratio < low 250": {"ratio < low 5001": "“low” needs a number of sessions from 1 to 5000, not “5001”."},
     "ratio > pct 90": {
         "ratio > pct": "“pct” needs a percentile from 0 to 100.",
@@ -354,26 +336,20 @@ MISTAKES = {
         "ratio > 0.5 onec": "“onec” is not understood after “0.5”. Did you mean once?",
         "ratio > 0.5 once once": "“once” is given twice.",
     },
-    "ratio > 0.5 and gauge 200 > 5% once": {
-        "ratio > 0.5 once and gauge > 5%": "Conditions come before options."
-    },
+    "ratio > 0.5 and gauge 200 > 5% once": {"ratio > 0.5 once and gauge > 5%": "Conditions come before options."},
     "ratio > 0.5 and gauge 200 > 5% confirm 2 cooldown 3": {
         "ratio > 0.5 confirm 2 and gauge > 5% cooldown 3": "Conditions come before options."
     },
     "ratio > 0.5 once silent": {"ratio > 0.5 once cooldown 3 silent": "“cooldown” does nothing with “once”."},
-    "ratio > 0.4 and ratio < 0.5": {
-        "ratio between 0.5 and 0.4": "“ratio > 0.5 and ratio < 0.4” is never true.",
-    },
+    "ratio > 0.4 and ratio < 0.5": {"ratio between 0.5 and 0.4": "“ratio > 0.5 and ratio < 0.4” is never true."},
     "ratio >= 0.5": {"ratio >= 0.5 and ratio < 0.5": "“ratio >= 0.5 and ratio < 0.5” is never true."},
     "gauge 200 > 1% or ratio > 0.5 or ratio <= 0.4": {
         "gauge > 1% or ratio > 0.4 or ratio <= 0.5": "“ratio > 0.4 or ratio <= 0.5” is always true."
     },
     "ratio > 0.5 remind 3": {
-        "ratio > 0.5 remind 3 once": "“remind” does not go with “once”, which ends with its first fire.",
+        "ratio > 0.5 remind 3 once": "“remind” does not go with “once”, which ends with its first fire."
     },
-    "ratio > 0.5 remind 5": {
-        "ratio > 0.5 remind 0": "“remind” needs a number of sessions from 1 to 250, not “0”."
-    },
+    "ratio > 0.5 remind 5": {"ratio > 0.5 remind 0": "“remind” needs a number of sessions from 1 to 250, not “0”."},
     "ratio crosses 0.5 once": {
         "ratio crosses 0.5 once and back": "“and back” does nothing with “crosses”, which fires either way."
     },
@@ -382,9 +358,7 @@ MISTAKES = {
             "“urgent” is sent in quiet hours too, “silent” without a sound: choose one of them."
         )
     },
-    "ratio > 0.5 urgent": {
-        "ratio > 0.5 urgnt": "“urgnt” is not understood after “0.5”. Did you mean urgent?"
-    },
+    "ratio > 0.5 urgent": {"ratio > 0.5 urgnt": "“urgnt” is not understood after “0.5”. Did you mean urgent?"},
     "ratio > 0.5 rearm 0.4": {
         "ratio > 0.5 rearmm 0.4": "“rearmm” is not understood after “0.5”. Did you mean rearm?",
         "ratio > 0.5 rearm": "“rearm” needs an amount.",
@@ -398,25 +372,17 @@ MISTAKES = {
     "gauge 200 >= 0% rearm -1%": {"gauge >= 0 rearm 1": "“1” has no unit; this needs percent (%)."},
     "ratio >= 0.5 rearm 0.4": {"ratio >= 0.5 rearm 0.6": "“rearm 0.6” must be below 0.5."},
     "gauge 200 <= -5% rearm -4%": {"gauge <= -5% rearm -6%": "“rearm -6%” must be above -5%."},
-    "ratio crosses 0.5": {
-        "ratio crosses 0.5 rearm 0.4": "“rearm” does not go with “crosses”, which fires either way."
-    },
+    "ratio crosses 0.5": {"ratio crosses 0.5 rearm 0.4": "“rearm” does not go with “crosses”, which fires either way."},
     "ratio > 0.5 or gauge 200 > 5%": {
-        "ratio > 0.5 or gauge > 5% rearm 0.4": (
-            "“rearm” is for a single condition; with “or” each has its own band."
-        ),
+        "ratio > 0.5 or gauge > 5% rearm 0.4": ("“rearm” is for a single condition; with “or” each has its own band."),
         "ratio crosses 0.5 or gauge > 5%": (
             "“crosses” does not go with “or”, as it fires either way: say above or below."
         ),
         "ratio > 0.5 or gauge > 5% or": "The rule stops where a metric is expected.",
     },
-    "ratio > 0.5 or gauge 200 > 5% once": {
-        "ratio > 0.5 once or gauge > 5%": "Conditions come before options."
-    },
+    "ratio > 0.5 or gauge 200 > 5% once": {"ratio > 0.5 once or gauge > 5%": "Conditions come before options."},
     "ratio > 0.5 and gauge 200 > 5%": {
-        "ratio > 0.5 and gauge > 5% rearm 0.4": (
-            "“rearm” is for a single condition; with “and” each has its own band."
-        )
+        "ratio > 0.5 and gauge > 5% rearm 0.4": ("“rearm” is for a single condition; with “and” each has its own band.")
     },
     "ratio > 0.5 until 2030-12-31": {
         "ratio > 0.5 until": "“until” needs a date written YYYY-MM-DD.",
@@ -580,9 +546,7 @@ def test_what_no_value_or_every_value_makes_true_is_refused_with_the_range(typed
 
 
 def test_a_level_that_is_never_reached_re_arms_nothing() -> None:
-    with pytest.raises(
-        BadInput, match=rf"^“rearm 5%” is never reached: {DRAWDOWN}. Example: drawdown < -30%$"
-    ):
+    with pytest.raises(BadInput, match=rf"^“rearm 5%” is never reached: {DRAWDOWN}. Example: drawdown < -30%$"):
         parse_rule("drawdown < -30% rearm 5%", METRICS)
     for typed in ("drawdown < 0%", "corr > -0.9", "flow_z < 4.5"):
         with pytest.raises(BadInput) as caught:
@@ -639,20 +603,14 @@ def test_a_metric_without_its_window_says_so() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (
-            "beta 100000",
-            "“100000” is not understood after “beta”; expected a number of sessions from 3 to 5000.",
-        ),
+        ("beta 100000", "“100000” is not understood after “beta”; expected a number of sessions from 3 to 5000."),
         ("ratio 5", "“5” is not understood after “ratio”; expected nothing more."),
         ("flow iwm 5d 7", "“7” is not understood after “5d”; expected nothing more."),
         # other words for a metric, and a fund before it
         ("spy flows qqq", "“qqq” is not understood after “flows”; expected a window (5d, 3m, ytd)."),
         (
             "inflows qqq",
-            (
-                "“qqq” is not understood after “inflows”; "
-                "expected a fund (iwm or spy) or a window (5d, 3m, ytd)."
-            ),
+            ("“qqq” is not understood after “inflows”; expected a fund (iwm or spy) or a window (5d, 3m, ytd)."),
         ),
     ],
 )

@@ -55,9 +55,7 @@ def test_a_premium_with_too_little_history_for_a_percentile_is_compared_with_an_
     sessions: int, pe: tuple[float, float], target: str
 ) -> None:
     dates = [str(day.date()) for day in days(sessions)]
-    rows = [
-        (day, ticker, "pe", value) for day in dates for ticker, value in zip((SMALL, LARGE), pe, strict=True)
-    ]
+    rows = [(day, ticker, "pe", value) for day in dates for ticker, value in zip((SMALL, LARGE), pe, strict=True)]
     presets = {preset.name: preset for preset in presets_for(market(LONG, multiples=rows))}
     expensive, rotation = presets["Too expensive"], presets["Rotation"]
     assert expensive.rule.endswith(f"> {target}")

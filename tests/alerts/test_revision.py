@@ -12,12 +12,7 @@ from msgspec.structs import replace
 from bot.alerts.batch import LEAST_REVISION
 from bot.alerts.engine import ConditionValue, Event, Sample, State, Status, evaluate
 from bot.alerts.grammar import parse_rule
-from bot.alerts.revision import (
-    is_set_on_level,
-    level_factors,
-    rescaled_rule,
-    state_after_split,
-)
+from bot.alerts.revision import is_set_on_level, level_factors, rescaled_rule, state_after_split
 from bot.alerts.rule import Rule
 from bot.analytics.metrics import METRICS
 from bot.pair import DEFAULT_PAIR
@@ -26,9 +21,7 @@ from tests.alerts.examples import REGISTRY, Replayed, armed, day, replay_revised
 NAN = math.nan
 
 
-def run(
-    text: str, values: Sequence[float | None], band: float = 0.0
-) -> tuple[Rule, list[State], tuple[Event, ...]]:
+def run(text: str, values: Sequence[float | None], band: float = 0.0) -> tuple[Rule, list[State], tuple[Event, ...]]:
     """A rule evaluated on some values: it, the states from the first on, the events."""
     a_rule = rule(text)
     start = armed(a_rule, band)
@@ -36,16 +29,12 @@ def run(
     return a_rule, [start, *ran.states], ran.events
 
 
-def revised(
-    text: str, then: Sequence[float | None], now: Sequence[float | None], band: float = 0.0
-) -> Replayed | None:
+def revised(text: str, then: Sequence[float | None], now: Sequence[float | None], band: float = 0.0) -> Replayed | None:
     a_rule, states, stored = run(text, then, band)
     return replay_revised(a_rule, states, samples(now), stored)
 
 
-def replayed(
-    a_rule: Rule, states: Sequence[State], now: Sequence[Sample], stored: Sequence[Event]
-) -> Replayed:
+def replayed(a_rule: Rule, states: Sequence[State], now: Sequence[Sample], stored: Sequence[Event]) -> Replayed:
     """The replay of figures that were revised."""
     result = replay_revised(a_rule, states, now, stored)
     assert result is not None
@@ -242,11 +231,7 @@ RULES = st.sampled_from(
 
 
 @given(
-    RULES,
-    st.lists(FIGURES, min_size=1, max_size=24),
-    st.data(),
-    st.sampled_from([0.0, 0.5, 1.0]),
-    st.integers(0, 10),
+    RULES, st.lists(FIGURES, min_size=1, max_size=24), st.data(), st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 10)
 )
 def test_with_revisions_a_run_cut_anywhere_ends_as_one_run_on_the_final_figures(
     text: str, provisional: list[float | None], data: st.DataObject, band: float, depth: int
@@ -270,9 +255,7 @@ def test_with_revisions_a_run_cut_anywhere_ends_as_one_run_on_the_final_figures(
 def _catch_up(a_rule: Rule, states: list[State], known: list[Sample], standing: list[Event]) -> None:
     """What a run of the bot does: replay what was revised, evaluate what is new, remember both."""
     kept = [State.from_json(state.to_json()) for state in states[-11:]]
-    again = replay_revised(
-        a_rule, kept, known, [event for event in standing if event.session > kept[0].session]
-    )
+    again = replay_revised(a_rule, kept, known, [event for event in standing if event.session > kept[0].session])
     if again is not None:
         keys = {event.key for event in (*again.withdrawn, *again.kept, *again.new)}
         standing[:] = [event for event in standing if event.key not in keys]

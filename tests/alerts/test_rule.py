@@ -10,9 +10,7 @@ from bot.analytics.windows import Window
 
 FLOW = Condition("flow", (("fund", "IWM"), ("window", Window("d", 5))), ">", Target("amount", 1e9, "$"))
 RATIO = Condition("ratio", (), "<=", Target("low", 250.0))
-CHANNEL = Condition(
-    "channel", (("since", Window("since", since=dt.date(2010, 1, 4))),), "crosses", Target("pct", 97.5)
-)
+CHANNEL = Condition("channel", (("since", Window("since", since=dt.date(2010, 1, 4))),), "crosses", Target("pct", 97.5))
 
 
 @pytest.mark.parametrize(

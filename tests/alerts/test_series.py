@@ -44,9 +44,7 @@ def sessions(count: int) -> pd.DatetimeIndex:
     return pd.bdate_range("2018-01-01", periods=count)
 
 
-def market(
-    values: Sequence[float], shares: Sequence[float] | None = None, count: int | None = None
-) -> Market:
+def market(values: Sequence[float], shares: Sequence[float] | None = None, count: int | None = None) -> Market:
     """IWM's closes on consecutive sessions, and its share counts; `count` sessions are completed."""
     index = sessions(len(values))
     facts = {}
@@ -113,9 +111,7 @@ def test_targets_count_closes_and_are_missing_where_over_two_percent_of_the_sess
 
 def test_bars_start_after_the_session_given() -> None:
     whole = samples(rule("ratio > sma 2"), market([1.0, 2.0, 3.0, 4.0]), REGISTRY)
-    assert (
-        samples(rule("ratio > sma 2"), market([1.0, 2.0, 3.0, 4.0]), REGISTRY, whole[1].session) == whole[2:]
-    )
+    assert samples(rule("ratio > sma 2"), market([1.0, 2.0, 3.0, 4.0]), REGISTRY, whole[1].session) == whole[2:]
     assert samples(rule("ratio > sma 2"), market([1.0, 2.0]), REGISTRY, whole[3].session) == []
 
 

@@ -11,14 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.analytics.companies import (
-    HOLDING_COLUMNS,
-    QUOTE_COLUMNS,
-    FundSums,
-    candidate_symbols,
-    fund_sums,
-    share_a_word,
-)
+from bot.analytics.companies import HOLDING_COLUMNS, QUOTE_COLUMNS, FundSums, candidate_symbols, fund_sums, share_a_word
 from tests.shared_data import FOLDER, shared
 
 FOLDER = FOLDER / "bottom_up"
@@ -27,11 +20,7 @@ ANY_SHARE = (0.0, math.inf)
 
 def holding(ticker: str = "AAA", **changed: object) -> dict[str, object]:
     """100 shares at $10, one percent of the company."""
-    row = dict.fromkeys(HOLDING_COLUMNS) | {
-        "ticker": ticker,
-        "name": f"{ticker} INC",
-        "asset_class": "Equity",
-    }
+    row = dict.fromkeys(HOLDING_COLUMNS) | {"ticker": ticker, "name": f"{ticker} INC", "asset_class": "Equity"}
     return row | {"quantity": 100.0, "price": 10.0, "value": 1_000.0, "weight": 1.0} | changed
 
 
@@ -178,9 +167,7 @@ def test_names_that_share_a_word(first: str | None, second: str, same: bool) -> 
 
 
 _COMPANIES = st.lists(
-    st.tuples(st.floats(0.5, 2), st.floats(-3, 3), st.floats(1, 9)).map(
-        lambda row: tuple(round(x, 4) for x in row)
-    ),
+    st.tuples(st.floats(0.5, 2), st.floats(-3, 3), st.floats(1, 9)).map(lambda row: tuple(round(x, 4) for x in row)),
     min_size=1,
     max_size=8,
 )
@@ -199,9 +186,7 @@ def _outcome(total: FundSums) -> dict[tuple[str, ...], float]:
 
 @settings(max_examples=5)
 @given(_COMPANIES, st.integers(2, 1_000))
-def test_order_splitting_and_size_change_nothing(
-    companies: list[tuple[float, float, float]], times: int
-) -> None:
+def test_order_splitting_and_size_change_nothing(companies: list[tuple[float, float, float]], times: int) -> None:
     holdings, quotes = _fund(companies)
     total = fund_sums(holdings, quotes, ownership=ANY_SHARE)
     shuffled = holdings.sample(frac=1, random_state=times)

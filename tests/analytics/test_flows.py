@@ -336,10 +336,7 @@ def test_the_gap_is_the_small_fund_less_the_large_on_sessions_of_both() -> None:
     market = Market(
         prices=pd.DataFrame({SMALL: 100.0, LARGE: 100.0}, index=SESSIONS),
         last_completed=SESSIONS[-1],
-        facts={
-            SMALL: facts(200.0, 201.0, 240.0, 242.4),
-            LARGE: facts(900.0, 909.0, 918.1, 927.3, rows=[1, 2, 3, 4]),
-        },
+        facts={SMALL: facts(200.0, 201.0, 240.0, 242.4), LARGE: facts(900.0, 909.0, 918.1, 927.3, rows=[1, 2, 3, 4])},
     )
     gap = flow_gap_history(market, DAY)
     assert list(gap.index) == list(SESSIONS[1:4])
@@ -358,19 +355,7 @@ def flags(frame: pd.DataFrame) -> list[str]:
     return list(prepare_counts(frame, SESSIONS)["flag"])
 
 
-COLUMNS = {
-    "shares",
-    "nav",
-    "flow",
-    "flag",
-    "note",
-    "position",
-    "doubtful",
-    "held",
-    "known",
-    "stand_in",
-    "by_close",
-}
+COLUMNS = {"shares", "nav", "flow", "flag", "note", "position", "doubtful", "held", "known", "stand_in", "by_close"}
 
 
 def flagged(start: str, end: str) -> dict[str, str]:
@@ -395,9 +380,7 @@ def test_without_facts_there_is_nothing() -> None:
 
 
 def test_a_row_without_a_sound_count_or_value_is_no_row() -> None:
-    frame = prepare_counts(
-        facts(200.0, NAN, 0.0, -1.0, 201.0, 202.0, nav=[100.0] * 4 + [0.0, 100.0]), SESSIONS
-    )
+    frame = prepare_counts(facts(200.0, NAN, 0.0, -1.0, 201.0, 202.0, nav=[100.0] * 4 + [0.0, 100.0]), SESSIONS)
     assert list(frame.index) == [SESSIONS[0], SESSIONS[5]]
     assert frame["flow"].iloc[-1] == 200e6
 
@@ -506,9 +489,7 @@ def test_the_lost_units_of_june_2007_are_no_figure(day: str) -> None:
     ("day", "flag", "until", "dollars"),
     [("2011-10-28", "BIG", "2011-11-04", 2.220e9), ("2000-05-30", "IMPOSSIBLE", "2000-06-06", 0.2003e9)],
 )
-def test_changes_that_were_real_count_once_they_have_stood(
-    day: str, flag: str, until: str, dollars: float
-) -> None:
+def test_changes_that_were_real_count_once_they_have_stood(day: str, flag: str, until: str, dollars: float) -> None:
     jump, confirmed = pd.Timestamp(day), pd.Timestamp(until)
     before = confirmed - pd.offsets.BDay()
     then, after = daily_flows(market_at(f"{before:%Y-%m-%d}"), "IWM"), daily_flows(market_at(until), "IWM")
@@ -552,9 +533,7 @@ def test_nothing_of_2020_is_flagged() -> None:
 
 def test_a_value_far_from_the_market_is_replaced_by_it() -> None:
     close = pd.Series(100.5, index=SESSIONS)
-    frame = prepare_counts(
-        facts(200.0, 201.0, 202.0, 203.0, nav=[100.0, 100.0, 113.0, 100.0]), SESSIONS, close
-    )
+    frame = prepare_counts(facts(200.0, 201.0, 202.0, 203.0, nav=[100.0, 100.0, 113.0, 100.0]), SESSIONS, close)
     assert list(frame["flag"]) == ["", "", "NAV", ""]
     assert frame["nav"].tolist() == pytest.approx([100.0, 100.0, 100.0, 100.0])
     assert frame["flow"].iloc[2] == pytest.approx(100e6)
@@ -635,8 +614,6 @@ def test_a_count_that_stands_still_is_not_made_of_assets() -> None:
 
 
 def test_every_flag_says_what_it_means() -> None:
-    frame = prepare_counts(
-        facts(200.0, 201.0, 201.01, 250.0, 202.0, 100.0, nav=[100.0] * 5 + [202.0]), SESSIONS
-    )
+    frame = prepare_counts(facts(200.0, 201.0, 201.01, 250.0, 202.0, 100.0, nav=[100.0] * 5 + [202.0]), SESSIONS)
     assert list(frame["flag"]) == ["", "", "LOT", "SPIKE_REVERT", "SPIKE_REVERT", "SPLIT"]
     assert [FLAGS.get(flag, "") for flag in frame["flag"]] == list(frame["note"])

@@ -28,9 +28,7 @@ def market() -> Market:
         last_completed=day(11),
         distributions={SMALL: pd.Series([0.5, 0.25], index=[day(8), day(10)])},
         facts={
-            SMALL: pd.DataFrame(
-                {"nav": [5.0, 9.0], "shares": [10.0, 11.0], "assets": NAN}, index=[day(7), day(11)]
-            )
+            SMALL: pd.DataFrame({"nav": [5.0, 9.0], "shares": [10.0, 11.0], "assets": NAN}, index=[day(7), day(11)])
         },
         multiples=pd.DataFrame(rows, columns=list(MULTIPLE_COLUMNS)),
         weights=pd.DataFrame(
@@ -42,9 +40,7 @@ def market() -> Market:
     )
 
 
-EMPTY = Market(
-    prices=pd.DataFrame({SMALL: [], LARGE: []}, index=pd.DatetimeIndex([])), last_completed=day(11)
-)
+EMPTY = Market(prices=pd.DataFrame({SMALL: [], LARGE: []}, index=pd.DatetimeIndex([])), last_completed=day(11))
 
 
 def test_the_pair_is_what_both_legs_have_and_nothing_filled() -> None:

@@ -79,9 +79,7 @@ def why(name: str, stored: Market, **arguments: Window | str) -> str:
 
 
 def test_a_reading_is_the_last_point_of_the_history() -> None:
-    assert metric_value(metric([1.0, 2.0, 3.0, 4.0, 5.0]), week(), {}) == MetricValue(
-        5.0, DAYS[4], "CSV import"
-    )
+    assert metric_value(metric([1.0, 2.0, 3.0, 4.0, 5.0]), week(), {}) == MetricValue(5.0, DAYS[4], "CSV import")
 
 
 @pytest.mark.parametrize("missing", [math.nan, math.inf, -math.inf])
@@ -151,8 +149,7 @@ def test_a_window_without_a_length_has_none_before_it(window: str) -> None:
 
 def test_defaults_leave_out_what_must_be_given() -> None:
     entry = replace(
-        metric([1.0]),
-        parameters=(Parameter("n", "count", 200), Parameter("window", "window"), Parameter("m", "x")),
+        metric([1.0]), parameters=(Parameter("n", "count", 200), Parameter("window", "window"), Parameter("m", "x"))
     )
     assert entry.defaults() == {"n": 200}
 
@@ -194,10 +191,7 @@ def assert_same(found: pd.Series, expected: pd.Series, rtol: float, atol: float 
 
 def scaled(stored: Market, factors: Mapping[str, float], distributions: bool = True) -> Market:
     """The Market with prices, and what was paid per share, in other units."""
-    paid = {
-        ticker: stored.distributions_of(ticker) * (factors[ticker] if distributions else 1.0)
-        for ticker in PAIR
-    }
+    paid = {ticker: stored.distributions_of(ticker) * (factors[ticker] if distributions else 1.0) for ticker in PAIR}
     return replace(stored, prices=stored.prices * pd.Series(factors), distributions=paid)
 
 
@@ -279,10 +273,7 @@ def test_what_came_later_changes_no_value_over_the_full_history(name: str) -> No
     # in and after spikes, wrong values and holidays of the issuer's counts too
     for cut in ("2001-07-06", "2005-06-24", "2007-06-25", "2011-10-28"):
         stored = market().at(pd.Timestamp(cut))
-        then, held = (
-            history(METRICS[name], stored),
-            held_from(METRICS[name], stored, arguments(METRICS[name])),
-        )
+        then, held = (history(METRICS[name], stored), held_from(METRICS[name], stored, arguments(METRICS[name])))
         final = then.index < (held or pd.Timestamp.max)
         assert then[~final].isna().all()
         assert_same(then[final], whole.loc[:cut][final], rtol=1e-9)

@@ -70,9 +70,7 @@ def of(small: list[float], large: list[float], **distributions: pd.Series) -> Ma
 def markets(draw: st.DrawFn) -> Market:
     """A month of both funds over New Year with closes missing and distributions on any day."""
     leg = st.lists(st.one_of(PRICES, PRICES, PRICES, st.just(math.nan)), min_size=30, max_size=30)
-    given_out = st.dictionaries(
-        st.sampled_from(list(pd.date_range(DAYS[0], DAYS[-1]))), st.floats(0, 5), max_size=4
-    )
+    given_out = st.dictionaries(st.sampled_from(list(pd.date_range(DAYS[0], DAYS[-1]))), st.floats(0, 5), max_size=4)
     amounts = {ticker: draw(given_out) for ticker in PAIR}
     return Market(
         prices=pd.DataFrame({ticker: draw(leg) for ticker in PAIR}, index=DAYS),
@@ -137,9 +135,7 @@ def test_too_little_history_gives_nothing_and_never_a_shorter_window() -> None:
         assert found == Performance(parse_window(text), True, None, day("2019-12-31"))
         assert growth(facts, parse_window(text)).empty
     to_come = parse_window("since 2020-12-14")
-    assert performance(facts_at("2020-12-11"), to_come) == Performance(
-        to_come, False, None, day("2020-12-11")
-    )
+    assert performance(facts_at("2020-12-11"), to_come) == Performance(to_come, False, None, day("2020-12-11"))
 
 
 def test_an_empty_market_has_no_returns() -> None:

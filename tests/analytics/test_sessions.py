@@ -69,9 +69,7 @@ def test_closes_are_instants(day: str, close: str) -> None:
 
 
 def test_early_closes() -> None:
-    days = pd.DatetimeIndex(
-        ["2020-11-27", "2020-12-24", "2019-07-03", "2020-12-11", "2020-07-02", "2020-11-28"]
-    )
+    days = pd.DatetimeIndex(["2020-11-27", "2020-12-24", "2019-07-03", "2020-12-11", "2020-07-02", "2020-11-28"])
     assert [SESSIONS.is_early_close(day) for day in days] == [True] * 3 + [False] * 3
 
 
@@ -138,11 +136,7 @@ def test_closures_announced_later_are_no_sessions() -> None:
 
 
 def test_the_next_session() -> None:
-    for day, following in (
-        ("2020-12-11", "2020-12-14"),
-        ("2020-12-12", "2020-12-14"),
-        ("2020-12-24", "2020-12-28"),
-    ):
+    for day, following in (("2020-12-11", "2020-12-14"), ("2020-12-12", "2020-12-14"), ("2020-12-24", "2020-12-28")):
         assert SESSIONS.next_after(session(day)) == session(following)
 
 
@@ -155,9 +149,7 @@ def test_sessions_between_two_days_include_both() -> None:
 def test_the_calendar_reaches_a_year_ahead() -> None:
     assert SESSIONS.index[0] == session("1993-01-04")
     assert SESSIONS.index[-1] == session("2026-06-02")
-    assert Sessions(today=dt.date(1970, 1, 1)).index[-1] == session(
-        "1993-12-31"
-    )  # a clock far back has one too
+    assert Sessions(today=dt.date(1970, 1, 1)).index[-1] == session("1993-12-31")  # a clock far back has one too
     assert SESSIONS.is_early_close(session("2025-11-28"))
 
 
@@ -182,9 +174,7 @@ def test_sessions_are_naive_midnights_in_order() -> None:
 def test_an_instant_outside_the_calendar_is_named(now: str, named: str) -> None:
     with pytest.raises(NoData) as caught:
         SESSIONS.last_completed(utc(now))
-    assert (
-        str(caught.value) == f"The calendar of sessions runs from 1993-01-04 to 2026-06-02, not to {named}."
-    )
+    assert str(caught.value) == f"The calendar of sessions runs from 1993-01-04 to 2026-06-02, not to {named}."
 
 
 def test_the_days_after_the_last_session_belong_to_it() -> None:

@@ -35,9 +35,7 @@ def two(seed: int, sessions: int) -> Market:
     """Both funds wandering, each with distributions."""
     prices = pd.DataFrame({SMALL: 200 * walk(seed, sessions), LARGE: 600 * walk(seed + 1, sessions)})
     paid = pd.Series(1.5, index=prices.index[25::50])
-    return Market(
-        prices=prices, last_completed=prices.index[-1], distributions={SMALL: paid, LARGE: 2 * paid}
-    )
+    return Market(prices=prices, last_completed=prices.index[-1], distributions={SMALL: paid, LARGE: 2 * paid})
 
 
 def slope_by_hand(log: pd.Series) -> float:
@@ -152,9 +150,7 @@ def test_the_drawdown_is_zero_at_a_high() -> None:
 @given(SEEDS, st.integers(3, 40))
 def test_beta_and_correlation_are_those_of_daily_total_returns(seed: int, n: int) -> None:
     found = two(seed, 60)
-    daily = {
-        t: total_return_index(found.prices[t], found.distributions_of(t)).pct_change() for t in (SMALL, LARGE)
-    }
+    daily = {t: total_return_index(found.prices[t], found.distributions_of(t)).pct_change() for t in (SMALL, LARGE)}
     beta, correlation = trend.beta(found, n), trend.correlation(found, n)
     for t in range(n, 60, 9):
         small, large = (daily[ticker].iloc[t - n + 1 : t + 1] for ticker in (SMALL, LARGE))

@@ -167,9 +167,7 @@ def test_a_figure_is_of_its_own_metric_convention_and_basis() -> None:
         *(row(number, SMALL, 10.0 + number, *kind) for number, kind in enumerate(kinds)),
         *(row(number, SMALL, 20.0 + number, *kind) for number, kind in reversed(list(enumerate(kinds)))),
     )
-    found = {
-        (f.metric, f.convention, f.basis): (f.small.value, f.small.session) for f in multiple_figures(stored)
-    }
+    found = {(f.metric, f.convention, f.basis): (f.small.value, f.small.session) for f in multiple_figures(stored)}
     assert found == {kind: (20.0 + number, DAYS[number]) for number, kind in enumerate(kinds)}
 
 
@@ -213,9 +211,7 @@ def figure(
     return (pd.Timestamp(day), ticker, metric, convention, "forward", value, "csv")
 
 
-def quarterly(
-    *rows: tuple[object, ...], small: tuple[float, ...] = (100.0, 60.0, 80.0, 90.0, 120.0)
-) -> Market:
+def quarterly(*rows: tuple[object, ...], small: tuple[float, ...] = (100.0, 60.0, 80.0, 90.0, 120.0)) -> Market:
     frame = pd.DataFrame(list(rows), columns=list(MULTIPLE_COLUMNS))
     return Market(
         prices=pd.DataFrame({SMALL: small, LARGE: 300.0}, index=QUARTERS),
@@ -258,9 +254,7 @@ def test_the_split_runs_between_the_prices_behind_the_multiples() -> None:
 @pytest.mark.parametrize("metric", ["pe", "pcf", "pb", "ps"])
 def test_an_index_is_100_at_the_base_and_moves_with_price_over_multiple(metric: str) -> None:
     stored = quarterly(
-        figure("2019-12-31", 25.0, metric),
-        figure("2020-06-30", 16.0, metric),
-        figure("2020-12-11", 60.0, metric),
+        figure("2019-12-31", 25.0, metric), figure("2020-06-30", 16.0, metric), figure("2020-12-11", 60.0, metric)
     )
     index = implied_index(stored, SMALL, metric, "losses_in", YTD)
     assert index.to_dict() == {QUARTERS[0]: 100.0, QUARTERS[2]: 125.0, QUARTERS[4]: 50.0}
@@ -272,12 +266,9 @@ def test_the_articles_rise_with_half_the_earnings_is_a_multiple_that_more_than_d
     facts = facts_at("2020-12-11")
     earned = 165.67 / 33.3
     multiples = pd.DataFrame(
-        [figure("2019-12-31", 33.3), figure("2020-12-11", 190.30 / (earned * 0.51))],
-        columns=list(MULTIPLE_COLUMNS),
+        [figure("2019-12-31", 33.3), figure("2020-12-11", 190.30 / (earned * 0.51))], columns=list(MULTIPLE_COLUMNS)
     ).astype({"session": "datetime64[ns]"})
-    split = return_split(
-        Market(facts.prices, facts.last_completed, multiples=multiples), SMALL, YTD, "losses_in"
-    )
+    split = return_split(Market(facts.prices, facts.last_completed, multiples=multiples), SMALL, YTD, "losses_in")
     assert isinstance(split, ReturnSplit)
     assert f"{split.price:+.1f} {split.earnings:+.0f} {split.multiple:+.0f}" == "+14.9 -49 +125"
     assert split.convention == "losses_in"
@@ -300,9 +291,7 @@ def test_the_split_is_exact(before: float, now: float, pe_before: float, pe_now:
 
 def test_a_multiple_up_to_a_month_old_stands_for_its_session_and_the_split_runs_between_their_dates() -> None:
     stored = quarterly(figure("2020-03-31", 20.0), figure("2020-06-30", 30.0))
-    split = return_split(
-        stored.at(pd.Timestamp("2020-07-31")), SMALL, parse_window("since 2020-05-01"), "losses_in"
-    )
+    split = return_split(stored.at(pd.Timestamp("2020-07-31")), SMALL, parse_window("since 2020-05-01"), "losses_in")
     assert isinstance(split, ReturnSplit)
     assert (split.first, split.last) == (QUARTERS[1], QUARTERS[2])
     assert split.price == pytest.approx(100 * (80 / 60 - 1))
@@ -336,10 +325,7 @@ def test_a_split_that_cannot_be_given_says_why() -> None:
     ended = return_split(quarterly(base, figure("2020-06-30", 52.1)), SMALL, YTD, "losses_in")
     assert ended == "no P/E is stored for the 31 days up to 11 Dec 2020"
     one = return_split(
-        quarterly(figure("2020-09-30", 61.1)).at(QUARTERS[3]),
-        SMALL,
-        parse_window("since 2020-09-30"),
-        "losses_in",
+        quarterly(figure("2020-09-30", 61.1)).at(QUARTERS[3]), SMALL, parse_window("since 2020-09-30"), "losses_in"
     )
     assert one == "no P/E is stored after 30 Sep 2020"
 
@@ -361,10 +347,7 @@ def test_implied_figures_are_price_over_multiple_where_both_are_stored() -> None
         figure("2020-12-11", 60.0),
         figure("2020-12-11", 2.0, metric="pb"),
     )
-    assert implied_per_share(stored, SMALL, "pe", "losses_in").to_dict() == {
-        QUARTERS[0]: 4.0,
-        QUARTERS[4]: 2.0,
-    }
+    assert implied_per_share(stored, SMALL, "pe", "losses_in").to_dict() == {QUARTERS[0]: 4.0, QUARTERS[4]: 2.0}
     assert implied_per_share(stored, SMALL, "pb", "losses_in").to_dict() == {QUARTERS[4]: 60.0}
     assert implied_per_share(stored, LARGE, "pe", "losses_in").empty
     alone = Market(stored.prices[[LARGE]], QUARTERS[-1], multiples=stored.multiples)
@@ -373,9 +356,7 @@ def test_implied_figures_are_price_over_multiple_where_both_are_stored() -> None
 
 def ratios(of: Market, ticker: str = SMALL, basis: str | None = None) -> list[tuple[float, str] | None]:
     """Net margin and return on equity with their days."""
-    return [
-        ratio and (ratio.value, f"{ratio.session:%m-%d}") for ratio in margins(of, ticker, "losses_in", basis)
-    ]
+    return [ratio and (ratio.value, f"{ratio.session:%m-%d}") for ratio in margins(of, ticker, "losses_in", basis)]
 
 
 def test_margin_and_return_on_equity_are_of_the_last_session_with_both_multiples() -> None:
@@ -420,11 +401,7 @@ def test_figures_of_two_bases_or_two_days_are_not_divided() -> None:
 
 def test_both_returns_are_split_by_the_newest_basis_that_can() -> None:
     stored = quarterly(
-        *(
-            trailing(*figure(day, 25.0, ticker=t))
-            for day in ("2019-12-31", "2020-12-11")
-            for t in (SMALL, LARGE)
-        ),
+        *(trailing(*figure(day, 25.0, ticker=t)) for day in ("2019-12-31", "2020-12-11") for t in (SMALL, LARGE)),
         figure("2020-12-11", 75.0),
         figure("2020-12-11", 27.0, ticker=LARGE),
     )
@@ -467,9 +444,7 @@ def test_undated_figures_that_all_repeat_while_the_price_moves_are_as_of_their_l
     given = metric.history(stored, metric.defaults())
     assert [day for day, value in enumerate(given) if value > 0] == days
     rule = parse_rule("pe > 20x", METRICS)
-    assert len(Histories(stored, METRICS).samples(rule, None, stored.sessions)) == len(
-        values
-    )  # none is awaited
+    assert len(Histories(stored, METRICS).samples(rule, None, stored.sessions)) == len(values)  # none is awaited
     for dates in (None, "2020-12-07"):
         own = served(*values, prices=prices, convention="capped" if dates is None else "morningstar")
         own = replace(own, multiples=own.multiples.assign(price_date=dates))
@@ -479,12 +454,7 @@ def test_undated_figures_that_all_repeat_while_the_price_moves_are_as_of_their_l
 
 @pytest.mark.parametrize(
     ("priced", "session", "expected"),
-    [
-        ((None, None), 4, 4),
-        (("2020-12-08", None), 4, 1),
-        (("2020-12-08", "2020-12-07"), 4, 0),
-        ((None, None), 5, 4),
-    ],
+    [((None, None), 4, 4), (("2020-12-08", None), 4, 1), (("2020-12-08", "2020-12-07"), 4, 0), ((None, None), 5, 4)],
 )
 def test_no_figure_is_of_a_close_later_than_the_price_behind_it(
     priced: tuple[str | None, str | None], session: int, expected: int
@@ -540,8 +510,7 @@ def test_the_newest_weights_of_each_fund_count_and_the_largest_difference_leads(
 
 def test_a_sector_that_one_fund_does_not_list_has_no_weight_there() -> None:
     (weights,) = newest_weights(
-        weighted((NEW, SMALL, SECTOR, "Biotech", 8.0, "csv"), (NEW, LARGE, SECTOR, "Banks", 5.0, "csv")),
-        SECTOR,
+        weighted((NEW, SMALL, SECTOR, "Biotech", 8.0, "csv"), (NEW, LARGE, SECTOR, "Banks", 5.0, "csv")), SECTOR
     )
     assert weights.frame.loc["Biotech"].to_list() == [8.0, 0.0, 8.0]
     assert weights.frame.loc["Banks"].to_list() == [0.0, 5.0, -5.0]
@@ -561,8 +530,6 @@ def test_classifications_of_two_sources_are_never_set_against_each_other() -> No
 
 
 def test_levels_are_kept_apart() -> None:
-    rows = weighted(
-        (NEW, SMALL, GROUP, "Biotech", 8.0, "csv"), (NEW, SMALL, SECTOR, "Health Care", 20.0, "csv")
-    )
+    rows = weighted((NEW, SMALL, GROUP, "Biotech", 8.0, "csv"), (NEW, SMALL, SECTOR, "Health Care", 20.0, "csv"))
     assert list(newest_weights(rows, GROUP)[0].frame.index) == ["Biotech"]
     assert newest_weights(weighted(), SECTOR) == []

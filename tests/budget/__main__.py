@@ -26,12 +26,7 @@ def main() -> int:
         outcome = run(Load(), share)
         second, minute = outcome.busiest()
         used = outcome.ideal() / outcome.seconds
-        good &= (second <= 30, minute <= 20, outcome.over_a_second(), outcome.in_halts()) == (
-            True,
-            True,
-            0,
-            0,
-        )
+        good &= (second <= 30, minute <= 20, outcome.over_a_second(), outcome.in_halts()) == (True, True, 0, 0)
         good &= used >= LEAST and outcome.overtakes() and not outcome.missing()
         halted = sum(end - began for began, end in outcome.halts())
         replies, late = outcome.waited("reply"), outcome.waited("late")

@@ -28,10 +28,7 @@ ALLOWED = 30  # messages a second to all chats together
 REPLY_EVERY, ALERT_EVERY = 7.0, 11.0  # seconds between those who ask, and alerts that come late
 STRANGERS = 10_000  # ids from here on: chats that ask, or get the late alerts, each once
 SHARE_OF_SUMMARIES = 0.95
-REPLY_WAITS, ALERT_WAITS = (
-    1.5,
-    3.0,
-)  # seconds, of the last reply and the median alert; the queue takes minutes
+REPLY_WAITS, ALERT_WAITS = (1.5, 3.0)  # seconds, of the last reply and the median alert; the queue takes minutes
 
 
 @dataclass(frozen=True)
@@ -139,9 +136,7 @@ class Outcome:
         """Stretches in which nothing might be sent to anybody, in order and apart."""
         stretches: list[tuple[float, float]] = []
         until: dict[int, float] = {}
-        for request in sorted(
-            (request for request in self.sent if request.wait), key=lambda request: request.answered
-        ):
+        for request in sorted((request for request in self.sent if request.wait), key=lambda request: request.answered):
             began, end = request.answered, request.answered + request.wait
             if any(at > began for chat, at in until.items() if chat != request.chat):
                 if stretches and stretches[-1][1] >= began:
@@ -184,10 +179,7 @@ def _most(times: list[float], seconds: float) -> int:
 
 def run(load: Load, share: float) -> Outcome:
     """Queue, drain, and count; `share` of the requests is answered 429."""
-    with (
-        tempfile.TemporaryDirectory(prefix="budget-") as folder,
-        open_database(Path(folder) / "bot.db") as db,
-    ):
+    with tempfile.TemporaryDirectory(prefix="budget-") as folder, open_database(Path(folder) / "bot.db") as db:
         return simulate(_drain(db, load, share))
 
 
@@ -199,10 +191,7 @@ async def _drain(database: Database, load: Load, share: float) -> Outcome:
     async with ExtBot(TOKEN, request=telegram, get_updates_request=telegram, rate_limiter=limiter) as bot:
         delivery = Delivery(bot, database, now=lambda: START + timedelta(seconds=loop.time()))
         sending = asyncio.create_task(delivery.keep_sending(_raise))
-        helpers = [
-            asyncio.create_task(_ask(bot, wishes)),
-            asyncio.create_task(_queue_late(delivery, database, wishes)),
-        ]
+        helpers = [asyncio.create_task(_ask(bot, wishes)), asyncio.create_task(_queue_late(delivery, database, wishes))]
         while (await database.run(outbox.count_by_status)).keys() - {"sent", "dead"}:  # noqa: ASYNC110 - a poll
             await asyncio.sleep(1.0)
         for helper in helpers:

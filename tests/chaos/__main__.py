@@ -53,9 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--statements", action="store_true", help="die at each statement of one cycle, no more"
-    )
+    parser.add_argument("--statements", action="store_true", help="die at each statement of one cycle, no more")
     parser.add_argument("--every", type=int, default=1, help="of the cycle's statements each n-th only")
     options = parser.parse_args()
     good = _told("-- One cycle, killed at its statements in turn", _swept(options.every))

@@ -65,9 +65,7 @@ async def sweep(folder: Path, every: int = 1) -> list[Count]:
             kinds[kind] += 1
     statements = kinds.total()
     return [
-        Count(
-            "writing statements of one cycle, each died at once", statements, not killed and statements > 0
-        ),
+        Count("writing statements of one cycle, each died at once", statements, not killed and statements > 0),
         *(Count(f"    {kind}", number) for kind, number in kinds.most_common()),
         *(Count(words, number, good[words]) for words, number in totals.items()),
     ]
@@ -123,8 +121,6 @@ async def prepare(path: Path) -> None:
     sessions = desk.services.markets.sessions().index
     await script.Script().fill(desk, sessions[: script.START + EARLIER + 1])
     await desk.evaluate()
-    deferred = await desk.query(
-        "SELECT deferred FROM alert_events WHERE deferred IS NOT NULL ORDER BY deferred"
-    )
+    deferred = await desk.query("SELECT deferred FROM alert_events WHERE deferred IS NOT NULL ORDER BY deferred")
     assert [row["deferred"] for row in deferred] == ["quiet", "quiet", "snooze"]
     desk.database.close()

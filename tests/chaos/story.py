@@ -195,9 +195,7 @@ class Chaos:
         self._slots.unlink(missing_ok=True)
         self.process.stdin.write(f"{json.dumps(order)}\n".encode())
         pid = await self._line()
-        self._first_request = len(
-            self.api.requests
-        )  # what came in meanwhile was on its way from the last life
+        self._first_request = len(self.api.requests)  # what came in meanwhile was on its way from the last life
         return pid
 
     @property
@@ -220,9 +218,7 @@ class Chaos:
             if not self.api.updates and len(self.api.calls("getUpdates")) > polls:
                 with contextlib.suppress(StorageError):
                     (state,) = self.rows(DRAINED, day, day)
-                    if (state["waiting"], state["due"]) == (0, 0) and min(
-                        state["judged"], state["said"]
-                    ) >= wanted:
+                    if (state["waiting"], state["due"]) == (0, 0) and min(state["judged"], state["said"]) >= wanted:
                         return
 
     # What is done to it
@@ -234,9 +230,7 @@ class Chaos:
         """
         with open_database(self.path) as database:
             database.run_sync(
-                lambda db: db.execute(
-                    "DELETE FROM alerts WHERE chat_id = ? AND life = 'done'", [script.TALKER]
-                )
+                lambda db: db.execute("DELETE FROM alerts WHERE chat_id = ? AND life = 'done'", [script.TALKER])
             )
         mine = self.rows("SELECT number FROM alerts WHERE chat_id = ? AND life = 'active'", script.TALKER)
         lines = [f"/alert ratio > {9 + self.number / 1000:.3f}"]

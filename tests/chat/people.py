@@ -82,9 +82,7 @@ async def village(sample: Path, folder: Path) -> AsyncIterator[Talk]:
             await talk.ask(f'/alert ratio > 0.9 note "{secret}"', chat_id, user_id=by)
         for line in ("/summary on 18:30", "/settings theme dark"):
             await talk.ask(line, GROUP, user_id=ADMIN)
-        await talk.database.run(
-            lambda db: chat_store.decide_access(db, BLOCKED, "rejected", talk.now, "Blocked")
-        )
+        await talk.database.run(lambda db: chat_store.decide_access(db, BLOCKED, "rejected", talk.now, "Blocked"))
         yield talk
 
 
@@ -154,6 +152,4 @@ def _takes_away(line: str) -> bool:
 def rows(db: Any) -> dict[str, list[dict[str, Any]]]:  # noqa: ANN401 - sqlite_utils.Database
     """Every row of every table but the notes of updates and SQLite's own; how many observations there are."""
     ours = (table for table in db.tables if table.name != "updates" and not table.name.startswith("sqlite_"))
-    return {
-        table.name: [{"rows": table.count}] if table.name in KINDS else list(table.rows) for table in ours
-    }
+    return {table.name: [{"rows": table.count}] if table.name in KINDS else list(table.rows) for table in ours}

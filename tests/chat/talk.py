@@ -67,9 +67,7 @@ class Talk:
         question.markup = {"inline_keyboard": [[{"text": "Delete", "callback_data": "e/forgetme yes"}]]}
         return await self.press_data(question, "e/forgetme yes", chat_id)
 
-    async def press_data(
-        self, message: ApiMessage, data: str, user_id: int | None = None
-    ) -> list[ApiMessage]:
+    async def press_data(self, message: ApiMessage, data: str, user_id: int | None = None) -> list[ApiMessage]:
         """The same, by the button's data."""
         self.api.press(message.message_id, data, user_id)
         return await self.answers()
@@ -123,9 +121,7 @@ def labels(message: ApiMessage) -> list[str]:
 
 def by_section(settings: dict[str, object]) -> dict[str, dict[str, object]]:
     """Values of keys, which are named without their section, by section."""
-    sections = {
-        name: {key: settings[key] for key in vars(section) if key in settings} for name, section in Config()
-    }
+    sections = {name: {key: settings[key] for key in vars(section) if key in settings} for name, section in Config()}
     return {name: values for name, values in sections.items() if values}
 
 

@@ -120,8 +120,7 @@ async def test_a_strangers_button_is_refused_in_a_note(house: Talk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
-    [("<b>&lt;A", "<b>&lt;A"), ("A\u202e3 ,B\nC\x00", "A3 ,BC"), ("\u2066\u200f", "unnamed")],
+    ("name", "shown"), [("<b>&lt;A", "<b>&lt;A"), ("A\u202e3 ,B\nC\x00", "A3 ,BC"), ("\u2066\u200f", "unnamed")]
 )
 async def test_a_name_is_no_markup_and_turns_no_words_around(name: str, shown: str, house: Talk) -> None:
     house.api.say(STRANGER, "/start")
@@ -188,8 +187,7 @@ async def test_an_id_of_many_opens_and_closes_nothing(access: str, sample: Path,
         for verb in ("approve", "reject"):
             (refused,) = await talk.ask(f"/admin {verb} 1087968824", OWNER)
             assert refused.text == (
-                "Many people write under the id 1087968824. Use the id of their group.\n"
-                "Example: /admin people"
+                "Many people write under the id 1087968824. Use the id of their group.\nExample: /admin people"
             )
 
 
@@ -225,9 +223,7 @@ MISTAKES = {
     "/admin approve": "“approve” needs an id after it.\nExample: /admin approve 123456789",
     "/admin reject me": "“me” is not an id.\nExample: /admin reject 123456789",
     "/admin approve 0": "“0” is not an id.\nExample: /admin approve 123456789",
-    "/admin broadcast": (
-        "“broadcast” needs a text after it.\nExample: /admin broadcast The bot moves tonight."
-    ),
+    "/admin broadcast": ("“broadcast” needs a text after it.\nExample: /admin broadcast The bot moves tonight."),
     "/admin send 7": "That message was sent already, or a newer one has replaced it.",
 }
 

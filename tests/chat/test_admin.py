@@ -61,9 +61,7 @@ async def test_provisional_figures_are_accepted_once_the_owner_knows_what_would_
         after = house.now
         await house.database.run(lambda db: add(db, Bar, [bar], source="sample", observed_at=after))
 
-    await house.database.run(
-        lambda db: db.execute("DELETE FROM bars WHERE (ticker, session) = (?, ?)", ("IWM", day))
-    )
+    await house.database.run(lambda db: db.execute("DELETE FROM bars WHERE (ticker, session) = (?, ?)", ("IWM", day)))
     for chat_id in (ME, OWNER):
         await house.ask("/alert excess 1d > 5pp", chat_id)
     await store(Provisional.RANGE)

@@ -142,9 +142,7 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
     assert labels(ended) == ["#1 Chart", "Why", "History", "Renew", "All alerts"]
     assert (await talk.ask("/alerts"))[0].text.startswith("No alerts yet.")
     (again,) = await talk.press(off, "Undo")
-    assert again.text.startswith(
-        "Alert #1 excess 3m > 50pp\nIt had ended (switched off) and starts afresh.\n"
-    )
+    assert again.text.startswith("Alert #1 excess 3m > 50pp\nIt had ended (switched off) and starts afresh.\n")
     assert await lives(talk) == [(1, "active")]
 
 
@@ -159,12 +157,9 @@ MISTAKES = {
     "/alert 1 2": f"“2” {UNKNOWN} You can: {', '.join(ACTIONS)}.\nExample: /alert 1",
     "/alert 1 pause now": "“pause” takes no more words, but “now” follows.\nExample: /alert 1 pause",
     "/alert ratio >  SMA 200": "Alert #1 has this rule already (active).\nExample: /alert 1",
-    "/alert excess 3m > 5": (
-        "“5” has no unit; this needs percentage points (pp).\nExample: /alert excess 3m > 5pp"
-    ),
+    "/alert excess 3m > 5": ("“5” has no unit; this needs percentage points (pp).\nExample: /alert excess 3m > 5pp"),
     "/alert ratio": (
-        "The rule stops after “ratio”; expected a comparison (>, <, >=, <=, crosses).\n"
-        "Example: /alert ratio > sma 200"
+        "The rule stops after “ratio”; expected a comparison (>, <, >=, <=, crosses).\nExample: /alert ratio > sma 200"
     ),
     f"/alert ratio > {'9' * 500}": "A rule has at most 500 characters, not 508.\nSee: /alert",
     "/alert ratio > 0.7 until 2020-12-11": (
@@ -205,9 +200,7 @@ async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> Non
     await talk.ask("/alert ratio > 0.9")
     await talk.database.run(fill)
     (refused,) = await talk.ask("/alert ratio > 0.8")
-    assert refused.text == (
-        "This chat has 50 alerts, the most that are allowed. Switch one off first.\nSee: /alerts"
-    )
+    assert refused.text == ("This chat has 50 alerts, the most that are allowed. Switch one off first.\nSee: /alerts")
     (page,) = await talk.press(refused, "Try the example")
     shown = [label for label in labels(page) if label.startswith("#")]
     while "›" in (last := (labels(page))[-1]):
@@ -230,10 +223,7 @@ async def test_an_alert_is_its_chats_alone(talk: Talk) -> None:
     assert (await talk.ask("/history", YOU))[0].text == "Nothing has fired yet.\nYour alerts: /alerts"
     (created,) = await talk.ask(f"/alert {RULE}", YOU)
     assert created.text.startswith("Alert #1 ")
-    assert {(row["chat_id"], row["life"]) for row in await talk.rows("alerts")} == {
-        (ME, "active"),
-        (YOU, "active"),
-    }
+    assert {(row["chat_id"], row["life"]) for row in await talk.rows("alerts")} == {(ME, "active"), (YOU, "active")}
 
 
 async def test_why_before_any_fire_says_where_it_stands(october: Talk) -> None:
@@ -260,9 +250,7 @@ async def closes(talk: Talk, *days: str) -> None:
 
 async def test_an_alert_made_while_data_is_stale_says_so_and_is_told_when_it_is_back(stopped: Talk) -> None:
     (answer,) = await stopped.ask("/alert ratio > 2")
-    stale = (
-        "Data stale: prices end on 15 Jan 2020. The alert waits; you get one message when the data is back."
-    )
+    stale = "Data stale: prices end on 15 Jan 2020. The alert waits; you get one message when the data is back."
     assert stale in answer.text.splitlines()
     assert await stopped.pass_to(stopped.now) == []  # said already
     await closes(stopped, "2020-01-16", "2020-01-17")
@@ -275,9 +263,7 @@ async def test_an_alert_made_while_data_is_stale_says_so_and_is_told_when_it_is_
 async def test_an_alert_that_begins_again_while_data_is_stale_says_so(stopped: Talk) -> None:
     for line in ("ratio > 2", "1 pause", "1 resume", "1 edit confirm 2", "1 off", "1 renew"):
         (answer,) = await stopped.ask(f"/alert {line}")
-        assert ("Data stale: prices end on 15 Jan 2020." in answer.text) is (
-            line not in {"1 pause", "1 off"}
-        ), line
+        assert ("Data stale: prices end on 15 Jan 2020." in answer.text) is (line not in {"1 pause", "1 off"}), line
 
 
 async def test_an_alert_on_other_figures_than_the_stale_ones_says_nothing_of_them(stopped: Talk) -> None:
@@ -382,9 +368,7 @@ REFUSED = {
 
 
 async def test_what_no_button_says_is_refused(talk: Talk) -> None:
-    assert await talk.texts(REFUSED) == {
-        line: f"{sentence}\nExample: /alert new" for line, sentence in REFUSED.items()
-    }
+    assert await talk.texts(REFUSED) == {line: f"{sentence}\nExample: /alert new" for line, sentence in REFUSED.items()}
 
 
 async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(talk: Talk) -> None:
@@ -403,9 +387,7 @@ async def test_every_way_through_the_buttons_ends_in_a_rule_that_fits_a_button(t
                 assert len(f"e{data}".encode()) <= MAX_BUTTON_DATA, (label, data)
             create = [data for label, data in every if label == "Create"]
             ways = [
-                data
-                for label, data in every
-                if data.startswith("/alert new ") and label not in {"Back", "‹ Previous"}
+                data for label, data in every if data.startswith("/alert new ") and label not in {"Back", "‹ Previous"}
             ]
             if create and (not ways or chance.random() < 0.5):
                 rule = parse_rule(create[0].removeprefix("/alert "), METRICS)

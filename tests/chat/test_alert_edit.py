@@ -89,8 +89,7 @@ MISTAKES = {
         f"“until 2020-10-02” has passed already.\nExample: /alert 1 edit {RULE} until 2021-10-05"
     ),
     "/alert 1 snooze soon": (
-        "“soon” is not a time to snooze until; use 2h, 1d, 1w, until DATE or off.\n"
-        "Example: /alert 1 snooze 1d"
+        "“soon” is not a time to snooze until; use 2h, 1d, 1w, until DATE or off.\nExample: /alert 1 snooze 1d"
     ),
     "/alert 1 snooze off": "Alert #1 is not snoozed.\nExample: /alert 1 snooze 1d",
     "/alert 1 test now": "“test” takes no more words, but “now” follows.\nExample: /alert 1 test",
@@ -169,9 +168,7 @@ async def test_an_expired_alert_begins_again_without_its_last_day(october: Talk)
     await pass_to(october, OCTOBER + 10 * DAY)
     assert (await alert(october))["life"] == "expired"
     (again,) = await october.ask("/alert 1 renew")
-    assert again.text.startswith(
-        f"Alert #1 {RULE}\nIt had ended (its last day has passed) and starts afresh.\n"
-    )
+    assert again.text.startswith(f"Alert #1 {RULE}\nIt had ended (its last day has passed) and starts afresh.\n")
     row = await alert(october)
     assert (row["life"], row["rule"], row["expires_on"]) == ("active", RULE, "2021-10-15")
     assert [state["session"] for state in await october.rows("alert_states")] == ["2020-10-15"]
@@ -199,9 +196,7 @@ async def test_a_test_comes_beside_the_card_and_changes_nothing(october: Talk) -
     before = [await october.rows(table) for table in tables]
     (shown,) = await october.press(card, "Test")
     assert shown.message_id != card.message_id
-    assert shown.text.startswith(
-        f"TEST - nothing has fired\nAlert #1 fired · close of Mon 5 Oct 2020\n{RULE}\n"
-    )
+    assert shown.text.startswith(f"TEST - nothing has fired\nAlert #1 fired · close of Mon 5 Oct 2020\n{RULE}\n")
     assert [await october.rows(table) for table in tables] == before
 
 
@@ -287,11 +282,7 @@ TWO = "ratio > sma 200 and flow_gap 20d > 1pp confirm 2"
         (TWO, "no confirm", "ratio > sma 200 and flow_gap 20d > 1pp"),
         (TWO, "until 2030-01-01", "ratio > sma 200 and flow_gap 20d > 1pp confirm 2 until 2030-01-01"),
         (ONE, "and momentum > 0", "excess 3m > 5pp and momentum > 0pp cooldown 5"),
-        (
-            TWO,
-            "or excess 3m > 5pp silent",
-            f"{TWO.removesuffix(' confirm 2')} or excess 3m > 5pp confirm 2 silent",
-        ),
+        (TWO, "or excess 3m > 5pp silent", f"{TWO.removesuffix(' confirm 2')} or excess 3m > 5pp confirm 2 silent"),
         (ONE, "and back remind 3", "excess 3m > 5pp rearm 3pp cooldown 5 remind 3 and back"),
         ("ratio > 0.5 and back", "no and back", "ratio > 0.5"),
         ('ratio > 0.5 note "confirm 9"', "once", 'ratio > 0.5 once note "confirm 9"'),
@@ -307,12 +298,7 @@ def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
     ("rule", "words", "sentence", "example"),
     [
         (TWO, "> 2pp", "The rule has 2 conditions; say which.", "condition 2 > 2pp"),
-        (
-            TWO,
-            "condition 3 > 2pp",
-            "There is no condition 3: the rule has 2 conditions.",
-            "condition 2 > 2pp",
-        ),
+        (TWO, "condition 3 > 2pp", "There is no condition 3: the rule has 2 conditions.", "condition 2 > 2pp"),
         (TWO, "or x", "“x” is not a metric. All metrics: /help metrics", TWO.removesuffix(" confirm 2")),
         (TWO, "> 2x", "The rule has 2 conditions; say which.", "condition 1 > sma 50"),
         (TWO, "condition 2 > 2x", "“2x” is in x; this needs percentage points (pp).", "condition 2 > 2pp"),
@@ -321,12 +307,7 @@ def test_words_change_a_rule(rule: str, words: str, now: str) -> None:
         (ONE, "no once", "The rule has no “once”.", "no rearm"),
         (ONE, "no idea", "“idea” is not an option of alerts.", "no rearm"),
         (ONE, "once", "“cooldown” does nothing with “once”.", "excess 3m > 5pp rearm 3pp once"),
-        (
-            TWO,
-            "rearm 0.3",
-            "“rearm” is for a single condition; with “and” each has its own band.",
-            "confirm 3",
-        ),
+        (TWO, "rearm 0.3", "“rearm” is for a single condition; with “and” each has its own band.", "confirm 3"),
         (
             ONE,
             "> 6pp and ratio > 1",

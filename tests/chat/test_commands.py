@@ -16,9 +16,12 @@ from bot.messages.html import TABLE_WIDTH
 from tests.chat.talk import NOW, OCTOBER, STEP, Talk, talking
 from tests.storage.events import add_event
 
-ON_MARKET = {
-    command.name for command in COMMANDS if command.handler.__module__ == market_commands.__name__
-} | {"alert", "alerts", "history", "status"}
+ON_MARKET = {command.name for command in COMMANDS if command.handler.__module__ == market_commands.__name__} | {
+    "alert",
+    "alerts",
+    "history",
+    "status",
+}
 WITH_PICTURE = {
     "compare", "trend", "seasons", "flows", "multiples", "chart", "fundamentals", "why", "sectors",
     "backtest",
@@ -38,9 +41,7 @@ HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
 def widest(message: ApiMessage) -> int:
     """Characters of the longest line in a fixed-width block."""
     blocks = [
-        message.text.encode("utf-16-le")[2 * e["offset"] : 2 * (e["offset"] + e["length"])].decode(
-            "utf-16-le"
-        )
+        message.text.encode("utf-16-le")[2 * e["offset"] : 2 * (e["offset"] + e["length"])].decode("utf-16-le")
         for e in message.entities
         if e["type"] == "pre"
     ]
@@ -89,12 +90,10 @@ async def test_every_command_answers_without_data_too(command: Command, tmp_path
 MISTAKES = {
     "/compare asof 2030-01-01": "“asof 2030-01-01” is in the future.\nExample: asof 2020-12-13",
     "/compare asof 2001-01-01": (
-        "There is no close of both funds by Mon 1 Jan 2001; history begins Thu 31 Dec 2009.\n"
-        "Example: asof 2009-12-31"
+        "There is no close of both funds by Mon 1 Jan 2001; history begins Thu 31 Dec 2009.\nExample: asof 2009-12-31"
     ),
     "/flows known 2001-01-01": (
-        "Nothing was stored yet on Mon 1 Jan 2001; what is known begins on Sun 13 Dec 2020.\n"
-        "Example: known 2020-12-13"
+        "Nothing was stored yet on Mon 1 Jan 2001; what is known begins on Sun 13 Dec 2020.\nExample: known 2020-12-13"
     ),
     "/trend known 2030-01-01": "“known 2030-01-01” is in the future.\nExample: known 2020-12-13",
     "/compare since 2020-12-14": (
@@ -119,13 +118,9 @@ MISTAKES = {
     "/flows since 0001-01-01": "“0001-01-01” is not within 1900 to 2199.\nExample: /flows 3m asof 2020-12-11",
     "/backtest ratio > sma 200 100y": f"“100y” is out of range (1y to 30y).{BACKTEST}",
     "/backtest ratio > sma 200 0 years": f"“0 years” is out of range (1y to 30y).{BACKTEST}",
-    "/backtest ratio > sma 200 asof 2020-02-30": (
-        f"“2020-02-30” is not a date: there is no 30 Feb 2020.{BACKTEST}"
-    ),
+    "/backtest ratio > sma 200 asof 2020-02-30": (f"“2020-02-30” is not a date: there is no 30 Feb 2020.{BACKTEST}"),
     f"/alerts {'9' * 4000}": f"“{'9' * 80}…” is not an alert's number.\nSee: /alerts",
-    "/chart ratio_vs 5y": (
-        "“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200"
-    ),
+    "/chart ratio_vs 5y": ("“ratio_vs” is not a metric. Did you mean ratio_vs_sma?\nExample: /chart ratio_vs_sma 200"),
     "/chart spy flo": "“flo” is not a metric. Did you mean flow?\nExample: /chart flow iwm 5d",
     "/help nonsense": "There is no help on “nonsense”.\nSee: /help",
     "/help momentun": "There is no help on “momentun”. Did you mean momentum?\nExample: /help momentum",

@@ -324,16 +324,12 @@ def test_who_floods_on_is_told_once_a_minute_though_a_command_is_heard_now_and_t
     quota = Quota(lambda: now)
     heard: list[dt.datetime] = []
     notices: list[dt.datetime] = []
-    for update in range(
-        COMMANDS_PER_MINUTE + 10 * 180
-    ):  # slowly, so that places get free one by one; then fast
+    for update in range(COMMANDS_PER_MINUTE + 10 * 180):  # slowly, so that places get free one by one; then fast
         now += dt.timedelta(seconds=1.5 if update < COMMANDS_PER_MINUTE else 0.1)
         if quota.admits(1, update):
             (heard if quota.take_notice(update) is None else notices).append(now)
     for instants, most in ((heard, COMMANDS_PER_MINUTE), (notices, 1)):
-        minutes = [
-            [at for at in instants if begin <= at < begin + dt.timedelta(minutes=1)] for begin in instants
-        ]
+        minutes = [[at for at in instants if begin <= at < begin + dt.timedelta(minutes=1)] for begin in instants]
         assert max(map(len, minutes)) == most
     assert len(notices) == 3
 

@@ -245,10 +245,7 @@ async def test_blocked_unnoticed_a_chat_sleeps_too(group: Talk, caplog: pytest.L
     group.api.block(GROUP, "bot was kicked from the supergroup chat", notify_bot=False)
     assert await group.ask("/about", GROUP, user_id=MEMBER) == []
     (row,) = await group.rows("chats")
-    assert (row["status"], row["reason"]) == (
-        "inactive",
-        "Forbidden: bot was kicked from the supergroup chat",
-    )
+    assert (row["status"], row["reason"]) == ("inactive", "Forbidden: bot was kicked from the supergroup chat")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     group.api.unblock(GROUP, notify_bot=False)
     await group.ask("/start@small_large_bot", GROUP, user_id=MEMBER)

@@ -63,18 +63,14 @@ def role(line: str) -> Role:
     return command.role.required(changes=command.changes is not None and command.changes(words.strip()))
 
 
-@pytest.mark.parametrize(
-    ("wanted", "line"), [(r, line) for r, role_lines in ROLES.items() for line in role_lines]
-)
+@pytest.mark.parametrize(("wanted", "line"), [(r, line) for r, role_lines in ROLES.items() for line in role_lines])
 def test_the_table_says_who_may_use_what(wanted: Role, line: str) -> None:
     assert role(line) is wanted
 
 
 def test_every_command_with_limits_and_every_deed_of_an_alert_was_thought_of() -> None:
     lines = {line for listed in ROLES.values() for line in listed}
-    limited = {
-        f"/{command.name}" for command in COMMANDS if command.role is not Role.MEMBER or command.changes
-    }
+    limited = {f"/{command.name}" for command in COMMANDS if command.role is not Role.MEMBER or command.changes}
     assert {line.split()[0] for line in lines} == limited
     assert {f"/alert 1 {deed}" for deed in (*LOOKS, *CHANGES)} <= lines
     assert {f"/settings {name}" for name in SETTINGS} <= lines
@@ -85,9 +81,7 @@ class Recorder:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ran = 0
-        table = {
-            name: command.__class__(**{**vars(command), "handler": self}) for name, command in BY_NAME.items()
-        }
+        table = {name: command.__class__(**{**vars(command), "handler": self}) for name, command in BY_NAME.items()}
         monkeypatch.setattr(dispatch, "BY_NAME", table)
 
     async def __call__(self, _: Any) -> Answer:  # noqa: ANN401 - an Ask
@@ -136,9 +130,7 @@ async def test_every_cell(
 
 
 def test_buttons_that_come_up_at_a_press_are_in_the_matrix(shown: list[str]) -> None:
-    assert {"e/admin approve 23", "e/alert 1 edit urgent", "e/alert 1 resume", "e/alert 1 snooze off"} <= {
-        *shown
-    }
+    assert {"e/admin approve 23", "e/alert 1 edit urgent", "e/alert 1 resume", "e/alert 1 snooze off"} <= {*shown}
 
 
 async def test_a_button_pressed_in_the_name_of_a_group_is_its_pressers(sample: Path, tmp_path: Path) -> None:

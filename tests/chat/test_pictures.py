@@ -23,9 +23,7 @@ async def add(talk: Talk) -> list[bool]:
     return [bool(message.photo) for message in talk.api.messages(ME)]
 
 
-async def test_a_fire_gets_its_chart_above_which_stands_the_same_text_with_its_buttons(
-    october: Talk,
-) -> None:
+async def test_a_fire_gets_its_chart_above_which_stands_the_same_text_with_its_buttons(october: Talk) -> None:
     await fire(october)
     *_, message = october.api.messages(ME)
     text, buttons = message.text, message.buttons

@@ -77,8 +77,7 @@ async def test_without_the_right_to_pin_it_is_posted_and_says_so_once(october: T
 
 
 @pytest.mark.parametrize(
-    ("fault", "later"),
-    [(flood(3), 1), (drop(), 1), (refusal(400, "Bad Request: CHAT_WRITE_FORBIDDEN"), 0)],
+    ("fault", "later"), [(flood(3), 1), (drop(), 1), (refusal(400, "Bad Request: CHAT_WRITE_FORBIDDEN"), 0)]
 )
 async def test_an_edit_that_may_work_later_is_made_later(october: Talk, fault: Fault, later: int) -> None:
     await october.ask("/pin")

@@ -172,9 +172,7 @@ async def test_the_export_is_everything_of_this_chat_and_nothing_of_another(home
     assert {table: len(rows) for table, rows in content["tables"].items()} == {
         table: len(rows) for table, rows in whole.items()
     }
-    assert {row["chat_id"] for rows in content["tables"].values() for row in rows if "chat_id" in row} == {
-        GUEST
-    }
+    assert {row["chat_id"] for rows in content["tables"].values() for row in rows if "chat_id" in row} == {GUEST}
     (alert,) = content["tables"]["alerts"]
     assert alert["rule_json"]["conditions"]
     assert alert["rule"] == "ratio > 0.9"

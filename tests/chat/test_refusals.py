@@ -119,8 +119,6 @@ async def test_an_alert_that_cannot_be_read_has_no_button_that_ends_it(chat: Tal
 
 async def test_a_guess_from_a_sentence_is_confirmed_in_the_guide(chat: Talk) -> None:
     (refused,) = await chat.ask("/alert alert me when IWM beats SPY by 5% over 3 months", OWNER)
-    assert refused.text == (
-        "“beats” is not a metric. Do you mean this rule?\nExample: /alert excess 3m > 5pp"
-    )
+    assert refused.text == ("“beats” is not a metric. Do you mean this rule?\nExample: /alert excess 3m > 5pp")
     (page,) = await chat.press(refused, "Set it up")
     assert page.text.startswith("Your rule\nexcess 3m > 5pp\n")

@@ -47,9 +47,7 @@ async def test_a_zone_that_the_machine_no_longer_knows_is_the_configurations(tal
     assert "Time zone: America/New_York" in card.text.splitlines()
     (answer,) = await talk.ask("/alert ratio > 0.9")
     assert answer.text.startswith("Alert #1")
-    assert (await talk.ask("/summary on 18:30"))[0].text.startswith(
-        "Daily summary at 18:30 (America/New_York)"
-    )
+    assert (await talk.ask("/summary on 18:30"))[0].text.startswith("Daily summary at 18:30 (America/New_York)")
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
@@ -129,8 +127,7 @@ MISTAKES = {
         "Example: /settings zone"
     ),
     "/settings zone Amerika/Chicago": (
-        "“Amerika/Chicago” is not a time zone. Did you mean America/Chicago?\n"
-        "Example: /settings zone America/Chicago"
+        "“Amerika/Chicago” is not a time zone. Did you mean America/Chicago?\nExample: /settings zone America/Chicago"
     ),
     "/settings zone UTC+5:30": (
         "“UTC+5:30” is not one of UTC-12 to UTC+14 in whole hours. For another offset name a city.\n"
@@ -141,8 +138,7 @@ MISTAKES = {
         "Example: /settings zone Asia/Kolkata"
     ),
     "/settings zone Europe/Berln": (
-        "“Europe/Berln” is not a time zone. Did you mean Europe/Berlin?\n"
-        "Example: /settings zone Europe/Berlin"
+        "“Europe/Berln” is not a time zone. Did you mean Europe/Berlin?\nExample: /settings zone Europe/Berlin"
     ),
     "/settings quiet at night": f"“at night” is not a span of time.{QUIET}",
     "/settings quiet 24:00-07:00": f"“24:00-07:00” is not a span of time.{QUIET}",
@@ -259,11 +255,7 @@ async def test_on_weekdays_saturdays_summary_comes_on_monday(sample: Path, tmp_p
             await talk.bot.scheduler.tick()
             titles = [message.text.splitlines()[0] for message in talk.api.messages(ME)[before:]]
             seen += [f"{day}: {title.split(' · ')[1]}" for title in titles]
-        assert seen == [
-            "4: Thu 3 Dec 2020",
-            "7: Fri 4 Dec 2020",
-            "8: Mon 7 Dec 2020",
-        ]
+        assert seen == ["4: Thu 3 Dec 2020", "7: Fri 4 Dec 2020", "8: Mon 7 Dec 2020"]
 
 
 async def test_the_days_are_kept_when_the_time_changes_and_switched_by_a_button(talk: Talk) -> None:

@@ -85,18 +85,9 @@ async def refused_start(talk: Talk) -> None:
 
 @pytest.mark.parametrize(
     ("sign", "soon"),
-    [
-        (ask, True),
-        (rights, True),
-        (chatter, False),
-        (new_title, False),
-        (pressed, False),
-        (refused_start, False),
-    ],
+    [(ask, True), (rights, True), (chatter, False), (new_title, False), (pressed, False), (refused_start, False)],
 )
-async def test_a_sign_of_life_wakes(
-    asleep: Talk, sign: Callable[[Talk], Awaitable[object]], *, soon: bool
-) -> None:
+async def test_a_sign_of_life_wakes(asleep: Talk, sign: Callable[[Talk], Awaitable[object]], *, soon: bool) -> None:
     asleep.now += MINUTE
     asleep.api.chat(GROUP).refusal = None
     await sign(asleep)

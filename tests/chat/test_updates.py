@@ -547,9 +547,7 @@ async def test_a_poller_of_more_than_a_minute_outlives_a_conflict_and_gives_way_
 async def test_a_webhook_left_behind_is_removed(talk: Talk) -> None:
     talk.api.fail(
         "getUpdates",
-        refusal(
-            409, "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook first"
-        ),
+        refusal(409, "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook first"),
     )
     talk.api.say(ME, "/about")
     await Polling(talk).one()

@@ -12,9 +12,7 @@ touched: list[str] = []
 
 def watch(event: str, details: tuple[object, ...]) -> None:
     """Note and refuse what goes further than this process; event loops talk to themselves over pairs."""
-    if event in EVENTS and not (
-        isinstance(details[0], socket.socket) and details[0].family == socket.AF_UNIX
-    ):
+    if event in EVENTS and not (isinstance(details[0], socket.socket) and details[0].family == socket.AF_UNIX):
         touched.append(f"{event}{details[1:]}")
         raise OSError(f"the test forbids {event}")
 

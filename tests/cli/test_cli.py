@@ -23,9 +23,7 @@ COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doct
 RESTORE = "restore a backup in its place (python -m bot restore {backup} --db {path})"
 UNUSABLE = {
     "folder": "{path} is a folder; name a file, e.g. --db {path}/bot.db",
-    "text": (
-        f"{{path}} is no database, or damaged at its start; name another, e.g. --db bot.db, or {RESTORE}."
-    ),
+    "text": (f"{{path}} is no database, or damaged at its start; name another, e.g. --db bot.db, or {RESTORE}."),
     "damaged": f"{{path}} is damaged (database disk image is malformed); {RESTORE}.",
     "truncated": f"{{path}} is damaged (database disk image is malformed); {RESTORE}.",
     "flipped": f"{{path}} is damaged (row 1 missing from index meta_copy1); {RESTORE}.",
@@ -35,12 +33,10 @@ UNUSABLE = {
         f"{RESTORE}, or move them away to begin anew."
     ),
     "only a log": (
-        f"{{path}} is missing, but its log is there, {{path}}-wal; {RESTORE}, "
-        "or move the log away to begin anew."
+        f"{{path}} is missing, but its log is there, {{path}}-wal; {RESTORE}, or move the log away to begin anew."
     ),
     "another log": (
-        "{path}-wal is damaged, or the log of another database; move it away to go on without it, or "
-        f"{RESTORE}."
+        f"{{path}}-wal is damaged, or the log of another database; move it away to go on without it, or {RESTORE}."
     ),
     "a journal": "{path}-journal is no file of this program; move it away and try again.",
     "linked log": "{path}-wal is a symbolic link, which is not followed; move it away and try again.",
@@ -172,10 +168,7 @@ def test_the_completion_is_for_the_installed_script(bot: Call, monkeypatch: pyte
         (["import", "price", "a.csv", "--ticker", "IWM"], "Invalid value for 'KIND': 'price' is not one of"),
         (["export", "prices", "--ticker", "IWM"], "Missing argument 'FILE'."),
         (["refresh", "--offline"], "No such option '--offline'."),
-        (
-            ["chat", "--now", "noon"],
-            "Invalid value for '--now': “noon” is not an instant such as 2020-10-06T22:00Z",
-        ),
+        (["chat", "--now", "noon"], "Invalid value for '--now': “noon” is not an instant such as 2020-10-06T22:00Z"),
         (["check", "--now", ""], "Invalid value for '--now': “” is not an instant such as 2020-10-06T22:00Z"),
         (
             ["demo", "--now", "2020-13-01"],
@@ -284,8 +277,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "command",
-    [("check", "--offline"), ("export", "prices", "out.csv", "--ticker", "IWM"), ("backup", "copy.db")],
+    "command", [("check", "--offline"), ("export", "prices", "out.csv", "--ticker", "IWM"), ("backup", "copy.db")]
 )
 def test_a_mistyped_database_is_not_created(command: tuple[str, ...], bot: Call, tmp_path: Path) -> None:
     path = tmp_path / "none.db"

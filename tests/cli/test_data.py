@@ -180,12 +180,7 @@ def say_everything() -> None:
         last = [row for row in rows["bars"] if row.session == "2020-12-11"]
         say("yahoo", then, "bars", [replace(row, close=row.close * 1.001) for row in last])
         counts = [row for row in rows["fund_facts"] if row.session == "2020-12-10"]
-        say(
-            "issuer",
-            then,
-            "fund_facts",
-            [replace(row, shares=(row.shares or 0.0) + 100_000) for row in counts],
-        )
+        say("issuer", then, "fund_facts", [replace(row, shares=(row.shares or 0.0) + 100_000) for row in counts])
         names = {"Banks, regional": (8.1, 1.2), "Biotech & pharma": (10.2, 4.4)}
         for number, ticker in enumerate(PAIR):
             weights = [
@@ -239,9 +234,7 @@ def test_a_link_in_the_place_of_half_an_export_is_refused(bot: Call) -> None:
     Path("out.csv.part").symlink_to("precious")
     refused = bot("export", "prices", "out.csv", "--ticker", "IWM", "--db", "bot.db")
     assert refused.code == 1
-    assert refused.err.endswith(
-        "out.csv.part is a symbolic link, which is not followed; move it away and try again.\n"
-    )
+    assert refused.err.endswith("out.csv.part is a symbolic link, which is not followed; move it away and try again.\n")
     assert Path("precious").read_text() == "kept"
 
 
@@ -269,11 +262,7 @@ def test_an_export_that_fails_leaves_the_older_file(bot: Call, tmp_path: Path) -
             "date,close\n2020-10-05,1.5\n2020-10-10,1.5\n",
             "1 row is wrong:\nline 3: 2020-10-10 is a day without a session",
         ),
-        (
-            "fund-facts",
-            "date,nav,shares\n2199-10-04,1.5,3\n",
-            "1 row is wrong:\nline 2: 2199-10-04 is in the future",
-        ),
+        ("fund-facts", "date,nav,shares\n2199-10-04,1.5,3\n", "1 row is wrong:\nline 2: 2199-10-04 is in the future"),
     ],
 )
 def test_a_file_with_a_fault_is_refused_whole(kind: str, text: str, faults: str, bot: Call) -> None:

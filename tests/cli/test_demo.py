@@ -24,9 +24,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def chat(bot: Call, *lines: str) -> list[str]:
     """Answers to lines piped in, a block of lines each."""
-    said = bot(
-        "chat", "--offline", "--db", "bot.db", "--now", MONDAY, stdin="".join(f"{line}\n" for line in lines)
-    )
+    said = bot("chat", "--offline", "--db", "bot.db", "--now", MONDAY, stdin="".join(f"{line}\n" for line in lines))
     assert (said.code, said.err) == (0, "")
     return said.out.split("\n\n")
 
@@ -84,10 +82,7 @@ def test_the_clock_stands_for_piped_input_and_runs_at_a_terminal(monkeypatch: py
 
 
 def test_a_terminal_is_greeted_prompted_and_has_a_running_clock(
-    terminal: Callable[[bytes], None],
-    bot: Call,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    terminal: Callable[[bytes], None], bot: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     running_clocks: list[bool] = []
 
@@ -107,9 +102,7 @@ def test_a_terminal_is_greeted_prompted_and_has_a_running_clock(
     assert running_clocks == [True, False]
 
 
-def test_at_a_terminal_the_scheduler_ticks(
-    terminal: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_at_a_terminal_the_scheduler_ticks(terminal: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch) -> None:
     ticks: list[int] = []
 
     async def tick(_: Scheduler) -> None:
@@ -244,9 +237,7 @@ STORY = (
     "Alerts · Wed 7 Oct 2020",
 )
 # The first lines of all messages made from the sample market.
-FROM_DATA = re.compile(
-    r"(IWM leads|Money|IWM costs|IWM rose|Alert #1|IWM led|Alerts).*( · (close of|Fri|Wed)|>)"
-)
+FROM_DATA = re.compile(r"(IWM leads|Money|IWM costs|IWM rose|Alert #1|IWM led|Alerts).*( · (close of|Fri|Wed)|>)")
 
 
 @pytest.fixture(scope="module")
@@ -259,9 +250,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     return folder, said
 
 
-def test_the_demo_tells_its_story_in_order_without_a_network_or_a_terminal(
-    played: tuple[Path, Result],
-) -> None:
+def test_the_demo_tells_its_story_in_order_without_a_network_or_a_terminal(played: tuple[Path, Result]) -> None:
     assert (played[1].code, played[1].err) == (0, "network: none clients: none\n")
     told = iter(played[1].out.splitlines())
     assert [line for line in STORY if line not in told] == []  # each is looked for behind the one before
@@ -282,9 +271,7 @@ def test_the_golden_figures_come_out_of_the_sample_too(played: tuple[Path, Resul
     assert said.lines("fired", "2020-10-06") == []  # the message itself, not the log of `check`
 
 
-def test_pictures_are_saved_where_they_are_said_to_be_and_nothing_else_is(
-    played: tuple[Path, Result],
-) -> None:
+def test_pictures_are_saved_where_they_are_said_to_be_and_nothing_else_is(played: tuple[Path, Result]) -> None:
     folder, said = played
     named = [line.removeprefix("[picture] ") for line in said.lines("[picture] ")]
     assert len(named) >= 3

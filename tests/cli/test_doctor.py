@@ -78,9 +78,7 @@ def site() -> Iterator[Website]:
 def asked(site: Website, answer: Answer) -> list[Finding]:
     """Findings on a token that is tried, when this is the answer."""
     site.pages[f"/bot{TOKEN}/getMe"] = answer
-    return list(
-        check_telegram(Config().with_keys(telegram={"token": TOKEN, "base_url": site.address}), online=True)
-    )
+    return list(check_telegram(Config().with_keys(telegram={"token": TOKEN, "base_url": site.address}), online=True))
 
 
 def http_date(seconds: float) -> str:
@@ -229,9 +227,7 @@ def test_the_age_of_the_newest_backup_counts(
 
 def test_a_copy_of_the_future_hides_no_failing_nights(config: Config) -> None:
     copies(config, -1)
-    assert (
-        check_backups(config, NOW, None, runs=True).words == "backups/bot-2026-11-21.db, made today, 1 kept"
-    )
+    assert check_backups(config, NOW, None, runs=True).words == "backups/bot-2026-11-21.db, made today, 1 kept"
     copies(config, -1500)
     assert check_backups(config, NOW + dt.timedelta(days=6), None, runs=True) == Finding(
         FAIL,
@@ -272,9 +268,7 @@ def test_quick_finds_what_a_health_check_needs(config: Config) -> None:
     assert LONGEST_SILENCE == 10 * TICK_SECONDS
     (*_, missing, copies) = quick_checks(config, NOW)
     assert missing == Finding(
-        FAIL,
-        "database",
-        "there is none at bot.db; “run”, “chat” or “import” creates it, “restore” restores a backup",
+        FAIL, "database", "there is none at bot.db; “run”, “chat” or “import” creates it, “restore” restores a backup"
     )
     assert copies.subject == "backups"
     with open_database("bot.db") as database:
@@ -354,10 +348,7 @@ def test_a_new_installation_is_well_but_for_its_database(bot: Call, tmp_path: Pa
     before = bot("doctor", "--db", "bot.db")
     assert before.code == 1
     assert before.out.splitlines()[-2:] == [
-        (
-            "FAIL database: there is none at bot.db; “run”, “chat” or “import” creates it, "
-            "“restore” restores a backup"
-        ),
+        ("FAIL database: there is none at bot.db; “run”, “chat” or “import” creates it, “restore” restores a backup"),
         "note backups: none in backups yet; the running bot makes one a night, “backup” makes one now",
     ]
     assert list(tmp_path.iterdir()) == []
@@ -492,10 +483,7 @@ def test_a_source_that_fails_is_a_note() -> None:
         "failed 1x: No data: no answer in time"
     )
     assert found("source Yahoo, IWM prices") == Finding(NOTE, "source Yahoo, IWM prices", failed)
-    well = (
-        "last success Fri 20 Nov 2026, 17:00; last session 20 Nov 2026; "
-        "next try Mon 23 Nov 2026, 16:15 New York"
-    )
+    well = "last success Fri 20 Nov 2026, 17:00; last session 20 Nov 2026; next try Mon 23 Nov 2026, 16:15 New York"
     assert found("source Yahoo, SPY prices") == Finding(OK, "source Yahoo, SPY prices", well)
 
 
@@ -509,9 +497,7 @@ def test_a_source_that_asked_to_slow_down_is_a_note_with_its_end() -> None:
 
 
 def test_flags_disagreements_and_restatements_are_told() -> None:
-    days = [
-        f"{day:%Y-%m-%d}" for day in SESSIONS.between(pd.Timestamp("2026-10-01"), pd.Timestamp("2026-11-20"))
-    ]
+    days = [f"{day:%Y-%m-%d}" for day in SESSIONS.between(pd.Timestamp("2026-10-01"), pd.Timestamp("2026-11-20"))]
     counts = [*(1e6 * (250 + number) for number in range(len(days) - 1)), 1e6 * (250 + len(days)) + 12_300]
 
     def say(source: str, rows: Observations, at: str = STAMP) -> None:
@@ -525,8 +511,7 @@ def test_flags_disagreements_and_restatements_are_told() -> None:
     assert found("sources of prices") == Finding(
         NOTE,
         "sources of prices",
-        "IWM: CSV import disagrees with Yahoo on 37 of 37 sessions, worst 1 Oct 2026 by 100 bp; "
-        "it fills no gaps",
+        "IWM: CSV import disagrees with Yahoo on 37 of 37 sessions, worst 1 Oct 2026 by 100 bp; it fills no gaps",
     )
     assert found("share counts") == Finding(
         NOTE, "share counts", "IWM flags on the last 20 share counts: LOT 20 Nov 2026"
@@ -576,9 +561,7 @@ def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -
     assert found("database") == Finding(OK, "database", f"bot.db is sound, its schema is {max(NAMES)}")
     monkeypatch.setattr(storage.db, "integrity_check", lambda _db, **_: ["one", "two"])
     assert found("database") == Finding(
-        FAIL,
-        "database",
-        "bot.db is damaged (one); restore a backup in its place (python -m bot restore FILE).",
+        FAIL, "database", "bot.db is damaged (one); restore a backup in its place (python -m bot restore FILE)."
     )
 
 

@@ -90,9 +90,7 @@ def test_messages_of_other_chats_are_left_for_run(bot: Call) -> None:
     body = outbox.MessageBody("news")
     now = "2020-10-06T12:00:00Z"
     with open_database("bot.db") as database:
-        database.run_sync(
-            lambda db: queue_message(db, chat_id=5, kind="alert", dedup="a", body=body, now=now)
-        )
+        database.run_sync(lambda db: queue_message(db, chat_id=5, kind="alert", dedup="a", body=body, now=now))
     for _ in range(2):
         checked = check(bot, TUESDAY)
         assert checked.out.splitlines()[-1] == "messages: 0 sent, 1 waiting for “run”"
@@ -106,9 +104,7 @@ def test_offline_asks_no_source_and_online_does(bot: Call, monkeypatch: pytest.M
     monkeypatch.setattr(scheduler, "refresh", asked)
     assert not check(bot, TUESDAY).lines("Yahoo")
     assert bot("check", "--db", "bot.db", "--now", TUESDAY).lines("Yahoo, IWM prices")
-    assert (
-        bot("chat", "--db", "bot.db", "--now", TUESDAY).err == "Yahoo, IWM prices: No data: it was asked.\n"
-    )
+    assert bot("chat", "--db", "bot.db", "--now", TUESDAY).err == "Yahoo, IWM prices: No data: it was asked.\n"
 
 
 @pytest.mark.parametrize("command", ["check", "chat", "demo"])

@@ -86,11 +86,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("is_full", [False, True], ids=["closed", "full"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_answers_in_one_sentence_or_none_whatever_its_streams(
-    command: str,
-    is_full: bool,
-    prepared: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    command: str, is_full: bool, prepared: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(prepared, ".", dirs_exist_ok=True)
     monkeypatch.setattr(demo, "_QUESTIONS", ())
@@ -113,9 +109,7 @@ def test_a_command_answers_in_one_sentence_or_none_whatever_its_streams(
         assert code == COMMANDS[command]
 
 
-@pytest.mark.parametrize(
-    ("command", "states"), [("--help", tuple(STREAMS)), ("chat --offline --db bot.db", ("none",))]
-)
+@pytest.mark.parametrize(("command", "states"), [("--help", tuple(STREAMS)), ("chat --offline --db bot.db", ("none",))])
 def test_a_process_ends_in_at_most_one_sentence_on_any_streams(command: str, states: tuple[str, ...]) -> None:
     for state in states:
         done = shell(f"{shlex.quote(sys.executable)} -m bot {command} {STREAMS[state]}")

@@ -41,9 +41,7 @@ Held = "Iterable[str]"
 
 def held(ticker: str, symbols: Iterable[str] = HELD, **changed: object) -> Holdings:
     """A fund with the same of each company, as of the day before."""
-    rows = [
-        Constituent(symbol, f"{symbol} INC", "", EQUITY, 100.0, None, None, 1.0, "USD") for symbol in symbols
-    ]
+    rows = [Constituent(symbol, f"{symbol} INC", "", EQUITY, 100.0, None, None, 1.0, "USD") for symbol in symbols]
     return msgspec.structs.replace(Holdings(ticker, "2020-12-10", None, tuple(rows)), **changed)
 
 

@@ -143,11 +143,7 @@ def test_what_was_replaced_and_when_is_in_the_file_too(database: Database, tmp_p
         ("yahoo", "2020-12-11T21:20:00Z", {"bars": [replace(bar, provisional=1)]}),
         ("yahoo", "2020-12-11T22:20:00Z", {"bars": [bar], "distributions": [Distribution(fund, day, 0.6)]}),
         ("csv", "2020-12-12T10:00:00Z", {"bars": [replace(bar, close=190.01)], "sector_weights": [week]}),
-        (
-            "issuer",
-            "2020-12-12T11:00:00Z",
-            {"fund_facts": [fact], "distributions": [Distribution(fund, day, 0.5)]},
-        ),
+        ("issuer", "2020-12-12T11:00:00Z", {"fund_facts": [fact], "distributions": [Distribution(fund, day, 0.5)]}),
         ("yahoo", "2020-12-14T22:00:00Z", {"distributions": [Distribution(fund, day, None)]}),
         ("yahoo", "2020-12-14T22:00:00Z", {"multiples": [pe]}),
         ("issuer", "2020-12-15T11:00:00Z", {"fund_facts": [replace(fact, shares=290.3e6)]}),
@@ -260,8 +256,6 @@ def test_what_a_fund_may_have_passes_and_so_does_what_is_missing() -> None:
 
 
 def test_figures_that_cannot_belong_together_are_refused() -> None:
-    wrong = (
-        "^nav 190.2 times shares 90,000,000,000 is above 10,000,000,000,000 dollars, more than any fund has$"
-    )
+    wrong = "^nav 190.2 times shares 90,000,000,000 is above 10,000,000,000,000 dollars, more than any fund has$"
     with pytest.raises(BadCell, match=wrong):
         check_facts(FundFacts("IWM", "2020-12-11", 190.2, 9e10))

@@ -168,9 +168,7 @@ def test_yf_download_by_ticker_is_read_and_another_fund_s_is_refused() -> None:
     ],
 )
 def test_what_could_mean_two_things_is_refused_by_line(text: str, meanings: tuple[str, str]) -> None:
-    lines = [
-        f"line {number}: {words}; no other row decides which" for number, words in enumerate(meanings, 2)
-    ]
+    lines = [f"line {number}: {words}; no other row decides which" for number, words in enumerate(meanings, 2)]
     assert refusal("prices", text).splitlines() == ["the text was not imported, 2 rows are wrong:", *lines]
 
 
@@ -209,9 +207,7 @@ DATES: dict[str, Callable[[dt.date], str]] = {
     "points": lambda day: f"{day.day}.{day.month}.{day.year}",
     "with a time": lambda day: f"{day.month}/{day.day}/{day.year} 4:00:00 PM",
     "year first": lambda day: f"{day.year}/{day.month}/{day.day}",
-    "seconds": lambda day: (
-        f"{SESSIONS.close(SESSIONS.index[SESSIONS.index.get_loc(str(day))]).timestamp():.0f}"
-    ),
+    "seconds": lambda day: f"{SESSIONS.close(SESSIONS.index[SESSIONS.index.get_loc(str(day))]).timestamp():.0f}",
 }
 
 
@@ -234,9 +230,7 @@ GERMAN = str.maketrans(",.", ".,")
 
 
 @given(prices=st.lists(PRICES, min_size=1, max_size=6), german=st.booleans(), thousands=st.booleans())
-def test_prices_come_back_with_either_decimal_mark(
-    prices: list[float], german: bool, thousands: bool
-) -> None:
+def test_prices_come_back_with_either_decimal_mark(prices: list[float], german: bool, thousands: bool) -> None:
     cells = [f"{price:,}" if thousands else f"{price}" for price in prices]
     rows = zip(SESSIONS.index[-len(cells) - 1000 :], cells, strict=False)
     text = "Date;Close\n" + "".join(

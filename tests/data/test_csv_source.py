@@ -202,10 +202,7 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
             "line 3: volume “x871000” is not a number; line 4: volume “x340100” is not a number and 1 more"
         ),
     ),
-    "cut in a row": (
-        page(FILE[:-25]),
-        SchemaChanged("1 row is wrong: line 5: has 3 cells where the header has 6"),
-    ),
+    "cut in a row": (page(FILE[:-25]), SchemaChanged("1 row is wrong: line 5: has 3 cells where the header has 6")),
     "shorter than said": (page(FILE, length=len(FILE) + 1), NetworkDown("the answer broke off")),
     "no end of pieces": (chunked(FILE, ended=False), NetworkDown("the answer broke off")),
     "cut, length unknown": (unbounded(FILE[:-3]), NetworkDown("the answer broke off")),
@@ -214,10 +211,7 @@ OUTCOMES: dict[str, tuple[Answer, FetchOutcome]] = {
         page(gzip.compress(gzip.compress(bytes(10_000_000))), Content_Encoding="gzip, gzip"),
         SchemaChanged("it is compressed in a way that was not asked for"),
     ),
-    "packed": (
-        page(gzip.compress(bytes(9_000_000)), Content_Encoding="gzip"),
-        SchemaChanged("larger than 2 MB"),
-    ),
+    "packed": (page(gzip.compress(bytes(9_000_000)), Content_Encoding="gzip"), SchemaChanged("larger than 2 MB")),
     "no HTTP": (Answer(b"SSH-2.0-OpenSSH\r\n"), NetworkDown("the answer broke off")),
     "nothing": (Answer(b""), NetworkDown("the answer broke off")),
     "reset": (Answer(b"HTTP/1.1 200 OK\r\n", "reset"), NetworkDown("the answer broke off")),
@@ -332,9 +326,7 @@ def test_a_certificate_that_is_not_trusted(secure: Website, monkeypatch: pytest.
 # Keys
 
 
-@pytest.mark.parametrize(
-    "place", [f"/{{ticker}}?apikey={KEY}", f"/{KEY}/{{ticker}}.csv", f"/{{ticker}}?user=me:{KEY}"]
-)
+@pytest.mark.parametrize("place", [f"/{{ticker}}?apikey={KEY}", f"/{KEY}/{{ticker}}.csv", f"/{{ticker}}?user=me:{KEY}"])
 def test_no_part_of_the_address_is_told(site: Website, place: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     source = DailyCsv(f"{site.address}{place}", lambda: SESSIONS, timeout=5)

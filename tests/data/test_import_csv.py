@@ -145,12 +145,7 @@ WORKS = "A first line that works: date"
             " lacks the column “close”; its first line is “Date,\ufffdabc”. ",
             f"{WORKS},close",
         ),
-        (
-            "prices",
-            "Date,Close,close\n0,2,3\n",
-            " has more than one column for close: “Close” and “close”.",
-            "",
-        ),
+        ("prices", "Date,Close,close\n0,2,3\n", " has more than one column for close: “Close” and “close”.", ""),
         *(
             ("prices", f"{row}\n", f" has no header line; its first line is “{row}”. ", f"{WORKS}{mark}close")
             for row, mark in (("12/10/2020;190,5", ";"), ('"Dec 10, 2020",190.5', ","))
@@ -167,9 +162,7 @@ WORKS = "A first line that works: date"
         ("prices", f"Date,Close\n{'x' * 30_000}", ", line 2: 30,000 characters are no row of a table.", ""),
     ],
 )
-def test_a_file_of_another_kind_is_named_for_what_it_is(
-    what: str, text: str, problem: str, advice: str
-) -> None:
+def test_a_file_of_another_kind_is_named_for_what_it_is(what: str, text: str, problem: str, advice: str) -> None:
     assert refusal(what, text) == f"the text{problem}{advice}"
 
 
@@ -281,10 +274,7 @@ SPLITS = "its splits multiply to {}, which is not between 1/1,000,000 and 1,000,
     [
         ("2020-12-11,1,0\n" * 100_001, "has more than 100,000 rows; import it in parts."),
         ("2020-12-11,1" + ",0" * 10_000, "line 2: 20,012 characters are no row of a table."),
-        (
-            "2020-12-11,1,1e200\n2020-12-10,1,1e200\n",
-            f"was not imported: up to 2020-12-10 {SPLITS.format('1e+200')}",
-        ),
+        ("2020-12-11,1,1e200\n2020-12-10,1,1e200\n", f"was not imported: up to 2020-12-10 {SPLITS.format('1e+200')}"),
         ("2020-12-11,1,1e-200\n", f"was not imported: up to 2020-12-11 {SPLITS.format('1e-200')}"),
     ],
     ids=["rows", "characters", "splits", "reverse splits"],
@@ -297,19 +287,13 @@ def test_a_file_made_to_take_memory_or_time_is_refused(rows: str, reason: str) -
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (
-            "peg,capped,1,1",
-            "metric “peg” is none of pe, pcf, pb, ps, pfcf, yield, earnings_yield, loss_share",
-        ),
+        ("peg,capped,1,1", "metric “peg” is none of pe, pcf, pb, ps, pfcf, yield, earnings_yield, loss_share"),
         ("pe,mine,1,1", "convention “mine” is none of losses_in, positive, capped, morningstar, yahoo"),
         ("pe,capped,0,1", "value 0 is not above zero"),
         ("pe,capped,20,98", "coverage 98 is not between 0 and 1"),
         ("pe,capped,20,1,2020-12-14", "price date 2020-12-14 is after the date 2020-12-11"),
         ("pe,capped,20,1,,2020-12-31", "holdings date 2020-12-31 is after the date 2020-12-11"),
-        (
-            "pe,capped,20,1,soon",
-            "price date “soon” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020",
-        ),
+        ("pe,capped,20,1,soon", "price date “soon” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020"),
     ],
 )
 def test_a_bad_multiple_is_refused_for_its_reason(row: str, reason: str) -> None:

@@ -44,8 +44,7 @@ class Rows(dict[str, list[dict[str, Any]]]):
     ) -> Rows:
         """A close that rises by one cent a session, the same at every source."""
         rows = [
-            {"ticker": ticker, "session": day, "close": close + DAYS.index(day) / 100, "provisional": 0}
-            for day in days
+            {"ticker": ticker, "session": day, "close": close + DAYS.index(day) / 100, "provisional": 0} for day in days
         ]
         return self.put("bars", source, rows, at)
 
@@ -57,9 +56,7 @@ class Rows(dict[str, list[dict[str, Any]]]):
         ]
         return self.put("distributions", source, rows)
 
-    def market(
-        self, now: dt.datetime = NOW, sessions: Sessions = SESSIONS, pending: Frames | None = None
-    ) -> Market:
+    def market(self, now: dt.datetime = NOW, sessions: Sessions = SESSIONS, pending: Frames | None = None) -> Market:
         """The Market they make."""
         frames = {
             table: frame_of({name: [row.get(name) for row in self[table]] for name in columns(kind)})
@@ -344,9 +341,7 @@ def test_before_a_source_rewrites_its_history_all_of_it_is_rebased_here() -> Non
     rows.put("bars", "yahoo", [{"session": DAYS[29], "close": 50.2, "provisional": 0}], AFTER)
     rows.put("distributions", "yahoo", [{"session": DAYS[10], "amount": 0.5, "provisional": 0}], AFTER)
     for day, nav, shares in ((DAYS[28], 100.3, 1e6), (DAYS[29], 50.2, 2e6)):
-        rows.put(
-            "fund_facts", "yahoo", [{"session": day, "nav": nav, "shares": shares, "assets": None}], AFTER
-        )
+        rows.put("fund_facts", "yahoo", [{"session": day, "nav": nav, "shares": shares, "assets": None}], AFTER)
     market = rows.market()
     assert closes(market)[DAYS[28]] == pytest.approx(50.14)
     assert paid(market) == {DAYS[10]: 0.25}
@@ -389,9 +384,7 @@ def test_known_reads_what_was_stored_by_the_end_of_that_day(tmp_path: Path) -> N
     with open_database(tmp_path / "bot.db") as database:
 
         def say(kind: str, at: str, *rows: Observation) -> None:
-            database.run_sync(
-                lambda db: observations.add(db, KINDS[kind], rows, source="yahoo", observed_at=at)
-            )
+            database.run_sync(lambda db: observations.add(db, KINDS[kind], rows, source="yahoo", observed_at=at))
 
         def seen(known: str | None) -> Market:
             day = dt.date.fromisoformat(known) if known else None

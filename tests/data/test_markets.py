@@ -175,9 +175,7 @@ async def test_a_date_in_an_empty_database_is_an_empty_market(markets: Markets) 
     assert (await markets.at(pd.Timestamp("2020-12-09"), None)).end is None
 
 
-@pytest.mark.parametrize(
-    ("day", "words"), [("2020-12-10", "Thu 10 Dec 2020"), ("1980-01-01", "Tue 1 Jan 1980")]
-)
+@pytest.mark.parametrize(("day", "words"), [("2020-12-10", "Thu 10 Dec 2020"), ("1980-01-01", "Tue 1 Jan 1980")])
 async def test_known_too_early_is_refused(day: str, words: str, database: Database, markets: Markets) -> None:
     store(database, 1.0, "2020-12-10")
     with pytest.raises(NoData) as refused:

@@ -24,10 +24,7 @@ OTHER = pd.Series(np.linspace(460.0, 470.0, 30), DAYS)
 
 
 def bars(closes: pd.Series, **last: float) -> list[Bar]:
-    rows = [
-        Bar("IWM", f"{day:%Y-%m-%d}", close, close, close * 1.01, close * 0.99)
-        for day, close in closes.items()
-    ]
+    rows = [Bar("IWM", f"{day:%Y-%m-%d}", close, close, close * 1.01, close * 0.99) for day, close in closes.items()]
     if last:
         values = {name: getattr(rows[-1], name) for name in ("close", "open", "high", "low")} | last
         rows[-1] = Bar("IWM", rows[-1].session, **values)
@@ -39,10 +36,7 @@ def levels(series: pd.Series) -> dict[str, float]:
 
 
 def reasons(
-    rows: list[Bar],
-    repeated: Iterable[pd.Timestamp] = (),
-    sources: tuple[pd.Series, ...] = (),
-    **evidence: pd.Series,
+    rows: list[Bar], repeated: Iterable[pd.Timestamp] = (), sources: tuple[pd.Series, ...] = (), **evidence: pd.Series
 ) -> Reasons:
     given = {name: levels(series) for name, series in ({"other": OTHER} | evidence).items()}
     again, others = [f"{day:%Y-%m-%d}" for day in repeated], tuple(map(levels, sources))
@@ -162,10 +156,7 @@ def test_after_a_gap_in_the_history_a_move_is_not_one_of_a_session() -> None:
 @pytest.mark.parametrize(("ticker", "other"), [("IWM", "SPY"), ("SPY", "IWM")])
 def test_the_whole_history_of_both_funds_is_believed(ticker: str, other: str) -> None:
     frame = prices(ticker)
-    rows = [
-        Bar(ticker, f"{day:%Y-%m-%d}", row.Close, row.Open, row.High, row.Low)
-        for day, row in frame.iterrows()
-    ]
+    rows = [Bar(ticker, f"{day:%Y-%m-%d}", row.Close, row.Open, row.High, row.Low) for day, row in frame.iterrows()]
     evidence = Evidence(other=levels(prices(other)["Close"]), splits={"2005-06-09": 2.0})
     assert [bar for bar in check_bars(rows, evidence) if bar.provisional] == []
 

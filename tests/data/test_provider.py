@@ -2,16 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.data.provider import (
-    Empty,
-    FetchOutcome,
-    NetworkDown,
-    Ok,
-    RateLimited,
-    Rejected,
-    SchemaChanged,
-    UnknownSymbol,
-)
+from bot.data.provider import Empty, FetchOutcome, NetworkDown, Ok, RateLimited, Rejected, SchemaChanged, UnknownSymbol
 from storage.rows import Bar, Distribution, Multiple
 
 BAR = Bar("IWM", "2020-12-11", 190.3)
@@ -35,14 +26,8 @@ MULTIPLE = Multiple("IWM", "2020-12-11", "pe", "yahoo", "trailing", 20.0)
         (NetworkDown("no answer in time"), "No data: no answer in time."),
         (SchemaChanged("broken JSON"), "No data: the answer has an unknown form (broken JSON)."),
         (RateLimited(45), "No data: asked to slow down (HTTP 429) and to wait 45 s."),
-        (
-            Rejected("the file is of IWM, not of SPY"),
-            "Rejected, nothing was stored: the file is of IWM, not of SPY.",
-        ),
-        (
-            UnknownSymbol("IWMX"),
-            'No data: IWMX is not known there; see [pair] in the config, e.g. small = "IJR".',
-        ),
+        (Rejected("the file is of IWM, not of SPY"), "Rejected, nothing was stored: the file is of IWM, not of SPY."),
+        (UnknownSymbol("IWMX"), 'No data: IWMX is not known there; see [pair] in the config, e.g. small = "IJR".'),
     ],
 )
 def test_each_outcome_is_one_sentence(outcome: FetchOutcome, sentence: str) -> None:

@@ -47,8 +47,7 @@ def test_the_files_of_the_usual_pair_are_known_and_each_can_be_replaced_or_left_
     fewer = '[pair.large]\nticker = "SPY"\nholdings_file = ""\ndistributions_file = ""\n'
     assert files(tmp_path, fewer) == usual[:3]
     [issuers] = providers(
-        tmp_path,
-        '[sources]\nyahoo = false\n[pair.small]\nticker = "IWM"\nissuer_file = "https://www.example.com/1"',
+        tmp_path, '[sources]\nyahoo = false\n[pair.small]\nticker = "IWM"\nissuer_file = "https://www.example.com/1"'
     )
     [usually] = providers(tmp_path, "[sources]\nyahoo = false\n")
     assert issuers.address("IWM", "fund") != usually.address("IWM", "fund")

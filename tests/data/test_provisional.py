@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from bot.data.provider import Observations
     from storage.rows import Observation
 
-DAYS = [
-    f"{day:%Y-%m-%d}" for day in Sessions().between(pd.Timestamp("2020-11-16"), pd.Timestamp("2020-12-11"))
-]
+DAYS = [f"{day:%Y-%m-%d}" for day in Sessions().between(pd.Timestamp("2020-11-16"), pd.Timestamp("2020-12-11"))]
 LAST = DAYS[-1]
 EVENING, NEXT_EVENING = f"{LAST}T22:00:00Z", "2020-12-14T22:00:00Z"
 
@@ -127,9 +125,7 @@ def test_an_older_final_close_stands_while_its_revision_is_provisional(db: sqlit
 
 
 @pytest.mark.parametrize("wrong", [DAYS[-1], DAYS[-3]])
-def test_a_sound_close_replaces_an_implausible_one_that_was_accepted(
-    held: sqlite_utils.Database, wrong: str
-) -> None:
+def test_a_sound_close_replaces_an_implausible_one_that_was_accepted(held: sqlite_utils.Database, wrong: str) -> None:
     sound = bars(190.0)
     observations.add(held, Bar, [*sound, Bar("IWM", wrong, 1.9)], source="yahoo", observed_at=EVENING)
     assert finals(held)[wrong] == 1.9

@@ -9,16 +9,7 @@ import pytest
 
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_frames
-from bot.data.provider import (
-    AccessRefused,
-    Empty,
-    FetchOutcome,
-    NetworkDown,
-    Ok,
-    Provider,
-    RateLimited,
-    UnknownSymbol,
-)
+from bot.data.provider import AccessRefused, Empty, FetchOutcome, NetworkDown, Ok, Provider, RateLimited, UnknownSymbol
 from bot.data.refresh import refresh
 from storage import observations, sources
 from storage.db import Database, open_database
@@ -90,9 +81,7 @@ async def test_everything_due_is_asked_once_prices_first(database: Database) -> 
     provider = Scripted()
     reports = await refresh(database, [provider], SESSIONS, FRIDAY)
     figures = ("prices", "multiples", "fund")
-    assert [report.subject for report in reports] == [
-        f"{fund} {figure}" for figure in figures for fund in PAIR
-    ]
+    assert [report.subject for report in reports] == [f"{fund} {figure}" for figure in figures for fund in PAIR]
     assert all(report.ok for report in reports)
     assert str(reports[0]) == "Scripted, IWM prices: 30 prices. Stored: 30 new, 0 revised."
     assert len(await _bars(database)) == 30
@@ -105,10 +94,7 @@ async def test_a_tick_asks_one_figure_of_each_ticker(database: Database) -> None
     for minute in range(4):
         await refresh(database, [provider], SESSIONS, FRIDAY + dt.timedelta(minutes=minute), calls=1)
         requests.append(provider.take_asked())
-    assert requests == [
-        *([f"{fund} {name}" for fund in PAIR] for name in ("prices", "multiples", "fund")),
-        [],
-    ]
+    assert requests == [*([f"{fund} {name}" for fund in PAIR] for name in ("prices", "multiples", "fund")), []]
 
 
 async def test_the_first_read_is_whole_and_the_next_overlaps(database: Database) -> None:
@@ -219,9 +205,7 @@ async def test_figures_and_standing_are_written_together(database: Database) -> 
 async def test_real_yfinance_fills_the_database_and_a_correction_is_a_revision(
     fake: FakeYahoo, yahoo: Yahoo, database: Database
 ) -> None:
-    days = [
-        session.date() for session in SESSIONS.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-14"))
-    ]
+    days = [session.date() for session in SESSIONS.between(pd.Timestamp("2020-09-01"), pd.Timestamp("2020-12-14"))]
     fake.add(sample_fund("IWM", days[:-1], 150.0), sample_fund("SPY", days[:-1], 340.0))
     reports = await refresh(database, [yahoo], SESSIONS, FRIDAY)
     assert [str(report) for report in reports if report.subject.startswith("IWM")] == [

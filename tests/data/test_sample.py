@@ -176,8 +176,7 @@ def test_multiples_rose_earnings_fell(market: Market, ticker: str, earnings: flo
 
 
 @pytest.mark.parametrize(
-    ("ticker", "metric", "change"),
-    [(SMALL, "ps", -8), (SMALL, "pcf", -20), (LARGE, "ps", -3), (LARGE, "pcf", -6)],
+    ("ticker", "metric", "change"), [(SMALL, "ps", -8), (SMALL, "pcf", -20), (LARGE, "ps", -3), (LARGE, "pcf", -6)]
 )
 def test_sales_and_cash_flow_fell_in_2020(market: Market, ticker: str, metric: str, change: float) -> None:
     implied = valuation.implied_per_share(market.at(SUNDAY), ticker, metric, "losses_in")

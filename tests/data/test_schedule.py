@@ -109,9 +109,7 @@ def test_what_is_due(row: SourceStatus | None, now: str, *, due: bool) -> None:
     assert _due(row, dt.datetime.fromisoformat(f"{now}+00:00")) == due
 
 
-@pytest.mark.parametrize(
-    ("wait", "minutes"), [(None, 15), (0.0, 15), (60.0, 15), (1200.0, 20), (9e9, 24 * 60)]
-)
+@pytest.mark.parametrize(("wait", "minutes"), [(None, 15), (0.0, 15), (60.0, 15), (1200.0, 20), (9e9, 24 * 60)])
 def test_a_request_to_slow_down_is_kept_a_quarter_of_an_hour(wait: float | None, minutes: int) -> None:
     assert schedule.breaker_until(RateLimited(wait), NOW) == NOW + dt.timedelta(minutes=minutes)
 

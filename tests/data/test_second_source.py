@@ -73,9 +73,7 @@ class World:
         shown = [day for day in DAYS if pd.Timestamp(day) <= SESSIONS.last_completed(now)]
         for ticker, price in (("IWM", 150.0), ("SPY", 340.0)):
             fund = sample_fund(ticker, shown, price)
-            rows = "".join(
-                f"{day},{close * self.factor:.2f}\n" for day, close in fund.closes.items() if close
-            )
+            rows = "".join(f"{day},{close * self.factor:.2f}\n" for day, close in fund.closes.items() if close)
             self.site.pages[f"/{ticker}.csv"] = page(f"Date,Close\n{rows}")
             for day in dropped:
                 fund.closes.pop(day, None)
@@ -100,9 +98,7 @@ async def test_while_yahoo_answers_the_second_source_is_never_asked(world: World
 
 
 @pytest.mark.parametrize("fault", ["500", "429"])
-async def test_a_stale_session_that_yahoo_lacks_comes_from_the_second_source(
-    fault: str, world: World
-) -> None:
+async def test_a_stale_session_that_yahoo_lacks_comes_from_the_second_source(fault: str, world: World) -> None:
     await world.at(FRIDAY)
     assert await world.at(MONDAY, yahoo=fault) in (YAHOO, YAHOO[:1])  # the first 429 ends the asking
     assert (await world.market(STALE)).end == pd.Timestamp("2020-12-11")

@@ -8,14 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.data.source_selection import (
-    AGREEING,
-    SESSIONS,
-    TOLERANCE,
-    compare_closes,
-    leading_source,
-    prices,
-)
+from bot.data.source_selection import AGREEING, SESSIONS, TOLERANCE, compare_closes, leading_source, prices
 from bot.data.split_units import classify_splits, unit_factors
 
 DAYS = pd.bdate_range("2020-09-01", periods=400)
@@ -102,9 +95,7 @@ def test_what_is_compared_does_not_depend_on_the_price_level(apart: list[float],
     for comparison in (compare_closes(lead, other), compare_closes(lead * scale, other * scale)):
         # Exactly on the limit the last digit decides.
         unsure = {
-            day
-            for day, difference in zip(lead.index, apart, strict=True)
-            if abs(abs(difference) - TOLERANCE) < 1e-9
+            day for day, difference in zip(lead.index, apart, strict=True) if abs(abs(difference) - TOLERANCE) < 1e-9
         }
         assert set(comparison.differences.index) ^ set(far) <= unsure
         assert comparison.shared == len(apart)
@@ -138,9 +129,7 @@ def test_a_few_sessions_more_do_not_make_the_lead(counts: dict[str, int], lead: 
 def notes(sources: dict[str, pd.Series]) -> tuple[str, ...]:
     """What the selection of IWM's prices says of these closes by source."""
     bars = [
-        pd.DataFrame(
-            {"session": column.index.strftime("%Y-%m-%d"), "close": column.to_numpy(), "source": name}
-        )
+        pd.DataFrame({"session": column.index.strftime("%Y-%m-%d"), "close": column.to_numpy(), "source": name})
         for name, column in sources.items()
     ]
     columns = ["ticker", "session", "close", "source", "provisional", "observed_at"]

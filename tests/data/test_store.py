@@ -80,15 +80,11 @@ def bars(*days: str) -> list[Bar]:
     return [Bar("IWM", day, 100.0) for day in days]
 
 
-def withdrawals(
-    db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok
-) -> dict[str, list[Observation]]:
+def withdrawals(db: sqlite_utils.Database, source: str, ticker: str, outcome: Ok) -> dict[str, list[Observation]]:
     """The rows by kind that are added to an answer."""
     given = rows_by_kind(outcome.payload)
     rows = rows_by_kind(with_withdrawals(db, source, ticker, outcome, COMPLETED))
-    return {
-        kind: [*group][len(given[kind]) :] for kind, group in rows.items() if len(group) > len(given[kind])
-    }
+    return {kind: [*group][len(given[kind]) :] for kind, group in rows.items() if len(group) > len(given[kind])}
 
 
 def gone(db: sqlite_utils.Database, outcome: Ok, stored: str = "2020-12-04") -> list[str]:
@@ -152,9 +148,7 @@ def test_another_sources_another_funds_and_withdrawn_ones_are_left(db: sqlite_ut
 
 
 @pytest.mark.parametrize(("stored", "expected"), [("2020-12-04", ["2020-12-04"]), ("2020-12-02", [])])
-def test_a_list_without_bars_has_its_span(
-    stored: str, expected: list[str], db: sqlite_utils.Database
-) -> None:
+def test_a_list_without_bars_has_its_span(stored: str, expected: list[str], db: sqlite_utils.Database) -> None:
     outcome = Ok({"fund_facts": [], "distributions": paid("2020-12-03", "2020-12-09")})
     assert gone(db, outcome, stored) == expected
     assert withdrawals(db, "yahoo", "IWM", Ok({"distributions": []})) == {}

@@ -76,9 +76,7 @@ def test_half_of_the_fund_facts_failing_is_a_fault(fault: str, fake: FakeYahoo, 
 
 @pytest.mark.parametrize("fault", WIDE_FAULTS)
 @pytest.mark.parametrize("call", CALLS)
-def test_everything_failing_is_never_a_fund_gone(
-    call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo
-) -> None:
+def test_everything_failing_is_never_a_fund_gone(call: str, fault: str, fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.fail("all", fault)
     outcome = CALLS[call](yahoo)
     assert isinstance(outcome, (RateLimited, NetworkDown, SchemaChanged))
@@ -92,9 +90,7 @@ def test_a_server_that_hangs_is_given_up(call: str, part: str, fake: FakeYahoo, 
     assert CALLS[call](Yahoo(yahoo_cache, timeout=0.1)) == NetworkDown("no answer in time")
 
 
-def test_no_proxy_is_no_connection(
-    fake: FakeYahoo, yahoo_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_proxy_is_no_connection(fake: FakeYahoo, yahoo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     del fake
     forget(yahoo_cache)
     for name in ("HTTPS_PROXY", "https_proxy"):
@@ -103,9 +99,7 @@ def test_no_proxy_is_no_connection(
         assert call(Yahoo(yahoo_cache, timeout=5)) == NetworkDown("the connection failed")
 
 
-def test_an_untrusted_certificate(
-    fake: FakeYahoo, yahoo_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_untrusted_certificate(fake: FakeYahoo, yahoo_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     del fake
     forget(yahoo_cache)
     # A name that is not set leaves what curl_cffi read when it was first imported.

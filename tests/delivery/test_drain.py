@@ -179,9 +179,7 @@ async def test_a_death_while_the_next_part_waits_for_a_slot_costs_no_mark(office
     assert "\n".join(office.texts()).splitlines() == [f"line {n}" for n in range(900)]
 
 
-async def test_what_is_granted_together_is_marked_together(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_granted_together_is_marked_together(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     marked, mark_sending = [], outbox.mark_sending
 
     def noted(*db: Any, **arguments: Any) -> list[outbox.OutboxMessage]:  # noqa: ANN401 - passed on

@@ -131,9 +131,7 @@ async def test_a_topic_that_is_closed_is_left_too_and_a_chat_that_is_closed_slee
     chat.threads, chat.closed = {9}, closed
     await office.put("fired", thread_id=9)
     await office.delivery.drain()
-    assert (office.texts(), await office.status()) == (
-        ([], "asleep") if None in closed else (["fired"], "active")
-    )
+    assert (office.texts(), await office.status()) == (([], "asleep") if None in closed else (["fired"], "active"))
 
 
 async def test_any_other_refusal_ends_it_and_the_owner_is_told_once_a_day(office: Office) -> None:
@@ -152,9 +150,7 @@ async def test_our_fault_ends_that_message_alone(office: Office, caplog: pytest.
     assert "cannot be sent" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "reason", ["message is not modified", "query is too old and response timeout expired"]
-)
+@pytest.mark.parametrize("reason", ["message is not modified", "query is too old and response timeout expired"])
 async def test_nothing_to_change_counts_as_sent(office: Office, reason: str) -> None:
     await office.put()
     office.api.fail("sendMessage", refusal(400, f"Bad Request: {reason}"))

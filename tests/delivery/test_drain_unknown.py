@@ -104,9 +104,7 @@ async def test_repeats_rest_longer_each_time_and_end_after_a_day_with_a_notice(o
     assert len(sends) == 14
     await office.delivery.drain()
     (notice,) = office.texts(OWNER)
-    assert notice.startswith(
-        "A message to chat 43 was given up: httpx.RemoteProtocolError: Server disconnected"
-    )
+    assert notice.startswith("A message to chat 43 was given up: httpx.RemoteProtocolError: Server disconnected")
 
 
 async def test_an_old_message_is_not_given_up_at_its_first_unknown_outcome(office: Office) -> None:

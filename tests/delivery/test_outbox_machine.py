@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from telegram.error import ChatMigrated, RetryAfter, TelegramError
 
 from bot.delivery.outcome import ErrorClass, FailedSend, delivered_parts, reason_after, settle_failure
@@ -42,13 +37,7 @@ CHATS, GROUP = (1, 2, -3), -1003
 MESSAGES = st.tuples(st.sampled_from(KINDS), st.sampled_from((*CHATS, GROUP)), st.sampled_from((0, 0, 0, 90)))
 DAY, KEPT = 86_400, 600
 SENT, PART, POSTPONED = "sent", "part", "postponed"  # the outcomes that are no class of errors
-OF_THE_CHAT = (
-    ErrorClass.HALTED,
-    ErrorClass.LEFT,
-    ErrorClass.ASLEEP,
-    ErrorClass.NO_TOPIC,
-    ErrorClass.MIGRATED,
-)
+OF_THE_CHAT = (ErrorClass.HALTED, ErrorClass.LEFT, ErrorClass.ASLEEP, ErrorClass.NO_TOPIC, ErrorClass.MIGRATED)
 
 
 def at(seconds: int) -> datetime:
@@ -129,9 +118,7 @@ Message: TypeAlias = tuple[str, int, int]  # kind, chat and seconds to wait
 Outcome: TypeAlias = "tuple[ErrorClass | str, int, int]"  # with seconds to wait and a new chat id
 Event: TypeAlias = tuple[Any, ...]
 SECONDS, TARGETS = st.sampled_from((1, 30, 3_600)), st.sampled_from((*CHATS, GROUP))
-OUTCOMES = st.tuples(
-    st.sampled_from((SENT, PART, POSTPONED, *[ErrorClass.UNKNOWN] * 4, *ErrorClass)), SECONDS, TARGETS
-)
+OUTCOMES = st.tuples(st.sampled_from((SENT, PART, POSTPONED, *[ErrorClass.UNKNOWN] * 4, *ErrorClass)), SECONDS, TARGETS)
 EVENTS = st.one_of(
     st.tuples(st.just("pass_time"), st.sampled_from((1, 60, 3_600, DAY))),
     st.tuples(st.just("migrate"), st.sampled_from(CHATS), TARGETS),
@@ -211,8 +198,7 @@ class OutboxMachine(RuleBasedStateMachine):
         mine = [(message.id, message.chat_id) for message in self.granted]
         left = [self.model.rows.get(number) for number, _ in mine]
         assert not any(
-            row and row.chat == chat and self.model.may_go(row)
-            for row, (_, chat) in zip(left, mine, strict=True)
+            row and row.chat == chat and self.model.may_go(row) for row, (_, chat) in zip(left, mine, strict=True)
         )
         self.granted = []
 
@@ -324,9 +310,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.now += KEPT
         before = self.model.now - KEPT + 1
         self.run(lambda db: outbox.prune(db, at(before), 1_000))
-        gone = [
-            n for n, row in self.model.rows.items() if row.status in ("sent", "dead") and row.changed < before
-        ]
+        gone = [n for n, row in self.model.rows.items() if row.status in ("sent", "dead") and row.changed < before]
         for number in gone:
             del self.model.rows[number]
 

@@ -53,10 +53,7 @@ def caused(error: TelegramError, cause: Exception) -> TelegramError:
         (caused(TimedOut(), httpx.ReadTimeout("")), ErrorClass.UNKNOWN),
         (caused(TimedOut(), httpx.WriteTimeout("")), ErrorClass.UNKNOWN),
         (caused(NetworkError("httpx.ReadError"), httpx.ReadError("")), ErrorClass.UNKNOWN),
-        (
-            caused(NetworkError("httpx.RemoteProtocolError"), httpx.RemoteProtocolError("")),
-            ErrorClass.UNKNOWN,
-        ),
+        (caused(NetworkError("httpx.RemoteProtocolError"), httpx.RemoteProtocolError("")), ErrorClass.UNKNOWN),
         (NetworkError("Internal Server Error (500)"), ErrorClass.UNKNOWN),
         (NetworkError("Bad Gateway (502), not by the Bot API: b'<html>'"), ErrorClass.UNKNOWN),
         (TimedOut(), ErrorClass.UNKNOWN),

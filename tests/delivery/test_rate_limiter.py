@@ -77,12 +77,7 @@ class Desk:
         self.answers: list[Exception] = []
 
     def send(
-        self,
-        chat: int | str,
-        label: object = "x",
-        *,
-        priority: int | Slot | None = None,
-        endpoint: str = "sendMessage",
+        self, chat: int | str, label: object = "x", *, priority: int | Slot | None = None, endpoint: str = "sendMessage"
     ) -> Awaitable[Any]:
         async def request() -> bool:
             self.sent.append((self.time.now - 1000, label))

@@ -35,11 +35,7 @@ async def test_a_connection_that_is_not_made_in_time_is_tried_again(office: Offi
         bot = office.client(f"http://127.0.0.1:{full.getsockname()[1]}/bot", connect_timeout=SOON)
         assert (await office.fresh(bot).drain()).stopped == DOWN
     stored = await office.row(row)
-    assert (stored["status"], stored["unknown"], stored["not_before"]) == (
-        "waiting",
-        0,
-        "2020-12-11T21:20:05Z",
-    )
+    assert (stored["status"], stored["unknown"], stored["not_before"]) == ("waiting", 0, "2020-12-11T21:20:05Z")
     office.later(seconds=5)
     assert await office.delivery.drain() == DrainReport(sent=1)
     assert office.texts() == ["fired"]
@@ -122,9 +118,7 @@ def test_every_message_ends_sent_or_dead_with_a_reason_or_waits_and_no_halt_is_b
 async def play(steps: list[tuple[str, int, Fault, str]], path: Path) -> None:
     async with open_office(path, one_clock=True) as office:
         for number, (action, chat_id, fault, kind) in enumerate(steps):
-            words = (
-                f"{kind} {number} {line}" for line in range(400 if number % 3 else 1)
-            )  # two messages, or one
+            words = (f"{kind} {number} {line}" for line in range(400 if number % 3 else 1))  # two messages, or one
             await act(office, action, chat_id, fault, "\n".join(words))
             office.later(seconds=3)
         office.api.heal()
@@ -156,9 +150,7 @@ async def settled(office: Office) -> None:
     rows = await office.database.run(lambda db: list(db["outbox"].rows))
     known = await office.database.run(lambda db: list(db["chats"].rows))
     asleep = {row["chat_id"] for row in known if row["status"] != "active"}
-    halted = {
-        halt.chat_id for halt in await office.database.run(lambda db: outbox.current_halts(db, office.now))
-    }
+    halted = {halt.chat_id for halt in await office.database.run(lambda db: outbox.current_halts(db, office.now))}
     for row in rows:
         waits = row["not_before"] > instant(office.now) or {row["chat_id"], outbox.EVERY_CHAT} & halted
         assert (

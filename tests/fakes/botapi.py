@@ -81,11 +81,7 @@ class _ScriptedFault:
 
     def strikes(self, call: Call) -> bool:
         """Whether the fault applies to this call; counts down."""
-        if (
-            self.method not in ("*", call.method)
-            or self.chat_id not in (None, call.chat_id)
-            or not self.times
-        ):
+        if self.method not in ("*", call.method) or self.chat_id not in (None, call.chat_id) or not self.times:
             return False
         if self.after:
             self.after -= 1
@@ -103,12 +99,7 @@ class FakeBotApi(WholeBotApi):
     message_limit = file_limit = query_limit = sys.maxsize
 
     def __init__(
-        self,
-        *,
-        port: int = 0,
-        poll_limit: float = 1.0,
-        clock: Callable[[], float] = time.time,
-        token: str = TOKEN,
+        self, *, port: int = 0, poll_limit: float = 1.0, clock: Callable[[], float] = time.time, token: str = TOKEN
     ) -> None:
         super().__init__(clock)
         self.token = token
@@ -161,9 +152,7 @@ class FakeBotApi(WholeBotApi):
 
     # Controls of a test.
 
-    def fail(
-        self, method: str, fault: Fault, *, chat_id: int | None = None, times: int = 1, after: int = 0
-    ) -> None:
+    def fail(self, method: str, fault: Fault, *, chat_id: int | None = None, times: int = 1, after: int = 0) -> None:
         """Script a fault of `method` ("*": any) in a chat (None: any), `times` times, after `after` calls."""
         self._faults.append(_ScriptedFault(method, fault, chat_id, times, after))
 
@@ -180,11 +169,7 @@ class FakeBotApi(WholeBotApi):
 
     def calls(self, method: str, chat_id: int | None = None) -> list[RecordedRequest]:
         """The requests for a method, faults and refusals included."""
-        return [
-            request
-            for request in self.requests
-            if request.method == method and chat_id in (None, request.chat_id)
-        ]
+        return [request for request in self.requests if request.method == method and chat_id in (None, request.chat_id)]
 
     async def until(self, check: Callable[[], T | None], seconds: float = 5.0) -> T:
         """Return the first true result of `check`. Raises AssertionError with the last messages."""
@@ -219,9 +204,7 @@ class FakeBotApi(WholeBotApi):
         self.queue_update("inline_query", content)
         return query_id
 
-    def block(
-        self, chat_id: int, reason: str = "bot was blocked by the user", *, notify_bot: bool = True
-    ) -> None:
+    def block(self, chat_id: int, reason: str = "bot was blocked by the user", *, notify_bot: bool = True) -> None:
         """Forbid the bot to write, for a reason such as "bot was kicked from the supergroup chat"."""
         self.chat(chat_id).refusal = BotApiError(403, f"Forbidden: {reason}")
         if notify_bot:
@@ -246,9 +229,7 @@ class FakeBotApi(WholeBotApi):
     def migrate(self, old: int, new: int) -> None:
         """Turn the group `old` into the supergroup `new`: refusals and two service messages say so."""
         reason = "group chat was upgraded to a supergroup chat"
-        self.chat(old, "group").refusal = BotApiError(
-            400, f"Bad Request: {reason}", {"migrate_to_chat_id": new}
-        )
+        self.chat(old, "group").refusal = BotApiError(400, f"Bad Request: {reason}", {"migrate_to_chat_id": new})
         self.chat(new, "supergroup").members = dict(self.chat(old).members)
         for chat_id, note in ((old, {"migrate_to_chat_id": new}), (new, {"migrate_from_chat_id": old})):
             message = self.add_message(self.chat(chat_id), sender=self.user(1001))
@@ -352,9 +333,7 @@ class FakeBotApi(WholeBotApi):
                     await self._changed.wait()
         if poll != self._last_poll:
             raise BotApiError(
-                409,
-                "Conflict: terminated by other getUpdates request;"
-                " make sure that only one bot instance is running",
+                409, "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
             )
         return self.pending_updates(call)
 

@@ -58,9 +58,7 @@ def _form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, Upl
     """Fields and files of a JSON, URL-encoded or multipart body."""
     if content_type.startswith("application/json"):
         values = json.loads(body)
-        fields = {
-            name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()
-        }
+        fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
         return fields, {}
     if content_type.startswith("multipart/form-data"):
         return _multipart(content_type.partition("boundary=")[2].strip('"').encode(), body)
@@ -82,9 +80,7 @@ def _multipart(boundary: bytes, body: bytes) -> tuple[dict[str, str], dict[str, 
     return fields, files
 
 
-def response(
-    status: int, body: bytes, content_type: str = "application/json", length: int | None = None
-) -> bytes:
+def response(status: int, body: bytes, content_type: str = "application/json", length: int | None = None) -> bytes:
     """The bytes of one response, after which the connection stays open; `length` is what its head says."""
     length = len(body) if length is None else length
     head = (

@@ -157,9 +157,7 @@ class WholeBotApi(BotApi):
 
     def pending_updates(self, call: Call) -> list[Json]:
         """Return the updates that answer a getUpdates call."""
-        kinds = set(
-            call.json_value("allowed_updates", list[str], "array of strings expected as allowed_updates")
-        )
+        kinds = set(call.json_value("allowed_updates", list[str], "array of strings expected as allowed_updates"))
         limit = min(max(call.integer("limit", 100), 1), 100)
         return [update for update in self.updates if not kinds or kinds & set(update)][:limit]
 

@@ -34,9 +34,7 @@ def unbounded(body: str) -> Answer:
 def chunked(*parts: str, ended: bool = True) -> Answer:
     """A chunked response, with or without the final chunk."""
     pieces = b"".join(f"{len(part):x}\r\n{part}\r\n".encode() for part in parts)
-    return Answer(
-        _head("200 OK", {"Transfer-Encoding": "chunked"}) + pieces + (b"0\r\n\r\n" if ended else b"")
-    )
+    return Answer(_head("200 OK", {"Transfer-Encoding": "chunked"}) + pieces + (b"0\r\n\r\n" if ended else b""))
 
 
 def redirect(target: str) -> Answer:

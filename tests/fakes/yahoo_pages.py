@@ -237,11 +237,7 @@ def _meta(fund: Fund) -> dict[str, Any]:
             "end": int(at(day, *end).timestamp()),
             "gmtoffset": -18000,
         }
-        for name, start, end in (
-            ("pre", (4, 0), (9, 30)),
-            ("regular", (9, 30), (16, 0)),
-            ("post", (16, 0), (20, 0)),
-        )
+        for name, start, end in (("pre", (4, 0), (9, 30)), ("regular", (9, 30), (16, 0)), ("post", (16, 0), (20, 0)))
     }
     return {
         "currency": "USD",

@@ -73,9 +73,7 @@ class Proxy(socketserver.ThreadingTCPServer):
         authority.cert_pem.write_to_path(str(self.bundle))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(*sorted(hosts)).configure_cert(self.context)
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
     def address(self) -> str:

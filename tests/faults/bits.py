@@ -34,9 +34,7 @@ def prepare(path: Path) -> bytes:
             closes = [number * (150 + place % 40 / 8) for place in range(SESSIONS)]
             bars = [Bar(ticker, day, close=close) for day, close in zip(days, closes, strict=True)]
             add(db, Bar, bars, source="csv", observed_at="2020-12-11T22:00:00Z")
-            facts = [
-                FundFacts(ticker, day, shares=close * 1e6) for day, close in zip(days, closes, strict=True)
-            ]
+            facts = [FundFacts(ticker, day, shares=close * 1e6) for day, close in zip(days, closes, strict=True)]
             add(db, FundFacts, facts, source="csv", observed_at="2020-12-11T22:00:00Z")
         for table in in_order_of_references(db):
             if table not in (*KINDS, "readings", "sources", "meta"):

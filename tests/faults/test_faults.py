@@ -23,11 +23,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dt.datetim
 
 @pytest.mark.parametrize(("kind", "number"), [(kind, number) for kind in KINDS for number in WRITES[kind]])
 async def test_nothing_is_lost_and_the_owner_is_told_once(
-    template: tuple[Path, dt.datetime],
-    tmp_path: Path,
-    kind: str,
-    number: int,
-    caplog: pytest.LogCaptureFixture,
+    template: tuple[Path, dt.datetime], tmp_path: Path, kind: str, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     result = await cycle(*template, tmp_path / "bot.db", kind, number)

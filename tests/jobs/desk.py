@@ -162,9 +162,7 @@ class Desk:
         """Payloads of all that was queued, in order."""
         rows = await self.query("SELECT payload FROM outbox ORDER BY id")
         bodies = [json.loads(row["payload"]) for row in rows]
-        return [
-            {"buttons": [], "silent": False, "plain": strip_html(body["html"]), **body} for body in bodies
-        ]
+        return [{"buttons": [], "silent": False, "plain": strip_html(body["html"]), **body} for body in bodies]
 
     async def life(self, alert_id: int) -> str:
         """The alert's life and why, e.g. "done: fired once"."""

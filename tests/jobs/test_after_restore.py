@@ -61,9 +61,7 @@ def put_back(desk: Desk, copy: Path, moment: dt.datetime) -> tuple[Desk, Restore
     """Restore at a moment, as the command does; the desk of the next process."""
     desk.database.close()
     path = desk.database.path
-    report = restore(
-        copy, path, path.with_name(f"aside-{moment:%H%M}.db"), partial(settle_restore, now=moment)
-    )
+    report = restore(copy, path, path.with_name(f"aside-{moment:%H%M}.db"), partial(settle_restore, now=moment))
     after = Desk(path)
     after.now = moment
     return after, report

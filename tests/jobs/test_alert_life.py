@@ -137,9 +137,7 @@ class AlertLife(RuleBasedStateMachine):
     # What happens
 
     OPTIONS = st.tuples(
-        st.integers(1, 3),
-        st.sampled_from(["", "once", "cooldown 1", "cooldown 3"]),
-        st.sampled_from([0, 0, 0, 4]),
+        st.integers(1, 3), st.sampled_from(["", "once", "cooldown 1", "cooldown 3"]), st.sampled_from([0, 0, 0, 4])
     )
 
     VALUES = st.lists(st.sampled_from([BACK, BAND, TRUE, TRUE, None]), min_size=1, max_size=3)

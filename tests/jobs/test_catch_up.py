@@ -16,8 +16,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize(
-    ("levels", "since"),
-    [([0.65, 0.65, 0.65], "still true"), ([0.65, 0.5, 0.5], "no longer true since 17 Jan 2020")],
+    ("levels", "since"), [([0.65, 0.65, 0.65], "still true"), ([0.65, 0.5, 0.5], "no longer true since 17 Jan 2020")]
 )
 async def test_one_fire_after_a_downtime_is_a_message_of_its_own_labelled_late(
     desk: Desk, levels: list[float], since: str
@@ -26,9 +25,7 @@ async def test_one_fire_after_a_downtime_is_a_message_of_its_own_labelled_late(
     assert len(await desk.evaluate(levels)) == 1
     (text,) = await desk.messages()
     assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
-    assert (
-        f"Late by 2 sessions: the bot was off, or the data came late or had to be confirmed; {since}." in text
-    )
+    assert f"Late by 2 sessions: the bot was off, or the data came late or had to be confirmed; {since}." in text
     assert "Source: CSV import, 2 sessions old." in text
 
 
@@ -79,10 +76,7 @@ async def test_what_a_cooldown_held_back_is_not_in_the_list(desk: Desk) -> None:
             "22 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2"
             " · 0.6700, true since 21 Jan 2020, still true (CSV import)"
         ),
-        (
-            "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2"
-            " · 0.6500, no longer true since 17 Jan 2020 (CSV import)"
-        ),
+        ("16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 cooldown 2 · 0.6500, no longer true since 17 Jan 2020 (CSV import)"),
     ]
 
 

@@ -217,9 +217,7 @@ async def test_topics_get_what_was_made_in_them(desk: Desk) -> None:
     await desk.change("UPDATE alerts SET thread_id = 7 WHERE alert_id > 1")
     await work(desk, [0.65])
     await next_morning(desk)
-    rows = await desk.query(
-        "SELECT thread_id, json_extract(payload, '$.html') AS html FROM outbox ORDER BY 1"
-    )
+    rows = await desk.query("SELECT thread_id, json_extract(payload, '$.html') AS html FROM outbox ORDER BY 1")
     assert [(row["thread_id"], strip_html(row["html"]).split(" · ")[0]) for row in rows] == [
         (None, "Alert #1 fired"),
         (7, "2 events held back by quiet hours, newest first\n16 Jan 2020"),

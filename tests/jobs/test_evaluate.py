@@ -25,9 +25,7 @@ async def armed(desk: Desk, rule: str = RULE, quiet: Sequence[float] = QUIET) ->
 async def test_an_alert_fires_once_and_a_repeat_gives_nothing(desk: Desk) -> None:
     await armed(desk)
     fires = await desk.evaluate([0.65, 0.66])
-    assert [str(fire) for fire in fires] == [
-        "alert #1 in chat 1, ratio > 0.6 rearm 0.55: fired on 2020-01-16"
-    ]
+    assert [str(fire) for fire in fires] == ["alert #1 in chat 1, ratio > 0.6 rearm 0.55: fired on 2020-01-16"]
     assert await desk.events() == ["1 fired 2020-01-16"]
     assert len(await desk.messages()) == 1
     for _ in range(2):
@@ -89,9 +87,7 @@ def break_off(patched: pytest.MonkeyPatch, where: str) -> None:
     patched.setattr(holder, where, failing)
 
 
-def meanwhile(
-    monkeypatch: pytest.MonkeyPatch, desk: Desk, act: Callable[[sqlite_utils.Database], object]
-) -> None:
+def meanwhile(monkeypatch: pytest.MonkeyPatch, desk: Desk, act: Callable[[sqlite_utils.Database], object]) -> None:
     """Let somebody do something, once, after the alerts were read and before they are committed."""
     tell = Notifier.notify
     acts = [act]
@@ -108,10 +104,7 @@ def meanwhile(
     ("act", "life"),
     [
         (lambda db: alert_store.update_alert(db, 1, life="paused"), "paused"),
-        (
-            lambda db: alert_store.update_alert(db, 1, life="done", reason="switched off"),
-            "done: switched off",
-        ),
+        (lambda db: alert_store.update_alert(db, 1, life="done", reason="switched off"), "done: switched off"),
         (lambda db: db.execute("DELETE FROM alert_states WHERE alert_id = 1"), "active"),
         (lambda db: db.execute("UPDATE alerts SET rule_json = '{}' WHERE alert_id = 1"), "active"),
     ],
@@ -166,10 +159,7 @@ async def test_an_alert_changed_meanwhile_is_evaluated_as_it_is_then(
             """UPDATE alerts SET rule_json = replace(rule_json, '"ratio"', '"ratios"')""",
             "“ratios” is not a metric any more.",
         ),
-        (
-            """UPDATE alerts SET rule_json = replace(rule_json, '">"', '"><"')""",
-            "it cannot be evaluated (KeyError)",
-        ),
+        ("""UPDATE alerts SET rule_json = replace(rule_json, '">"', '"><"')""", "it cannot be evaluated (KeyError)"),
     ],
 )
 async def test_a_broken_alert_pauses_itself_says_so_once_and_stops_no_other(
@@ -213,9 +203,7 @@ async def test_a_broken_alert_that_was_switched_off_meanwhile_stays_off(
 ) -> None:
     alert = await armed(desk)
     await desk.change("UPDATE alerts SET rule_json = '{'")
-    meanwhile(
-        monkeypatch, desk, lambda db: alert_store.update_alert(db, alert, life="done", reason="switched off")
-    )
+    meanwhile(monkeypatch, desk, lambda db: alert_store.update_alert(db, alert, life="done", reason="switched off"))
     with caplog.at_level(logging.CRITICAL):
         await desk.evaluate()
     assert await desk.life(alert) == "done: switched off"
@@ -229,9 +217,7 @@ async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> No
     assert await desk.evaluate([0.65], "2020-01-17") == []
     assert await desk.life(alert) == "expired: its last day has passed"
     _, payload = await desk.payloads()
-    assert payload["plain"] == (
-        "Alert #1 has ended: 16 Jan 2020 was its last day.\nratio > 0.6 until 2020-01-16"
-    )
+    assert payload["plain"] == ("Alert #1 has ended: 16 Jan 2020 was its last day.\nratio > 0.6 until 2020-01-16")
     assert payload["buttons"] == [[["Renew for a year", "r/alert 1 renew"], ["Alerts", "r/alerts"]]]
     desk.restart()
     assert await desk.evaluate() == []
@@ -364,9 +350,7 @@ async def test_a_rule_made_without_figures_takes_its_side_from_the_first(
         assert len(fires) > 10
         return
     assert stored == events
-    assert [title.split(" · ")[0] for title in await desk.titles()] == ["Alert #1 is true already"] * len(
-        events
-    )
+    assert [title.split(" · ")[0] for title in await desk.titles()] == ["Alert #1 is true already"] * len(events)
     if events:
         (text,) = await desk.messages()
         assert "Its first figures have come. Nothing turned, so this is no alert.\n" in text

@@ -70,9 +70,7 @@ class Alone:
         samples = world.samples(self.rule)
         replayed = replay_revised(self.rule, self.states, list(samples), self.in_force)
         if replayed is not None:
-            self.states = [state for state in self.states if state.session < replayed.since] + [
-                *replayed.states
-            ]
+            self.states = [state for state in self.states if state.session < replayed.since] + [*replayed.states]
             self.log += [(WITHDRAWN, event) for event in replayed.withdrawn]
             self.log += [(event.kind, event) for event in replayed.new]
             current = [*replayed.new, *replayed.kept]

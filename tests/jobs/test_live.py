@@ -66,10 +66,7 @@ async def test_forty_prices_of_an_open_session_make_no_event_its_close_makes_one
     assert {await desk.evaluated_up_to(alert) for alert in (above, below)} == {"2020-12-11"}
 
     small.live = large.live = None
-    small.closes[TODAY], large.closes[TODAY] = (
-        215.0,
-        SPY,
-    )  # a ratio of 0.57, after a move that one session may make
+    small.closes[TODAY], large.closes[TODAY] = (215.0, SPY)  # a ratio of 0.57, after a move that one session may make
     small.quoted_at = large.quoted_at = local(16, 0, 2)
     await tick(desk, scheduler, local(16, 14, 59))
     assert await desk.events() == []

@@ -80,9 +80,7 @@ def test_gaps_have_their_end_and_folds_their_first_time(day: str, at: str, zone:
     assert due_instant(dt.date.fromisoformat(day), at, ZoneInfo(zone)) == due
 
 
-@pytest.mark.parametrize(
-    ("day", "zone"), [("2011-12-30", "Pacific/Apia"), ("1993-08-21", "Pacific/Kwajalein")]
-)
+@pytest.mark.parametrize(("day", "zone"), [("2011-12-30", "Pacific/Apia"), ("1993-08-21", "Pacific/Kwajalein")])
 def test_a_date_that_a_country_left_out_has_none(day: str, zone: str) -> None:
     missing = dt.date.fromisoformat(day)
     for at in QUARTERS:

@@ -46,8 +46,7 @@ async def test_a_close_is_overdue_three_hours_and_a_quarter_after_the_bell(desk:
 
 
 @pytest.mark.parametrize(
-    ("kind", "length"),
-    [("empty", 1), ("empty", 8), ("one leg", 2), ("one leg", 8), ("the last row again", 5)],
+    ("kind", "length"), [("empty", 1), ("empty", 8), ("one leg", 2), ("one leg", 8), ("the last row again", 5)]
 )
 async def test_any_outage_is_one_stale_and_one_back_notice(desk: Desk, kind: str, length: int) -> None:
     # it fired before: a false re-arm would let it fire again at the end
@@ -193,9 +192,7 @@ async def test_two_parts_that_stop_together_are_one_message(desk: Desk) -> None:
 
 async def test_notices_wait_for_the_end_of_quiet_hours(desk: Desk) -> None:
     await prepared(desk)
-    await desk.database.run(
-        lambda db: chat_store.set_preferences(db, 1, quiet_from="18:00", quiet_to="07:00")
-    )
+    await desk.database.run(lambda db: chat_store.set_preferences(db, 1, quiet_from="18:00", quiet_to="07:00"))
     await tick(desk, DAYS[10], STALE_HOURS)
     (row,) = await desk.query("SELECT not_before FROM outbox")
     assert row["not_before"] == "2020-01-17T12:00:00Z"

@@ -21,9 +21,7 @@ START = dt.datetime(2020, 12, 14, 21, 30, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize("owner", [OWNER, None])
-async def test_the_owner_is_told_once_of_each_fund_and_again_after_it_worked(
-    desk: Desk, owner: int | None
-) -> None:
+async def test_the_owner_is_told_once_of_each_fund_and_again_after_it_worked(desk: Desk, owner: int | None) -> None:
     desk.services.config = desk.services.config.with_keys(access={"owner": owner})
     desk.services.live = True
     refuses = {"IWM", "SPY"}

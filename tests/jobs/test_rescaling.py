@@ -91,9 +91,7 @@ async def test_a_split_is_reported_once_whoever_reports_it_and_however_often(des
     for _ in range(3):
         desk.restart()
         await desk.evaluate()
-    await desk.change(
-        "INSERT INTO splits SELECT id + 1, ticker, session, ratio, 'yahoo', observed_at, 1 FROM splits"
-    )
+    await desk.change("INSERT INTO splits SELECT id + 1, ticker, session, ratio, 'yahoo', observed_at, 1 FROM splits")
     await desk.evaluate()
     assert len(await desk.messages()) == 1
 
@@ -128,9 +126,7 @@ async def test_a_split_that_is_withdrawn_after_the_level_was_rescaled_pauses_aga
 def _rescale_by_hand(db: sqlite_utils.Database) -> None:
     rule = parse_rule("ratio > 0.3", METRICS)
     newest = alert_store.newest_split_id(db)
-    alert_store.update_alert(
-        db, 1, rule=str(rule), rule_json=rule.to_json(), life="active", last_split_id=newest
-    )
+    alert_store.update_alert(db, 1, rule=str(rule), rule_json=rule.to_json(), life="active", last_split_id=newest)
 
 
 async def test_pause_and_notice_are_stored_together(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,9 +169,7 @@ async def test_each_chat_and_topic_is_told_of_its_own(desk: Desk) -> None:
     for chat_id in (1, 1, 2):
         await desk.alert("ratio > 0.6", chat_id)
     await desk.change("UPDATE alerts SET thread_id = 7 WHERE alert_id = 2")
-    await desk.database.run(
-        lambda db: chat_store.set_preferences(db, 2, quiet_from="16:00", quiet_to="07:00")
-    )
+    await desk.database.run(lambda db: chat_store.set_preferences(db, 2, quiet_from="16:00", quiet_to="07:00"))
     await desk.alert("ratio > 0.7", 2)
     await split_first(desk)
     sql = "SELECT chat_id, thread_id, not_before, payload FROM outbox ORDER BY chat_id, thread_id"

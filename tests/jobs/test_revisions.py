@@ -68,11 +68,7 @@ async def test_fired_on_a_bar_that_was_revised_away_then_truly_crossed_two_days_
     for _ in range(3):
         desk.restart()
         await desk.evaluate()
-    assert await log(desk) == [
-        "2020-01-16 fired 0.65 r0",
-        "2020-01-16 withdrawn 0.58 r1",
-        "2020-01-21 fired 0.62 r0",
-    ]
+    assert await log(desk) == ["2020-01-16 fired 0.65 r0", "2020-01-16 withdrawn 0.58 r1", "2020-01-21 fired 0.62 r0"]
 
 
 async def test_each_revision_is_told_once_there_and_back(desk: Desk) -> None:
@@ -118,9 +114,7 @@ async def test_an_unsent_fire_that_a_cooldown_mutes_now_is_not_sent(desk: Desk, 
     assert await desk.messages() == []
 
 
-async def test_a_line_that_a_cooldown_mutes_now_is_taken_out_and_a_sent_one_still_corrected(
-    desk: Desk,
-) -> None:
+async def test_a_line_that_a_cooldown_mutes_now_is_taken_out_and_a_sent_one_still_corrected(desk: Desk) -> None:
     await desk.alert(f"{RULE} cooldown 5")
     await desk.alert("ratio > 0.64 rearm 0.6")
     await desk.evaluate([0.5, 0.5, 0.65, 0.65])
@@ -196,9 +190,7 @@ async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None
     await desk.alert("ratio > 0.7")
     await desk.evaluate([0.65])
     await send(desk)
-    await desk.database.run(
-        lambda db: [alert_store.update_alert(db, alert, life="paused") for alert in (1, 2)]
-    )
+    await desk.database.run(lambda db: [alert_store.update_alert(db, alert, life="paused") for alert in (1, 2)])
     await revise(desk, [0.58])
     titles = [title.split(" · ")[0] for title in await desk.titles()]
     assert titles == ["Alert #1 fired", "Correction to alert #1"]
@@ -237,9 +229,7 @@ async def test_a_message_that_may_have_arrived_is_corrected_and_one_that_nobody_
 
 async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: Desk) -> None:
     await desk.database.run(lambda db: chat_store.ensure_chat(db, 1, "private", "", desk.now))
-    await desk.database.run(
-        lambda db: chat_store.set_preferences(db, 1, quiet_from="16:00", quiet_to="07:00")
-    )
+    await desk.database.run(lambda db: chat_store.set_preferences(db, 1, quiet_from="16:00", quiet_to="07:00"))
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62 rearm 0.55")
     await desk.evaluate([0.65])
@@ -274,10 +264,7 @@ async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -
     assert (await desk.messages())[1].splitlines() == [
         "2 events while alerts were snoozed, newest first",
         "17 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6200, still true (CSV import)",
-        (
-            "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55"
-            " · withdrawn: ratio, 16 Jan 2020: 0.6500 → 0.5800 (CSV import)"
-        ),
+        ("16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · withdrawn: ratio, 16 Jan 2020: 0.6500 → 0.5800 (CSV import)"),
     ]
 
 
@@ -307,9 +294,7 @@ async def test_the_state_after_a_revision_is_the_stored_one(desk: Desk) -> None:
     assert [State.from_json(row["state"]).status for row in rows] == ["armed", "fired"]
 
 
-async def test_only_alerts_that_changed_figures_can_turn_are_read(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_alerts_that_changed_figures_can_turn_are_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for rule in (RULE, "ratio > 0.7", "corr 5 > 0.9", "ratio < 0.45 confirm 2"):
         await desk.alert(rule)
     await desk.evaluate([0.5])

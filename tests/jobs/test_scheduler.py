@@ -119,9 +119,7 @@ async def test_the_heartbeat_is_the_last_tick_by_the_real_clock_whatever_day_is_
     assert beat == dt.datetime(2020, 1, 16, 11, 0, 30, tzinfo=dt.UTC)
 
 
-@pytest.mark.parametrize(
-    ("step", "fault"), [*((step, DiskFull) for step in STEPS), ("_evaluation", ZeroDivisionError)]
-)
+@pytest.mark.parametrize(("step", "fault"), [*((step, DiskFull) for step in STEPS), ("_evaluation", ZeroDivisionError)])
 async def test_one_failing_step_leaves_the_others_running(
     desk: Desk,
     scheduler: Scheduler,
@@ -145,9 +143,7 @@ async def test_one_failing_step_leaves_the_others_running(
     assert (beat is None) == (step == "_record_heartbeat")
 
 
-def break_step(
-    monkeypatch: pytest.MonkeyPatch, scheduler: Scheduler, step: str, fault: type[Exception]
-) -> None:
+def break_step(monkeypatch: pytest.MonkeyPatch, scheduler: Scheduler, step: str, fault: type[Exception]) -> None:
     async def failing(*_: object) -> None:
         raise fault("broken")
 
@@ -172,9 +168,7 @@ async def test_a_database_that_is_moved_away_under_the_bot_is_a_fault_that_the_o
     ]
 
 
-async def test_a_failing_source_stops_nothing(
-    desk: Desk, delivery: Counter, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_failing_source_stops_nothing(desk: Desk, delivery: Counter, caplog: pytest.LogCaptureFixture) -> None:
     source = Source()
     desk.services.live = True
     scheduler = scheduled(desk, delivery, [source])
@@ -296,13 +290,7 @@ def test_the_jobs_repeat_apart_and_no_delay_drops_a_tick(scheduler: Scheduler) -
 
 @pytest.mark.parametrize(
     ("name", "did"),
-    [
-        ("sources", (0, 0, 0)),
-        ("jobs", (1, 0, 0)),
-        ("send", (0, 1, 1)),
-        ("backup", (0, 0, 0)),
-        ("heartbeat", (0, 0, 0)),
-    ],
+    [("sources", (0, 0, 0)), ("jobs", (1, 0, 0)), ("send", (0, 1, 1)), ("backup", (0, 0, 0)), ("heartbeat", (0, 0, 0))],
 )
 async def test_each_job_does_its_part(
     scheduler: Scheduler, delivery: Counter, name: str, did: tuple[int, int, int]

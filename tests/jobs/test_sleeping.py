@@ -261,9 +261,7 @@ async def test_what_an_unreadable_alert_reports_waits_too(hall: Hall) -> None:
 async def test_a_clock_that_was_ahead_prolongs_no_sleep(hall: Hall) -> None:
     await hall.open("private", ["CHAT_RESTRICTED"], RULE)
     await hall.days([0.65], 0)
-    await hall.change(
-        "UPDATE chats SET refused_at = '2030-01-01T00:00:00Z', next_try = '2030-01-02T00:00:00Z'"
-    )
+    await hall.change("UPDATE chats SET refused_at = '2030-01-01T00:00:00Z', next_try = '2030-01-02T00:00:00Z'")
     hall.relent()
     await hall.tick()
     await hall.tick()

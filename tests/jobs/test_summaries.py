@@ -64,9 +64,7 @@ async def test_a_summary_comes_at_its_local_time_and_once(desk: Desk) -> None:
 
 async def test_a_summary_due_in_quiet_hours_is_sent_at_the_time_that_was_asked_for(desk: Desk) -> None:
     await subscribed(desk)
-    await desk.database.run(
-        lambda db: chat_store.set_preferences(db, 1, quiet_from="16:00", quiet_to="07:00")
-    )
+    await desk.database.run(lambda db: chat_store.set_preferences(db, 1, quiet_from="16:00", quiet_to="07:00"))
     assert await run_at(desk, "2020-01-15 23:30") == 1
     (row,) = await desk.query("SELECT kind, not_before FROM outbox")
     assert row == {"kind": "summary", "not_before": "2020-01-15T23:30:00Z"}
@@ -337,9 +335,7 @@ async def test_a_chat_younger_than_its_time_waits_for_the_next_day(desk: Desk) -
     assert await run_at(desk, "2020-01-16 11:00") == 1
 
 
-@pytest.mark.parametrize(
-    ("zone", "first"), [("America/New_York", "2020-03-05"), ("Australia/Lord_Howe", "2020-04-02")]
-)
+@pytest.mark.parametrize(("zone", "first"), [("America/New_York", "2020-03-05"), ("Australia/Lord_Howe", "2020-04-02")])
 async def test_changes_of_clocks_leave_one_summary_a_session(desk: Desk, zone: str, first: str) -> None:
     days = sessions(first, 5)
     desk.now = at("2020-02-01 00:00")

@@ -140,12 +140,8 @@ REFUSALS: dict[str, list[Callable[[ExtBot[None]], Awaitable[Any]]]] = {
         button(text="x", callback_data=""),
     ],
     "Reply markup is too long": [lambda bot: bot.send_message(ME, "x", reply_markup=keyboard(count=101))],
-    'Can\'t parse inline keyboard button: field "text" must be non-empty': [
-        button(text="", callback_data="a")
-    ],
-    "Can't parse inline keyboard button: text buttons are unallowed in the inline keyboard": [
-        button(text="x")
-    ],
+    'Can\'t parse inline keyboard button: field "text" must be non-empty': [button(text="", callback_data="a")],
+    "Can't parse inline keyboard button: text buttons are unallowed in the inline keyboard": [button(text="x")],
     "Can't parse inline keyboard button: field must be of type string": [button(text="x", callback_data=5)],
     "Image_process_failed": [
         lambda bot: bot.send_photo(ME, b"GIF89a..."),

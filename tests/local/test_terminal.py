@@ -11,13 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from telegram import (
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
-    Message,
-    ReplyKeyboardMarkup,
-    Update,
-)
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, Message, ReplyKeyboardMarkup, Update
 from telegram.ext import (
     Application,
     ApplicationBuilder,
@@ -41,9 +35,7 @@ TABLE = "        IWM    SPY\n1m   +15.48  +9.61"
 
 
 def keyboard(*rows: list[str]) -> InlineKeyboardMarkup:
-    return InlineKeyboardMarkup(
-        [[InlineKeyboardButton(x, callback_data=f"do:{x}") for x in row] for row in rows]
-    )
+    return InlineKeyboardMarkup([[InlineKeyboardButton(x, callback_data=f"do:{x}") for x in row] for row in rows])
 
 
 @pytest.fixture(autouse=True)
@@ -270,16 +262,12 @@ def _on_terminal(block: str) -> str:
         return shown.decode().replace("\r\n", "\n")
 
 
-def test_terminal_sets_off_pictures_and_buttons_and_wraps_between_words(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_terminal_sets_off_pictures_and_buttons_and_wraps_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "38")
     path = f"[picture] {'long/' * 20}a.png"
-    shown = _on_terminal(
-        f"{path}\nNo prices are stored yet. Fetch them, [b]1[/b] :smile:\na  table   1%\n  [1] go"
-    )
+    shown = _on_terminal(f"{path}\nNo prices are stored yet. Fetch them, [b]1[/b] :smile:\na  table   1%\n  [1] go")
     assert shown == (
         f"\x1b[2m{path}\x1b[0m\nNo prices are stored yet. Fetch them, \n[b]1[/b] :smile:\na  table   1%\n"
         "\x1b[36m  [1] go\x1b[0m\n\n"
@@ -297,11 +285,7 @@ def picture(name: str = "a.png", content: bytes = b"1") -> StoredFile:
 
 @pytest.mark.parametrize(
     ("name", "saved"),
-    [
-        ("compare.png", "01-compare.png"),
-        ("../../Flow $ & units.PNG", "01-flow-units.png"),
-        ("日本.png", "01-file.png"),
-    ],
+    [("compare.png", "01-compare.png"), ("../../Flow $ & units.PNG", "01-flow-units.png"), ("日本.png", "01-file.png")],
 )
 def test_a_picture_is_named_by_its_upload(tmp_path: Path, name: str, saved: str) -> None:
     assert FileFolder(tmp_path).path_of(picture(name)) == str(tmp_path / saved)

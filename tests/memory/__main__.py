@@ -64,9 +64,7 @@ async def sized(folder: Path, now: dt.datetime, site: str, megabytes: int) -> tu
         code, words = await check(folder, now, megabytes)
         told = [(message.chat_id, message.text) for message in api.history.values()]
     lines = words.splitlines() or [""]
-    wrong = (
-        [] if code == 0 or (code, len(lines)) == (1, 1) else [f"exit code {code}: {lines[0]} … {lines[-1]}"]
-    )
+    wrong = [] if code == 0 or (code, len(lines)) == (1, 1) else [f"exit code {code}: {lines[0]} … {lines[-1]}"]
     desk = Desk(place.database)
     desk.now, desk.services.live = now, True
     wrong += await life(desk, told)

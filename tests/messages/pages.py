@@ -96,8 +96,7 @@ def market(
     prices = pd.DataFrame(closes, index, dtype="float64")
     facts = {
         ticker: pd.DataFrame(
-            {"nav": 100.0, "shares": [count * 1e6 for count in counts], "assets": float("nan")},
-            index[: len(counts)],
+            {"nav": 100.0, "shares": [count * 1e6 for count in counts], "assets": float("nan")}, index[: len(counts)]
         )
         for ticker, counts in (units or {}).items()
     }
@@ -112,11 +111,7 @@ def market(
         pair=NEVER_PAYING,
         facts=facts,
         multiples=figures.astype({"session": "datetime64[ns]", "value": "float64"}),
-        sources={
-            "prices": CSV,
-            **{f"facts:{ticker}": CSV for ticker in facts},
-            **({"multiples": CSV} if rows else {}),
-        },
+        sources={"prices": CSV, **{f"facts:{ticker}": CSV for ticker in facts}, **({"multiples": CSV} if rows else {})},
         calendar=XNYS.index,
     )
 
@@ -148,9 +143,7 @@ def alert_with_events(
     return AlertView(number, rule, Life(life), run.states[-1] if run.states else state), run.events
 
 
-def alert_view(
-    text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0
-) -> AlertView:
+def alert_view(text: str, of: EvaluationContext, *, number: int = 3, life: str = "active", until: int = 0) -> AlertView:
     """An alert created now, or `until` sessions ago and evaluated since."""
     return alert_with_events(text, of, number=number, life=life, until=until)[0]
 

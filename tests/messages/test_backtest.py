@@ -39,9 +39,7 @@ def test_fires_are_dated_counted_and_followed() -> None:
 
 def test_the_band_keeps_repeats_quiet() -> None:
     text = page(backtest_of("ratio > sma 200", 5))
-    with_band, bare = (
-        re.search(pattern, text) for pattern in (r"Fired (\d+) times", r"re-arm band: (\d+) times\.")
-    )
+    with_band, bare = (re.search(pattern, text) for pattern in (r"Fired (\d+) times", r"re-arm band: (\d+) times\."))
     assert with_band is not None
     assert bare is not None
     assert 1 < int(with_band[1]) < int(bare[1])

@@ -31,12 +31,8 @@ def test_value_ticks_are_round_and_say_no_more_than_their_step(
     assert value_ticks(low, high, unit)[1] == labels
 
 
-@given(
-    st.floats(-1e12, 1e12), st.floats(1e-3, 1e12), st.sampled_from([PERCENT, USD, LEVEL]), st.integers(3, 8)
-)
-def test_value_ticks_lie_inside_and_are_few_and_distinct(
-    low: float, span: float, unit: Unit, most: int
-) -> None:
+@given(st.floats(-1e12, 1e12), st.floats(1e-3, 1e12), st.sampled_from([PERCENT, USD, LEVEL]), st.integers(3, 8))
+def test_value_ticks_lie_inside_and_are_few_and_distinct(low: float, span: float, unit: Unit, most: int) -> None:
     assume(span > 1e-6 * abs(low))
     values, labels = value_ticks(low, low + span, unit, most)
     assert 2 <= len(values) <= most + 1
@@ -124,21 +120,9 @@ def test_text_and_lines_can_be_read_on_the_ground(theme: Theme) -> None:
 
 # Linear RGB as the eye without one kind of cone sees it (Machado, Oliveira and Fernandes 2009, severity 1).
 BLINDNESS = {
-    "protan": (
-        (0.152286, 1.052583, -0.204868),
-        (0.114503, 0.786281, 0.099216),
-        (-0.003882, -0.048116, 1.051998),
-    ),
-    "deutan": (
-        (0.367322, 0.860646, -0.227968),
-        (0.280085, 0.672501, 0.047413),
-        (-0.011820, 0.042940, 0.968881),
-    ),
-    "tritan": (
-        (1.255528, -0.076749, -0.178779),
-        (-0.078411, 0.930809, 0.147602),
-        (0.004733, 0.691367, 0.303900),
-    ),
+    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
     "none": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
 }
 TO_XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))

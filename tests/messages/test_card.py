@@ -159,10 +159,7 @@ def test_how_often_it_would_have_fired(fires: list[str], since: str | None, line
         ("ratio_vs_sma 20 > sma 20", "Re-arms 0.10pp below sma 20 (now −0.13%)."),
         ("beta 252 > 1", "After a fire it re-arms below 1 (no band: fewer than 60 values)."),
         ("beta 252 < 1", "After a fire it re-arms above 1 (no band: fewer than 60 values)."),
-        (
-            "ratio > 0.6 and ratio < low 20",
-            "After a fire it re-arms at 0.5995 or 0.0005 above low 20 (now 0.5005).",
-        ),
+        ("ratio > 0.6 and ratio < low 20", "After a fire it re-arms at 0.5995 or 0.0005 above low 20 (now 0.5005)."),
     ],
 )
 def test_where_it_rearms(rule: str, line: str) -> None:
@@ -254,16 +251,8 @@ LOOKS, CHANGES = ["#3 Chart", "Why", "History"], ["Edit", "Test", "Off"]
 @pytest.mark.parametrize(
     ("rule", "changed", "labels"),
     [
-        (
-            "ratio > 0.6",
-            {},
-            [LOOKS, ["Snooze 1d", "Snooze 1w", "Pause"], CHANGES, ["Also tell me when it goes back"]],
-        ),
-        (
-            "ratio crosses 0.6",
-            {"snoozed_until": LATER},
-            [LOOKS, ["End snooze", "Snooze 1w", "Pause"], CHANGES],
-        ),
+        ("ratio > 0.6", {}, [LOOKS, ["Snooze 1d", "Snooze 1w", "Pause"], CHANGES, ["Also tell me when it goes back"]]),
+        ("ratio crosses 0.6", {"snoozed_until": LATER}, [LOOKS, ["End snooze", "Snooze 1w", "Pause"], CHANGES]),
         ("ratio crosses 0.6", {"life": Life.PAUSED}, [LOOKS, ["Resume"], CHANGES]),
         (
             "ratio crosses 0.6",
@@ -380,9 +369,7 @@ def test_a_threshold_is_drawn_even_before_it_is_defined() -> None:
 
 def test_a_condition_without_figures_is_named_and_the_others_are_drawn() -> None:
     answer = rule_chart_answer(alert_view("ratio > 0.6 and pe iwm > 25x", FLAT), FLAT, LIGHT, [])
-    assert shown(answer)[-1] == (
-        "Not drawn, because there are no figures for the last year: pe iwm morningstar > 25x."
-    )
+    assert shown(answer)[-1] == ("Not drawn, because there are no figures for the last year: pe iwm morningstar > 25x.")
     assert len(drawing(answer).args[0]) == 1
 
 
@@ -397,12 +384,7 @@ def test_without_any_figure_there_is_nothing_to_draw() -> None:
 def test_a_missing_base_gives_no_value_and_names_its_date() -> None:
     of = context(market([50.0] * 30 + [None, 51.0]))
     lines = shown(reply("excess 1d > 1pp", of))
-    missing = (
-        "excess 1d: n/a, the close of Fri 14 Feb 2020 is missing. It is evaluated once there is a value."
-    )
+    missing = "excess 1d: n/a, the close of Fri 14 Feb 2020 is missing. It is evaluated once there is a value."
     assert missing in lines
     assert not any(line.startswith("Close of") for line in lines)
-    assert (
-        summary_distance(alert_view("excess 1d > 1pp", of), of)
-        == "n/a, the close of Fri 14 Feb 2020 is missing"
-    )
+    assert summary_distance(alert_view("excess 1d > 1pp", of), of) == "n/a, the close of Fri 14 Feb 2020 is missing"

@@ -38,11 +38,7 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
 
 @pytest.mark.parametrize(
     ("count", "late"),
-    [
-        (30, ""),
-        (29, " (close of Wed 12 Feb 2020, 1 session old)"),
-        (27, " (close of Mon 10 Feb 2020, 3 sessions old)"),
-    ],
+    [(30, ""), (29, " (close of Wed 12 Feb 2020, 1 session old)"), (27, " (close of Mon 10 Feb 2020, 3 sessions old)")],
 )
 def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, late: str) -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})

@@ -19,15 +19,7 @@ from bot.analytics.units import INDEX, LEVEL, PERCENT, USD, Unit
 from bot.errors import NoData
 from bot.messages import canvas, charts
 from bot.messages.canvas import DARK, END_LABEL, LIGHT, TEXT_SIZE, ChartStyle, Theme
-from bot.messages.charts import (
-    FIXED,
-    ConditionPanel,
-    bar_chart,
-    compare_chart,
-    flows_chart,
-    indexed_chart,
-    rule_chart,
-)
+from bot.messages.charts import FIXED, ConditionPanel, bar_chart, compare_chart, flows_chart, indexed_chart, rule_chart
 from tests.messages.pages import days
 
 FOOTER = "Source: Yahoo · close of Fri 11 Dec 2020"
@@ -51,9 +43,7 @@ def ratio_panel(sessions: int) -> tuple[pd.Series, pd.Series, str]:
     return ratio, ratio.rolling(min(200, sessions)).mean(), "IWM ÷ SPY with its 200-day average"
 
 
-def metric_panel(
-    series: pd.Series, unit: Unit, level: float | None = None, name: str = FIXED
-) -> ConditionPanel:
+def metric_panel(series: pd.Series, unit: Unit, level: float | None = None, name: str = FIXED) -> ConditionPanel:
     return ConditionPanel("", series, unit, None if level is None else series * 0 + level, name)
 
 
@@ -83,11 +73,7 @@ def label_texts(axes: Axes) -> list[str]:
 
 
 def texts(figure: Figure) -> list[Text]:
-    return [
-        text
-        for text in figure.findobj(Text)
-        if isinstance(text, Text) and text.get_text() and text.get_visible()
-    ]
+    return [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text() and text.get_visible()]
 
 
 def words(figure: Figure) -> set[str]:
@@ -122,9 +108,7 @@ def assert_apart(group: Sequence[Text]) -> None:
 
 
 def test_a_comparison_is_a_sharp_png_without_software_or_time() -> None:
-    png = compare_chart(
-        {"1y": pair(240, 16.14, 15.48)}, ChartStyle("Title", FOOTER, DARK), *ratio_panel(240)
-    )()
+    png = compare_chart({"1y": pair(240, 16.14, 15.48)}, ChartStyle("Title", FOOTER, DARK), *ratio_panel(240))()
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", png[16:24]) == (1200, 940)
     assert len(png) < 500_000
@@ -177,9 +161,7 @@ def test_long_or_odd_words_stay_inside_and_dollars_are_no_formula(title: str) ->
     assert not any(text.get_parse_math() for text in texts(figure))
 
 
-@pytest.mark.parametrize(
-    ("sessions", "unit"), [(1, USD), (1, PERCENT), (20, USD), (250, PERCENT), (2700, USD)]
-)
+@pytest.mark.parametrize(("sessions", "unit"), [(1, USD), (1, PERCENT), (20, USD), (250, PERCENT), (2700, USD)])
 def test_a_metric_is_legible(sessions: int, unit: Unit) -> None:
     series = walk(sessions, 3) * (1e8 if unit is USD else 1)
     panel = metric_panel(series, unit, float(series.iloc[-1]), "alert")
@@ -310,9 +292,7 @@ def test_a_threshold_that_moves_is_drawn_and_told_over_the_window_only() -> None
 
 def test_what_is_usual_is_shaded_and_the_rearm_level_drawn() -> None:
     values = walk(50, 1)
-    panel = ConditionPanel(
-        "", values, PERCENT, values * 0 + 2, rearm=values * 0 + 1.5, levels=(0.5,), band=(-1.0, 1.0)
-    )
+    panel = ConditionPanel("", values, PERCENT, values * 0 + 2, rearm=values * 0 + 1.5, levels=(0.5,), band=(-1.0, 1.0))
     (axes,) = drawn(rule_chart, [panel], LOOK).axes
     assert label_texts(axes) == ["+1.00%", "threshold\n+2.00%", "re-arms\n+1.50%"]
     assert len(axes.patches) == 1
@@ -323,9 +303,7 @@ def test_marks_stand_on_the_line_and_off_it_are_ignored() -> None:
     series = walk(50, 1)
     fires = [series.index[10], series.index[20], pd.Timestamp("2001-01-01")]
     figure = drawn(rule_chart, [metric_panel(series, PERCENT)], LOOK, fires)
-    circles = [
-        line for line in figure.axes[0].lines if line.get_markersize() == 6 and line.get_marker() == "o"
-    ]
+    circles = [line for line in figure.axes[0].lines if line.get_markersize() == 6 and line.get_marker() == "o"]
     assert np.asarray(circles[-1].get_ydata()).tolist() == series.iloc[[10, 20]].tolist()
     assert f"{FOOTER}\n○ fired" in words(figure)
 
@@ -356,9 +334,7 @@ def test_each_condition_has_a_panel(count: int) -> None:
     assert all(len(axes.lines) >= 3 for axes in figure.axes)  # series, threshold, marks
 
 
-@pytest.mark.parametrize(
-    ("level", "name", "scale"), [(100e6, FIXED, "m"), (2e9, FIXED, "bn"), (5e6, "sma 200", "bn")]
-)
+@pytest.mark.parametrize(("level", "name", "scale"), [(100e6, FIXED, "m"), (2e9, FIXED, "bn"), (5e6, "sma 200", "bn")])
 def test_a_picture_of_money_has_one_scale(level: float, name: str, scale: str) -> None:
     flow = pd.Series([-50e6, 40e6, 210e6, 2.1e9, 1.2e9], days(5))
     figure = drawn(rule_chart, [ConditionPanel("flow", flow, USD, flow * 0 + level, name)], LOOK)
@@ -387,10 +363,7 @@ def indexed(sessions: int, *ends: float) -> dict[str, pd.Series]:
     ],
 )
 def test_two_panels_of_four_lines_are_legible(theme: Theme, sessions: int, ends: tuple[float, ...]) -> None:
-    panels = {
-        "IWM, 31 Dec 2019 = 100": indexed(sessions, *ends),
-        "SPY": indexed(sessions, *reversed(ends)),
-    }
+    panels = {"IWM, 31 Dec 2019 = 100": indexed(sessions, *ends), "SPY": indexed(sessions, *reversed(ends))}
     look = ChartStyle(LOOK.title, FOOTER, theme, sample=True)
     assert_legible(drawn(indexed_chart, panels, INDEX, look, 100))
 

@@ -54,9 +54,7 @@ def test_a_refusal_is_told_with_what_to_do_also_where_older_counts_are_stored() 
     for units in ({}, {"SPY": [250.0] * 5}):
         of = replace(market([50.0] * 5, units={"IWM": [250.0] * 5, **units}), refusals=refusals)
         steps = [line for line in page_of_flows(of) if line.startswith(("SPY, ", "IWM, ", "IWM: its"))]
-        by_hand = (
-            f"download {DEFAULT_PAIR.large.issuer_file} in a browser and run: python -m bot import issuer"
-        )
+        by_hand = f"download {DEFAULT_PAIR.large.issuer_file} in a browser and run: python -m bot import issuer"
         assert steps == [f"SPY, its issuer's file: Rejected: it is empty. Or {by_hand} FILE."]
 
 
@@ -76,12 +74,7 @@ def test_facts_without_a_count_say_that_yahoos_is_frozen() -> None:
 
 @pytest.mark.parametrize(
     ("count", "reported"),
-    [
-        (30, "13 Feb"),
-        (29, "12 Feb, 1 session old"),
-        (28, "11 Feb, 2 sessions old"),
-        (20, "30 Jan, 10 sessions old"),
-    ],
+    [(30, "13 Feb"), (29, "12 Feb, 1 session old"), (28, "11 Feb, 2 sessions old"), (20, "30 Jan, 10 sessions old")],
 )
 def test_counts_of_an_earlier_session_say_how_old_they_are(count: int, reported: str) -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})
@@ -92,9 +85,7 @@ def test_counts_of_an_earlier_session_say_how_old_they_are(count: int, reported:
 def test_a_single_report_has_no_flow() -> None:
     of = market([50.0] * 5, units={"IWM": [250.0]})
     lines = page_of_flows(of)
-    assert [line.split() for line in lines[2:6]] == [
-        ["IWM", name, "n/a", "n/a"] for name in ("1d", "5d", "20d", "ytd")
-    ]
+    assert [line.split() for line in lines[2:6]] == [["IWM", name, "n/a", "n/a"] for name in ("1d", "5d", "20d", "ytd")]
     assert "IWM 20d z-score: n/a, too little history (share counts from 2 Jan 2020)." in lines
     assert not any(line.startswith("Base reports") for line in lines)
 
@@ -162,13 +153,7 @@ FUND = [250.0 + number % 2 for number in range(30)]
     ("jump", "reading", "fund", "day", "flag"),
     [
         (300.0, "Money went into IWM (unconfirmed), 1d", "300.00m", "+$4.90bn", "BIG"),
-        (
-            3.0,
-            "No fund's flow is known",
-            "251.00m units, $25.1bn, 13 Feb, 1 session old",
-            "n/a",
-            "IMPOSSIBLE",
-        ),
+        (3.0, "No fund's flow is known", "251.00m units, $25.1bn, 13 Feb, 1 session old", "n/a", "IMPOSSIBLE"),
     ],
 )
 def test_a_jump_is_unconfirmed_and_above_half_of_the_assets_no_figure_at_all(
@@ -197,9 +182,7 @@ def test_without_a_nav_the_flow_is_by_close_and_says_so() -> None:
     assert next(line for line in lines if line.startswith("IWM 5d")).split()[2] == "+$0.25bn"
     assert "IWM by close where no NAV is stored: 1d, 5d, 20d." in lines
     assert "IWM +$1.0bn (+7.7%, by close)" in page(compare_answer(of, AsOf(), LIGHT))
-    assert "IWM flow by close where no NAV is stored." in page(
-        attribution_answer(of, AsOf(), LIGHT, Window("d", 5))
-    )
+    assert "IWM flow by close where no NAV is stored." in page(attribution_answer(of, AsOf(), LIGHT, Window("d", 5)))
     metric = METRICS["flow"]
     assert metric_value(metric, of, metric.defaults()).source.endswith("by close")
 

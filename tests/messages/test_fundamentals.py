@@ -69,9 +69,7 @@ def test_figures_with_bases_of_their_own_are_drawn_without_dating_the_base() -> 
 def test_a_base_before_the_history_gives_no_index() -> None:
     answer = implied(sample_market(), "10y")
     text = shown(answer)
-    assert any(
-        line.startswith("IWM, figures to 11 Dec 2020, none at the base: earnings $2.54") for line in text
-    )
+    assert any(line.startswith("IWM, figures to 11 Dec 2020, none at the base: earnings $2.54") for line in text)
     assert cells(answer, "Earnings") == ["n/a", "n/a"]
     assert answer.draw is None
 
@@ -192,9 +190,7 @@ def test_each_line_is_of_the_convention_that_has_it() -> None:
         "Implied per share = price / multiple.",
         "Source: CSV import.",
     ]
-    assert (
-        drawing(answer).args[2].title == "Implied per share, indexed: losses included, Morningstar via Yahoo"
-    )
+    assert drawing(answer).args[2].title == "Implied per share, indexed: losses included, Morningstar via Yahoo"
 
 
 def test_a_leading_convention_without_a_base_leaves_the_split_to_another() -> None:
@@ -211,9 +207,5 @@ def test_where_companies_together_earn_nothing_the_answers_say_so() -> None:
     losing = rows.assign(value=rows["value"].where(rows["metric"] != "pe")).query("convention == 'losses_in'")
     of = replace(first_day(), multiples=losing)
     assert "IWM, earnings and multiple: n/a, its P/E is not meaningful." in why(of, "1d")
-    assert (
-        cells(implied(of, "1d"), "Net margin")
-        == cells(implied(of, "1d"), "Return on equity")
-        == ["n/a", "n/a"]
-    )
+    assert cells(implied(of, "1d"), "Net margin") == cells(implied(of, "1d"), "Return on equity") == ["n/a", "n/a"]
     assert "no history of a P/E above 0" in page(implied(of, "1d"))

@@ -159,10 +159,7 @@ def test_presets_that_cannot_be_evaluated_are_not_offered_and_say_what_is_lackin
     ("rule", "step"),
     [
         ("flow iwm 5d > $1bn", IWM_FILE),
-        (
-            "pe iwm losses_in > 25x",
-            "It is added up from the companies once a day: python -m bot refresh",
-        ),
+        ("pe iwm losses_in > 25x", "It is added up from the companies once a day: python -m bot refresh"),
         (
             "pfcf spy > 10x",
             "pfcf morningstar comes from a file alone: python -m bot import multiples FILE --ticker SPY",

@@ -44,9 +44,7 @@ def test_help_with_a_command_shows_its_page(topic: str) -> None:
 
 def test_help_with_alert_tells_the_grammar() -> None:
     lines = shown(help_page("alert", ENTRIES, DEFAULT_PAIR))
-    fires = (
-        "An alert fires when its rule turns true, then waits until the value is back past its re-arm level."
-    )
+    fires = "An alert fires when its rule turns true, then waits until the value is back past its re-arm level."
     options = (
         "Options: confirm N · rearm AMOUNT · cooldown N · remind N · and back · once · until DATE · urgent · "
         'silent · note "..."'

@@ -93,10 +93,7 @@ def test_older_events_are_on_further_pages() -> None:
         (event("restated"), "fired on revised figures at +5.50pp"),
         (event(deferred="snooze"), "fired at +5.50pp, sent when the snooze ends"),
         (event(deferred="quiet"), "fired at +5.50pp, sent after the quiet hours"),
-        (
-            event(detail=detail_of("excess 3m > 5pp", muted=True)),
-            "fired at +5.50pp, held back by its cooldown",
-        ),
+        (event(detail=detail_of("excess 3m > 5pp", muted=True)), "fired at +5.50pp, held back by its cooldown"),
         (event(value=None), "fired"),
     ],
 )
@@ -134,9 +131,7 @@ def test_snoozed_paused_and_ending_alerts_say_so() -> None:
         {"expires_on": last + dt.timedelta(days=7)},
         {"expires_on": last + dt.timedelta(days=300)},
     ]
-    lines = shown(
-        alert_list([replace(alert_view("ratio > 0.6", FLAT), **change) for change in changes], FLAT)
-    )
+    lines = shown(alert_list([replace(alert_view("ratio > 0.6", FLAT), **change) for change in changes], FLAT))
     assert [line.partition(" 0.5050")[0] for line in lines[2:9:2]] == [
         "Armed; snoozed until Sun 14 Mar 2021, 08:30.", "Paused.", "Armed.", "Armed.",
     ]  # fmt: skip

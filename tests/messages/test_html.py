@@ -35,9 +35,7 @@ MARKUP: st.SearchStrategy[Html] = st.recursive(
         st.lists(inner, max_size=4).map(Html("").join),
         st.builds(bold, inner),
         st.builds(lambda content: Html("<i>{}</i>").format(content), inner),
-        st.builds(
-            lambda content: Html('<a href="https://example.org/?a=1&b=2">{}</a>').format(content), inner
-        ),
+        st.builds(lambda content: Html('<a href="https://example.org/?a=1&b=2">{}</a>').format(content), inner),
         LETTERS.map(pre),
         LETTERS.map(code),
     ),
@@ -193,9 +191,7 @@ def row(label: str, small: float, large: float) -> list[str]:
         (("fund", "units"), [], ["fund  units"]),
     ],
 )
-def test_labels_stand_left_or_above_figures_right(
-    header: TableRow, rows: list[TableRow], text: list[str]
-) -> None:
+def test_labels_stand_left_or_above_figures_right(header: TableRow, rows: list[TableRow], text: list[str]) -> None:
     assert table(header, rows).split("\n") == text
 
 

@@ -90,12 +90,10 @@ def test_every_premium_is_that_of_the_analytics() -> None:
 def with_companies(eps: float, unknown: int = 1) -> Market:
     """IWM with one company that earns $4 a share of $20 beside nine that earn `eps`, and some unknown."""
     held = pd.DataFrame(
-        [(f"C{n}", f"C{n} Inc", 10.0, 20.0, None, 1.0) for n in range(10 + unknown)],
-        columns=list(HOLDING_COLUMNS),
+        [(f"C{n}", f"C{n} Inc", 10.0, 20.0, None, 1.0) for n in range(10 + unknown)], columns=list(HOLDING_COLUMNS)
     )
     quotes = [
-        (4.0 if n == 0 else eps, 1.0, 10.0, 1e6, 2e7, 20.0, 5.0, "USD", "USD", "EQUITY", f"C{n}")
-        for n in range(10)
+        (4.0 if n == 0 else eps, 1.0, 10.0, 1e6, 2e7, 20.0, 5.0, "USD", "USD", "EQUITY", f"C{n}") for n in range(10)
     ]
     sums = fund_sums(held, pd.DataFrame(quotes, [f"C{n}" for n in range(10)], columns=list(QUOTE_COLUMNS)))
     rows = [
@@ -158,9 +156,7 @@ def test_a_percentile_is_shown_among_20_values(count: int, line: str) -> None:
 
 
 def test_the_line_of_other_pages_leads_with_it_too() -> None:
-    assert multiple_line(with_companies(0.2)).startswith(
-        "P/E (losses included, trailing): IWM 34.5x (8 Jan), SPY n/a"
-    )
+    assert multiple_line(with_companies(0.2)).startswith("P/E (losses included, trailing): IWM 34.5x (8 Jan), SPY n/a")
     assert multiple_line(with_companies(-1.0)).startswith("P/E (losses included, trailing): IWM n/m (8 Jan)")
 
 
@@ -205,10 +201,7 @@ def test_what_a_figure_was_computed_from_is_told() -> None:
         (
             "2020-01-07",
             "2020-01-06",
-            (
-                "IWM prices of 7 Jan 2020 (1 session old); "
-                "SPY of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."
-            ),
+            ("IWM prices of 7 Jan 2020 (1 session old); SPY of 7 Jan 2020, prices of 6 Jan 2020 (2 sessions old)."),
             "CSV import.",
         ),
         (None, None, "of 7 Jan 2020 (1 session old).", "CSV import; price date not stated."),
@@ -238,13 +231,9 @@ def test_histories_of_different_lengths_are_told_apart() -> None:
 
 
 def test_undated_figures_that_repeat_are_told_as_of_their_last_change() -> None:
-    figures = [
-        (f"{day:%Y-%m-%d}", t, "pe", 20.0 + (n > 1)) for n, day in enumerate(days(5)) for t in ("IWM", "SPY")
-    ]
+    figures = [(f"{day:%Y-%m-%d}", t, "pe", 20.0 + (n > 1)) for n, day in enumerate(days(5)) for t in ("IWM", "SPY")]
     of = market([50.0, 51.0, 52.0, 53.0, 54.0], multiples=figures)
-    of = replace(
-        of, multiples=of.multiples.assign(convention="morningstar", source="yahoo", basis="unstated")
-    )
+    of = replace(of, multiples=of.multiples.assign(convention="morningstar", source="yahoo", basis="unstated"))
     of = replace(of, prices=of.prices.assign(SPY=of.prices["IWM"] * 2))
     lines = multiples(of)
     assert lines[1].endswith("; of 6 Jan 2020 (2 sessions old).")

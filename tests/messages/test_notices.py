@@ -42,9 +42,7 @@ def happened(rule: str, of: EvaluationContext = RISEN, until: int = 1) -> tuple[
     return alert, events[-1]
 
 
-def push(
-    rule: str, of: EvaluationContext = RISEN, *, until: int = 1, fires: int = 1, late: int = 0
-) -> Answer:
+def push(rule: str, of: EvaluationContext = RISEN, *, until: int = 1, fires: int = 1, late: int = 0) -> Answer:
     """The message about the last that has happened to an alert."""
     return fired_message(*happened(rule, of, until), of, fires, late)
 
@@ -111,8 +109,7 @@ def test_what_is_still_true_after_a_cooldown_says_since_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "listed"),
-    [(5, ["#4 ratio > 0.6", "#5 ratio > 0.6"]), (6, ["#5 ratio > 0.6", "... and 1 more: /alerts"])],
+    ("count", "listed"), [(5, ["#4 ratio > 0.6", "#5 ratio > 0.6"]), (6, ["#5 ratio > 0.6", "... and 1 more: /alerts"])]
 )
 def test_an_outage_names_five_alerts_at_most(count: int, listed: list[str]) -> None:
     alert = alert_view("ratio > 0.6", FLAT)

@@ -51,10 +51,7 @@ def test_one_fund_alone_is_not_compared() -> None:
 
 def test_a_long_group_name_is_cut_to_its_column() -> None:
     group = pd.DataFrame({"ticker": ["IWM", "SPY"], "weight": [12.0, 7.0]}).assign(
-        session=pd.Timestamp("2020-11-30"),
-        level="industry group",
-        sector="Pharmaceuticals & <Biotech>",
-        source="csv",
+        session=pd.Timestamp("2020-11-30"), level="industry group", sector="Pharmaceuticals & <Biotech>", source="csv"
     )
     text = lines(replace(sample_market(), weights=group))
     assert "Industry groups, 30 Nov 2020 (9 sessions old)." in text

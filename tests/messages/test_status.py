@@ -55,16 +55,10 @@ def source(subject: str = "IWM prices", **columns: Any) -> SourceStatus:  # noqa
 
 
 def test_files_imported_this_year_with_figures_of_an_earlier_one_fit_a_phone() -> None:
-    row = source(
-        "IWM daily prices", source="csv", last_success="2021-03-15T17:50:00Z", last_session="2020-12-11"
-    )
+    row = source("IWM daily prices", source="csv", last_success="2021-03-15T17:50:00Z", last_session="2020-12-11")
     text = lines(sample_market(), [row], now=dt.datetime(2021, 3, 15, 18, tzinfo=dt.UTC))
     at = text.index("CSV import")
-    assert text[at + 1 : at + 4] == [
-        "      answered        up to",
-        "IWM daily prices",
-        "  15 Mar 13:50  11 Dec 2020",
-    ]
+    assert text[at + 1 : at + 4] == ["      answered        up to", "IWM daily prices", "  15 Mar 13:50  11 Dec 2020"]
 
 
 def replaced(session: str = "2020-12-10", old: float = 190.0, new: float | None = 190.19) -> Restatement:
@@ -197,9 +191,7 @@ def test_what_is_due_is_tried_now_and_what_a_file_brought_is_not_asked() -> None
 
 
 def test_sessions_that_a_source_dropped_are_named_and_its_words_are_no_markup() -> None:
-    row = source(
-        missing="2020-07-24 2020-07-28 2020-08-28 2020-12-10", failures=1, detail="<html> & “quotes”"
-    )
+    row = source(missing="2020-07-24 2020-07-28 2020-08-28 2020-12-10", failures=1, detail="<html> & “quotes”")
     text = lines(market([50.0]), [row])
     assert "IWM prices are missing for 28 Jul 2020, 28 Aug 2020, 10 Dec 2020 and 1 before." in text
     assert "IWM prices failed 1x: <html> & “quotes”" in text

@@ -93,9 +93,7 @@ def test_a_fire_is_told_on_its_day_and_the_next_by_its_name_and_where_it_rearms(
 def test_a_fire_on_flows_is_told_when_the_counts_have_come() -> None:
     of = context(market([50.0] * 31, units={"IWM": [*(250.0 + n / 10 for n in range(29)), 270.0]}))
     alert = alert_view("flow iwm 1d > $1bn", of, until=1)
-    assert "#3 flow iwm 1d > $1bn fired today, re-arms $0.72bn lower" in shown(
-        summary_answer(of, [alert], XNYS)
-    )
+    assert "#3 flow iwm 1d > $1bn fired today, re-arms $0.72bn lower" in shown(summary_answer(of, [alert], XNYS))
 
 
 def test_what_is_lacking_is_told_when_it_begins_and_when_it_ends() -> None:
@@ -140,13 +138,8 @@ def test_a_quarter_reads_as_news() -> None:
 
 def test_an_early_close_and_closures_before_the_next_session_come_last() -> None:
     of = context(market([50.0] * 229))  # to the day before Thanksgiving
-    assert (
-        shown(summary_answer(of, [], XNYS))[-1]
-        == "Ahead: Thu 26 closed; Fri 27 early close at 13:00 New York."
-    )
+    assert shown(summary_answer(of, [], XNYS))[-1] == "Ahead: Thu 26 closed; Fri 27 early close at 13:00 New York."
     of = context(market([50.0] * 228))
     assert "Ahead" not in page(summary_answer(of, [], XNYS).html)
     closed = Sessions([day("2020-11-25")])
-    assert shown(summary_answer(of, [], closed))[-1].startswith(
-        "Ahead: Wed 25 closed; Thu 26 closed; Fri 27 early"
-    )
+    assert shown(summary_answer(of, [], closed))[-1].startswith("Ahead: Wed 25 closed; Thu 26 closed; Fri 27 early")

@@ -48,14 +48,8 @@ def test_a_single_session_has_a_ratio_and_says_what_is_missing() -> None:
     ("levels", "reading"),
     [
         ([50.0] * 149 + [51.0] * 51, "Small caps lead: ratio over its 50- and 200-day averages"),
-        (
-            [60.0] * 149 + [50.0] * 50 + [51.0],
-            "Small caps catch up: ratio over its 50-day average, under its 200-day",
-        ),
-        (
-            [50.0] * 149 + [60.0] * 50 + [59.0],
-            "Small caps slip: ratio under its 50-day average, over its 200-day",
-        ),
+        ([60.0] * 149 + [50.0] * 50 + [51.0], "Small caps catch up: ratio over its 50-day average, under its 200-day"),
+        ([50.0] * 149 + [60.0] * 50 + [59.0], "Small caps slip: ratio under its 50-day average, over its 200-day"),
         ([50.0] * 199 + [49.0], "Large caps lead: ratio under its 50- and 200-day averages"),
     ],
 )

@@ -39,9 +39,7 @@ def test_the_largest_lead_in_half_a_year_and_its_absence_are_said() -> None:
     assert shown(weekly_answer(context(market(levels)), [], (), XNYS))[0] == (
         "IWM's largest lead over SPY in a week on record: +9.78pp · Wed 10 Mar 2021"
     )
-    assert shown(weekly_answer(context(market([50.0] * 9)), [], (), XNYS))[0].startswith(
-        "Both funds moved alike"
-    )
+    assert shown(weekly_answer(context(market([50.0] * 9)), [], (), XNYS))[0].startswith("Both funds moved alike")
 
 
 @shared
@@ -49,11 +47,7 @@ def test_the_largest_lead_in_half_a_year_and_its_absence_are_said() -> None:
     ("first", "last", "entries"),
     [
         ("2020-11-23", "2020-11-27", ["26 closed", "27 early close at 13:00 New York"]),
-        (
-            "2020-12-14",
-            "2020-12-18",
-            ["18 S&P 500 rebalanced after the close", "18 SPY expected to go ex-dividend"],
-        ),
+        ("2020-12-14", "2020-12-18", ["18 S&P 500 rebalanced after the close", "18 SPY expected to go ex-dividend"]),
         ("2021-06-21", "2021-06-25", ["25 Russell 2000 reconstituted after the close"]),
         ("2025-11-10", "2025-11-14", []),
         ("2026-11-09", "2026-11-13", ["13 Russell 2000 reconstituted after the close"]),

@@ -159,9 +159,7 @@ def _zeroed(change: Change, chance: random.Random) -> Iterator[Change]:
         yield change
 
 
-def _applied(
-    names: dict[str, File | None], changes: list[Change]
-) -> tuple[dict[str, File | None], dict[File, bytes]]:
+def _applied(names: dict[str, File | None], changes: list[Change]) -> tuple[dict[str, File | None], dict[File, bytes]]:
     """Names after the changes, and the bytes of the files that they change."""
     names, contents = dict(names), dict[File, bytearray]()
     for change in changes:

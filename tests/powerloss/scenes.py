@@ -55,9 +55,7 @@ def record(folder: Path, name: str) -> Recorded:
     scene.mkdir()
     before, play = SCENES[name]
     asyncio.run(before(scene))
-    files = {
-        str(file): (file.stat().st_ino, file.read_bytes()) for file in scene.rglob("*") if file.is_file()
-    }
+    files = {str(file): (file.stat().st_ino, file.read_bytes()) for file in scene.rglob("*") if file.is_file()}
     log.touch()
     began = log.stat().st_size
     os.environ["POWERLOSS_FOLDER"] = str(scene)
@@ -93,9 +91,7 @@ async def _cycle(folder: Path, told: list[tuple[int, str, int]]) -> None:
 async def _desk(folder: Path) -> Desk:
     desk = Desk(folder / DATABASE)
     desk.now, desk.services.live = dt.datetime.fromisoformat((folder.parent / NOW).read_text()), True
-    await desk.database.run(
-        lambda db: db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"), plain=True
-    )
+    await desk.database.run(lambda db: db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"), plain=True)
     return desk
 
 
@@ -118,9 +114,7 @@ async def _restore_before(folder: Path) -> None:
     backup(path, folder / COPY)
     with open_database(path) as database:
         database.run_sync(lambda db: set_meta(db, "word", "old"))
-        contents = {
-            file: file.read_bytes() for file in (path, log)
-        }  # as a process leaves them that is killed
+        contents = {file: file.read_bytes() for file in (path, log)}  # as a process leaves them that is killed
     for file, content in contents.items():
         file.write_bytes(content)
 
@@ -172,9 +166,7 @@ class Judge:
             return _word(folder / "data" / DATABASE, ["committed"] if over else ["committed", None])
         if name == "backup":
             copies = dated_backups(_config(folder))
-            problems = [
-                wrong for file in (path, *(copy for _, copy in copies)) for wrong in _word(file, ["old"])
-            ]
+            problems = [wrong for file in (path, *(copy for _, copy in copies)) for wrong in _word(file, ["old"])]
             is_there = DAYS[1] in dict(copies) if over else copies
             return problems + ([] if is_there else ["the backup is lost"])
         if name == "restore":

@@ -35,9 +35,7 @@ REPLACED = (line("C", 2, 0, b"/f/b"), line("W", 2, 0, b"new"), line("R", 0, 0, b
         ([*REPLACED, line("S", 2, 0, b"/f/b"), line("S", 9, 0, b"/f")], {b"new"}),
     ],
 )
-def test_what_was_synced_is_there_and_of_the_rest_any_part(
-    lines: list[bytes], possible: set[bytes | None]
-) -> None:
+def test_what_was_synced_is_there_and_of_the_rest_any_part(lines: list[bytes], possible: set[bytes | None]) -> None:
     assert {dict(files).get("/f/a") for files in ends(*lines)} == possible
 
 

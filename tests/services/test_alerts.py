@@ -130,8 +130,7 @@ async def test_what_was_still_true_after_a_cooldown_is_explained_as_a_fire_is(le
 
 
 @pytest.mark.parametrize(
-    ("day", "later"),
-    [("2020-12-11", "2021-12-11"), ("2024-02-29", "2025-02-28"), ("2023-02-28", "2024-02-28")],
+    ("day", "later"), [("2020-12-11", "2021-12-11"), ("2024-02-29", "2025-02-28"), ("2023-02-28", "2024-02-28")]
 )
 def test_a_year_after_a_leap_day_is_the_day_before(day: str, later: str) -> None:
     assert alerts.a_year_after(dt.date.fromisoformat(day)) == dt.date.fromisoformat(later)

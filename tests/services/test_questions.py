@@ -85,9 +85,7 @@ async def test_a_page_is_computed_once_a_market_for_all_who_ask_and_an_error_aga
         ("1y asof 2020-11", ["1y"], "2020-11-30"),
     ],
 )
-def test_windows_and_dates_are_read_as_people_write_them(
-    typed: str, windows: list[str], asof: str | None
-) -> None:
+def test_windows_and_dates_are_read_as_people_write_them(typed: str, windows: list[str], asof: str | None) -> None:
     question = parse_question(typed, "/compare 3y", DEFAULT_PAIR)
     assert [str(window) for window in question.windows] == windows
     assert question.dates.asof == (pd.Timestamp(asof) if asof else None)

@@ -67,9 +67,7 @@ class Held:
         """Whether it is no more than at first."""
         return (
             self.growth(first) <= MOST_GROWTH
-            and all(
-                now <= before for now, before in zip(astuple(self)[2:5], astuple(first)[2:5], strict=True)
-            )
+            and all(now <= before for now, before in zip(astuple(self)[2:5], astuple(first)[2:5], strict=True))
             and self.connections <= MOST_CONNECTIONS
             and self.threads <= MOST_THREADS
         )

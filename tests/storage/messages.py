@@ -23,16 +23,10 @@ def queue_message(db: sqlite_utils.Database, *, now: Moment, **columns: Any) -> 
 
 
 def put(
-    db: sqlite_utils.Database,
-    dedup: str,
-    kind: str = "alert",
-    chat_id: int = 1,
-    not_before: str | None = None,
+    db: sqlite_utils.Database, dedup: str, kind: str = "alert", chat_id: int = 1, not_before: str | None = None
 ) -> int:
     """Queue a message that was not queued before."""
-    message = queue_message(
-        db, chat_id=chat_id, kind=kind, dedup=dedup, body=BODY, now=NOON, not_before=not_before
-    )
+    message = queue_message(db, chat_id=chat_id, kind=kind, dedup=dedup, body=BODY, now=NOON, not_before=not_before)
     assert message is not None
     return message
 

@@ -27,9 +27,7 @@ AT_NOON, AT_ONE = dt.datetime(2020, 12, 11, 12, tzinfo=dt.UTC), dt.datetime(2020
 
 def new(db: sqlite_utils.Database, chat_id: int = 1, session: str | None = None) -> alert_store.StoredAlert:
     rule = "ratio > sma 200"
-    return alert_store.add_alert(
-        db, chat_id=chat_id, owner_id=5, rule=rule, rule_json="{}", now=NOON, session=session
-    )
+    return alert_store.add_alert(db, chat_id=chat_id, owner_id=5, rule=rule, rule_json="{}", now=NOON, session=session)
 
 
 def event(
@@ -62,13 +60,7 @@ def state(session: str, text: str) -> alert_store.StoredState:
 
 
 def test_an_alert_comes_back_as_stored(db: sqlite_utils.Database) -> None:
-    usual: dict[str, Any] = {
-        "chat_id": 1,
-        "owner_id": 5,
-        "rule": "ratio > sma 200",
-        "rule_json": "{}",
-        "thread_id": 7,
-    }
+    usual: dict[str, Any] = {"chat_id": 1, "owner_id": 5, "rule": "ratio > sma 200", "rule_json": "{}", "thread_id": 7}
     row = alert_store.add_alert(db, **usual, now=NOON, session="2020-12-10", expires_on="2021-12-11")
     made, end = dt.date(2020, 12, 10), dt.date(2021, 12, 11)
     first = {"alert_id": 1, "number": 1, "life": "active", "reason": "", "last_split_id": 0}
@@ -136,10 +128,7 @@ def test_alerts_that_end_by_a_date_come_soonest_first(db: sqlite_utils.Database)
 def test_an_expiry_is_announced_once_until_it_is_moved(db: sqlite_utils.Database) -> None:
     new(db)
     alert_store.update_alert(db, 1, expires_on="2021-12-11")
-    assert [alert_store.mark_expiry_announced(db, 1), alert_store.mark_expiry_announced(db, 1)] == [
-        True,
-        False,
-    ]
+    assert [alert_store.mark_expiry_announced(db, 1), alert_store.mark_expiry_announced(db, 1)] == [True, False]
     alert_store.update_alert(db, 1, expires_on="2022-12-11")
     assert alert_store.mark_expiry_announced(db, 1)
 
@@ -215,10 +204,7 @@ def test_states_are_kept_from_the_one_that_holds_on_a_session(db: sqlite_utils.D
     assert alert_store.current_state(db, 1) == state("2020-12-04", "2020-12-04")
     alert_store.start_state(db, 1, "2020-12-10", "fresh")
     assert alert_store.stored_states(db, [1]) == {1: ["fresh"]}
-    assert [alert.evaluated for alert in alert_store.alerts_by_id(db, [1, 2])] == [
-        dt.date(2020, 12, 10),
-        None,
-    ]
+    assert [alert.evaluated for alert in alert_store.alerts_by_id(db, [1, 2])] == [dt.date(2020, 12, 10), None]
 
 
 @pytest.mark.parametrize(
@@ -442,9 +428,7 @@ def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.
     assert set(changes_by_alert(db)) == {early}
     alert_store.update_alert(db, early, rule="s", rule_json="{}")
     assert set(changes_by_alert(db)) == {early}  # without a session its level is the one it had
-    alert_store.update_alert(
-        db, early, level_session="2020-12-14", last_split_id=alert_store.newest_split_id(db)
-    )
+    alert_store.update_alert(db, early, level_session="2020-12-14", last_split_id=alert_store.newest_split_id(db))
     assert changes_by_alert(db) == {}
 
 

@@ -81,9 +81,7 @@ def test_an_older_copy_and_a_broken_left_over_are_replaced(filled: Database, tmp
     assert not (tmp_path / "copy.sqlite3.part").exists()
 
 
-def test_a_differing_copy_is_dropped(
-    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_differing_copy_is_dropped(filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "copy.sqlite3"
     target.write_text("old")
     monkeypatch.setattr(module, "integrity_check", lambda _: ["row 1 missing from index"])
@@ -112,9 +110,7 @@ def test_a_database_in_use_is_never_overwritten(filled: Database, path: Path, tm
     assert filled.run_sync(lambda db: get_meta(db, "word")) == "kept"
 
 
-def test_an_earlier_database_is_copied_as_it_is(
-    filled: Database, tmp_path: Path, later_release: Later
-) -> None:
+def test_an_earlier_database_is_copied_as_it_is(filled: Database, tmp_path: Path, later_release: Later) -> None:
     later_release()
     assert backup(filled.path, tmp_path / "copy.sqlite3")["meta"] == 1
     with sqlite_utils.Database(tmp_path / "copy.sqlite3") as copy:

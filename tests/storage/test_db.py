@@ -278,8 +278,7 @@ def test_reading_only_creates_nothing(tmp_path: Path) -> None:
 
 CHECK = "check that its folder is yours to write"
 NO_DATABASE = (
-    "is no database, or damaged at its start; name another, e.g. --db bot.db, "
-    "or restore a backup in its place."
+    "is no database, or damaged at its start; name another, e.g. --db bot.db, or restore a backup in its place."
 )
 
 
@@ -391,9 +390,7 @@ def test_reading_leaves_nothing_beside(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_of_a_large_file_the_history_is_checked_when_the_whole_is(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_a_large_file_the_history_is_checked_when_the_whole_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.db.CHECKED_WHOLE", 1)
     with open_database(path) as opened:
         for statement in (
@@ -479,8 +476,7 @@ def test_a_damaged_file_is_found_out(path: Path) -> None:
             content[page : page + 4] = b"\xff" * 4  # where the long word's next page is noted
     path.write_bytes(content)
     with refused(
-        DatabaseBroken,
-        f"{path} is damaged (database disk image is malformed); restore a backup in its place.",
+        DatabaseBroken, f"{path} is damaged (database disk image is malformed); restore a backup in its place."
     ):
         refuse_unsound(path)
     with open_database(path) as database:
@@ -524,9 +520,7 @@ with hold_lock(sys.argv[1]):
 
 def test_a_second_process_is_turned_away_until_the_first_is_gone(path: Path, spawn: Spawn) -> None:
     child = spawn(HOLD)
-    message = (
-        f"Another bot (process {child.pid}) is using {path}; stop it first, or name another file with --db."
-    )
+    message = f"Another bot (process {child.pid}) is using {path}; stop it first, or name another file with --db."
     with refused(DatabaseBusy, message), hold_lock(path):
         pass
     child.kill()

@@ -98,11 +98,7 @@ def rows_of(db: sqlite_utils.Database, columns: dict[str, list[str]]) -> dict[st
 
 
 def columns_of(db: sqlite_utils.Database) -> dict[str, list[str]]:
-    return {
-        table.name: [column.name for column in table.columns]
-        for table in db.tables
-        if table.name not in SCAFFOLD
-    }
+    return {table.name: [column.name for column in table.columns] for table in db.tables if table.name not in SCAFFOLD}
 
 
 @pytest.mark.parametrize("count", range(1, len(ORDER) + 1), ids=lambda count: ORDER[count - 1])
@@ -147,9 +143,7 @@ def test_killed_on_the_way_the_next_start_goes_on(path: Path, tmp_path: Path, co
 
 def test_every_value_is_stored_twice(path: Path) -> None:
     with open_database(path) as database:
-        schema = database.run_sync(
-            lambda db: {table.name: (table.columns, table.xindexes) for table in db.tables}
-        )
+        schema = database.run_sync(lambda db: {table.name: (table.columns, table.xindexes) for table in db.tables})
     for table, (columns, indexes) in schema.items():
         if table not in SCAFFOLD:
             copied = {column.name for index in indexes if index.name for column in index.columns}

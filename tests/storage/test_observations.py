@@ -9,16 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from storage.observations import (
-    JITTER,
-    Written,
-    add,
-    agree,
-    first_observed,
-    latest_session,
-    newest,
-    newest_columns,
-)
+from storage.observations import JITTER, Written, add, agree, first_observed, latest_session, newest, newest_columns
 from storage.rows import KINDS, Bar, CompanySums, Distribution, FundFacts, Multiple, SectorWeight, Split
 from tests.storage.conftest import refused
 
@@ -50,10 +41,7 @@ def closes(db: sqlite_utils.Database, known: str | None = None) -> list[float]:
 
 MULTIPLE = Multiple("IWM", DAY, "pe", "morningstar", "unstated", 21.4, holdings_date="2020-11-30")
 ROWS: tuple[tuple[Observation, Observation], ...] = (  # a row of each kind, and another value of the same key
-    (
-        bar(189.94, open=189.5, high=191.0, low=188.25, volume=21_000_000, provisional=1),
-        bar(190.02, volume=22_000_000),
-    ),
+    (bar(189.94, open=189.5, high=191.0, low=188.25, volume=21_000_000, provisional=1), bar(190.02, volume=22_000_000)),
     (Distribution("SPY", "2020-12-18", 1.58), Distribution("SPY", "2020-12-18", None)),
     (Split("IWM", "2005-06-09", 2.0), Split("IWM", "2005-06-09", 3.0)),
     (FundFacts("IWM", DAY, 189.9, None, 5.5e10), FundFacts("IWM", DAY, 189.9, 2.9e8, 5.5e10)),
@@ -96,9 +84,7 @@ def test_rows_come_ordered_by_key_with_each_source_apart(db: sqlite_utils.Databa
 # What a revision is
 
 
-@pytest.mark.parametrize(
-    ("change", "written"), [(9e-6, "unchanged"), (-9e-6, "unchanged"), (1.2e-5, "revised")]
-)
+@pytest.mark.parametrize(("change", "written"), [(9e-6, "unchanged"), (-9e-6, "unchanged"), (1.2e-5, "revised")])
 def test_jitter_is_no_revision(db: sqlite_utils.Database, change: float, written: str) -> None:
     put(db, NOON, bar(189.94))
     value = 189.94 * (1 + change)
@@ -236,10 +222,7 @@ def test_a_whole_file_given_again_is_one_reading(db: sqlite_utils.Database) -> N
     ],
 )
 def test_vintages_are_those_of_the_order_in_which_they_were_given(
-    db: sqlite_utils.Database,
-    arrivals: list[tuple[int, float]],
-    written: str,
-    expected: list[tuple[int, float]],
+    db: sqlite_utils.Database, arrivals: list[tuple[int, float]], written: str, expected: list[tuple[int, float]]
 ) -> None:
     names = {"i": "inserted", "r": "revised", "u": "unchanged"}
     for (count, close), letter in zip(arrivals, written, strict=True):
@@ -297,9 +280,7 @@ def test_the_order_of_arrival_changes_nothing(scratch: sqlite_utils.Database, bo
     in_order, shuffled = both
     expected = expected_vintages(in_order)
     assert store(scratch, shuffled) == expected
-    firsts = {
-        ticker: min(count for count, other, _ in in_order if other == ticker) for _, ticker, _ in in_order
-    }
+    firsts = {ticker: min(count for count, other, _ in in_order if other == ticker) for _, ticker, _ in in_order}
     marks = scratch.execute("SELECT ticker, observed_at FROM bars WHERE vintage = 1 ORDER BY 1").fetchall()
     assert marks == [(ticker, hour(firsts[ticker])) for ticker in sorted(firsts)]
     rows = scratch.execute("SELECT ticker, observed_at FROM bars").fetchall()
@@ -334,11 +315,7 @@ def test_rows_that_arrive_together_are_stored_one_by_one(scratch: sqlite_utils.D
     expected = store(scratch, in_order)
     store(scratch, [])
     for at in (9, 3, 0, 6, 1, 8, 5, 2, 7, 4):
-        put(
-            scratch,
-            hour(at),
-            *(bar(close, ticker=ticker) for count, ticker, close in in_order if count == at),
-        )
+        put(scratch, hour(at), *(bar(close, ticker=ticker) for count, ticker, close in in_order if count == at))
     assert vintages(scratch) == expected
 
 

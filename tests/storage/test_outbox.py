@@ -176,9 +176,7 @@ def test_dead_keeps_the_reason_(db: sqlite_utils.Database) -> None:
     claim(db, NOON, limit=2)
     outbox.mark_ambiguous(db, 2, "timeout", NOON)
     assert [outbox.mark_dead(db, n, "chat not found", ONE) for n in (1, 2, 3)] == [True, True, True]
-    assert [(row["status"], row["reason"]) for row in db.table("outbox").rows] == [
-        ("dead", "chat not found")
-    ] * 3
+    assert [(row["status"], row["reason"]) for row in db.table("outbox").rows] == [("dead", "chat not found")] * 3
     assert not outbox.mark_dead(db, 1, "again", TWO)
 
 
@@ -276,15 +274,11 @@ def test_parts_that_had_arrived_stay_noted_after_a_crash(db: sqlite_utils.Databa
 
 
 @pytest.mark.parametrize("status", ["queued", "sending", "waiting", "ambiguous"])
-@pytest.mark.parametrize(
-    ("kind", "then"), [("alert", "ambiguous"), ("notice", "ambiguous"), ("summary", "dead")]
-)
+@pytest.mark.parametrize(("kind", "then"), [("alert", "ambiguous"), ("notice", "ambiguous"), ("summary", "dead")])
 def test_what_waited_is_in_doubt(db: sqlite_utils.Database, kind: str, status: str, then: str) -> None:
     message = put(db, kind, kind=kind)
     db.execute("UPDATE outbox SET status = ?, unknown = 1", (status,))
-    assert outbox.settle_restore(db, ONE) == outbox.RestoreReport(
-        None, int(then == "ambiguous"), int(then == "dead")
-    )
+    assert outbox.settle_restore(db, ONE) == outbox.RestoreReport(None, int(then == "ambiguous"), int(then == "dead"))
     assert get_meta(db, sources.RESTORED_AT) == ONE
     row = row_of(db, message)
     assert (row["status"], row["unknown"], row["updated_at"]) == (then, 2, ONE)
@@ -359,10 +353,7 @@ def test_the_later_of_two_halts_counts(db: sqlite_utils.Database) -> None:
     outbox.begin_halt(db, 1, ALMOST_TWO)  # it never ends early
     outbox.begin_halt(db, 1, ONE)
     outbox.begin_halt(db, outbox.EVERY_CHAT, ONE)
-    assert outbox.current_halts(db, NOON) == [
-        outbox.Halt(0, parse_instant(ONE)),
-        outbox.Halt(1, parse_instant(TWO)),
-    ]
+    assert outbox.current_halts(db, NOON) == [outbox.Halt(0, parse_instant(ONE)), outbox.Halt(1, parse_instant(TWO))]
     assert outbox.current_halts(db, ONE) == [outbox.Halt(1, parse_instant(TWO))]
 
 

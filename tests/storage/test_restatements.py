@@ -244,8 +244,7 @@ def test_without_its_split_it_is_one(db: sqlite_utils.Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("session", "ticker"),
-    [("2020-12-10", "IWM"), ("2020-12-15", "IWM"), ("2019-12-16", "IWM"), ("2020-12-14", "SPY")],
+    ("session", "ticker"), [("2020-12-10", "IWM"), ("2020-12-15", "IWM"), ("2019-12-16", "IWM"), ("2020-12-14", "SPY")]
 )
 def test_a_split_elsewhere_is_no_explanation(db: sqlite_utils.Database, session: str, ticker: str) -> None:
     split(db, session, 2.0, at("2020-12-09"), ticker)
@@ -307,9 +306,7 @@ def test_a_multiple_is_not_rebased(db: sqlite_utils.Database) -> None:
 # Any history
 
 closes = st.lists(
-    st.floats(50, 200).flatmap(
-        lambda close: st.sampled_from([close, close * (1 + 5e-6), close * (1 + 5e-5)])
-    ),
+    st.floats(50, 200).flatmap(lambda close: st.sampled_from([close, close * (1 + 5e-6), close * (1 + 5e-5)])),
     min_size=1,
     max_size=8,
 )

@@ -54,11 +54,7 @@ def test_subjects_are_apart_and_listed_in_order(db: sqlite_utils.Database) -> No
     listed = [(row.source, row.subject, row.failures) for row in source_statuses(db)]
     assert listed == [("csv", "z", 0), ("yahoo", "a", 0), ("yahoo", "b", 1)]
     failed = source_statuses(db)[-1]
-    assert (failed.last_success, failed.last_session, failed.breaker_until) == (
-        None,
-        None,
-        parse_instant(ONE),
-    )
+    assert (failed.last_success, failed.last_session, failed.breaker_until) == (None, None, parse_instant(ONE))
     assert source_status(db, "issuer", "a") is None
 
 

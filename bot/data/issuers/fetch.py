@@ -5,18 +5,17 @@ and a web page. Such a refusal is not an outage: then only a browser helps. Fetc
 the same checks, among them that the NAVs can be this fund's.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 import pandas as pd
+import sqlite_utils
 
 from bot.data.csv_source import ANY_FILE, USER_AGENT, DownloadedFile, download, short_reason
 from bot.data.holdings import store_holdings
@@ -44,13 +43,8 @@ from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR, PUBLIC_FILES, Fund, Pair
 from bot.text import command_line
 from storage import observations
+from storage.observations import Written
 from storage.rows import FundFacts
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    from storage.observations import Written
-
 
 # A fund's price stays this close to its NAV: IWM's own file is 13% above it in July 2001, 7% in January 2002.
 NEAR = 0.05
@@ -63,9 +57,8 @@ def accepted_rows(
 ) -> tuple[Observations, tuple[str, ...]]:
     """The rows to store for a file, and the NAVs that are far from the market price, each with how far.
 
-    Both imported and fetched files pass here. What a file does not give (a holdings file has no NAV) stays
-    as an earlier one gave it. Raises ImportRejected if its NAVs are another fund's; then nothing may be
-    written.
+    Both imported and fetched files pass here. What a file does not give (a holdings file has no NAV) stays as an
+    earlier one gave it. Raises ImportRejected if its NAVs are another fund's; then nothing may be written.
     """
     facts = rows.get("fund_facts", ())
     if not facts:
@@ -83,9 +76,7 @@ def off_market(facts: Sequence[FundFacts], ticker: str, market: pd.Series, name:
     then the file is another fund's. Without prices nothing is compared.
     """
     closed = {f"{session:%Y-%m-%d}": float(close) for session, close in market.dropna().items()}
-    apart = [
-        (row.session, row.nav / closed[row.session] - 1) for row in facts if row.nav and row.session in closed
-    ]
+    apart = [(row.session, row.nav / closed[row.session] - 1) for row in facts if row.nav and row.session in closed]
     far = tuple(f"{session} ({100 * off:+.1f}%)" for session, off in apart if abs(off) > NEAR)
     if len(apart) >= ENOUGH_SESSIONS and len(far) > len(apart) / 2:
         raise ImportRejected(
@@ -174,11 +165,7 @@ class IssuerFiles(Provider):
     serves: tuple[str, ...] = ("fund", "holdings", "distributions")
 
     def __init__(
-        self,
-        pair: Pair = DEFAULT_PAIR,
-        user_agent: str = "",
-        options: str = "",
-        fetch: Fetch = fetch,
+        self, pair: Pair = DEFAULT_PAIR, user_agent: str = "", options: str = "", fetch: Fetch = fetch
     ) -> None:
         self.tickers = pair.tickers
         self._pair, self._funds = pair, {fund.ticker: fund for fund in pair}
@@ -211,9 +198,7 @@ class IssuerFiles(Provider):
         name = self._file_name(ticker, figure)
         try:
             today = dt.datetime.now(dt.UTC).date()
-            contents = read_issuer(
-                data, name=name, completed=completed, today=today, ticker=ticker, pair=self._pair
-            )
+            contents = read_issuer(data, name=name, completed=completed, today=today, ticker=ticker, pair=self._pair)
         except WebPageInstead:
             page = AccessRefused("a web page instead of the file")
             return self._refusal(page, figure, ticker, day)

@@ -1,22 +1,19 @@
 """Sheets of an issuer's file as rows of text, whichever of its four forms it has.
 
-The form is detected by the first bytes; name and Content-Type are not trusted. A wrong address at an issuer
-answers "200 OK" with a web page, and so does a site that refuses programs.
+The form is detected by the first bytes; name and Content-Type are not trusted. A wrong address at an issuer answers
+"200 OK" with a web page, and so does a site that refuses programs.
 
-SpreadsheetML 2003 workbooks as served are not well-formed XML. They have raw ampersands in links and names,
-HTML inside of cells, entities that XML does not know, and end tags that do not fit. A recovering parser drops
-text at the first of these (`S&P 500` becomes `S 500`) and lets one unclosed <br> swallow the sheets that
-follow. So only the tags that make a table are recognised: a sheet, row or cell ends where the next one
-begins, and what a cell's <ss:Data> holds is text.
+SpreadsheetML 2003 workbooks as served are not well-formed XML. They have raw ampersands in links and names, HTML inside
+of cells, entities that XML does not know, and end tags that do not fit. A recovering parser drops text at the first of
+these (`S&P 500` becomes `S 500`) and lets one unclosed <br> swallow the sheets that follow. So only the tags that make
+a table are recognised: a sheet, row or cell ends where the next one begins, and what a cell's <ss:Data> holds is text.
 
-Excel workbooks (xls, xlsx, Strict OOXML) are read by calamine. It is native code that answers some damaged
-files with a panic on standard error, an endless loop or a claim on all memory.
+Excel workbooks (xls, xlsx, Strict OOXML) are read by calamine. It is native code that answers some damaged files with a
+panic on standard error, an endless loop or a claim on all memory.
 
-So files are read in a child process with limits on time and memory, and what it returns has a limit of cells
-and characters over all sheets. A file that exceeds one is just one more file that cannot be read.
+So files are read in a child process with limits on time and memory, and what it returns has a limit of cells and
+characters over all sheets. A file that exceeds one is just one more file that cannot be read.
 """
-
-from __future__ import annotations
 
 import csv
 import html

@@ -11,8 +11,6 @@ SSGA: the NAV history (navhist), the daily holdings, whose sectors are not fille
 of all its funds.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 from bisect import bisect
@@ -150,9 +148,7 @@ class SheetReader:
             for day, payments in sorted(payments_by_day.items())
         ]
 
-    def read_holdings(
-        self, table: SheetTable, day: dt.date, rows: dict[str, FundFacts]
-    ) -> list[SectorWeight]:
+    def read_holdings(self, table: SheetTable, day: dt.date, rows: dict[str, FundFacts]) -> list[SectorWeight]:
         """Sector weights of a list of a day. Its companies become `holdings`, if it says how much is held.
 
         The count of shares outstanding above it is added to `rows`.
@@ -187,9 +183,7 @@ class SheetReader:
             with self._wrong_at(place):
                 quantity, price, value = (cells.number(title, signed=True) for title in _FIGURES)
                 weight = cells.number("weight", signed=True) or 0.0
-                lines.append(
-                    Constituent(ticker, name, sector, kind, quantity, price or None, value, weight, currency)
-                )
+                lines.append(Constituent(ticker, name, sector, kind, quantity, price or None, value, weight, currency))
         self._check_whole(sum(line.weight for line in lines), len(lines), ended=ended)
         products = [
             (line.name, line.quantity * line.price / line.value)
@@ -218,9 +212,7 @@ class SheetReader:
             for sector in sorted(values.keys() - {""})
         ]
 
-    def _add_count(
-        self, rows: dict[str, FundFacts], holdings: SheetTable, day: dt.date, session: str
-    ) -> float | None:
+    def _add_count(self, rows: dict[str, FundFacts], holdings: SheetTable, day: dt.date, session: str) -> float | None:
         """Return the shares outstanding above the holdings, and add them if the history lacks the session."""
         count = None
         with self._wrong_at(f"{_COUNT} above the holdings"):
@@ -255,9 +247,7 @@ class SheetReader:
         if not ended:
             self.bad.append("nothing follows the last of its holdings: the file breaks off")
         elif abs(total - WHOLE) > WHOLE_WITHIN + ROUNDED * count and not self.bad:
-            self.bad.append(
-                f"the weights of its holdings add up to {total:.1f}%, so it is not the whole fund"
-            )
+            self.bad.append(f"the weights of its holdings add up to {total:.1f}%, so it is not the whole fund")
 
     def _dated(self, table: SheetTable, column: str) -> Iterator[tuple[str, str, Cells]]:
         ended = False
@@ -301,12 +291,7 @@ SSGA_DISTRIBUTIONS = {
     "long": "long term capital gain ($)",
 }
 PAID = ("total", "short", "long")  # what a distribution is the sum of
-ISHARES_HOLDINGS = {
-    "sector": "sector",
-    "asset class": "asset class",
-    "value": "market value",
-    "weight": "weight (%)",
-}
+ISHARES_HOLDINGS = {"sector": "sector", "asset class": "asset class", "value": "market value", "weight": "weight (%)"}
 # Those of the titles of holdings that old files lack; the first names are of texts, the others of figures.
 _TEXTS, _FIGURES = ("ticker", "name", "sector", "currency"), ("quantity", "price", "value")
 ISHARES_MORE = {name: name for name in (*_TEXTS, *_FIGURES) if name not in ISHARES_HOLDINGS}
@@ -405,9 +390,7 @@ def _as_of(holdings: SheetTable) -> dt.date | None:
 
 def _no_weights_reason(holdings: SheetTable, day: dt.date | None, name: str) -> str:
     if day is not None:
-        return (
-            f"{name} has no equities sorted into sectors, or is dated {day}, on which nothing can be known."
-        )
+        return f"{name} has no equities sorted into sectors, or is dated {day}, on which nothing can be known."
     text = cell_beside(holdings.preamble, _AS_OF)
     if text in MISSING:
         return f"{name} is empty: the issuer has no holdings for the date asked for (as of “{text}”)."
@@ -478,9 +461,6 @@ def _balance(attributes: str) -> float:
     return round(amounts["sales"] + amounts["reinvestment"] - amounts["redemption"], 2)
 
 
-# A whole file
-
-
 def content_summary(observations: Observations) -> str:
     """Rows of each kind, counted and dated: "fund facts of 3 sessions, 2025-02-03 to 2025-02-05"."""
     parts = []
@@ -516,12 +496,11 @@ def read_issuer(
 ) -> FileContents:
     """Fund facts, distributions and sector weights of an issuer's file, with their preview.
 
-    name: what to call the file.
-    completed: the sessions of which figures are read, naive midnights in order.
-    ticker: when given, it must be the fund that the file says it is of.
+    name: what to call the file. completed: the sessions of which figures are read, naive midnights in order. ticker:
+    when given, it must be the fund that the file says it is of.
 
-    Figures are taken as given; only rows of days without a session are left out. Raises ImportRejected,
-    with everything that is wrong, for anything but a whole file of a known layout and fund.
+    Figures are taken as given; only rows of days without a session are left out. Raises ImportRejected, with everything
+    that is wrong, for anything but a whole file of a known layout and fund.
     """
     expected = known_fund(ticker, pair) if ticker is not None else None
     if detect_format(data, name) == NPORT:

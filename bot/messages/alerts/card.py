@@ -3,21 +3,21 @@
 The sentences they consist of say its value and distance, its status, and where it re-arms.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from bot.alerts.backtest import Frequency
 from bot.alerts.engine import BACK, Event, State, Status
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import Preset, presets_for
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule
 from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag, values_needed
 from bot.alerts.view import AlertView, EvaluationContext, Life
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS, funds_of, metric_value, metrics_of, multiple_read
 from bot.analytics.performance import TOO_SHORT
 from bot.analytics.sessions import EXCHANGE, SETTLE
@@ -26,17 +26,10 @@ from bot.analytics.units import NOT_AVAILABLE
 from bot.analytics.valuation import ADDED_UP, FROM_YAHOO
 from bot.errors import NoData
 from bot.messages import common
+from bot.messages.canvas import Theme
 from bot.messages.common import Answer, Button
 from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, session_phrase, zone_name
 from bot.text import MONTHS, command_line, short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bot.alerts.backtest import Frequency
-    from bot.analytics.market import Market
-    from bot.messages.canvas import Theme
-
 
 _DIRECTIONS = ("upwards", "downwards")  # the sides of a rule that crosses, as the engine has them
 _ENDS_SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
@@ -99,9 +92,7 @@ def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | No
     return Answer(html, buttons=(*card_buttons(alert), *renew, ALL_ALERTS))
 
 
-def rule_chart_answer(
-    alert: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]
-) -> Answer:
+def rule_chart_answer(alert: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]) -> Answer:
     """The chart of an alert: a year of every condition with its threshold, the fires marked.
 
     Raises NoData if no condition has a figure.
@@ -227,9 +218,6 @@ def title(alert: AlertView) -> Html:
     return bold(f"Alert #{alert.number}") + " " + code(str(alert.rule))
 
 
-# Value and distance
-
-
 def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
     """Value, distance and percentile of every condition, then their close, source and age.
 
@@ -275,9 +263,7 @@ def _last_session(condition: Condition, context: EvaluationContext) -> pd.Timest
     return context.histories.series(condition).value.last_valid_index()
 
 
-def _value_and_distance(
-    condition: Condition, context: EvaluationContext, session: pd.Timestamp
-) -> tuple[str, str]:
+def _value_and_distance(condition: Condition, context: EvaluationContext, session: pd.Timestamp) -> tuple[str, str]:
     """A session's value and its distance from the target, or a note that the target needs more history."""
     series = context.histories.series(condition)
     value, level = float(series.value.loc[session]), float(series.threshold.loc[session])
@@ -305,9 +291,6 @@ def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
         dated = f" ({short_date(last)})" if last != context.market.end else ""
         phrases.append(f"{name}{', '.join(_value_and_distance(condition, context, last))}{dated}")
     return "; ".join(phrases)
-
-
-# Status
 
 
 def state_sentence(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
@@ -408,9 +391,6 @@ def next_check(context: EvaluationContext) -> str:
     return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({zone_name(context.zone)})."
 
 
-# Re-arming and past fires
-
-
 def rearm_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
     """How the rule re-arms, or that it fires once. None for a rule that has fired its one time."""
     rule, state = alert.rule, alert.state
@@ -456,9 +436,7 @@ def rearmed(rule: Rule, event: Event) -> str:
     ]
     groups = [" or ".join(filter(None, group)) for group in rule.grouped(shown)]
     return (
-        f"Re-arms at {' and '.join(filter(None, groups))}."
-        if any(groups)
-        else "Re-arms once the value has gone back."
+        f"Re-arms at {' and '.join(filter(None, groups))}." if any(groups) else "Re-arms once the value has gone back."
     )
 
 

@@ -5,16 +5,19 @@ every page carry all that was chosen before, so that nothing need be remembered;
 "/alert new". Targets are suggested from the metric's own history.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
+import pandas as pd
 from msgspec.structs import replace
 
 from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.presets import Preset, presets_for
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule, Target
+from bot.alerts.view import AlertView, EvaluationContext
+from bot.analytics.market import Market
 from bot.analytics.metrics import (
     METRICS,
     RATIO_WORD,
@@ -30,32 +33,11 @@ from bot.analytics.units import LEVEL, MINUS, MULTIPLE, PRICE, SHARE
 from bot.messages.alerts import card
 from bot.messages.common import SAMPLE_NOTICE, Answer, Button, in_rows, subject_title
 from bot.messages.html import Html, bold, code, lines, pre, table
+from bot.pair import Pair
 from bot.text import short_date
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from zoneinfo import ZoneInfo
-
-    import pandas as pd
-
-    from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.market import Market
-    from bot.pair import Pair
-
-
 _PERFORMANCE = frozenset(
-    {
-        "excess",
-        "momentum",
-        "drawdown",
-        "beta",
-        "corr",
-        "price",
-        "return",
-        "volatility",
-        "from_high",
-        "from_low",
-    }
+    {"excess", "momentum", "drawdown", "beta", "corr", "price", "return", "volatility", "from_high", "from_low"}
 )
 TOPICS: dict[str, str] = {
     "trend": "Is the trend breaking?",
@@ -81,18 +63,10 @@ _FLAGS = (
     ("urgent", "Urgent", "Not urgent", ("silent",)),
 )
 _LEAST_VALUES = 60  # with fewer a percentile says nothing
-_LEVELS = {
-    LEVEL.name,
-    MULTIPLE.name,
-    SHARE.name,
-    PRICE.name,
-}  # have no natural zero: their own average is the line
+_LEVELS = {LEVEL.name, MULTIPLE.name, SHARE.name, PRICE.name}  # have no natural zero: their own average is the line
 _COUNTS = (5.0, 10.0, 20.0, 50.0, 100.0, 150.0, 200.0, 252.0, 500.0)  # usual sessions of averages and highs
 _PERCENTILES = (5.0, 10.0, 20.0, 50.0, 80.0, 90.0, 95.0)
 _STEPS_A_SPREAD = 12  # from the 10th to the 90th percentile
-
-
-# The guide to a new rule
 
 
 def guide_start(context: EvaluationContext) -> Answer:
@@ -145,9 +119,7 @@ def metric_page(pair: Pair, topic: str, page: int) -> Answer:
     return Answer(html, buttons=(*rows, *filter(None, [before + after]), _back_button("/alert new")))
 
 
-def parameter_page(
-    line: str, metric: Metric, parameter: Parameter, choices: Sequence[str], back: str
-) -> Answer:
+def parameter_page(line: str, metric: Metric, parameter: Parameter, choices: Sequence[str], back: str) -> Answer:
     """The question for one argument."""
     typed = "Or type the rule, e.g. " + code(f"/alert {metric.example}")
     html = lines(bold(metric.title), metric.meaning, _QUESTIONS[parameter.kind], typed)
@@ -236,9 +208,6 @@ def _back_button(line: str) -> tuple[Button, ...]:
     return (("Back", line),)
 
 
-# Suggested targets
-
-
 class Suggestion(NamedTuple):
     """A target, its meaning, and how often a rule with it would have fired (None without any history)."""
 
@@ -318,9 +287,6 @@ def neighbouring_targets(condition: Condition, context: EvaluationContext) -> li
     return [replace(target, value=step) for step in (*lower, *higher)]
 
 
-# What to change about an alert
-
-
 def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
     """The line to copy and change, and the usual changes as buttons."""
     number, rule = alert.number, alert.rule
@@ -354,9 +320,7 @@ def _target_rows(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Bu
 
 def _option_rows(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
     rule, command = alert.rule, f"/alert {alert.number} edit"
-    confirms = tuple(
-        (f"confirm {count}", f"{command} confirm {count}") for count in _CONFIRMS if count != rule.confirm
-    )
+    confirms = tuple((f"confirm {count}", f"{command} confirm {count}") for count in _CONFIRMS if count != rule.confirm)
     flags = tuple(
         (off, f"{command} no {name}") if getattr(rule, name) else (on, f"{command} {name}")
         for name, on, off, excluded_by in _FLAGS

@@ -3,18 +3,17 @@
 A page fits one message. An explanation evaluates the stored inputs again and shows today's data beside them.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import math
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import msgspec
 import pandas as pd
 
 from bot.alerts.engine import ALREADY, BACK, REMINDER, ConditionValue, Event, Sample, step, truth
 from bot.alerts.rule import AMOUNT, Condition, Rule
+from bot.alerts.view import AlertView, EvaluationContext, RecordedFire
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
 from bot.analytics.windows import AsOf
@@ -23,13 +22,7 @@ from bot.messages.alerts.notices import plain_line
 from bot.messages.common import Answer, Button, condition_sources, heading, newest_close, source_line
 from bot.messages.html import Html, bold, capital, code, lines, session_phrase, visible_length
 from bot.text import short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bot.alerts.view import AlertView, EvaluationContext, RecordedFire
-    from storage.alert_store import ChatEvent
-
+from storage.alert_store import ChatEvent
 
 _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 
@@ -80,8 +73,7 @@ def _revision_sentence(fire: RecordedFire, context: EvaluationContext) -> str | 
     rule, event, session = fire.rule, fire.event, pd.Timestamp(fire.event.session)
     histories = [context.histories.series(condition) for condition in rule.conditions]
     current = tuple(
-        ConditionValue(series.value.get(session), series.threshold.get(session)).finite
-        for series in histories
+        ConditionValue(series.value.get(session), series.threshold.get(session)).finite for series in histories
     )
     changed = []
     for condition, new, old in zip(rule.conditions, current, event.figures, strict=True):

@@ -5,29 +5,19 @@ is paused or ends, the data that alerts read stops or returns, a split pauses al
 alert's message would look like now.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bot.alerts.engine import (
-    ALREADY,
-    BACK,
-    FIRED,
-    REMINDER,
-    ConditionValue,
-    Event,
-    rearm_levels,
-    side_ops,
-    truth,
-)
+from bot.alerts.engine import ALREADY, BACK, FIRED, REMINDER, ConditionValue, Event, rearm_levels, side_ops, truth
+from bot.alerts.revision import ConditionValues, Revision
+from bot.alerts.rule import Condition, Rule
 from bot.alerts.series import PATIENCE, rule_lag, subject_of_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS, newest_session
 from bot.analytics.trend import ratio
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
@@ -37,13 +27,7 @@ from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rea
 from bot.messages.common import Answer, Button
 from bot.messages.html import Html, bold, capital, code, escape, lines, session_phrase
 from bot.text import counted, date_phrase, short_date
-
-if TYPE_CHECKING:
-    from bot.alerts.revision import ConditionValues, Revision
-    from bot.alerts.rule import Condition, Rule
-    from bot.analytics.market import Market
-    from storage.alert_store import SplitChange, StoredAlert
-
+from storage.alert_store import SplitChange, StoredAlert
 
 FIRES_SINCE_DAYS = 90
 MOST_LISTED = 20  # events or alerts in one message; those beyond are counted
@@ -109,11 +93,7 @@ def fired_message(
         None if event.done else context.once(("next", context.zone), lambda: next_check(context)),
         context.once(("sources", key), lambda: common.rule_sources(rule, market, session)),
     )
-    got_it = (
-        ((("Got it", f"/alert {alert.number} ok"),),)
-        if rule.remind and event.kind not in {ALREADY, BACK}
-        else ()
-    )
+    got_it = ((("Got it", f"/alert {alert.number} ok"),),) if rule.remind and event.kind not in {ALREADY, BACK} else ()
     buttons = card_buttons(replace(alert, life=Life.DONE) if event.done else alert)
     return Answer(html, buttons=(*got_it, *buttons))
 
@@ -244,11 +224,7 @@ def correction_notice(
         bold(common.SAMPLE_NOTICE) if context.market.is_sample else None,
         f"It {happened} on figures that have been revised since. On the current figures it {now} not.",
         *_changes(rule, revision.since, revision.before, revision.after),
-        *(
-            _changes(rule, event.session, event.figures, revision.event)
-            if event.session != revision.since
-            else ()
-        ),
+        *(_changes(rule, event.session, event.figures, revision.event) if event.session != revision.since else ()),
         *(
             f"{condition.subject} is {common.distance(condition, *figures.both)}."
             for condition, figures in zip(rule.conditions, revision.event, strict=True)

@@ -1,26 +1,20 @@
 """Where alerts stand, in one line each: which fired, and how far the others are from firing, with a bar."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pandas as pd
 
 from bot.alerts import nearness
 from bot.alerts.engine import Status
+from bot.alerts.nearness import Distance
 from bot.alerts.presets import name_of
 from bot.alerts.series import rule_lag
+from bot.alerts.view import AlertView, EvaluationContext
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.messages import common
 from bot.messages.html import Html, bold
 from bot.text import date_phrase
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bot.alerts.nearness import Distance
-    from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.market import Market
 
 _NEAREST = 3  # alerts
 _BAR = 8  # characters

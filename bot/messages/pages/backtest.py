@@ -1,16 +1,17 @@
 """The answer to /backtest: when a rule would have fired, and what the ratio did afterwards."""
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pandas as pd
 
+from bot.alerts.backtest import Outcome
+from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import metrics_of, sources_of
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import AsOf
 from bot.messages.alerts.card import preset_buttons, times
+from bot.messages.canvas import Theme
 from bot.messages.common import (
     Answer,
     details,
@@ -21,15 +22,8 @@ from bot.messages.common import (
     sources,
 )
 from bot.messages.html import bold, code, lines, pre, table
+from bot.services.questions import Backtest
 from bot.text import counted, short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bot.alerts.backtest import Outcome
-    from bot.alerts.view import EvaluationContext
-    from bot.messages.canvas import Theme
-    from bot.services.questions import Backtest
 
 _DATES_SHOWN = 5
 _LONGER = (5, 10, 20)  # years that are offered where fewer were tested
@@ -70,9 +64,7 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
         if after.n
     ]
     html = lines(
-        heading(
-            f"{'Fired ' + times(fires.count) if fires.count else 'Never fired'} in {span}", market, AsOf()
-        ),
+        heading(f"{'Fired ' + times(fires.count) if fires.count else 'Never fired'} in {span}", market, AsOf()),
         code(str(rule)),
         f"What {market.pair} did once the fire was known:" if fires.count else None,
         pre(table(("sessions", "median", "rose", "n", "any day"), rows)) if fires.count else None,
@@ -87,10 +79,7 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
         f"Middle half of the moves: {'; '.join(spreads)}, the lowest on the way." if spreads else None,
         _luck(backtest.after) if fires.count else None,
         sources(
-            {
-                metrics[c.metric].title: sources_of(metrics[c.metric], market, dict(c.arguments))
-                for c in rule.conditions
-            }
+            {metrics[c.metric].title: sources_of(metrics[c.metric], market, dict(c.arguments)) for c in rule.conditions}
         ),
     )
     longer = None if is_short else next((years for years in _LONGER if years > backtest.years), None)

@@ -1,22 +1,17 @@
 """The answer to /chart: one metric's value, meaning and chart."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING
 
 from bot.alerts.rule import subject_of
+from bot.analytics.market import Market
 from bot.analytics.metrics import Arguments, Metric, close_behind, metric_value, sources_of
+from bot.analytics.windows import AsOf, Window
 from bot.errors import NoData
 from bot.messages import common
+from bot.messages.canvas import Theme
 from bot.messages.charts import rule_chart
 from bot.messages.common import Answer
 from bot.messages.html import capital, code, lines, session_phrase
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
-    from bot.analytics.windows import AsOf, Window
-    from bot.messages.canvas import Theme
 
 _SPANS = ("6m", "1y", "5y", "max")
 _REFERENCES = "; dotted: the median of all days, shaded: where 8 of 10 were"

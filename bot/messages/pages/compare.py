@@ -1,27 +1,21 @@
 """The answer to /compare: who leads, by how much, on what trend, flows and multiples. Its cards, too."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from bot.analytics import trend
+from bot.analytics.market import Market
 from bot.analytics.performance import TOO_SHORT, Performance, growth, performance
 from bot.analytics.units import PERCENT, POINTS
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
+from bot.messages.canvas import Theme
 from bot.messages.charts import ChartSpec, compare_chart
 from bot.messages.common import Answer
 from bot.messages.html import Html, lines
+from bot.pair import Pair
 from bot.text import short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bot.analytics.market import Market
-    from bot.messages.canvas import Theme
-    from bot.pair import Pair
 
 RETURN_WINDOWS = (Window("w", 1), Window("m", 1), Window("m", 6), YTD, Window("y", 1))
 _CARD_WINDOWS = (Window("m", 1), Window("m", 6), YTD, Window("y", 1))
@@ -76,9 +70,7 @@ def _leader(pair: Pair, rows: Sequence[Performance]) -> str:
     ticker = max(leads, key=lambda name: (len(leads[name]), leads[name][-1:] == known[-1:]))
     others = [str(row.window) for row in known if row not in leads[ticker]]
     if not others:
-        return (
-            f"{ticker} leads over {known[0].window}" if len(known) == 1 else f"{ticker} leads on every window"
-        )
+        return f"{ticker} leads over {known[0].window}" if len(known) == 1 else f"{ticker} leads on every window"
     return f"{ticker} leads, but not over {', '.join(others)}"
 
 
@@ -86,9 +78,7 @@ def _total_returns(market: Market, windows: Sequence[Window]) -> str:
     """Return the total returns of both funds: "Total return: ytd +16.14% / +15.48%"."""
     totals = [performance(market, window, total=True) for window in windows]
     shown = [
-        f"{row.window} {PERCENT.show(row.small)} / {PERCENT.show(row.large)}"
-        for row in totals
-        if row.small is not None
+        f"{row.window} {PERCENT.show(row.small)} / {PERCENT.show(row.large)}" for row in totals if row.small is not None
     ]
     if not shown:
         return " ".join(common.missing_returns(totals)).replace(": n/a", ": total return n/a")
@@ -142,15 +132,9 @@ class Card:
     html: Html
 
 
-def cards(
-    market: Market, as_of: AsOf, windows: Sequence[Window] = (), total: bool | None = None
-) -> list[Card]:
-    """Return a card for each window, by default for some usual ones, with price and total return.
-
-    Raises NoData if no session has a close of both funds.
-    """
-    end = market.require_end()
-    kinds = (False, True) if total is None else (total,)
+def cards(market: Market, as_of: AsOf, windows: Sequence[Window] = (), total: bool | None = None) -> list[Card]:
+    """Return a card for each window, by default for some usual ones. Raises NoData without any common close."""
+    end, kinds = market.require_end(), (False, True) if total is None else (total,)
     small, large = market.pair.tickers
     both, source = f"{small} and {large}", common.market_sources(market, "prices")
     result = []
@@ -159,16 +143,13 @@ def cards(
         span, sentences = None, [f"{window}: {rows[0].reason}."]
         if rows[0].base is not None:
             span = f"{window}, {short_date(rows[0].base)} to {short_date(end)}:"
-            sentences = [
-                f"{'Total' if row.total else 'Price'} return "
-                + (
-                    f"n/a, {row.reason}."
-                    if row.reason
-                    else f"{small} {PERCENT.show(row.small)}, {large} {PERCENT.show(row.large)}, "
-                    f"gap {POINTS.show(row.gap)}."
+            sentences = []
+            for row in rows:
+                figures = (
+                    f"{small} {PERCENT.show(row.small)}, {large} {PERCENT.show(row.large)}, gap {POINTS.show(row.gap)}"
                 )
-                for row in rows
-            ]
+                known = f"n/a, {row.reason}" if row.reason else figures
+                sentences.append(f"{'Total' if row.total else 'Price'} return {known}.")
         html = lines(common.heading(_leader(market.pair, rows[:1]), market, as_of), span, *sentences, source)
         result.append(Card(f"{both}, {window}", sentences[0], html))
     return result

@@ -1,9 +1,7 @@
 """The answer to /flows: money into and out of the funds, from the change of units outstanding."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,15 +11,11 @@ from bot.analytics.metrics import metric_value, metrics_of
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, USD
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
+from bot.messages.canvas import Theme
 from bot.messages.charts import ChartSpec, flows_chart
 from bot.messages.common import Answer
 from bot.messages.html import capital, lines, pre, table
 from bot.text import MONTHS, counted, short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from bot.messages.canvas import Theme
 
 _DAY, _MONTH = Window("d", 1), Window("d", 20)
 FLOW_WINDOWS = (_DAY, Window("d", 5), _MONTH, YTD)
@@ -29,10 +23,7 @@ _FLAGS_SHOWN = 3
 
 
 def flows_answer(market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Window] = ()) -> Answer:
-    """Return the direction of money, and both funds' flows in dollars and in percent of assets.
-
-    One asked window is shown beside usual ones, several instead of them.
-    """
+    """Return both funds' flows over the usual windows: an asked one is shown beside these, several instead."""
     market.require_end()
     asked = tuple(dict.fromkeys(asked))
     usual = (_DAY, _MONTH, YTD) if asked else FLOW_WINDOWS

@@ -1,29 +1,24 @@
 """The answers to /fundamentals and /why: implied figures per share, and what moved the price of each fund."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from bot.analytics import flows, valuation
+from bot.analytics.market import Market
 from bot.analytics.performance import performance
 from bot.analytics.units import INDEX, MINUS, NOT_AVAILABLE, PERCENT, POINTS, SHARE, USD
 from bot.analytics.valuation import INDEX_BASE, ReturnSplit, convention_for
+from bot.analytics.windows import AsOf, Window
 from bot.messages import common
+from bot.messages.canvas import Theme
 from bot.messages.charts import ChartSpec, bar_chart, indexed_chart
 from bot.messages.common import Answer
 from bot.messages.html import lines, pre, table
 from bot.text import short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from bot.analytics.market import Market
-    from bot.analytics.windows import AsOf, Window
-    from bot.messages.canvas import Theme
 
 # Per share = price over multiple: what each multiple implies.
 _PER_SHARE = {"pe": "Earnings", "pcf": "Cash flow", "pb": "Book", "ps": "Sales"}
@@ -91,9 +86,7 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
         common.market_sources(market, "prices", "multiples"),
     )
     drawable = any(figure.is_indexed for figures in funds.values() for figure in figures)
-    draw = (
-        _chart(market, funds, f"Implied per share, indexed: {', '.join(names)}", theme) if drawable else None
-    )
+    draw = _chart(market, funds, f"Implied per share, indexed: {', '.join(names)}", theme) if drawable else None
     spans = tuple((span, f"/fundamentals {span}{tail}") for span in ("ytd", "1y", "5y"))
     return Answer(html, draw, "fundamentals", (spans, pages), quote=quote)
 
@@ -108,19 +101,14 @@ def _earnings_reading(funds: Mapping[str, Sequence[_Figure]], window: Window) ->
     span = common.window_title(window)
     if not changes:
         return f"Implied fundamentals, {span}"
-    return (
-        f"Implied earnings, {span}: {', '.join(f'{ticker} {change}' for ticker, change in changes.items())}"
-    )
+    return f"Implied earnings, {span}: {', '.join(f'{ticker} {change}' for ticker, change in changes.items())}"
 
 
 def _ratios(market: Market, ticker: str, kinds: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     """Return net margin and return on equity, by name."""
     margin, _ = valuation.margins(market, ticker, *kinds["ps"])
     _, on_equity = valuation.margins(market, ticker, *kinds["pb"])
-    return {
-        _RATIOS[metric]: SHARE.show(ratio and ratio.value)
-        for metric, ratio in (("ps", margin), ("pb", on_equity))
-    }
+    return {_RATIOS[metric]: SHARE.show(ratio and ratio.value) for metric, ratio in (("ps", margin), ("pb", on_equity))}
 
 
 def _fund(market: Market, ticker: str, figures: Sequence[_Figure]) -> str:
@@ -153,9 +141,7 @@ def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, t
         base = short_date(next(iter(bases))) if len(bases) == 1 else "base"
         drawn = {figure.name: figure.index for figure in figures if figure.is_indexed}
         panels[f"{ticker}, {base} = {INDEX_BASE:.0f}"] = drawn
-    last = max(
-        figure.index.index[-1] for figures in funds.values() for figure in figures if len(figure.index)
-    )
+    last = max(figure.index.index[-1] for figures in funds.values() for figure in figures if len(figure.index))
     labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
     style = common.chart_style(title, market, theme, ", ".join(labels), last)
     return partial(indexed_chart, panels, INDEX, style, INDEX_BASE)
@@ -173,9 +159,7 @@ def attribution_answer(market: Market, as_of: AsOf, theme: Theme, window: Window
         unused = f"With {valuation.CONVENTIONS.get(leading, leading)} there is no split: {reason}."
     price, total = performance(market, window), performance(market, window, total=True)
     if price.base is None or price.small is None or price.large is None:
-        html = lines(
-            common.heading("What moved it is not known", market, as_of), f"{window}: {price.reason}."
-        )
+        html = lines(common.heading("What moved it is not known", market, as_of), f"{window}: {price.reason}.")
         return Answer(html, buttons=(common.page_buttons(as_of, "Compare", "Flows"),))
     moves = pd.DataFrame(
         {
@@ -185,9 +169,7 @@ def attribution_answer(market: Market, as_of: AsOf, theme: Theme, window: Window
             )
         }
     )
-    summaries = [
-        flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor) for ticker in splits
-    ]
+    summaries = [flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor) for ticker in splits]
     rows = [
         *((str(name), *(_MOVES[str(name)].show(value) for value in row)) for name, row in moves.iterrows()),
         ("Flow", *(USD.show(flow.dollars) for flow in summaries)),
@@ -203,11 +185,7 @@ def attribution_answer(market: Market, as_of: AsOf, theme: Theme, window: Window
         *(_split_line(ticker, split) for ticker, split in splits.items()),
         unused,
         *common.missing_figure_lines({"Distributions": total.reason} if total.small is None else {}),
-        *(
-            line
-            for ticker, flow in zip(splits, summaries, strict=True)
-            for line in _flow_notes(market, ticker, flow)
-        ),
+        *(line for ticker, flow in zip(splits, summaries, strict=True) for line in _flow_notes(market, ticker, flow)),
         common.market_sources(market, "prices", "multiples", "flows"),
     )
     style = common.chart_style(f"What moved the price, {common.window_title(window)}", market, theme)

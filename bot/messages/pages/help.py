@@ -1,10 +1,7 @@
 """Help: one screen of commands, one page a command or metric, the list of metrics as buttons."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from bot.alerts.grammar import WORDS
 from bot.analytics.metrics import METRICS, RATIO_WORD, Metric, Parameter, metrics_of
@@ -13,13 +10,8 @@ from bot.analytics.windows import EXAMPLES, AsOf
 from bot.errors import BadInput
 from bot.messages.common import DISCLAIMER, Answer, in_rows, page_buttons
 from bot.messages.html import bold, capital, code, lines
+from bot.pair import Pair
 from bot.text import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bot.pair import Pair
-
 
 _DATES = "Market commands take asof DATE (the market of that day) and known DATE (what was known by then)."
 _MARKET_COMMANDS = {"compare", "trend", "flows", "multiples", "fundamentals", "why", "sectors", "chart"}
@@ -89,9 +81,7 @@ def start_answer(pair: Pair) -> Answer:
     return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"), last))
 
 
-def help_page(
-    topic: str, entries: Sequence[Entry], pair: Pair, metrics: Mapping[str, Metric] | None = None
-) -> Answer:
+def help_page(topic: str, entries: Sequence[Entry], pair: Pair, metrics: Mapping[str, Metric] | None = None) -> Answer:
     """Return all commands, or the page of a command, metric or other word. Raises BadInput for none.
 
     `metrics` are those of a Market, with the conventions that rules without any take; None for the usual.

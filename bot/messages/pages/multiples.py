@@ -1,33 +1,25 @@
 """The answer to /multiples: valuation multiples by convention and source."""
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from bot.analytics import valuation
 from bot.analytics.companies import CAPPED, LEAST_COVERAGE, LOSSES_IN, POSITIVE, TRAILING
+from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS
 from bot.analytics.valuation import FundMultiple, MultipleFigure, convention_for
+from bot.analytics.windows import AsOf
 from bot.data.provider import LABELS
 from bot.messages import common
+from bot.messages.canvas import Theme
 from bot.messages.charts import rule_chart
 from bot.messages.common import Answer
 from bot.messages.html import capital, lines, pre, table
 from bot.text import short_date
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bot.analytics.market import Market
-    from bot.analytics.windows import AsOf
-    from bot.messages.canvas import Theme
-
-_NO_EARNINGS = (
-    f"{common.NOT_MEANINGFUL}: not meaningful, all companies together earn nothing; see Earnings yield."
-)
+_NO_EARNINGS = f"{common.NOT_MEANINGFUL}: not meaningful, all companies together earn nothing; see Earnings yield."
 _LEADS = "Most websites leave losses out, so their P/E is lower."
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
 _SHORT_KINDS = {
@@ -40,10 +32,7 @@ _SHORT_KINDS = {
 
 
 def multiples_answer(market: Market, as_of: AsOf, theme: Theme, kind: str | None = None) -> Answer:
-    """Return the multiples of one kind, convention and basis, the small fund's premium and its history.
-
-    `kind` is one of `kinds`, by default the one that leads; the others are a button each.
-    """
+    """Return the multiples of one of the `kinds`, by default the one that leads, and the small fund's premium."""
     market.require_end()
     small = market.pair.small.ticker
     advice = (
@@ -88,13 +77,9 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme, kind: str | None
     )
     draw = None
     if len(series := valuation.premium_history(market, "pe", name)) > 1:
-        title = (
-            f"P/E premium of {small} over {market.pair.large.ticker}, {valuation.CONVENTIONS.get(name, name)}"
-        )
+        title = f"P/E premium of {small} over {market.pair.large.ticker}, {valuation.CONVENTIONS.get(name, name)}"
         style = common.chart_style(title, market, theme, market.source("multiples").label, series.index[-1])
-        draw = partial(
-            rule_chart, [common.metric_panel("", series, series, METRICS["pe_premium"].unit)], style
-        )
+        draw = partial(rule_chart, [common.metric_panel("", series, series, METRICS["pe_premium"].unit)], style)
     kinds = tuple((word, f"/multiples {word}{as_of.suffix}") for word in groups if word != kind)
     pages = common.page_buttons(as_of, "Compare", "Flows", "Fundamentals", "Why")
     return Answer(html, draw, "multiples", (*common.in_rows(kinds, 2), pages), quote=quote)
@@ -135,9 +120,7 @@ def _reading(market: Market, figures: Sequence[MultipleFigure]) -> str:
         return f"Multiples of {small} and {large}"
     premium = figure.premium or 0.0
     size, more = PERCENT.show(abs(premium), 0).lstrip("+"), "more" if premium > 0 else "less"
-    return (
-        f"{small} costs {f'{size} {more} than' if round(abs(premium)) else 'about as much as'} {large} by P/E"
-    )
+    return f"{small} costs {f'{size} {more} than' if round(abs(premium)) else 'about as much as'} {large} by P/E"
 
 
 def _uncovered(market: Market) -> list[str]:

@@ -1,33 +1,19 @@
 """The answer to /sectors: weights of both funds, largest differences, revenue from the home market."""
 
-from __future__ import annotations
-
 import math
 import re
 from functools import partial
-from typing import TYPE_CHECKING
 
+from bot.analytics.market import Market
 from bot.analytics.sources import COMPANIES
 from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
 from bot.analytics.valuation import GROUP, REVENUE, SECTOR, Weights, newest_weights
+from bot.analytics.windows import AsOf
 from bot.data.provider import LABELS
+from bot.messages.canvas import Theme
 from bot.messages.charts import bar_chart
-from bot.messages.common import (
-    Answer,
-    chart_style,
-    date_with_age,
-    details,
-    heading,
-    in_rows,
-    page_buttons,
-    sources,
-)
+from bot.messages.common import Answer, chart_style, date_with_age, details, heading, in_rows, page_buttons, sources
 from bot.messages.html import lines, pre, table
-
-if TYPE_CHECKING:
-    from bot.analytics.market import Market
-    from bot.analytics.windows import AsOf
-    from bot.messages.canvas import Theme
 
 _NAME_COLUMNS = 13  # characters of a name: what 34 columns leave beside the figures
 _ROWS_SHOWN = 10
@@ -55,10 +41,7 @@ _SHORTENED = {
 
 
 def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") -> Answer:
-    """Return the weights of sectors in both funds, or those of industry groups, largest difference first.
-
-    `part` is a key of `parts`, by default the first one.
-    """
+    """Return the weights of one of the `parts`, by default of the sectors, largest difference first."""
     market.require_end()
     stored = parts(market)
     command = market.import_line("weights", market.pair.small.ticker)
@@ -76,9 +59,7 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
     ]
     dates, shared = _dates(market, entry)
     of_each = ", ".join(f"{ticker} {date}" for ticker, date in dates.items())
-    title = (
-        "Industry groups" if entry.level == GROUP else _CLASSIFICATIONS.get(entry.source, "Sectors, imported")
-    )
+    title = "Industry groups" if entry.level == GROUP else _CLASSIFICATIONS.get(entry.source, "Sectors, imported")
     more, only = len(entry.frame) - len(shown), " and ".join(entry.sessions)
     html = lines(
         heading(_reading(market, entry), market, as_of),
@@ -92,9 +73,7 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
         market,
         f"Companies of a known sector: {_coverage(entry)} of weight." if covers else None,
         *_revenue(market),
-        None
-        if _GROUPS in stored
-        else f"Industry groups: none yet; each week they are added up, or {command}",
+        None if _GROUPS in stored else f"Industry groups: none yet; each week they are added up, or {command}",
         sources({"weights": LABELS.get(entry.source, entry.source)}),
         priced=False,
     )
@@ -102,9 +81,7 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
     if entry.both:
         bars = shown[[small, large]].rename(index=lambda name: _short(str(name)))
         label = LABELS.get(entry.source, entry.source)
-        style = chart_style(
-            f"{title}: weights in percent", market, theme, label, max(entry.sessions.values())
-        )
+        style = chart_style(f"{title}: weights in percent", market, theme, label, max(entry.sessions.values()))
         draw = partial(bar_chart, bars, SHARE, style)
     others = tuple((word.capitalize(), f"/sectors {word}{as_of.suffix}") for word in stored if word != part)
     return Answer(html, draw, "sectors", (*in_rows(others, 3), pages), quote=quote)

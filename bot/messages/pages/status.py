@@ -1,20 +1,22 @@
 """The answers to /status and /about, and the health of the sources in words that `doctor` shares."""
 
-from __future__ import annotations
-
 import datetime as dt
 import textwrap
 from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from bot.analytics import flows
+from bot.analytics.market import Market
+from bot.analytics.sessions import Sessions
 from bot.analytics.sources import SAMPLE
 from bot.analytics.units import MINUS
+from bot.data.holdings import Holdings
 from bot.data.provider import LABELS, SEC
 from bot.data.schedule import closed_until, next_try
 from bot.messages.common import (
@@ -28,19 +30,11 @@ from bot.messages.common import (
     shortened,
 )
 from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label, zone_name
+from bot.pair import Pair
+from bot.services.questions import StoredStatus
 from bot.text import MONTHS, counted, date_phrase, short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from zoneinfo import ZoneInfo
-
-    from bot.analytics.market import Market
-    from bot.analytics.sessions import Sessions
-    from bot.data.holdings import Holdings
-    from bot.pair import Pair
-    from bot.services.questions import StoredStatus
-    from storage.observations import Restatement
-    from storage.sources import SourceStatus
+from storage.observations import Restatement
+from storage.sources import SourceStatus
 
 RESTATED_DAYS = 30
 COUNTS_CHECKED = 20  # a month of share counts
@@ -103,10 +97,7 @@ class Health:
 
 
 def source_healths(
-    statuses: Sequence[SourceStatus],
-    sessions: Sessions,
-    now: dt.datetime,
-    enabled: Collection[str] | None = None,
+    statuses: Sequence[SourceStatus], sessions: Sessions, now: dt.datetime, enabled: Collection[str] | None = None
 ) -> list[Health]:
     """Return the health of every subject of every source. `enabled` are the sources that are switched on."""
     healths = []
@@ -119,11 +110,7 @@ def source_healths(
 
 
 def findings(
-    market: Market,
-    sources: Sequence[Health],
-    restatements: Sequence[Restatement],
-    zone: ZoneInfo,
-    now: dt.datetime,
+    market: Market, sources: Sequence[Health], restatements: Sequence[Restatement], zone: ZoneInfo, now: dt.datetime
 ) -> Iterator[tuple[bool, str, str]]:
     """Yield for `doctor` whether all is well, the subject and the words, of every source and its figures."""
     for source in sources:
@@ -226,9 +213,7 @@ def _flag_lines(market: Market) -> list[str]:
             for flag, count in Counter(flagged).items()
         ]
         if len(flags):
-            sentences.append(
-                f"{ticker} flags on the last {len(flags)} share counts: {'; '.join(words) or 'none'}."
-            )
+            sentences.append(f"{ticker} flags on the last {len(flags)} share counts: {'; '.join(words) or 'none'}.")
         sentences += left_out_notes(market, ticker)
     return sentences
 
@@ -361,8 +346,7 @@ def about_answer(pair: Pair) -> Answer:
     )
     html = lines(
         bold("About"),
-        f"{pair.small.ticker} stands for small caps{small_index}, "
-        f"{pair.large.ticker} for large caps{large_index}.",
+        f"{pair.small.ticker} stands for small caps{small_index}, {pair.large.ticker} for large caps{large_index}.",
         *(bold(name) + f": {text}" for name, text in definitions),
         "Prices and multiples are from Yahoo, NAV, units and holdings from issuers, the rest is imported.",
         "What is missing is named and never filled in. Alerts are evaluated on completed sessions only.",

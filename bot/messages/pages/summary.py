@@ -4,19 +4,19 @@ It is made of what is new. A sentence that was the same at the session before is
 mentioned on the day on which that begins and on the day on which it ends. The rest is in the quote.
 """
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bot.alerts.view import AlertView, EvaluationContext
 from bot.analytics import flows, trend, valuation
-from bot.analytics.agenda import agenda
+from bot.analytics.agenda import Entry, agenda
 from bot.analytics.market import Market, market_before, per_market
-from bot.analytics.performance import TOO_SHORT, performance
+from bot.analytics.performance import TOO_SHORT, Performance, performance
 from bot.analytics.rarity import Kind, Rarity, rarities
+from bot.analytics.sessions import Sessions
 from bot.analytics.units import PERCENT, POINTS, USD
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
@@ -25,14 +25,6 @@ from bot.messages.alerts.standing import standing_lines
 from bot.messages.common import Answer
 from bot.messages.html import Html, capital, lines, session_phrase
 from bot.text import DAYS, ordinal, short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.agenda import Entry
-    from bot.analytics.performance import Performance
-    from bot.analytics.sessions import Sessions
 
 _DAY, _FLOW_WINDOW = Window("d", 1), Window("d", 20)
 _WINDOWS = (_DAY, Window("w", 1), YTD)

@@ -1,10 +1,7 @@
 """The answers to /trend (the ratio, its averages, momentum, channel, drawdown) and /seasons."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,13 +13,11 @@ from bot.analytics.units import LEVEL, PERCENT
 from bot.analytics.windows import AsOf, Window
 from bot.errors import NoData
 from bot.messages import common
+from bot.messages.canvas import Theme
 from bot.messages.charts import ConditionPanel, bar_chart, rule_chart
 from bot.messages.common import Answer
 from bot.messages.html import capital, lines, pre, table
 from bot.text import MONTHS, counted
-
-if TYPE_CHECKING:
-    from bot.messages.canvas import Theme
 
 # Label (a template of the pair) and registry entry of each figure; the entry gives the unit and the history.
 _Figures = tuple[tuple[str, str, Arguments], ...]
@@ -106,10 +101,7 @@ def seasons_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | N
         for s in months
     ]
     sentence = next((_season_phrase(season) for season in months if season.month == now), "Seasons")
-    html = lines(
-        common.heading(sentence, market, as_of),
-        pre(table(("", "median", "mean", "rose", "n"), rows)),
-    )
+    html = lines(common.heading(sentence, market, as_of), pre(table(("", "median", "mean", "rose", "n"), rows)))
     quote = common.details(
         market,
         _luck_phrase(min(months, key=lambda season: math.inf if season.luck is None else season.luck)),
@@ -118,9 +110,7 @@ def seasons_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | N
         common.market_sources(market, "prices"),
     )
     bars = pd.DataFrame({"mean": [s.mean for s in months]}, [MONTHS[s.month - 1] for s in months])
-    title = (
-        f"{market.pair}: mean change in each month, {_month(changes.index[0])} to {_month(changes.index[-1])}"
-    )
+    title = f"{market.pair}: mean change in each month, {_month(changes.index[0])} to {_month(changes.index[-1])}"
     draw = partial(bar_chart, bars, PERCENT, common.chart_style(title, market, theme))
     buttons = (common.page_buttons(as_of, "Trend", "Compare"),)
     return Answer(html, draw, "seasons", buttons, quote=quote)

@@ -1,21 +1,23 @@
 """The weekly summary: the week's returns and flows, streaks, what fired, and what the next week brings."""
 
-from __future__ import annotations
-
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bot.alerts.presets import name_of
+from bot.alerts.view import AlertView, EvaluationContext
 from bot.analytics import flows
 from bot.analytics.agenda import agenda
 from bot.analytics.market import Market, per_market
 from bot.analytics.performance import TOO_SHORT, fund_levels, performance
 from bot.analytics.rarity import highest_since, streak
+from bot.analytics.sessions import Sessions
 from bot.analytics.units import PERCENT, POINTS, USD
 from bot.analytics.windows import MTD, YTD, AsOf, Window
 from bot.messages import common
@@ -24,15 +26,6 @@ from bot.messages.common import Answer
 from bot.messages.html import lines
 from bot.messages.pages import summary
 from bot.text import DAYS, counted, ordinal, short_date
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from bot.alerts.view import AlertView, EvaluationContext
-    from bot.analytics.sessions import Sessions
 
 _RARE = 26  # weeks
 _FIRST = itemgetter(0)

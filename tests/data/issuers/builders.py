@@ -29,8 +29,7 @@ def spreadsheetml(book: Book) -> bytes:
         '<ss:Style ss:ID="wraptext">\n</ss:Style>\n</ss:Styles>\n'
     )
     sheets = "".join(
-        f'<ss:Worksheet ss:Name="{name}">\n<ss:Table>\n{"".join(map(_ss_row, sheet))}'
-        "</ss:Table>\n</ss:Worksheet>\n"
+        f'<ss:Worksheet ss:Name="{name}">\n<ss:Table>\n{"".join(map(_ss_row, sheet))}</ss:Table>\n</ss:Worksheet>\n'
         for name, sheet in book.items()
     )
     return BOM + (head + sheets + "</ss:Workbook>\n").encode()
@@ -55,10 +54,7 @@ def csv_file(rows: Sheet, *, bom: bool = True) -> bytes:
     return (BOM if bom else b"") + out.getvalue().encode()
 
 
-_MAIN = (
-    "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
-    "http://purl.oclc.org/ooxml/spreadsheetml/main",
-)
+_MAIN = ("http://schemas.openxmlformats.org/spreadsheetml/2006/main", "http://purl.oclc.org/ooxml/spreadsheetml/main")
 _LINKS = (
     "http://schemas.openxmlformats.org/officeDocument/2006/relationships",
     "http://purl.oclc.org/ooxml/officeDocument/relationships",
@@ -83,8 +79,7 @@ def xlsx(book: Book, *, strict: bool = False) -> bytes:
         f'<sst xmlns="{main}">' + "".join(f"<si><t>{escape(text)}</t></si>" for text in strings) + "</sst>"
     )
     parts["xl/styles.xml"] = (
-        f'<styleSheet xmlns="{main}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs>'
-        "</styleSheet>"
+        f'<styleSheet xmlns="{main}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>'
     )
     parts["xl/workbook.xml"] = (
         f'<workbook xmlns="{main}" xmlns:r="{links}"><sheets>'
@@ -162,9 +157,7 @@ def xls(book: Book, *, protected: bool = False) -> bytes:
 
 def _entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
     text = name.encode("utf-16-le")
-    return struct.pack(
-        "<64sHBBIII16xI16xIQ", text, len(text) + 2, kind, 1, _FREE, _FREE, child, 0, start, size
-    )
+    return struct.pack("<64sHBBIII16xI16xIQ", text, len(text) + 2, kind, 1, _FREE, _FREE, child, 0, start, size)
 
 
 def _biff(book: Book, password: bytes) -> bytes:

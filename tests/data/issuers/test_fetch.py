@@ -13,15 +13,7 @@ from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles, fetch, off_market, store_issuer
 from bot.data.issuers.layouts import read_issuer
 from bot.data.load import build_market, read_frames
-from bot.data.provider import (
-    AccessRefused,
-    FetchOutcome,
-    NetworkDown,
-    Observations,
-    Ok,
-    Rejected,
-    SchemaChanged,
-)
+from bot.data.provider import AccessRefused, FetchOutcome, NetworkDown, Observations, Ok, Rejected, SchemaChanged
 from bot.data.refresh import FIGURES, refresh
 from bot.pair import DEFAULT_PAIR, Pair
 from storage import observations, sources
@@ -106,10 +98,7 @@ def test_a_nav_history_is_complete_up_to_the_session_before() -> None:
 def test_holdings_alone_give_weights_and_hide_no_stored_nav() -> None:
     count = FundFacts("IWM", "2020-12-11", nav=None, shares=280200000.0, assets=None)
     expected = Ok({"fund_facts": [count], "sector_weights": samples.weights()}, ("NAV",))
-    assert (
-        given("IWM", samples.holdings_csv(as_of="Dec 11, 2020")).document("fund", "IWM", COMPLETED)
-        == expected
-    )
+    assert given("IWM", samples.holdings_csv(as_of="Dec 11, 2020")).document("fund", "IWM", COMPLETED) == expected
 
 
 def test_a_wall_is_named_with_the_way_around_it() -> None:
@@ -134,9 +123,7 @@ def test_a_file_that_cannot_be_read_is_rejected_with_what_is_wrong() -> None:
     assert given("SPY", spreadsheetml(samples.FUND)).document("fund", "SPY", COMPLETED) == Rejected(
         "what issuer.example gave for SPY is of IWM, not of SPY"
     )
-    broken = given("IWM", spreadsheetml({**samples.FUND, "Historical": wrong})).document(
-        "fund", "IWM", COMPLETED
-    )
+    broken = given("IWM", spreadsheetml({**samples.FUND, "Historical": wrong})).document("fund", "IWM", COMPLETED)
     assert broken.describe() == (
         "Rejected, nothing was stored: what issuer.example gave for IWM was not imported, 1 thing is wrong: "
         "Historical, row 2: “Dek 11, 2020” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020."

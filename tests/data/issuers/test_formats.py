@@ -140,9 +140,7 @@ def test_a_workbook_that_takes_too_long_is_given_up() -> None:
         (ImportError("no"), "file cannot be read: python-calamine does not work (no); install it again."),
     ],
 )
-def test_a_process_that_cannot_read_is_not_blamed_on_the_file(
-    error: Exception, sentence: str, tmp_path: Path
-) -> None:
+def test_a_process_that_cannot_read_is_not_blamed_on_the_file(error: Exception, sentence: str, tmp_path: Path) -> None:
     job = partial(raise_in, 9, error, tmp_path / "log")
     with ChildProcess("test", formats.PARSER_LIMITS) as process, pytest.raises(ImportRejected) as caught:
         formats.read_sheets(b"a,b\n", "file", Mock(run=lambda _: process.run(job)))
@@ -171,15 +169,10 @@ BROKEN_OFF = "file breaks off before its end; download it again."
     ("data", "sentence"),
     [
         (
-            many_sheets(
-                '<Worksheet Name="{}"><Row Index="99999"><Cell><Data>1</Data></Cell></Row></Worksheet>'
-            ),
+            many_sheets('<Worksheet Name="{}"><Row Index="99999"><Cell><Data>1</Data></Cell></Row></Worksheet>'),
             TOO_MANY,
         ),
-        (
-            many_sheets('<Worksheet><Row Index="9999"/><Row><Cell Index="999"/></Row></Worksheet>', 240),
-            TOO_MANY,
-        ),
+        (many_sheets('<Worksheet><Row Index="9999"/><Row><Cell Index="999"/></Row></Worksheet>', 240), TOO_MANY),
         (many_sheets("<Worksheet>", 601), TOO_MANY),
         (b"a,b\n" + b"," * 600_000, TOO_MANY),
         (b"\n" * 10 + b"a" + b"\n" * 600_000, TOO_MANY),

@@ -174,10 +174,7 @@ def test_holdings_of_a_date_that_cannot_be_are_refused(as_of: str, shown: str) -
 
 
 def test_equities_without_a_sector_are_not_weighed() -> None:
-    few: list[list[Cell]] = [
-        *samples.EQUITIES,
-        ["CVR", "A CONTINGENT RIGHT", "-", "Equity", "100,000.00", "0.99", "1"],
-    ]
+    few: list[list[Cell]] = [*samples.EQUITIES, ["CVR", "A CONTINGENT RIGHT", "-", "Equity", "100,000.00", "0.99", "1"]]
     weights = read(samples.holdings_csv(rows=few)).observations["sector_weights"]
     assert [row.weight for row in weights] == [49.505, 49.505]
     none = copy.deepcopy(samples.EQUITIES)
@@ -239,9 +236,7 @@ def test_assets_that_are_not_nav_times_shares_are_listed_or_refused() -> None:
     more: list[list[Cell]] = [[f"{day:02}-Nov-2020", 350.0, 1000.0, 350000.0] for day in (2, 3, 4, 5)]
     rows[5][3] = 999.0
     contents = read(spreadsheetml({"navhist": rows[:8] + more}))
-    assert contents.preview.sentences()[-1] == (
-        "NAV × shares is not the total assets, stored as given: 2020-12-11."
-    )
+    assert contents.preview.sentences()[-1] == ("NAV × shares is not the total assets, stored as given: 2020-12-11.")
     assert contents.observations["fund_facts"][-2].assets == 999.0
     assert refusal(spreadsheetml({"navhist": rows})) == (
         "file was not imported, 1 thing is wrong:\nNAV × shares is not the total assets in 1 of 3 rows, "
@@ -306,10 +301,7 @@ def test_a_session_that_is_there_twice_with_the_same_values_is_one() -> None:
 def test_holdings_that_do_not_add_up_to_the_whole_fund_are_refused() -> None:
     wrong = "file was not imported, 1 thing is wrong:\n"
     book = {**samples.FUND, "Holdings": [*samples.HELD[:-4], *samples.REST]}
-    for data, sum_of in (
-        (samples.holdings_csv(rows=samples.EQUITIES[:2]), 79.2),
-        (spreadsheetml(book), 50.5),
-    ):
+    for data, sum_of in ((samples.holdings_csv(rows=samples.EQUITIES[:2]), 79.2), (spreadsheetml(book), 50.5)):
         expected = f"{wrong}the weights of its holdings add up to {sum_of}%, so it is not the whole fund"
         assert refusal(data) == expected
 
@@ -318,8 +310,7 @@ def test_a_csv_that_breaks_off_among_its_smallest_holdings_is_refused() -> None:
     whole = samples.holdings_csv()
     for end in (whole.index(b"XTSLA"), whole.index(b"RTYZ0"), whole.index(b"RTYZ0") + 12):
         assert refusal(whole[:end]) == (
-            "file was not imported, 1 thing is wrong:\n"
-            "nothing follows the last of its holdings: the file breaks off"
+            "file was not imported, 1 thing is wrong:\nnothing follows the last of its holdings: the file breaks off"
         )
 
 
@@ -364,10 +355,7 @@ def test_a_web_page_in_place_of_the_file_is_told_apart(page: bytes) -> None:
         (b"\x89PNG\r\n\x1a\n\x00\x00", f"file is neither a text file nor a workbook. {ADVICE}"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", f"file is neither a text file nor a workbook. {ADVICE}"),
         (b"Access denied\n", f"file has no known layout: it begins with “Access denied”. {KNOWN}"),
-        (
-            b"date,nav,shares\n2020-12-11,1,2\n",
-            "file is no issuer's file; fund facts are read by “import fund-facts”.",
-        ),
+        (b"date,nav,shares\n2020-12-11,1,2\n", "file is no issuer's file; fund facts are read by “import fund-facts”."),
         (b'a,"b" c\n', "file is not readable (',' expected after '\"'); download it again."),
     ],
 )
@@ -451,12 +439,7 @@ def test_holdings_are_the_companies_with_what_the_file_says_of_each() -> None:
     soft = Constituent("SOFT", "SAMPLE SOFTWARE", "", "equity", 1000.0, None, None, 60.5, "USD")
     held = read(spreadsheetml(samples.SPY_HELD)).holdings
     assert held is not None
-    assert (held.as_of, held.units, len(held.constituents), held.constituents[0]) == (
-        "2024-05-10",
-        None,
-        2,
-        soft,
-    )
+    assert (held.as_of, held.units, len(held.constituents), held.constituents[0]) == ("2024-05-10", None, 2, soft)
 
 
 def test_values_that_are_not_quantity_times_price_mean_that_columns_have_moved() -> None:

@@ -114,10 +114,7 @@ def test_an_imported_filing_is_of_the_sec_and_is_exported_as_a_fund_fact(databas
     [status] = database.run_sync(sources.source_statuses)
     assert (status.source, status.subject, status.outcome) == ("sec", "IWM import", "Imported")
     exported = database.run_sync(partial(export, form="fund-facts", ticker="IWM")).text.splitlines()
-    assert exported[:2] == [
-        "date,nav,shares,assets,flow,source,observed_at",
-        f"2020-08-31,,,,49.75,sec,{at}",
-    ]
+    assert exported[:2] == ["date,nav,shares,assets,flow,source,observed_at", f"2020-08-31,,,,49.75,sec,{at}"]
 
 
 @shared_data.shared
@@ -137,12 +134,7 @@ def provider() -> SecFilings:
 def test_the_sec_is_asked_only_with_a_contact_which_is_declared() -> None:
     assert "sec" not in [provider.name for provider in build_providers(Config())]
     with_contact = Config().with_keys(sec={"contact": CONTACT})
-    assert [provider.name for provider in build_providers(with_contact)] == [
-        "yahoo",
-        "issuer",
-        "sec",
-        "yahoo",
-    ]
+    assert [provider.name for provider in build_providers(with_contact)] == ["yahoo", "issuer", "sec", "yahoo"]
     agent = f"small-versus-large-bot/{__version__} {CONTACT}"
     wall = provider().document("official", "IWM", COMPLETED)
     assert isinstance(wall, AccessRefused)
@@ -168,10 +160,7 @@ def test_the_two_newest_filings_are_fetched_each_once(fake: FakeYahoo) -> None:
         flows = [(row.session, row.flow) for row in whole.payload["fund_facts"]]
         assert flows == [("2020-07-31", 49.75), *((row.session, 49.75) for row in MONTHS)]
         assert len(fake.asked) == requests
-    fake.files = {
-        f"CIK={IWM}": feed(("2020-12-09", "4")),
-        "/4/primary_doc": Answer(200, filing("S000000009")),
-    }
+    fake.files = {f"CIK={IWM}": feed(("2020-12-09", "4")), "/4/primary_doc": Answer(200, filing("S000000009"))}
     assert sec.document("official", "IWM", COMPLETED) == Empty("its filings are of other funds")
 
 

@@ -150,22 +150,10 @@ WRONG = {
     "too many": ("navhist", Answer(429, b""), f"No data: refused (HTTP 429 {REFUSED}"),
     "wall": ("navhist", Answer(200, WALL), f"No data: refused (a web page instead of the file {REFUSED}"),
     "silence": ("navhist", Answer(200, b"", then="hang"), f"No data: refused (no answer in time {REFUSED}"),
-    "cut": (
-        "navhist",
-        Answer(200, SPY_FILE, cut=900),
-        "No data: the answer broke off.",
-    ),
-    "half": (
-        "navhist",
-        Answer(200, SPY_FILE[:900]),
-        NOTHING,
-    ),
+    "cut": ("navhist", Answer(200, SPY_FILE, cut=900), "No data: the answer broke off."),
+    "half": ("navhist", Answer(200, SPY_FILE[:900]), NOTHING),
     "gone": ("navhist", Answer(404, b""), "No data: there is nothing at its address (HTTP 404)."),
-    "other fund": (
-        "fundDownload",
-        Answer(200, SPY_FILE),
-        NOTHING,
-    ),
+    "other fund": ("fundDownload", Answer(200, SPY_FILE), NOTHING),
     "other ticker": (
         "holdings-daily",
         Answer(200, spy_held(ticker="XLK")),
@@ -176,21 +164,9 @@ WRONG = {
         Answer(200, samples.holdings_csv(as_of="-", count="-", rows=[])),
         f"{IWM_GAVE} IWM is empty: the issuer has no holdings",
     ),
-    "day before": (
-        DATE,
-        Answer(200, iwm_held("Dec 10, 2020")),
-        "No data: it is of 2020-12-10, not of",
-    ),
-    "cut holdings": (
-        DATE,
-        Answer(200, iwm_held()[:-300]),
-        f"{IWM_GAVE} IWM",
-    ),
-    "moved": (
-        DATE,
-        Answer(200, iwm_held(header=[*samples.COLUMNS[:4], "Price", *samples.COLUMNS[5:]])),
-        NOTHING,
-    ),
+    "day before": (DATE, Answer(200, iwm_held("Dec 10, 2020")), "No data: it is of 2020-12-10, not of"),
+    "cut holdings": (DATE, Answer(200, iwm_held()[:-300]), f"{IWM_GAVE} IWM"),
+    "moved": (DATE, Answer(200, iwm_held(header=[*samples.COLUMNS[:4], "Price", *samples.COLUMNS[5:]])), NOTHING),
     "no quantity": (
         DATE,
         Answer(200, iwm_held(header=[*samples.COLUMNS[:6], "Par"])),
@@ -268,10 +244,7 @@ async def test_a_first_refresh_keeps_to_its_budget_of_requests_and_a_daily_one_t
     fake.files["asOfDate=20201214"] = Answer(200, iwm_held("Dec 14, 2020"), "text/html")
     for number, fund in enumerate(DEFAULT_PAIR):
         fake.files[f"CIK={fund.sec}"] = feed(("2020-12-08", str(number)))
-    fake.files |= {
-        "/0/primary": Answer(200, filing()),
-        "/1/primary": Answer(200, filing("N/A", "0000884394")),
-    }
+    fake.files |= {"/0/primary": Answer(200, filing()), "/1/primary": Answer(200, filing("N/A", "0000884394"))}
     storage = {"database": tmp_path / "bot.db"}
     providers = build_providers(Config().with_keys(sec={"contact": CONTACT}, storage=storage))
 
