@@ -52,7 +52,7 @@ def weekly_answer(
     names = {alert.number: name_of(alert.rule, market) for alert in alerts}
     fired = [(names.get(number) or f"#{number} {rule}", DAYS[day.weekday()]) for number, rule, day in fires]
     by_name = groupby(sorted(fired, key=_FIRST), _FIRST)
-    told = ", ".join(f"{name} ({', '.join(day for _, day in rows)})" for name, rows in by_name)
+    names_and_days = ", ".join(f"{name} ({', '.join(day for _, day in rows)})" for name, rows in by_name)
     last = market.last_completed
     monday = last + pd.Timedelta(days=7 - last.weekday())
     friday = monday + pd.Timedelta(days=4)
@@ -64,7 +64,7 @@ def weekly_answer(
         common.returns_table(market.pair, [row for row in returns if row.reason != TOO_SHORT]),
         *common.missing_returns(returns),
         *sentences,
-        f"Fired: {told}." if told else "No alert fired." if alerts else None,
+        f"Fired: {names_and_days}." if names_and_days else "No alert fired." if alerts else None,
         *standing_lines(alerts, context),
         summary.ahead_line("Next week", agenda(market, sessions, monday.date(), friday.date()), nothing),
     )
