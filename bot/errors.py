@@ -3,6 +3,7 @@
 BotError
 ├── ConfigError        the configuration cannot be used
 ├── BadInput           what a person typed cannot be understood
+│   └── Ambiguous      it can be understood in several ways
 ├── NoData             the stored data cannot answer the question
 ├── ChartFailed        a chart cannot be drawn now
 └── ImportRejected     a file was not imported
@@ -50,6 +51,14 @@ class ConfigError(BotError):
 
 class BadInput(BotError):
     """What was typed cannot be understood."""
+
+
+class Ambiguous(BadInput):
+    """The word `typed` can be read in several ways: `readings` are their labels with what to type for each."""
+
+    def __init__(self, sentence: str, typed: str, readings: list[tuple[str, str]]) -> None:
+        self.typed, self.readings = typed, readings
+        super().__init__(sentence)
 
 
 class NoData(BotError):

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bot.errors import BadInput
-from bot.text import MONTHS
+from bot.errors import Ambiguous, BadInput
+from bot.text import DAYS, MONTHS, short_date
 
 Days: TypeAlias = "pd.DatetimeIndex | NDArray[np.datetime64]"
 NAMED = ("ytd", "qtd", "mtd", "max")
@@ -28,6 +28,20 @@ WORDS = (*NAMED, "since")  # windows, or beginnings of one, that are words
 EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|days?|sessions?|w|weeks?|m|mos?|months?|y|yrs?|years?)", re.IGNORECASE)
 _SPACED = re.compile(rf"\b{_COUNTED.pattern}\b", re.IGNORECASE)
+_NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_PERIOD = "(?:day|week|month|quarter|year)"
+_NUMBERED = re.compile(rf"\b({'|'.join(_NUMBERS)})[ -](?={_PERIOD}s?\b)", re.IGNORECASE)
+# Windows in words: (what is typed, what it means), applied in this order.
+_PHRASES = (
+    (
+        re.compile(r"\b(?:this ([mqy])(?:onth|uarter|ear)|([mqy])(?:onth|uarter|ear)[ -]to[ -]date)\b", re.IGNORECASE),
+        r"\1\2td",
+    ),
+    (re.compile(rf"\b(?:last|past|previous) (?=[0-9]+ ?{_PERIOD[:-1]}|[dwmy]\b))", re.IGNORECASE), ""),
+    (re.compile(rf"\b(?:last|past|previous) (?={_PERIOD}\b)", re.IGNORECASE), "1 "),
+    (re.compile(r"\b1 quarter\b", re.IGNORECASE), "3 months"),
+    (re.compile(r"\ball[ -](?:time|history)\b(?! (?:high|low))", re.IGNORECASE), "max"),
+)
 # Dates in numbers, as a pattern. A year alone is one only after a word such as “since”.
 DATE = r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
 _DATE_FORMS = re.compile(r"(?P<year>[0-9]{4})(?:-[0-9]{2}){0,2}|[0-9]{1,2}(?P<joint>[./])[0-9]{1,2}(?P=joint)[0-9]{4}")
@@ -36,6 +50,13 @@ _NAMED_DATE = re.compile(
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
     r"(?:[ -](?P<day>[0-9]{1,2})(?:st|nd|rd|th)?)?,?[ -](?P<year>[0-9]{4})\b",
+    re.IGNORECASE,
+)
+# Dates counted from today.
+_RELATIVE_DATE = re.compile(
+    r"\b(?:(?P<near>today|yesterday)|(?P<this>this week|week[ -]to[ -]date)"
+    r"|(?P<count>[0-9]{1,2}) ?(?P<unit>[dwmy])(?:ays?|eeks?|onths?|ears?)? ago"
+    r"|(?:last )?(?P<day>mon|tue|wed|thu|fri|sat|sun)(?:s|nes|rs|ur)?(?:day)?)\b",
     re.IGNORECASE,
 )
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
@@ -195,8 +216,9 @@ def parse_date(text: str, example: str = _DATE, *, begins: bool = False) -> dt.d
     month, day = month_day
     if match["joint"] == "/":
         if month <= len(MONTHS) and day <= len(MONTHS) and month != day:
-            both = " or ".join(f"{year}-{m:02}-{d:02}" for m, d in ((month, day), (day, month)))
-            raise BadInput(f"“{text}” can be two dates; type {both}.", example)
+            both = [dt.date(year, *order) for order in ((month, day), (day, month))]
+            sentence = f"“{text}” can be two dates; type {' or '.join(map(str, both))}."
+            raise Ambiguous(sentence, text, [(short_date(reading), str(reading)) for reading in both])
         month, day = sorted((month, day))
     return _date(text, (year, month, day), example)
 
@@ -210,17 +232,43 @@ def _date(text: str, numbers: tuple[int, int, int], example: str) -> dt.date:
         raise BadInput(f"“{text}” is not a date: there is no {named}.", example) from None
 
 
+def named_windows(text: str) -> str:
+    """The text with windows in words as numbers and names: "six months" is 6 months, "this year" ytd."""
+    text = _NUMBERED.sub(lambda match: f"{_NUMBERS.index(match[1].lower()) + 1} ", text)
+    for pattern, meaning in _PHRASES:
+        text = pattern.sub(meaning, text)
+    return text
+
+
 def joined_windows(text: str) -> str:
     """The text with each length of time as one word: "6 months" is 6months."""
-    return _SPACED.sub(r"\1\2", text)
+    return _SPACED.sub(r"\1\2", named_windows(text))
 
 
-def named_dates(text: str) -> str:
-    """The text with dates in words as numbers: "Sep 30, 2020" and "30 September 2020", "Sep 2020"."""
+def named_dates(text: str, today: dt.date | None = None) -> str:
+    """The text with dates in words as numbers: "Sep 30, 2020" and "30 September 2020", "Sep 2020".
+
+    With `today`, also those counted from it: "yesterday", "last friday", "3 months ago"; "this week" is
+    since the last Friday before it.
+    """
 
     def written(match: re.Match[str]) -> str:
         month = [name.lower() for name in MONTHS].index(match["month"][:3].lower()) + 1
         day = match["before"] or match["day"]
         return f"{match['year']}-{month:02}" + (f"-{int(day):02}" if day else "")
 
-    return _NAMED_DATE.sub(written, text)
+    text = _NAMED_DATE.sub(written, text)
+    return _RELATIVE_DATE.sub(lambda match: _counted_date(match, today), text) if today else text
+
+
+def _counted_date(match: re.Match[str], today: dt.date) -> str:
+    if match["this"]:
+        return f"since {today - dt.timedelta(today.weekday() + 3)}"
+    if match["day"]:
+        return str(today - dt.timedelta((today.weekday() - DAYS.index(match["day"].capitalize()) - 1) % 7 + 1))
+    if match["near"]:
+        return str(today - dt.timedelta(match["near"].lower() == "yesterday"))
+    count, unit = int(match["count"]), match["unit"].lower()
+    if unit == "d":
+        return str(today - dt.timedelta(count))
+    return str(Window(unit, max(count, 1)).targets(np.array([today], "datetime64[D]"))[0])

@@ -70,6 +70,11 @@ class Ask:
         return self.services.clock()
 
     @property
+    def today(self) -> dt.date:
+        """The date in the chat's time zone, which "yesterday" counts from."""
+        return self.now.astimezone(ZoneInfo(self.settings.zone)).date()
+
+    @property
     def theme(self) -> Theme:
         """The theme of the chat's charts."""
         return THEMES.get(self.settings.theme, LIGHT)

@@ -1,8 +1,10 @@
 """COMMANDS: the one table of commands. The menu, /help, the documentation and the handlers derive from it."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from bot.alerts.lexer import METRIC_WORDS
 from bot.analytics.metrics import METRICS
 from bot.chat import admin, alert_commands, info, market_commands, privacy
 from bot.chat.access import Ask, Role
@@ -33,15 +35,18 @@ class Command(Entry):
 
 
 async def on_help(ask: Ask) -> Answer:
-    """/help: all commands, or one command or metric."""
-    word = ask.text.lower().lstrip("/").partition("@")[0]
-    if word in METRICS:
-        market = await ask.services.markets.current()
-        page = help_page(word, entries(owner=ask.is_owner), ask.services.pair, metrics_for(market))
-        steps = flow_steps(market, market.pair.tickers) if METRICS[word].part == "facts" else ()
-        return replace(page, html=lines(page.html, *steps))
-    command = BY_NAME.get(word)
-    return help_page(command.name if command else ask.text, entries(owner=ask.is_owner), ask.services.pair)
+    """/help: all commands, or one command, metric or other word."""
+    word = ask.text.lower().lstrip("/").partition("@")[0].strip("?! ")
+    if (command := BY_NAME.get(word)) is not None:
+        return help_page(command.name, entries(owner=ask.is_owner), ask.services.pair)
+    name = re.sub("[ -]", "_", word.replace("/", ""))
+    name = METRIC_WORDS.get(name, name)
+    if name not in METRICS:
+        return help_page(word or ask.text, entries(owner=ask.is_owner), ask.services.pair)
+    market = await ask.services.markets.current()
+    page = help_page(name, entries(owner=ask.is_owner), ask.services.pair, metrics_for(market))
+    steps = flow_steps(market, market.pair.tickers) if METRICS[name].part == "facts" else ()
+    return replace(page, html=lines(page.html, *steps))
 
 
 FORGET = "forgetme"

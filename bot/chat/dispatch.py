@@ -38,7 +38,7 @@ from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
 from bot.services import Services, chats
 from bot.services.chats import ChatSettings
-from bot.services.questions import parse_question, plain_question
+from bot.services.questions import load_market, parse_question, plain_question
 from bot.text import counted
 from storage import chat_store
 from storage.db import StorageError
@@ -287,7 +287,8 @@ class Dispatcher:
         request = parse_update(update)
         if request is None or not request.name or request.name.lower() in BY_NAME:
             return request
-        words = plain_question(f"{request.name} {request.words}", self._services.pair)
+        typed, today = f"{request.name} {request.words}", self._services.clock().date()
+        words = plain_question(typed, self._services.pair, today)
         return request if words is None else replace(request, name="compare", words=words)
 
     def _ask(self, update: Update, words: str) -> Ask | None:
@@ -347,8 +348,9 @@ class Dispatcher:
     async def _cards(self, text: str, settings: ChatSettings) -> list[Card]:
         """Return the cards for an inline query. An error is offered as a card that explains it."""
         try:
-            question = parse_question(text, _INLINE_EXAMPLE, self._services.pair, kinds=True)
-            market = await self._services.markets.at(question.dates.asof, question.dates.known)
+            today = self._services.clock().date()
+            question = parse_question(text, _INLINE_EXAMPLE, self._services.pair, today, kinds=True)
+            question, market = await load_market(self._services, question)
             total = question.returns(settings.total)
             return await asyncio.to_thread(cards, market, question.dates, question.windows, total)
         except BotError as error:

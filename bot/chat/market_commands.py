@@ -39,16 +39,17 @@ _DEFAULT_YEARS, _MOST_YEARS = 5, 30
 async def _load(
     ask: Ask, example: str, *, kinds: bool = False, most_windows: int = MOST_WINDOWS
 ) -> tuple[MarketQuestion, Market]:
-    question = parse_question(ask.text, example, ask.services.pair, kinds=kinds, most_windows=most_windows)
-    return question, await load_market(ask.services, question)
+    pair = ask.services.pair
+    question = parse_question(ask.text, example, pair, ask.today, kinds=kinds, most_windows=most_windows)
+    return await load_market(ask.services, question, example)
 
 
 async def _load_part(
     ask: Ask, example: str, parts_of: Callable[[Market], Iterable[str]]
 ) -> tuple[MarketQuestion, Market, str]:
     """Return a question without window, its Market, and which of its parts is asked for, "" for the first."""
-    question = parse_question(ask.text, example, ask.services.pair, rest=True, most_windows=0)
-    market = await load_market(ask.services, question)
+    question = parse_question(ask.text, example, ask.services.pair, ask.today, rest=True, most_windows=0)
+    _, market = await load_market(ask.services, question)
     part = " ".join(word for word in question.rest if word not in ask.services.pair.words)
     if part and part not in (stored := list(parts_of(market))):
         known = f"It can be {', '.join(stored)}." if stored else "Nothing is stored yet."
@@ -114,10 +115,10 @@ async def on_chart(ask: Ask) -> Answer:
     metrics = metrics_of(ask.services.pair)
     named = next((metrics[word] for word in ask.text.lower().split() if word in metrics), None)
     example = _chart_of(named.example) if named else "/chart"
-    question = parse_question(ask.text, example, ask.services.pair, rest=True)
+    question = parse_question(ask.text, example, ask.services.pair, ask.today, rest=True)
     if not question.rest:
         return metric_list(question.dates, ask.services.pair)
-    market = await load_market(ask.services, question)
+    question, market = await load_market(ask.services, question, example)
     return await answer_once(_chart_answer, market, question.dates, ask.theme, question)
 
 
@@ -138,7 +139,7 @@ def _chart_of(rule: str) -> str:
 
 async def on_backtest(ask: Ask) -> Answer:
     """/backtest: the rule's fires over the last years; without a rule, rules to choose from."""
-    text = named_dates(ask.text.strip())
+    text = named_dates(ask.text.strip(), ask.today)
     if not text:
         context = await evaluation_context(ask.caller)
         return await asyncio.to_thread(backtest_choices, context, _BACKTEST)

@@ -17,7 +17,7 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import metrics_of
 from bot.delivery.outcome import ErrorClass, classify
 from bot.delivery.send import keyboard
-from bot.errors import BadInput, BotError
+from bot.errors import Ambiguous, BadInput, BotError
 from bot.messages.charts import ChartSpec
 from bot.messages.common import AS_EDIT, Answer, Button
 from bot.messages.html import (
@@ -256,8 +256,13 @@ def error_answer(error: BotError, first_step: Callable[[str], str], typed: str =
     """Return an error as an answer: its sentence, its example as text, and a button to it.
 
     The button changes nothing: it leads to the page `first_step(example)`, if that is not what was `typed`.
+    What can be read in two ways has a button for each.
     """
     sentence, example = error.sentence, error.example
+    for reason in (error, error.__cause__):
+        if isinstance(reason, Ambiguous):
+            lines_ = ((label, typed.replace(reason.typed, reading)) for label, reading in reason.readings)
+            return Answer(lines(sentence), buttons=(tuple((label, first_step(line)) for label, line in lines_),))
     if not isinstance(sentence, Html):
         sentence = _LONG_QUOTE.sub(r"“\1…”", sentence)
     lead = "Example: " if " " in example or not example.startswith("/") else "See: "

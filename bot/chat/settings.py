@@ -25,7 +25,7 @@ _CITIES = (
     *("Asia/Singapore", "Asia/Tokyo", "UTC"),
 )
 _SPAN = re.compile(r"(\S+?(?: [ap]m)?)\s*(?:[-\u2013]|\bto\b| )\s*(\S+(?: [ap]m)?)")
-_OFFSET = re.compile(r"(?:utc|gmt) ?(?P<sign>[-+\u2212\u2013]) ?(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?")
+_OFFSET = re.compile(r"(?:utc|gmt)? ?(?P<sign>[-+\u2212\u2013]) ?(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?")
 _FARTHEST_WEST, _FARTHEST_EAST = 12, 14  # hours from UTC, where people live
 _SYNONYMS = {
     "tr": "total",  # as /compare has it
@@ -73,10 +73,12 @@ async def on_settings(ask: Ask) -> Answer:
         parsed = setting.parse(value.strip())
         chat = await setting.store(ask.caller, parsed)
         card = _settings_page(settings_of(ask.services.config, chat), chat, changed=setting)
-        if setting.name != "zone" or value.strip().lower() not in _spellings()["abbreviations"]:
+        is_offset = _OFFSET.fullmatch(value.strip().lower()) is not None and parsed in _spellings()["offsets"].values()
+        if setting.name != "zone" or not (is_offset or value.strip().lower() in _spellings()["abbreviations"]):
             return card
         city = zone_name(ZoneInfo(parsed))
-        note = f"{value.strip().upper()} is taken as the time of {city}, summer time too."
+        times = "which has no summer time" if is_offset else "summer time too"
+        note = f"{value.strip().upper()} is taken as the time of {city}, {times}."
         return replace(card, html=lines(card.html, note))
     stored = await chats.stored_chat(ask.services, ask.chat_id)
     return _settings_page(ask.settings, stored) if setting is None else _setting_page(ask, setting, stored)
@@ -128,7 +130,9 @@ def _parse_zone(text: str) -> str:
         return _zone_of_offset(text, offset)
     letters = (letter for letter in unicodedata.normalize("NFKD", words) if not unicodedata.combining(letter))
     city = re.sub(r"[ .,]+", "_", "".join(letters)).strip("_")
-    name = _spellings()["abbreviations"].get(words) or _zones().get(city) or _zones().get(city.replace("_", ""))
+    plain = re.sub("([aou])e", r"\1", city)  # Muenchen
+    known = (_zones().get(name) for name in (city, city.replace("_", ""), plain))
+    name = _spellings()["abbreviations"].get(words) or next(filter(None, known), None)
     if name is None:
         near = nearest(text.replace(" ", "_"), dict.fromkeys(_zones().values()))
         near = near or _zones().get(nearest(city, _zones()) or "", "")
@@ -141,8 +145,10 @@ def _zone_of_offset(text: str, offset: re.Match[str]) -> str:
     """Return the zone of "UTC+2" or "GMT-5", whose names in the database of zones have the opposite sign."""
     hours, minutes = int(offset["hours"]), int(offset["minutes"] or 0)
     west = offset["sign"] != "+"
+    if minutes and (zone := _spellings()["offsets"].get(f"{'-' if west else '+'}{hours}:{minutes:02}")):
+        return zone
     if minutes or hours > (_FARTHEST_WEST if west else _FARTHEST_EAST):
-        sentence = f"“{text[:40]}” is not one of UTC-{_FARTHEST_WEST} to UTC+{_FARTHEST_EAST} in whole hours."
+        sentence = f"“{text[:40]}” is no zone's time all year; UTC-{_FARTHEST_WEST} to UTC+{_FARTHEST_EAST} are."
         raise BadInput(f"{sentence} For another offset name a city.", "/settings zone Asia/Kolkata")
     return f"Etc/GMT{'+' if west else '-'}{hours}" if hours else "UTC"
 

@@ -29,7 +29,7 @@ from bot.analytics.windows import (
     parse_date,
     parse_window,
 )
-from bot.errors import BadInput, ConfigError, NoData
+from bot.errors import Ambiguous, BadInput, ConfigError, NoData
 from bot.pair import Pair
 from bot.services import Services, context_of
 from bot.services.alert_views import parse_alert_rule
@@ -43,15 +43,16 @@ T = TypeVar("T")
 MOST_ANSWERS = 64  # that a Market keeps; with the figures of a picture each takes up to 50 kB
 _KINDS = {"tr": True, "total": True, "price": False, "both": None}
 _DATE_WORDS = ("asof", "known", "since")
-_JOINTS = ("vs", "and")  # between the funds, which are both in every answer
+# Between the funds, which are both in every answer, and between two dates.
+_JOINTS = ("vs", "versus", "against", "and", "between", "from", "to", "until", "till", "through", "over", "-", "\u2013")
 _DATE = re.compile(DATE)
 _DATE_OR_YEAR = re.compile(rf"{DATE}|(?:19|20)[0-9]{{2}}")
 # Words of a plain question that say nothing about the window, and those that say it is about the pair.
 _FILLER = re.compile(
-    r"an?|the|th[ei]se?|and|are|at|do|does|did|doing|for|from|how|i[ns]|it|la(?:rge|st)|of|on|over|past|small|caps?"
+    r"an?|the|these|and|are|at|do|does|did|doing|for|from|how|i[ns]|it|la(?:rge|st)|of|on|over|past|small|caps?"
     r"|compared?|perform(?:ance|ed|ing)?|than|to|versus|vs|against|what|with"
 )
-_THIS = re.compile(r"\bthis ([mqy])(?:onth|uarter|ear)\b", re.IGNORECASE)
+_AS_OF = re.compile(r"\bas[ -]of\b", re.IGNORECASE)
 _ABOUT = frozenset({"cap", "caps", "small", "large", "compare", "smallcaps", "largecaps"})
 _GUIDE = "new"  # /alert new opens the guide
 _EXAMPLE_FUNDS = {"small": "IJR", "large": "IVV"}
@@ -180,14 +181,19 @@ async def read_status(services: Services, since: dt.datetime) -> StoredStatus:
     )
 
 
-async def load_market(services: Services, question: MarketQuestion) -> Market:
-    """Load the Market that a question is about; raises BadInput for a window that begins after it ends."""
-    market = await services.markets.at(question.dates.asof, question.dates.known)
+async def load_market(services: Services, question: MarketQuestion, example: str = "") -> tuple[MarketQuestion, Market]:
+    """Load the Market that a question is about; raises BadInput for a window that begins after it ends.
+
+    A window that begins at the last close, or since then, is that session alone: what "yesterday" asks for.
+    """
+    market, windows = await services.markets.at(question.dates.asof, question.dates.known), list[Window]()
+    end = market.end.date() if market.end is not None else dt.date.max
+    latest = end if question.dates.asof is not None else services.clock().date()
     for window in question.windows:
-        if window.since and market.end is not None and window.since > market.end.date():
-            end = date_phrase(market.end)
-            raise BadInput(f"“{window}” begins after the last known close, {end}.", "since 2020-09-30")
-    return market
+        if window.since is not None and window.since > max(end, latest):
+            raise BadInput(f"“{window}” begins after the last known close, {date_phrase(end)}.", example)
+        windows.append(Window("d", 1) if window.since is not None and window.since >= end else window)
+    return replace(question, windows=tuple(windows)), market
 
 
 async def answer_once(
@@ -219,15 +225,23 @@ async def answer_once(
 
 
 def parse_question(
-    text: str, example: str, pair: Pair, *, kinds: bool = False, rest: bool = False, most_windows: int = MOST_WINDOWS
+    text: str,
+    example: str,
+    pair: Pair,
+    today: dt.date | None = None,
+    *,
+    kinds: bool = False,
+    rest: bool = False,
+    most_windows: int = MOST_WINDOWS,
 ) -> MarketQuestion:
     """Return the question that the words after a command ask; raises BadInput naming the word.
 
-    A date by itself is the beginning of a window, a second one its end; a command without windows takes it as the date
-    asked about. `kinds` allows tr and price; `rest` keeps what is not a window (words, bare numbers) for the command.
+    A date by itself is the beginning of a window, a second one its end; a command without windows takes it as
+    the date asked about. "yesterday" counts from `today`. `kinds` allows tr and price; `rest` keeps what is not a
+    window (words, bare numbers) for the command.
     """
     question = MarketQuestion()
-    text = joined_windows(named_dates(text))
+    text = joined_windows(_AS_OF.sub("asof", named_dates(text, today)))
     words = (text if rest else text.replace(",", " ")).split()
     while words:
         word = words.pop(0)
@@ -240,7 +254,7 @@ def parse_question(
         elif kinds and lower in _KINDS:
             both = question.stated and question.total is not _KINDS[lower]  # "tr price" asks for both
             question = replace(question, total=None if both else _KINDS[lower], stated=True)
-        elif not rest and lower in (*pair.words, *_JOINTS):
+        elif lower in _JOINTS or (not rest and lower in pair.words):
             continue
         elif not rest or lower in NAMED or (lower[0].isdigit() and not lower.isdigit()):
             question = _with_window(question, word, pair, example, kinds=kinds)
@@ -256,16 +270,18 @@ def parse_question(
     return question
 
 
-def plain_question(text: str, pair: Pair) -> str | None:
+def plain_question(text: str, pair: Pair, today: dt.date | None = None) -> str | None:
     """Return the words of /compare that plain words ask for, None if they ask for something else.
 
     "IWM vs SPY last 6 months" asks for 6months, "how are small caps doing?" for the usual windows.
     """
-    text = _THIS.sub(lambda match: f"{match[1]}td", joined_windows(named_dates(text)))
+    text = joined_windows(_AS_OF.sub("asof", named_dates(text)))
     words = [word.strip("?!.;:").lower() for word in text.split()]
     line = " ".join(word for word in words if not _FILLER.fullmatch(word))
     try:
-        question = parse_question(line, "/compare", pair, kinds=True)
+        question = parse_question(line, "/compare", pair, today, kinds=True)
+    except Ambiguous:
+        return line
     except BadInput:
         return None
     is_about_pair = not _ABOUT.union(pair.words).isdisjoint(words)

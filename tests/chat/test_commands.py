@@ -96,9 +96,7 @@ MISTAKES = {
         "Nothing was stored yet on Mon 1 Jan 2001; what is known begins on Sun 13 Dec 2020.\nExample: known 2020-12-13"
     ),
     "/trend known 2030-01-01": "“known 2030-01-01” is in the future.\nExample: known 2020-12-13",
-    "/compare since 2020-12-14": (
-        "“since 2020-12-14” begins after the last known close, Fri 11 Dec 2020.\nExample: since 2020-09-30"
-    ),
+    "/compare since 2020-12-14": f"“since 2020-12-14” begins after the last known close, Fri 11 Dec 2020.{COMPARE}",
     "/compare 1d 2d 3d 4d 5d 6d 7d": f"7 windows are too many; at most 6.{COMPARE}",
     "/chart ratio_vs_sma 50 > 5%": (
         "A picture takes no comparison; with one it is a rule for /alert.\nExample: /chart ratio_vs_sma 50"
@@ -112,7 +110,7 @@ MISTAKES = {
     "/compare QQQ": f"“QQQ” is not understood here. Only IWM and SPY are compared, no other ticker. {HERE}",
     "/compare asof": f"“asof” needs a date after it.{COMPARE}",
     "/compare asof 2020-12-11 asof 2020-12-10": f"“asof” is given twice.{COMPARE}",
-    "/compare asof 12/10/2020": f"“12/10/2020” can be two dates; type 2020-10-12 or 2020-12-10.{COMPARE}",
+    "/compare asof 12/10/2020": "“12/10/2020” can be two dates; type 2020-10-12 or 2020-12-10.",
     "/compare asof 2020-13-01": f"“2020-13-01” is not a date: there is no month 13.{COMPARE}",
     "/compare asof 0001-01-01": f"“0001-01-01” is not within 1900 to 2199.{COMPARE}",
     "/flows since 0001-01-01": "“0001-01-01” is not within 1900 to 2199.\nExample: /flows 3m asof 2020-12-11",

@@ -222,7 +222,7 @@ async def test_without_a_word_the_usual_windows_are_offered(talk: Talk) -> None:
     ("typed", "title", "begins"),
     [
         ("6q", "Not understood", "“6q” is not a window"),
-        ("six months", "Not understood", "“six” is not understood here."),
+        ("some months", "Not understood", "“some” is not understood here."),
         ("1m asof 2001-01-01", "No data", "There is no close of both funds by Mon 1 Jan 2001"),
     ],
 )

@@ -129,12 +129,8 @@ MISTAKES = {
     "/settings zone Amerika/Chicago": (
         "“Amerika/Chicago” is not a time zone. Did you mean America/Chicago?\nExample: /settings zone America/Chicago"
     ),
-    "/settings zone UTC+5:30": (
-        "“UTC+5:30” is not one of UTC-12 to UTC+14 in whole hours. For another offset name a city.\n"
-        "Example: /settings zone Asia/Kolkata"
-    ),
     "/settings zone GMT-13": (
-        "“GMT-13” is not one of UTC-12 to UTC+14 in whole hours. For another offset name a city.\n"
+        "“GMT-13” is no zone's time all year; UTC-12 to UTC+14 are. For another offset name a city.\n"
         "Example: /settings zone Asia/Kolkata"
     ),
     "/settings zone Europe/Berln": (

@@ -28,12 +28,13 @@ def compare_answer(
 ) -> Answer:
     """Return who leads, the returns of both funds over the usual windows, and the trend, flows and P/E.
 
-    One asked window is shown beside the usual ones, several instead of them. `total`: total return or price;
-    None for price, with the total returns in the quote.
+    One asked window is shown beside the usual ones; several, or a span between two dates, instead of them.
+    `total`: total return or price; None for price, with the total returns in the quote.
     """
     market.require_end()
     asked = tuple(dict.fromkeys(asked))
-    windows = asked if len(asked) > 1 else tuple(dict.fromkeys((*RETURN_WINDOWS, *asked)))
+    is_span = as_of.asof is not None and any(window.since for window in asked)
+    windows = asked if is_span or len(asked) > 1 else tuple(dict.fromkeys((*RETURN_WINDOWS, *asked)))
     rows = [performance(market, window, bool(total)) for window in windows]
     html = lines(
         common.heading(_leader(market.pair, rows), market, as_of),
@@ -69,8 +70,10 @@ def _leader(pair: Pair, rows: Sequence[Performance]) -> str:
         return "Both moved alike" if known else f"No return of {pair} is known"
     ticker = max(leads, key=lambda name: (len(leads[name]), leads[name][-1:] == known[-1:]))
     others = [str(row.window) for row in known if row not in leads[ticker]]
+    if not others and len(known) == 1:
+        return f"{ticker} leads {'' if known[0].window.since else 'over '}{known[0].window}"
     if not others:
-        return f"{ticker} leads over {known[0].window}" if len(known) == 1 else f"{ticker} leads on every window"
+        return f"{ticker} leads on every window"
     return f"{ticker} leads, but not over {', '.join(others)}"
 
 

@@ -1,7 +1,9 @@
 """Help: one screen of commands, one page a command or metric, the list of metrics as buttons."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 
 from bot.alerts.grammar import WORDS
 from bot.analytics.metrics import METRICS, RATIO_WORD, Metric, Parameter, metrics_of
@@ -22,15 +24,10 @@ _FIRES = (
     "until the value is back past its re-arm level."
 )
 _BUTTONS_A_ROW = 3
-# Words of commands and answers that are no command, metric or word of a rule.
-_YTD = "Since the last close of the year before; mtd: of the month, qtd: of the quarter before."
 _TERMS = {
-    **dict.fromkeys(("window", "windows"), f"The span of a question: {EXAMPLES}."),
-    **dict.fromkeys(("ytd", "mtd", "qtd"), _YTD),
-    **dict.fromkeys(("asof", "known"), _DATES),
-    "tr": "Total return: distributions are reinvested at the close of their ex-date.",
-    "pp": "Percentage points, the unit of gaps: +12% against +10% are 2pp.",
-    "x": "Times, the unit of multiples: a P/E of 25x.",
+    word: meaning.format(windows=EXAMPLES, dates=_DATES)
+    for words, meaning in tomllib.loads(files(__package__).joinpath("terms.toml").read_text(encoding="utf-8")).items()
+    for word in words.split(", ")
 }
 
 
