@@ -70,11 +70,10 @@ class Pair:
         """Both tickers as rules write them."""
         return (self.small.word, self.large.word)
 
-    def fill(self, template: str) -> str:
-        """Return the template with the pair's tickers in it."""
-        return template.format(
-            small=self.small.ticker, large=self.large.ticker, small_word=self.small.word, large_word=self.large.word
-        )
+    def fill(self, template: str, **words: str) -> str:
+        """Return the template with the pair's tickers, and further words, in it."""
+        (small, large), (small_word, large_word) = self.tickers, self.words
+        return template.format(small=small, large=large, small_word=small_word, large_word=large_word, **words)
 
 
 # Where programs got the files in autumn 2026. In a browser the same addresses download them.

@@ -18,6 +18,7 @@ from storage.db import hold_lock, open_database
 from storage.rows import Bar
 from tests.fakes.botapi_faults import refusal
 from tests.place import ME, PATIENCE, Place, at_work, told_to_stop
+from tests.titles import title_of
 
 
 def market(count: int, last_ratio: float = 0.5) -> Observations:
@@ -59,11 +60,11 @@ async def test_one_process_answers_and_the_next_pushes_until_another_polls(place
 
     fill(place.database, market(0, last_ratio=0.65))
     async with place.run() as bot:
-        pushed = await place.api.wait_for_message(lambda m: m.text.startswith("Alert #1 fired"), PATIENCE)
+        pushed = await place.api.wait_for_message(lambda m: title_of(m.text).startswith("#1 fired"), PATIENCE)
         assert "0.6500" in pushed.text
         place.api.press(pushed.message_id, "r/alert 1 why", ME)
         await place.api.wait_for_message(lambda m: m.text.startswith("Why #1 fired"), PATIENCE)
-        assert len([m for m in place.api.messages(ME) if m.text.startswith("Alert #1 fired")]) == 1
+        assert len([m for m in place.api.messages(ME) if title_of(m.text).startswith("#1 fired")]) == 1
         place.api.fail("getUpdates", refusal(409, "Conflict: terminated by other getUpdates request"))
         code, said = await bot.ended()
     assert code == 1
@@ -102,7 +103,7 @@ async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
             await place.answer("/alert ratio > 0.51", "Alert #1 ratio > 0.51")
             for ticker in ("IWM", "SPY"):
                 assert (await command("import", "prices", f"{ticker}.csv", "--ticker", ticker))[0] == 0
-            pushed = await place.api.wait_for_message(lambda m: m.text.startswith("Alert #1 fired"), PATIENCE)
+            pushed = await place.api.wait_for_message(lambda m: title_of(m.text).startswith("#1 fired"), PATIENCE)
             assert "0.5300" in pushed.text
             assert await command("refresh") == (0, "No source is switched on; see [sources] in the config.\n")
             assert (await command("export", "prices", "out.csv", "--ticker", "IWM"))[0] == 0

@@ -116,6 +116,8 @@ class Metric:
     part             the part of the Market it reads: prices, facts or multiples
     reason           why the last session has no value although history reaches back far enough, else ""
     range            the values it can take; rules that none of them makes true, or false, are refused
+    phrase           the metric with its arguments in words, as the subject of a sentence: a template of the
+                     pair and the parameters
     meaning          one sentence for people
     formula          in the field's notation, with its source where it has one
     example          a rule that can be typed; every example is itself a test
@@ -123,6 +125,7 @@ class Metric:
 
     name: str
     title: str
+    phrase: str
     unit: Unit
     history: Callable[[Market, Arguments], pd.Series]
     parameters: tuple[Parameter, ...] = ()
@@ -241,6 +244,7 @@ def _multiple(name: str, title: str) -> Metric:
     usual = _of_multiples(
         name=name,
         title=title,
+        phrase=f"{{fund}}'s {title} ({{convention}})",
         unit=units.MULTIPLE,
         range=_POSITIVE,
         history=lambda market, a: valuation.with_repeats(
@@ -262,6 +266,7 @@ def _premium(name: str, title: str) -> Metric:
     return _of_multiples(
         name=f"{name}_premium",
         title=f"{title} premium",
+        phrase=f"{{small}}'s {title} premium ({{convention}})",
         unit=units.PERCENT,
         range=Range(-100.0, reached=True) if name == "yield" else _LOSS_AT_MOST_ALL,
         history=lambda market, a: valuation.with_repeats(
@@ -282,6 +287,7 @@ _TREND = (
     Metric(
         name="ratio",
         title="{small}/{large}",
+        phrase="{small}/{large}",
         unit=units.LEVEL,
         history=lambda market, _: trend.ratio(market),
         level_of_prices=True,
@@ -293,6 +299,7 @@ _TREND = (
     _of_ratio(trend.ratio_vs_sma, 200)(
         name="ratio_vs_sma",
         title="{small}/{large} against its average",
+        phrase="{small}/{large} against its {n}-day average",
         meaning="How far the ratio stands above (+) or below (−) its own average.",
         formula="100 (R / SMA_n(R) − 1), Mansfield relative strength",
         example="ratio_vs_sma 200 > 5%",
@@ -300,6 +307,7 @@ _TREND = (
     Metric(
         name="excess",
         title="Total-return gap",
+        phrase="{small}'s lead in total return {window}",
         unit=units.POINTS,
         history=lambda market, a: excess_history(market, _window(a)),
         reason=lambda market, a: performance(market, _window(a), total=True).reason,
@@ -311,6 +319,7 @@ _TREND = (
     Metric(
         name="momentum",
         title="Relative momentum",
+        phrase="{small}'s 12-month momentum less {large}'s",
         unit=units.POINTS,
         history=lambda market, _: trend.momentum(market),
         reason=lambda market, _: (
@@ -323,6 +332,7 @@ _TREND = (
     _of_ratio(trend.breakout, 252, 1)(
         name="breakout",
         title="Breakout",
+        phrase="{small}/{large} against its {n}-day high",
         meaning="How far the ratio stands above (+) the highest of the n sessions before.",
         formula="100 (R / max(R[t−n..t−1]) − 1)",
         example="breakout 252 > 0%",
@@ -330,6 +340,7 @@ _TREND = (
     _of_ratio(trend.breakout_low, 252, 1)(
         name="breakout_low",
         title="Breakdown",
+        phrase="{small}/{large} against its {n}-day low",
         meaning="How far the ratio stands below (−) the lowest of the n sessions before.",
         formula="100 (R / min(R[t−n..t−1]) − 1)",
         example="breakout_low 252 < 0%",
@@ -337,6 +348,7 @@ _TREND = (
     _of_ratio(trend.slope, 60, 3)(
         name="slope",
         title="Slope of the ratio",
+        phrase="the yearly pace of {small}/{large} over {n} days",
         meaning="Yearly pace of the ratio's trend line over n sessions.",
         formula="100 (e^(252 b) − 1), b = OLS slope of ln R",
         example="slope 60 > 10%",
@@ -344,6 +356,7 @@ _TREND = (
     Metric(
         name="channel",
         title="Place in the channel",
+        phrase="{small}/{large} in sigmas from its line {since}",
         unit=units.NUMBER,
         history=_channel,
         parameters=(Parameter("since", "date", Window("since", since=trend.CHANNEL_FROM)),),
@@ -354,6 +367,7 @@ _TREND = (
     Metric(
         name="drawdown",
         title="Drawdown",
+        phrase="the drawdown of {fund}",
         unit=units.PERCENT,
         history=lambda market, a: trend.drawdown(
             market.closes[fund] if (fund := str(a.get("fund", ""))) else trend.ratio(market)
@@ -367,6 +381,7 @@ _TREND = (
     Metric(
         name="beta",
         title="Beta",
+        phrase="{small}'s beta over {n} days",
         unit=units.NUMBER,
         history=lambda market, a: trend.beta(market, _n(a)),
         reason=lambda market, a: trend.daily_returns_reason(market, _n(a)),
@@ -378,6 +393,7 @@ _TREND = (
     Metric(
         name="corr",
         title="Correlation",
+        phrase="the correlation of both funds over {n} days",
         unit=units.NUMBER,
         history=lambda market, a: trend.correlation(market, _n(a)),
         reason=lambda market, a: trend.daily_returns_reason(market, _n(a)),
@@ -393,6 +409,7 @@ _FUND_PRICES = (
     Metric(
         name="price",
         title="Price",
+        phrase="{fund}'s price",
         unit=units.PRICE,
         history=lambda market, a: market.closes[str(a["fund"])],
         parameters=(_OWN_FUND,),
@@ -405,6 +422,7 @@ _FUND_PRICES = (
     Metric(
         name="return",
         title="Price return",
+        phrase="{fund}'s price return {window}",
         unit=units.PERCENT,
         history=lambda market, a: return_history(market, _window(a), total=False)[str(a["fund"])],
         reason=lambda market, a: performance(market, _window(a)).reason,
@@ -417,6 +435,7 @@ _FUND_PRICES = (
     _of_price(trend.volatility, 20)(
         name="volatility",
         title="Volatility",
+        phrase="{fund}'s volatility over {n} days",
         unit=units.YIELD,
         range=Range(low=0.0, reached=True),
         meaning="How much the price of a fund moves: standard deviation of its daily returns, annualised.",
@@ -426,6 +445,7 @@ _FUND_PRICES = (
     _of_price(trend.from_high, 252)(
         name="from_high",
         title="Distance to the high",
+        phrase="{fund} against its {n}-day high",
         range=Range(low=-100.0, high=0.0),
         meaning="How far the price of a fund lies below (−) its highest close of the last n sessions.",
         formula="100 (P / max(P[t−n+1..t]) − 1)",
@@ -434,6 +454,7 @@ _FUND_PRICES = (
     _of_price(trend.from_low, 252)(
         name="from_low",
         title="Distance to the low",
+        phrase="{fund} against its {n}-day low",
         range=Range(low=0.0, reached=True),
         meaning="How far the price of a fund lies above (+) its lowest close of the last n sessions.",
         formula="100 (P / min(P[t−n+1..t]) − 1)",
@@ -445,6 +466,7 @@ _FLOWS = (
     _of_facts(
         name="flow",
         title="Fund flow",
+        phrase="{fund}'s flow {window}",
         unit=units.USD,
         history=_flow("dollars"),
         meaning="Money into (+) or out of (−) the fund, from its units outstanding.",
@@ -454,6 +476,7 @@ _FLOWS = (
     _of_facts(
         name="flow_pct",
         title="Fund flow, % of assets",
+        phrase="{fund}'s flow {window} in % of assets",
         unit=units.PERCENT,
         history=_flow("percent"),
         meaning="The flow in percent of the fund's assets when the window began.",
@@ -463,6 +486,7 @@ _FLOWS = (
     _of_facts(
         name="flow_gap",
         title="Flow gap",
+        phrase="the flow gap {window}",
         unit=units.POINTS,
         history=lambda market, a: flows.flow_gap_history(market, _window(a)),
         parameters=(_WINDOW,),
@@ -473,6 +497,7 @@ _FLOWS = (
     _of_facts(
         name="flow_change",
         title="Change of flow",
+        phrase="the change of {fund}'s flow {window}",
         unit=units.USD,
         history=_flow("change"),
         parameters=(_FUND, replace(_WINDOW, counted=True)),
@@ -483,6 +508,7 @@ _FLOWS = (
     _of_facts(
         name="flow_z",
         title="Flow z-score",
+        phrase="the z-score of {fund}'s flow {window}",
         unit=units.NUMBER,
         history=lambda market, a: flows.robust_z(_flow("percent")(market, a)),
         range=Range(-flows.Z_CLIP, flows.Z_CLIP, reached=True),
@@ -493,6 +519,7 @@ _FLOWS = (
     _of_facts(
         name="units",
         title="Units outstanding",
+        phrase="the change of {fund}'s units {window}",
         unit=units.PERCENT,
         range=_LOSS_AT_MOST_ALL,
         history=_flow("units"),
@@ -512,6 +539,7 @@ _VALUATION = (
     _of_multiples(
         name="earnings_yield_gap",
         title="Earnings yield gap",
+        phrase="the earnings yield gap ({convention})",
         unit=units.POINTS,
         history=lambda market, a: valuation.yield_gap_history(market, str(a["convention"])),
         parameters=(_CONVENTION,),
@@ -522,6 +550,7 @@ _VALUATION = (
     _of_multiples(
         name="estimates",
         title="Estimated earnings",
+        phrase="{fund}'s estimated earnings",
         unit=units.INDEX,
         range=Range(),
         history=lambda market, a: valuation.estimate_index(market, str(a["fund"])),

@@ -21,7 +21,7 @@ from bot.chat import alert_edit
 from bot.chat.access import Ask
 from bot.errors import BadInput
 from bot.messages.alerts import guide
-from bot.messages.alerts.card import ALL_ALERTS, alert_page, card_buttons, rule_chart_answer
+from bot.messages.alerts.card import alert_page, buttons_answer, rule_chart_answer
 from bot.messages.alerts.history import EVENTS_A_PAGE, alert_list, explanation, history_answer
 from bot.messages.alerts.notices import FIRES_SINCE_DAYS, trial_message
 from bot.messages.common import Answer
@@ -59,7 +59,7 @@ async def on_alert(ask: Ask) -> Answer:
         started = await alerts.create(caller, text)
         in_points = reads_percent_as_points(text, started.alert.rule)
         remark = "% is read as percentage points (pp) here." if in_points else None
-        return await alert_edit.render_started(started, remark)
+        return await alert_edit.render_started(started, remark=remark)
     number, action, words = int(match[1]), (match[2] or "").lower(), match[3] or ""
     if not action:
         return await alert_edit.render_shown(await alert_views.show(caller, number))
@@ -77,10 +77,21 @@ async def explain(ask: Ask, number: int, _: str) -> Answer:
     shown, (fire, withdrawn) = await alert_views.show_with(ask.caller, number, alert_views.last_fire)
     if fire is None:
         answer = await asyncio.to_thread(alert_page, shown.alert, shown.context)
-        return Answer(lines(answer.html, "It has not fired yet."), buttons=answer.buttons)
-    html = await asyncio.to_thread(explanation, fire, shown.context)
+        return replace(answer, html=lines(answer.html, "It has not fired yet."))
     remark = "It was withdrawn when the data was revised." if withdrawn else None
-    return Answer(lines(html, remark), buttons=(*card_buttons(shown.alert), ALL_ALERTS))
+    return await asyncio.to_thread(explanation, shown.alert, fire, shown.context, remark)
+
+
+async def more(ask: Ask, number: int, _: str) -> Answer:
+    """Show all buttons."""
+    shown = await alert_views.show(ask.caller, number)
+    return await asyncio.to_thread(buttons_answer, shown.alert, shown.context, more=True)
+
+
+async def less(ask: Ask, number: int, _: str) -> Answer:
+    """Show the usual buttons only."""
+    shown = await alert_views.show(ask.caller, number)
+    return await asyncio.to_thread(buttons_answer, shown.alert, shown.context, more=False)
 
 
 async def chart(ask: Ask, number: int, _: str) -> Answer:
@@ -105,7 +116,14 @@ async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> A
 Action = Callable[["Ask", int, str], Awaitable[Answer]]
 
 # What can be done with an alert. In groups LOOKS, which change nothing, are open to everybody.
-LOOKS: dict[str, Action] = {"why": explain, "chart": chart, "test": test, "history": history}
+LOOKS: dict[str, Action] = {
+    "why": explain,
+    "chart": chart,
+    "test": test,
+    "history": history,
+    "more": more,
+    "less": less,
+}
 CHANGES: dict[str, Action] = {
     "edit": alert_edit.edit,
     "snooze": alert_edit.snooze,
@@ -123,13 +141,13 @@ _CHOICES = ("edit", "snooze")  # without more words they only ask what to change
 
 
 async def on_alerts(ask: Ask) -> Answer:
-    """/alerts: every alert of this chat, in pages; a number turns to the page it is on."""
-    match = re.fullmatch(r"#?([0-9]{0,9})", ask.text)
+    """/alerts: every alert of this chat, in pages."""
+    match = re.fullmatch(r"(?:page )?([0-9]{0,6})", ask.text, re.IGNORECASE)
     if match is None:
-        raise BadInput(f"“{ask.text}” is not an alert's number.", "/alerts")
+        raise BadInput(f"“{ask.text}” is not a page of the alerts.", "/alerts page 2")
     listed, unreadable, context = await alert_views.list_alerts(ask.caller)
     if listed:
-        answer = await asyncio.to_thread(alert_list, listed, context, int(match[1] or 0))
+        answer = await asyncio.to_thread(alert_list, listed, context, int(match[1] or 1))
     else:
         answer = await answer_once(_empty_list, context.market, AsOf(), context)
     return replace(answer, html=lines(answer.html, *(error.sentence for error in unreadable)))

@@ -12,10 +12,13 @@ import contextlib
 import datetime as dt
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from msgspec.structs import fields, replace
+from msgspec import structs
+from msgspec.structs import fields
 
 from bot.alerts.grammar import parse_rule
 from bot.alerts.lexer import tokenize
@@ -24,11 +27,11 @@ from bot.analytics.metrics import Metric
 from bot.analytics.windows import parse_date
 from bot.chat.access import Ask
 from bot.errors import BadInput
-from bot.messages.alerts.card import alert_page, new_alert_page
-from bot.messages.alerts.guide import edit_menu, snooze_menu
+from bot.messages.alerts.card import alert_page, new_alert_page, snooze_menu
+from bot.messages.alerts.guide import edit_menu
 from bot.messages.alerts.notices import waiting_note
 from bot.messages.common import Answer
-from bot.messages.html import bold, capital, code, lines
+from bot.messages.html import Html, bold, capital, code, lines
 from bot.services import alert_views, alerts
 from bot.services.alert_views import ShownAlert, refuse_ended, refuse_paused
 from bot.services.alerts import StartedAlert
@@ -52,7 +55,7 @@ async def edit(ask: Ask, number: int, text: str) -> Answer:
         shown = await alert_views.show(ask.caller, number, refuse_ended)
         return await asyncio.to_thread(edit_menu, shown.alert, shown.context)
     started = await alerts.edit(ask.caller, number, lambda rule, metrics: edited_rule(rule, text, metrics))
-    return await render_started(started)
+    return await render_started(started, "Changed")
 
 
 async def snooze(ask: Ask, number: int, text: str) -> Answer:
@@ -60,7 +63,7 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
     caller = ask.caller
     if not text:
         shown = await alert_views.show(caller, number, refuse_ended, refuse_paused)
-        return snooze_menu(shown.alert, caller.chat.zone)
+        return snooze_menu(shown.alert, shown.context)
     until = snooze_end(text, caller.now, caller.chat.zone, f"/alert {number} snooze")
     remark = "Snoozed: what fires meanwhile comes as one message at its end."
     if until is None:
@@ -70,25 +73,24 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
 
 async def pause(ask: Ask, number: int, _: str) -> Answer:
     """Stop evaluating it until it is resumed."""
-    return await render_shown(await alerts.pause(ask.caller, number))
+    return await render_shown(await alerts.pause(ask.caller, number), "It sends nothing until you resume it.")
 
 
 async def resume(ask: Ask, number: int, _: str) -> Answer:
     """Evaluate it again; what happened meanwhile does not fire."""
-    resumed = await alerts.resume(ask.caller, number)
-    return await render_shown(resumed, waiting_note(resumed.overdue, resumed.context.market))
+    return await render_started(await alerts.resume(ask.caller, number), "Resumed")
 
 
 async def rescale(ask: Ask, number: int, _: str) -> Answer:
     """Set an alert that a split has paused at its rescaled level."""
-    return await render_started(await alerts.rescale(ask.caller, number))
+    return await render_started(await alerts.rescale(ask.caller, number), "Rescaled")
 
 
 async def renew(ask: Ask, number: int, _: str) -> Answer:
     """Let it go on for a year from today; one that has ended starts afresh, within the quota."""
     renewed = await alerts.renew(ask.caller, number)
     if isinstance(renewed, StartedAlert):
-        return await render_started(renewed)
+        return await render_started(renewed, "Renewed")
     last_day = renewed.alert.expires_on
     return await render_shown(renewed, f"Renewed until {short_date(last_day)}." if last_day else None)
 
@@ -97,7 +99,8 @@ async def off(ask: Ask, number: int, _: str) -> Answer:
     """End it; its number and history stay, and it can be renewed."""
     alert = await alerts.switch_off(ask.caller, number)
     html = lines(bold(f"Alert #{number} is off."), code(alert.rule))
-    return Answer(html, buttons=((("Undo", f"/alert {number} renew"), ("Alerts", "/alerts")),))
+    below, undo = Html(f"#{number}: off."), (("Undo", f"/alert {number} renew"),)
+    return Answer(html, buttons=(undo,), below=below, toast=f"Alert #{number} is off.")
 
 
 async def back(ask: Ask, number: int, _: str) -> Answer:
@@ -112,15 +115,20 @@ async def acknowledge(ask: Ask, number: int, _: str) -> Answer:
     return await render_shown(shown, "Got it: no more reminders until it fires again.")
 
 
-async def render_started(started: StartedAlert, remark: str | None = None) -> Answer:
-    """Render an alert that starts now, with the rule or the end that it had before, else with a remark."""
+async def render_started(started: StartedAlert, done: str = "", remark: str | None = None) -> Answer:
+    """Render an alert that starts now, with the rule or the end that it had before, else with a remark.
+
+    `done` is what was done to an alert that there was already.
+    """
     alert, context = started.alert, started.context
     if started.previous is not None:
         remark = "Was: " + code(started.previous)
     elif started.ended:
         remark = f"It had ended ({started.ended}) and starts afresh."
     overdue = waiting_note(started.overdue, context.market)
-    return await asyncio.to_thread(new_alert_page, alert, context, started.past, remark, waits=overdue)
+    make = partial(new_alert_page, alert, context, started.past, remark, done=done, waits=overdue)
+    answer = await asyncio.to_thread(make)
+    return replace(answer, below=None) if done == "Changed" else answer
 
 
 async def render_shown(shown: ShownAlert, remark: str | None = None) -> Answer:
@@ -175,7 +183,7 @@ def _without_option(rule: Rule, name: str) -> Rule:
         raise BadInput(f"“{name}” is not an option of alerts.", example)
     if name not in set_options:
         raise BadInput(f"The rule has no “{name}”.", example)
-    return replace(rule, **{name: _DEFAULTS[name]})
+    return structs.replace(rule, **{name: _DEFAULTS[name]})
 
 
 def _other_confirm(rule: Rule) -> str:
@@ -203,11 +211,11 @@ def _with_comparison(rule: Rule, number: int, change: str, registry: Mapping[str
     if len(parsed.conditions) > 1:
         or_at = (*rule.or_at, *(count - 1 + position for position in parsed.or_at))
         conditions = (*rule.conditions, *parsed.conditions[1:])
-        whole = replace(rule, conditions=conditions, or_at=or_at, rearm=None)
+        whole = structs.replace(rule, conditions=conditions, or_at=or_at, rearm=None)
         raise BadInput("To add a condition, type the whole rule.", str(whole))
     new = parsed.conditions[0]
     conditions = (*rule.conditions[:at], new, *rule.conditions[at + 1 :])
-    compared = replace(rule, conditions=conditions, rearm=_moved_rearm(rule, old, new))
+    compared = structs.replace(rule, conditions=conditions, rearm=_moved_rearm(rule, old, new))
     return _with_options(compared, old, change, registry)
 
 
@@ -216,7 +224,7 @@ def _with_conditions(rule: Rule, change: str, registry: Mapping[str, Metric]) ->
     parsed = parse_rule(f"{rule.bare} {change}", registry)
     names = {token.text for token in tokenize(change)} & set(_DEFAULTS)
     options = {name: getattr(parsed, name) for name in names}
-    return replace(rule, conditions=parsed.conditions, or_at=parsed.or_at, rearm=None, **options)
+    return structs.replace(rule, conditions=parsed.conditions, or_at=parsed.or_at, rearm=None, **options)
 
 
 def _probable_change(old: Condition, change: str, example: str, registry: Mapping[str, Metric]) -> str:
@@ -261,4 +269,4 @@ def _with_options(rule: Rule, condition: Condition, change: str, registry: Mappi
     except BadInput as error:
         example = error.example.removeprefix(f"{prefix} ")  # the rest of the rule stays
         raise BadInput(error.sentence, _other_confirm(rule) if example == prefix else example) from error
-    return replace(rule, **{name: getattr(parsed, name) for name in names})
+    return structs.replace(rule, **{name: getattr(parsed, name) for name in names})

@@ -19,9 +19,10 @@ from bot.delivery.outcome import ErrorClass, classify
 from bot.delivery.send import keyboard
 from bot.errors import Ambiguous, BadInput, BotError
 from bot.messages.charts import ChartSpec
-from bot.messages.common import AS_EDIT, Answer, Button
+from bot.messages.common import AS_EDIT, AS_NEW, Answer, Attachment, Button
 from bot.messages.html import (
     CAPTION_LIMIT,
+    MESSAGE_LIMIT,
     Html,
     bold,
     code,
@@ -45,6 +46,7 @@ FORWARDED = "A forwarded message is not a command; to send its words as your own
 OWNER_ONLY = "Only this bot's owner may use /admin, in their private chat with it."
 MAX_TOAST_LENGTH = 200  # characters of the text of answerCallbackQuery
 _MAX_QUOTE_LENGTH = 40
+_QUOTE_END = Html("</blockquote>")
 _LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
 
 
@@ -120,10 +122,11 @@ async def send(
 ) -> bool:
     """Send the answer to the chat and topic of the update; with `edit`, change the update's message into it.
 
-    `numbers` is the chat's way of writing them. An answer with a picture is one photo whose caption is the
-    text; a picture that was not sent before is drawn while the text is shown already. A photo never becomes
-    a text: an answer to its buttons that has no picture is a new message. If the message shows the answer
-    already, because a button was pressed twice, nothing is sent. Returns whether there is a new message,
+    `numbers` is the chat's way of writing them. The text of a message that was pushed, or that has a picture,
+    stays if the answer to its button has something to show `below` it. An answer with a picture is one photo
+    whose caption is the text; a picture that was not sent before is drawn while the text is shown already. A
+    photo never becomes a text: any other answer to its buttons is a new message. If the message shows the
+    answer already, because a button was pressed twice, nothing is sent. Returns whether there is a new message,
     which a chat may refuse.
     """
     message, chat = update.effective_message, update.effective_chat
@@ -132,7 +135,12 @@ async def send(
     asked = update.message if chat.type != ChatType.PRIVATE else None
     target = ReplyTarget(bot, chat.id, thread_of(message), asked.message_id if asked else None)
     text = localized(answer.text, numbers)
-    current = message if edit and isinstance(message, Message) else None
+    pressed = message if update.callback_query is not None and isinstance(message, Message) else None
+    if pressed is not None and answer.below is not None and (pressed.photo or not edit):
+        buttons = keyboard(answer.rows(AS_EDIT if edit else AS_NEW))
+        if await _add_below(pressed, localized(answer.below, numbers), buttons):
+            return False
+    current = pressed if edit else None
     if answer.draw is not None and visible_length(text) <= CAPTION_LIMIT:
         return await _send_photo(target, services, _Photo(answer, answer.draw, text), current)
     parts = split_html(text)
@@ -148,15 +156,36 @@ async def send(
         title = Html(text.split("\n", 1)[0])
         await _send_photo(target, services, _Photo(Answer(title), answer.draw, title), None)
     if answer.attachment is not None:
-        upload = InputFile(answer.attachment.content, filename=answer.attachment.name)
-        try:
-            await target.send(bot.send_document, document=upload)
-        except NetworkError as error:
-            if classify(error) is not ErrorClass.NO_FILE:
-                raise
-            refusal = escape(f"Telegram did not accept the file: {error}.")
-            await target.send(bot.send_message, text=refusal, parse_mode=ParseMode.HTML)
+        await _send_file(target, answer.attachment)
     return bool(parts or answer.draw or answer.attachment)
+
+
+async def _send_file(target: ReplyTarget, attachment: Attachment) -> None:
+    """Send a file, or why Telegram did not accept it."""
+    try:
+        await target.send(target.bot.send_document, document=InputFile(attachment.content, filename=attachment.name))
+    except NetworkError as error:
+        if classify(error) is not ErrorClass.NO_FILE:
+            raise
+        refusal = escape(f"Telegram did not accept the file: {error}.")
+        await target.send(target.bot.send_message, text=refusal, parse_mode=ParseMode.HTML)
+
+
+async def _add_below(message: Message, line: Html, buttons: InlineKeyboardMarkup | None) -> bool:
+    """Keep a message with other buttons, and a line below its quote if that is not empty.
+
+    Return whether the message shows them.
+    """
+    shown = Html(message.caption_html if message.photo else message.text_html)
+    head, end, _ = shown.rpartition(_QUOTE_END)
+    text = lines(head + end if end else shown, line) if line else shown
+    if visible_length(text) > (CAPTION_LIMIT if message.photo else MESSAGE_LIMIT):
+        return False
+    try:
+        await _write(message, text, buttons)
+    except BadRequest as error:
+        return classify(error) is ErrorClass.NOTHING
+    return True
 
 
 async def _edit_text(message: Message, answer: Answer, parts: list[str]) -> ErrorClass | None:

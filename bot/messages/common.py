@@ -11,16 +11,16 @@ from itertools import accumulate
 
 import pandas as pd
 
-from bot.alerts.rule import AMOUNT, Condition, Rule
+from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule
 from bot.alerts.series import Histories
 from bot.alerts.view import EvaluationContext
 from bot.analytics import flows, trend, units, valuation
 from bot.analytics.companies import TRAILING, FundSums, Sums
 from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures, per_market
-from bot.analytics.metrics import METRICS, Arguments, Metric, close_behind, sources_of
+from bot.analytics.metrics import METRICS, Argument, Arguments, Metric, close_behind, sources_of
 from bot.analytics.performance import TOO_SHORT, Performance
 from bot.analytics.trend import percentile_rank
-from bot.analytics.units import LEVEL, MINUS, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, USD, Unit
+from bot.analytics.units import LEVEL, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, USD, Unit
 from bot.analytics.valuation import FundMultiple, MultipleFigure
 from bot.analytics.windows import AsOf, Window
 from bot.data.issuers.fetch import by_hand
@@ -49,7 +49,7 @@ COPY, INSERT = "copy:", "insert:"  # a tap copies the text, or puts it into the 
 # AS_EDIT in front: the answer takes the message's place; AS_NEW: it is a message of its own, because what
 # was pushed (an alert) must not vanish.
 AS_EDIT, AS_NEW = "e", "r"
-_REPLY_COMMANDS = re.compile(r"/alert \d+ (?:chart|test)")  # sent below an alert's card
+_REPLY_COMMANDS = re.compile(r"/alert \d+ test")  # sent below an alert's card
 MAX_BUTTON_DATA, MAX_BUTTON_TEXT = 64, 256  # bytes
 _PAGES = {
     "Compare": "/compare",
@@ -91,6 +91,8 @@ class Answer:
     draw   a chart, drawn when it is needed; the text is then its caption, of at most CAPTION_LIMIT units
     name   of the picture's file
     toast  what a tap on the button that asked for it is answered with, at most 200 characters
+    below  what the answer to a button shows below a message that was pushed, or a picture, in place of what was
+           there before: the message stays and takes the answer's buttons; empty: only these change
     """
 
     html: Html
@@ -100,6 +102,7 @@ class Answer:
     attachment: Attachment | None = None
     quote: Html | None = None
     toast: str | None = None
+    below: Html | None = None
 
     @property
     def text(self) -> Html:
@@ -364,21 +367,6 @@ def gap_text(unit: Unit, gap: float, value: float) -> str:
     return magnitude(difference_unit(unit), gap)
 
 
-def distance(condition: Condition, value: float, level: float) -> str:
-    """Return how far a value is from its target and on which side: "0.73% above sma 200 (0.4642)"."""
-    unit, gap = METRICS[condition.metric].unit, value - level
-    if condition.target.kind == AMOUNT:
-        target = str(condition.target).replace("-", MINUS)  # as it was typed
-    else:
-        target = f"{condition.target} ({unit.show(level)})"
-    if gap == 0:
-        return f"exactly at {target}"
-    side = "above" if gap > 0 else "below"
-    shown = gap_text(unit, gap, level)
-    is_visible = any(digit in shown for digit in "123456789")
-    return f"{shown} {side} {target}" if is_visible else f"just {side} {target}"
-
-
 def chart_style(
     title: str, market: Market, theme: Theme, label: str | None = None, session: pd.Timestamp | None = None
 ) -> ChartStyle:
@@ -388,7 +376,7 @@ def chart_style(
     return ChartStyle(title, f"Source: {source} · {dated}", theme, sample=market.is_sample)
 
 
-def rule_chart_spec(
+def rule_chart_spec(  # noqa: PLR0913 - the rule, the context, and what is drawn of them
     title: str,
     rule: Rule,
     context: EvaluationContext,
@@ -397,20 +385,26 @@ def rule_chart_spec(
     fires: Sequence[dt.date],
     *,
     with_amounts: bool = True,
+    bands: Sequence[float] = (),
 ) -> tuple[ChartSpec, list[str]]:
     """Return the chart of a rule from a session on, its fires marked, and the conditions without figures.
 
     `with_amounts`: whether thresholds that are amounts are drawn; one that moves with the data always is.
+    `bands`: how far past its target each condition re-arms; without them no such level is drawn.
     """
     panels, missing = [], []
-    for condition in rule.conditions:
+    for condition, band in zip(rule.conditions, bands or (0.0,) * len(rule.conditions), strict=True):
         series, first = context.histories.series(condition), pd.Timestamp(begin)
         values, unit = series.value.loc[first:], METRICS[condition.metric].unit
         name = FIXED if condition.target.kind == AMOUNT else str(condition.target)
         if values.notna().any():
             is_drawn = with_amounts or condition.target.kind != AMOUNT
             level = series.threshold.loc[first:] if is_drawn else None
-            panels.append(ConditionPanel(condition.subject, values, unit, level, name))
+            rearm = None
+            if level is not None and condition.op != CROSSES and (band or rule.rearm is not None):
+                offset = -band if condition.op in ABOVE else band
+                rearm = level + offset if rule.rearm is None else level * 0 + rule.rearm
+            panels.append(ConditionPanel(condition.subject, values, unit, level, name, rearm))
         else:
             missing.append(str(condition))
     last = max((panel.series.last_valid_index() for panel in panels), default=None)
@@ -451,20 +445,19 @@ def window_with_base(window: Window, base: pd.Timestamp) -> str:
     return f"{window}{':' if window.since else ''} {short_date(base)}"
 
 
-def subject_title(metric: Metric, arguments: Arguments) -> str:
-    """Return the title with the arguments, e.g. "Fund flow IWM 20d".
+_SPANS = {"ytd": "year to date", "qtd": "quarter to date", "mtd": "month to date", "max": "since its history begins"}
 
-    Counts and conventions follow after a comma.
-    """
-    title, stated = [metric.title], []
-    for value in arguments.values():
-        if isinstance(value, int):
-            stated.append(f"{value} days")
-        elif isinstance(value, str) and value in valuation.CONVENTIONS:
-            stated.append(valuation.CONVENTIONS[value])
-        else:
-            title.append(window_title(value) if isinstance(value, Window) else str(value) or "of the ratio")
-    return ", ".join([" ".join(title), *stated])
+
+def metric_phrase(metric: Metric, arguments: Arguments, pair: Pair) -> str:
+    """Return a metric with its arguments in words, e.g. "IWM's flow over 20d"."""
+
+    def words(value: Argument) -> str:
+        if isinstance(value, Window):
+            return f"over {value}" if value.counted else _SPANS.get(value.kind) or window_title(value)
+        name = str(value)
+        return valuation.CONVENTIONS.get(name, name) or str(pair)
+
+    return pair.fill(metric.phrase, **{name: words(value) for name, value in arguments.items()})
 
 
 def returns_table(pair: Pair, returns: Sequence[Performance]) -> Html:

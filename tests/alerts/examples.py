@@ -60,6 +60,7 @@ def shares(market: Market, arguments: Arguments) -> pd.Series:
 def metric(name: str, unit: units.Unit, example: str, *parameters: Parameter, lag: int = 0) -> Metric:
     history = shares if lag else small
     return Metric(
+        phrase="x",
         name=name,
         title=name,
         unit=unit,

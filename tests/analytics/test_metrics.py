@@ -50,6 +50,7 @@ def metric(values: list[float], lag: int = 0, part: str = "prices") -> Metric:
         return pd.Series(values, index=DAYS[: len(values)], dtype="float64")
 
     return Metric(
+        phrase="x",
         name="gauge",
         title="Gauge",
         unit=units.NUMBER,

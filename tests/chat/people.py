@@ -121,7 +121,7 @@ async def every_button(sample: Path, folder: Path) -> list[str]:
         talk.now += STEP
         await talk.deliver(update)
         for message in talk.api.history.values():
-            for data in (data for row in message.buttons for _, data in row):
+            for data in (data for row in message.buttons for _, data in row if data):
                 shapes.setdefault(_NUMBER_OR_METRIC.sub("#", data), data)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -25,6 +25,7 @@ from storage.rows import Bar
 from tests.chat.talk import ME, OCTOBER, RULE, YOU, Talk, labels, talking
 from tests.messages.pages import page
 from tests.storage.events import add_event
+from tests.titles import title_of
 
 UNKNOWN = "is not something you can do with an alert."
 DAY = dt.timedelta(days=1)
@@ -37,30 +38,40 @@ async def lives(talk: Talk) -> list[tuple[int, str]]:
 async def test_a_rule_becomes_an_alert_that_says_where_it_stands(talk: Talk) -> None:
     talk.now = OCTOBER
     (answer,) = await talk.ask("/alert Trend crosses above its 200 day average")
-    assert answer.text.startswith(f"Alert #1 {RULE}\nSample data, ")
-    assert "below sma 200" in answer.text
+    assert answer.text.startswith("“Trend breaks” (#1) is set: IWM/SPY above its 200-day average.\nNow 0.4623 against")
+    assert f"#1: {RULE}\n" in answer.text
     assert "Next check: Tue 6 Oct 2020, 16:15 (New York)" in answer.text
     (row,) = await talk.rows("alerts")
     assert (row["chat_id"], row["owner_id"], row["number"], row["rule"]) == (ME, ME, 1, RULE)
 
 
-async def test_it_is_pushed_once_when_it_fires_and_every_button_answers_beside_it(october: Talk) -> None:
+async def test_it_is_pushed_once_when_it_fires_and_its_text_stays_whatever_is_tapped(october: Talk) -> None:
     (pushed,) = await october.pass_to(OCTOBER + DAY)
-    assert pushed.text.startswith("Alert #1 fired · close of Tue 6 Oct 2020")
+    assert title_of(pushed.text) == "#1 fired · close of Tue 6 Oct 2020"
     assert await october.pass_to(OCTOBER + DAY) == []
-    text, edits = pushed.text, pushed.edits
+    text = pushed.text
 
     (why,) = await october.press(pushed, "Why")
-    assert why.text.startswith("Why #1 fired · close of Tue 6 Oct 2020")
+    assert why.text.startswith("Why #1 fired: IWM/SPY crossed above its 200-day average · close of Tue 6 Oct 2020")
     assert "Inputs as stored: sample data, observed 13 Dec 2020, 18:00 UTC." in why.text
-    (chart,) = await october.press(pushed, "#1 Chart")
-    assert chart.text.startswith("Alert #1 ratio > sma 200\n")
-    assert chart.photo
-    (paused,) = await october.press(pushed, "Pause")
-    assert "Resume" in labels(paused)
-    (off,) = await october.press(pushed, "Off")
-    assert off.text == f"Alert #1 is off.\n{RULE}"
-    assert (pushed.text, pushed.edits) == (text, edits)
+    assert why.message_id != pushed.message_id
+    (more,) = await october.press(pushed, "More ▸")
+    assert (more.message_id, more.text) == (pushed.message_id, text)
+    (less,) = await october.press(pushed, "‹ Back")
+    assert labels(less) == ["Chart", "Edit ▸", "Snooze ▸", "More ▸"]
+    for path, line, note, shown in (
+        (["Snooze ▸", "1w"], "#1: Snoozed: what fires meanwhile comes as one message at its end.", None, "End snooze"),
+        (["More ▸", "Pause"], "#1: It sends nothing until you resume it.", None, "Resume"),
+        (["Resume"], "#1: Resumed; it starts afresh.", "Resumed.", "Snooze ▸"),
+        (["More ▸", "Off"], "#1: off.", "Alert #1 is off.", "Undo"),
+        (["Undo"], "#1: Renewed; it starts afresh.", "Renewed.", "Snooze ▸"),
+    ):
+        for label in path:
+            (changed,) = await october.press(pushed, label)
+        assert (changed.message_id, changed.text) == (pushed.message_id, f"{text}\n{line}")
+        assert october.notes()[-1] == (note or line.removeprefix("#1: "))
+        assert shown in labels(changed)
+        assert len(labels(changed)) == (1 if shown == "Undo" else len(labels(changed)))
     assert (await october.ask("/history"))[0].text == (
         "One event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
     )
@@ -115,7 +126,8 @@ async def test_an_alert_for_one_fire_is_done_and_can_still_be_looked_at(talk: Ta
     (pushed,) = await talk.pass_to(OCTOBER + DAY)
     assert [label for label in labels(pushed) if label in {"Pause", "Off"}] == []
     assert (await talk.press(pushed, "Why"))[0].text.startswith("Why #1 fired")
-    assert (await talk.press(pushed, "#1 Chart"))[-1].photo
+    (more,) = await talk.press(pushed, "More ▸")
+    assert (await talk.press(more, "Chart"))[-1].photo
     (ended,) = await talk.ask("/alert 1 pause")
     assert ended.text == "Alert #1 has ended (fired once).\nExample: /alert 1 renew"
     assert await lives(talk) == [(1, "done")]
@@ -139,10 +151,11 @@ async def test_switched_off_it_can_be_looked_at_and_taken_back_by_one_tap(talk: 
     (off,) = await talk.ask("/alert 1 off")
     (ended,) = await talk.ask("/alert 1")
     assert "\nEnded: switched off.\n" in ended.text
-    assert labels(ended) == ["#1 Chart", "Why", "History", "Renew", "All alerts"]
+    assert labels(ended) == ["Chart", "Renew", "More ▸"]
     assert (await talk.ask("/alerts"))[0].text.startswith("No alerts yet.")
     (again,) = await talk.press(off, "Undo")
-    assert again.text.startswith("Alert #1 excess 3m > 50pp\nIt had ended (switched off) and starts afresh.\n")
+    assert again.text.startswith("Alert #1 is renewed: IWM's lead in total return over 3m above 50pp.\n")
+    assert "\nIt had ended (switched off) and starts afresh.\n" in again.text
     assert await lives(talk) == [(1, "active")]
 
 
@@ -178,7 +191,7 @@ async def test_what_cannot_be_done_is_said_and_changes_nothing(talk: Talk) -> No
 async def test_a_mistakes_example_opens_in_the_guide_to_be_confirmed(talk: Talk) -> None:
     (refused,) = await talk.ask("/alert excess 3m > 5")
     (page,) = await talk.press(refused, "Set it up")
-    assert page.text.startswith("Your rule\nexcess 3m > 5pp\n")
+    assert page.text.startswith("Your rule: IWM's lead in total return over 3m above 5pp.\n")
     assert await talk.rows("alerts") == []
     (answer,) = await talk.press(page, "Create")
     assert answer.text.startswith("Alert #1 excess 3m > 5pp")
@@ -203,14 +216,15 @@ async def test_fifty_alerts_are_the_most_and_still_fit_a_list(talk: Talk) -> Non
     assert refused.text == ("This chat has 50 alerts, the most that are allowed. Switch one off first.\nSee: /alerts")
     (page,) = await talk.press(refused, "Try the example")
     shown = [label for label in labels(page) if label.startswith("#")]
-    while "›" in (last := (labels(page))[-1]):
-        (page,) = await talk.press(page, last)
+    while "Farther ›" in labels(page):
+        (page,) = await talk.press(page, "Farther ›")
         shown += [label for label in labels(page) if re.fullmatch(r"#\d+", label)]
-    assert [label for label in shown if " " not in label] == [f"#{number}" for number in range(1, 51)]
-    (card,) = await talk.press(page, "#50")
-    assert card.text.startswith("Alert #50 ratio > 49")
+    assert sorted(shown) == sorted(f"#{number}" for number in range(1, 51))
+    (card,) = await talk.press(page, shown[-1])
+    assert card.text.startswith(f"Alert {shown[-1]}: IWM/SPY above ")
+    (card,) = await talk.press(card, "More ▸")
     await talk.press(card, "Off")
-    assert (await talk.ask("/alert ratio > 0.8"))[0].text.startswith("Alert #51 ")
+    assert (await talk.ask("/alert ratio > 0.8"))[0].text.startswith("Alert #51 is set: ")
 
 
 async def test_an_alert_is_its_chats_alone(talk: Talk) -> None:
@@ -222,14 +236,14 @@ async def test_an_alert_is_its_chats_alone(talk: Talk) -> None:
     assert (await talk.ask("/alerts", YOU))[0].text.startswith("No alerts yet.")
     assert (await talk.ask("/history", YOU))[0].text == "Nothing has fired yet.\nYour alerts: /alerts"
     (created,) = await talk.ask(f"/alert {RULE}", YOU)
-    assert created.text.startswith("Alert #1 ")
+    assert "(#1) is set: " in created.text
     assert {(row["chat_id"], row["life"]) for row in await talk.rows("alerts")} == {(ME, "active"), (YOU, "active")}
 
 
 async def test_why_before_any_fire_says_where_it_stands(october: Talk) -> None:
     (why,) = await october.ask("/alert 1 why")
-    assert why.text.startswith(f"Alert #1 {RULE}")
-    assert why.text.endswith("It has not fired yet.")
+    assert why.text.startswith("“Trend breaks” (#1): ")
+    assert "\nIt has not fired yet.\n" in why.text
 
 
 @pytest.fixture
@@ -284,13 +298,13 @@ async def test_an_alert_that_cannot_be_read_is_named_and_can_be_switched_off(tal
     await talk.database.run(damage)
     why = "Alert #1 cannot be read (“ratios” is not a metric any more); switch it off and set it again."
     (listed,) = await talk.ask("/alerts")
-    assert "#2 ratio > 0.8" in listed.text
-    assert listed.text.splitlines()[-1] == why
+    assert "#2 ratio > 0.8: " in listed.text
+    assert listed.text.splitlines()[3] == why
     for deed in ("", " edit confirm 2", " renew", " back", " chart"):
         (answer,) = await talk.ask(f"/alert 1{deed}")
         assert answer.text == f"{why}\nExample: /alert 1 off"
     (summary,) = await talk.ask("/summary now")
-    assert "#2 ratio > 0.8" in summary.text
+    assert "#2 IWM/SPY above 0.8" in summary.text
     (off,) = await talk.ask("/alert 1 off")
     assert off.text.startswith("Alert #1 is off.")
     (listed,) = await talk.ask("/alerts")
@@ -303,12 +317,12 @@ async def test_a_ready_rule_is_shown_before_it_is_made_all_in_one_message(talk: 
     for number, preset in enumerate(PRESETS, start=1):
         (choice,) = await talk.ask("/alert")
         (shown,) = await talk.press(choice, preset.name)
-        assert shown.text.startswith(f"{preset.name}\n")
+        assert shown.text.startswith(f"{preset.name}: ")
         assert DEFAULT_PAIR.fill(preset.meaning) in shown.text
         assert "it would " in shown.text
         (answer,) = await talk.press(shown, "Create")
         assert answer.message_id == choice.message_id
-        assert answer.text.startswith(f"Alert #{number} ")
+        assert answer.text.startswith(f"“{preset.name}” (#{number}) is set: ")
     market = await talk.bot.services.markets.current()
     rules = [row["rule"] for row in await talk.rows("alerts")]
     assert rules == [str(parse_alert_rule(preset.rule, market)) for preset in PRESETS]
@@ -322,10 +336,10 @@ async def test_a_rule_of_ones_own_is_made_of_taps(talk: Talk) -> None:
         ("Fund flow", "Of which fund?"),
         ("SPY", "Over which window?"),
         ("20d (default)", "Message you when it ..."),
-        ("falls below", "flow spy 20d below what?"),
+        ("falls below", "SPY's flow over 20d below what?"),
         ("$0", "flow spy 20d < $0"),
         ("confirm 2", "flow spy 20d < $0 confirm 2"),
-        ("Create", "Alert #1 flow spy 20d < $0 confirm 2"),
+        ("Create", "Alert #1 is set: SPY's flow over 20d below $0."),
     ):
         (edited,) = await talk.press(message, label)
         assert edited.message_id == message.message_id
@@ -340,9 +354,15 @@ async def test_back_leads_through_every_step_to_the_beginning(talk: Talk) -> Non
         (message,) = await talk.press(message, "Back")
         seen.append(message.text.splitlines()[0])
     assert seen == [
-        "Your rule", "flow spy 20d below what?", "Fund flow SPY 20d", "Fund flow", "Fund flow",
-        "Is money moving?", "A rule of your own", "When should the bot message you?",
-    ]  # fmt: skip
+        "Your rule: SPY's flow over 20d below $0.",
+        "SPY's flow over 20d below what?",
+        "SPY's flow over 20d",
+        "Fund flow",
+        "Fund flow",
+        "Is money moving?",
+        "A rule of your own",
+        "When should the bot message you?",
+    ]
 
 
 async def test_what_was_chosen_outlives_a_restart(sample: Path, tmp_path: Path) -> None:
@@ -354,7 +374,7 @@ async def test_what_was_chosen_outlives_a_restart(sample: Path, tmp_path: Path) 
         (message,) = await talk.ask("/about")
         message.markup = {"inline_keyboard": [[{"text": "sma 200", "callback_data": data}]]}
         (shown,) = await talk.press(message, "sma 200")
-        assert shown.text.startswith("Your rule\nratio > sma 200\n")
+        assert shown.text.startswith("Your rule: IWM/SPY above its 200-day average.\n")
 
 
 REFUSED = {
@@ -405,7 +425,7 @@ def test_every_metric_has_a_topic() -> None:
 async def test_a_preset_goes_by_its_name(talk: Talk) -> None:
     for number, preset in enumerate(PRESETS, start=1):
         (answer,) = await talk.ask(f"/alert  {preset.name.upper()}")
-        assert answer.text.startswith(f"Alert #{number} ")
+        assert answer.text.startswith(f"“{preset.name}” (#{number}) is set: ")
     (tested,) = await talk.ask(f"/backtest {PRESETS[0].name.upper()}")
     assert tested.text.startswith("Fired ")
     assert labels(tested)[0] == "Make it an alert"

@@ -14,6 +14,7 @@ from bot.errors import BadInput
 from storage import observations
 from storage.rows import Split
 from tests.chat.talk import NOW, OCTOBER, RULE, Talk, labels
+from tests.titles import title_of
 
 DAY = dt.timedelta(days=1)
 
@@ -29,7 +30,8 @@ async def alert(talk: Talk, number: int = 1) -> dict[str, Any]:
 
 async def test_another_rule_keeps_the_number_and_says_what_it_was(october: Talk) -> None:
     (answer,) = await october.ask("/alert 1 edit Ratio above its 50 day average silent")
-    assert answer.text.startswith(f"Alert #1 ratio > sma 50 silent\nWas: {RULE}\n")
+    assert answer.text.startswith("Alert #1 is changed: IWM/SPY above its 50-day average.\n")
+    assert f"\n#1: ratio > sma 50 silent\nWas: {RULE}\n" in answer.text
     assert "would have fired" in answer.text
     assert "Ends 5 Oct 2021 unless renewed." in answer.text
     row = await alert(october)
@@ -40,14 +42,15 @@ async def test_another_rule_keeps_the_number_and_says_what_it_was(october: Talk)
 async def test_an_edited_alert_starts_afresh_and_keeps_its_history(october: Talk) -> None:
     await pass_to(october, OCTOBER + DAY)
     (answer,) = await october.ask("/alert 1 edit excess 3m > -50pp")
-    assert "The rule is already true, so nothing is sent now." in answer.text
+    assert "It is true already, so nothing is sent now." in answer.text
     assert await pass_to(october, OCTOBER + 10 * DAY) == []
     assert (await october.ask("/alert 1 history"))[0].text == (
         "Alert #1: one event\n6 Oct 2020 · #1 ratio > sma 200 · fired at 0.4676\n\nSource: sample data."
     )
     (why,) = await october.ask("/alert 1 why")
-    assert why.text.startswith(f"Why #1 fired · close of Tue 6 Oct 2020\n{RULE}\nratio: 0.4676 > 0.4642")
-    assert why.text.endswith("Evaluated again from the state after 5 Oct 2020 (armed): it fires.")
+    assert "\nratio: 0.4676 > 0.4642" in why.text
+    assert "\nEvaluated again from the state after 5 Oct 2020 (armed): it fires.\n" in why.text
+    assert f"\n#1: {RULE}\n" in why.text
 
 
 async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk) -> None:
@@ -64,16 +67,17 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
         ("> sma 200", "ratio > sma 200 urgent"),
     ):
         before = card.message_id
-        (choice,) = await october.press(card, "Edit")
-        assert "copy this line" in choice.text
+        (choice,) = await october.press(card, "Edit ▸")
+        assert "Or send a line like:" in choice.text
         answers = await october.press(choice, label)
         assert answers, october.notes()
         (answer,) = answers
         assert choice.message_id == answer.message_id == before
-        assert answer.text.startswith(f"Alert #1 {rule}\nWas: ")
-    (choice,) = await october.press(card, "Edit")
+        assert f"#1: {rule}\nWas: " in answer.text
+        card = answer
+    (choice,) = await october.press(card, "Edit ▸")
     (card,) = await october.press(choice, "Back")
-    assert card.text.startswith("Alert #1 ratio > sma 200 urgent\n")
+    assert "#1: ratio > sma 200 urgent\n" in card.text
     assert len(await october.rows("alerts")) == 1
 
 
@@ -105,8 +109,9 @@ async def test_what_cannot_be_done_is_said_and_changes_nothing(october: Talk) ->
 
 async def test_snoozed_it_fires_in_silence_and_is_told_at_the_end(october: Talk) -> None:
     (card,) = await october.ask("/alert 1")
-    (snoozed,) = await october.press(card, "Snooze 1w")
-    assert snoozed.message_id == card.message_id
+    (choice,) = await october.press(card, "Snooze ▸")
+    (snoozed,) = await october.press(choice, "1w")
+    assert snoozed.message_id == choice.message_id == card.message_id
     assert "\nArmed; snoozed until Mon 12 Oct 2020, 18:00.\n" in snoozed.text
     assert "snoozed until Mon 12 Oct 2020, 18:00" in (await october.ask("/alerts"))[0].text
     assert await pass_to(october, OCTOBER + 2 * DAY) == []
@@ -131,7 +136,7 @@ async def test_ending_the_snooze_tells_at_once_what_fired(october: Talk) -> None
 
 async def test_snooze_alone_asks_for_how_long(october: Talk) -> None:
     (choice,) = await october.ask("/alert 1 snooze")
-    assert labels(choice) == ["2h", "1d", "1w", "1m", "Back"]
+    assert labels(choice) == ["2h", "1d", "1w", "1m", "‹ Back"]
     (snoozed,) = await october.press(choice, "2h")
     assert "snoozed until Mon 5 Oct 2020, 20:00" in snoozed.text
     (choice,) = await october.ask("/alert 1 snooze")
@@ -168,7 +173,8 @@ async def test_an_expired_alert_begins_again_without_its_last_day(october: Talk)
     await pass_to(october, OCTOBER + 10 * DAY)
     assert (await alert(october))["life"] == "expired"
     (again,) = await october.ask("/alert 1 renew")
-    assert again.text.startswith(f"Alert #1 {RULE}\nIt had ended (its last day has passed) and starts afresh.\n")
+    assert again.text.startswith("“Trend breaks” (#1) is renewed: ")
+    assert f"\n“Trend breaks” #1: {RULE}\nIt had ended (its last day has passed) and starts afresh.\n" in again.text
     row = await alert(october)
     assert (row["life"], row["rule"], row["expires_on"]) == ("active", RULE, "2021-10-15")
     assert [state["session"] for state in await october.rows("alert_states")] == ["2020-10-15"]
@@ -187,30 +193,35 @@ async def test_renewing_keeps_to_the_quota_and_rules(october: Talk, monkeypatch:
 
 async def test_editing_needs_no_room_in_the_quota(october: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.services.alerts.MOST_ALERTS", 1)
-    assert (await october.ask("/alert 1 edit confirm 2"))[0].text.startswith("Alert #1 ")
+    assert (await october.ask("/alert 1 edit confirm 2"))[0].text.startswith("“Trend breaks” (#1) is changed: ")
 
 
 async def test_a_test_comes_beside_the_card_and_changes_nothing(october: Talk) -> None:
     (card,) = await october.ask("/alert 1")
     tables = ("alerts", "alert_states", "alert_events", "outbox")
     before = [await october.rows(table) for table in tables]
-    (shown,) = await october.press(card, "Test")
+    (more,) = await october.press(card, "More ▸")
+    (shown,) = await october.press(more, "Test")
     assert shown.message_id != card.message_id
-    assert shown.text.startswith(f"TEST - nothing has fired\nAlert #1 fired · close of Mon 5 Oct 2020\n{RULE}\n")
+    assert shown.text.startswith("TEST - nothing has fired\nIWM/SPY crossed above its 200-day average\n")
     assert [await october.rows(table) for table in tables] == before
 
 
 async def test_one_tap_adds_the_message_that_it_is_back_to_the_alert_as_it_stands(october: Talk) -> None:
     (pushed,) = await october.pass_to(OCTOBER + DAY)
-    (answer,) = await october.press(pushed, "Also tell me when it goes back")
-    assert answer.text.startswith(f"Alert #1 {RULE} and back\n")
-    assert "You get one more message when it goes back.\nFired 6 Oct 2020, waiting to re-arm." in answer.text
-    assert "Also tell me when it goes back" not in labels(answer)
+    text = pushed.text
+    (more,) = await october.press(pushed, "More ▸")
+    (answer,) = await october.press(more, "Also tell me when it goes back")
+    assert answer.message_id == pushed.message_id
+    assert answer.text == f"{text}\n#1: You get one more message when it goes back."
+    assert october.notes()[-1] == "You get one more message when it goes back."
+    (more,) = await october.press(answer, "More ▸")
+    assert "Also tell me when it goes back" not in labels(more)
     assert (await october.ask("/alert 1 back"))[0].text == (
         "Alert #1 tells you already when it goes back.\nExample: /alert 1"
     )
     (answer,) = await october.ask("/alert 1 edit no back")
-    assert answer.text.startswith(f"Alert #1 {RULE}\n")
+    assert f"#1: {RULE}\n" in answer.text
     await october.ask("/alert flow_gap 20d crosses 0")
     assert (await october.ask("/alert 2 back"))[0].text.startswith("Alert #2 fires either way already.")
 
@@ -221,11 +232,11 @@ async def test_got_it_ends_the_reminders_of_a_fire(october: Talk) -> None:
     assert (await october.ask("/alert 1 ok"))[0].text.startswith("Alert #1 has nothing to acknowledge:")
     (fired,) = await october.pass_to(OCTOBER + DAY)
     (reminder,) = await october.pass_to(OCTOBER + 3 * DAY)
-    assert reminder.text.startswith("Alert #1 is still true, since 6 Oct 2020 · close of Thu 8 Oct 2020\n")
+    assert title_of(reminder.text) == "#1 still · close of Thu 8 Oct 2020"
     assert "A reminder comes every 2 sessions while it is true, until you tap Got it." in reminder.text
     assert "Got it" in labels(fired)
     (answer,) = await october.press(reminder, "Got it")
-    assert "Got it: no more reminders until it fires again." in answer.text
+    assert answer.text.endswith("\n#1: Got it: no more reminders until it fires again.")
     assert "Got it" not in labels(answer)
     assert await october.pass_to(OCTOBER + 7 * DAY) == []
 
@@ -250,7 +261,7 @@ async def test_a_fire_whose_state_is_not_kept_any_more_is_shown_without_a_replay
 
     await october.database.run(forget)
     (why,) = await october.ask("/alert 1 why")
-    assert why.text.endswith("Not evaluated again: the state before it is no longer stored.")
+    assert "\nNot evaluated again: the state before it is no longer stored.\n" in why.text
 
 
 # The words after edit
@@ -376,9 +387,9 @@ async def test_the_button_of_a_split_sets_the_alert_at_its_rescaled_level(octobe
     pushed = await october.pass_to(OCTOBER + DAY)
     notice = next(message for message in pushed if message.text.startswith("Split: IWM 2 for 1"))
     assert "Rescale" in labels((await october.ask("/alert 2"))[0])
+    text = notice.text
     (answer,) = await october.press(notice, "Rescale #2")
-    assert "ratio > 0.3 rearm 0.275" in answer.text
-    assert "Was: ratio > 0.6 rearm 0.55" in answer.text
+    assert answer.text == f"{text}\n#2: Rescaled; it starts afresh."
     row = next(row for row in await october.rows("alerts") if row["number"] == 2)
     assert (row["rule"], row["life"], row["reason"]) == ("ratio > 0.3 rearm 0.275", "active", "")
     (again,) = await october.ask("/alert 2 rescale")

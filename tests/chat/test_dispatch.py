@@ -87,7 +87,7 @@ async def test_a_picture_has_its_message_left_alone(talk: Talk) -> None:
 
 async def test_a_refusal_is_a_note_over_the_chat_and_the_message_stays(talk: Talk) -> None:
     await talk.ask("/alert ratio > 0.9")
-    (listing,) = await talk.ask("/alerts")
+    (listing,) = await talk.ask("/alert 1 more")
     await talk.ask("/alert 1 off")
     assert await talk.press(listing, "Off") == []
     assert talk.notes() == ["Alert #1 has ended (switched off).\nExample: /alert 1 renew"]
@@ -95,7 +95,7 @@ async def test_a_refusal_is_a_note_over_the_chat_and_the_message_stays(talk: Tal
 
 async def test_a_note_that_comes_too_late_becomes_a_message(talk: Talk) -> None:
     await talk.ask("/alert ratio > 0.9")
-    (listing,) = await talk.ask("/alerts")
+    (listing,) = await talk.ask("/alert 1 more")
     await talk.ask("/alert 1 off")
     talk.api.fail("answerCallbackQuery", refusal(400, OLD))
     (answer,) = await talk.press(listing, "Off")

@@ -169,7 +169,7 @@ async def test_a_topic_that_is_gone_or_closed_is_answered_in_the_group(group: Ta
     (picture,) = await group.answers()
     assert picture.photo
     assert picture.thread_id is None
-    assert picture.text.startswith("Drawdown of the ratio")
+    assert picture.text.startswith("The drawdown of IWM/SPY")
 
 
 NO_FILES = "Bad Request: not enough rights to send photos to the chat"
@@ -178,7 +178,7 @@ NO_FILES = "Bad Request: not enough rights to send photos to the chat"
 async def test_where_no_pictures_may_be_sent_the_text_stays_and_says_so(group: Talk) -> None:
     group.api.fail("editMessageMedia", refusal(400, NO_FILES), times=9)
     (text,) = await group.ask("/chart drawdown", GROUP, user_id=MEMBER)
-    assert text.text.startswith("Drawdown of the ratio")
+    assert text.text.startswith("The drawdown of IWM/SPY")
     assert text.text.splitlines()[-1] == (
         "No current picture: Telegram did not accept it: Not enough rights to send photos to the chat."
     )

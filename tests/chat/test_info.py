@@ -70,6 +70,6 @@ async def test_now_shows_it_at_once_with_the_alerts_that_are_on(talk: Talk) -> N
     await talk.ask("/alert 2 pause")
     (answer,) = await talk.ask("/summary now")
     assert answer.text.startswith("IWM's largest inflow on record (from 31 Dec 2009): ")
-    assert "#1 ratio > 0.9" in answer.text
+    assert "#1 IWM/SPY above 0.9" in answer.text
     assert "#2" not in answer.text
     assert await talk.rows("outbox") == []

@@ -38,7 +38,7 @@ EXPECTED: dict[str, dict[Role, str]] = {
 ROLES = {
     Role.MEMBER: (
         "/alert", "/alert 1", "/alert new", "/alert 1 why", "/alert 1 chart", "/alert 1 test",
-        "/alert 1 history", "/alert 1 edit",
+        "/alert 1 history", "/alert 1 edit", "/alert 1 more", "/alert 1 less",
         "/alert 1 snooze", "/summary", "/summary now", "/summary weekly now", "/settings",
         "/settings zone", "/settings quiet",
         "/settings returns", "/settings theme", "/settings numbers",

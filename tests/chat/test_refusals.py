@@ -121,4 +121,4 @@ async def test_a_guess_from_a_sentence_is_confirmed_in_the_guide(chat: Talk) -> 
     (refused,) = await chat.ask("/alert alert me when IWM beats SPY by 5% over 3 months", OWNER)
     assert refused.text == ("“beats” is not a metric. Do you mean this rule?\nExample: /alert excess 3m > 5pp")
     (page,) = await chat.press(refused, "Set it up")
-    assert page.text.startswith("Your rule\nexcess 3m > 5pp\n")
+    assert page.text.startswith("Your rule: IWM's lead in total return over 3m above 5pp.\n")

@@ -14,6 +14,7 @@ from bot.chat.settings import SETTINGS
 from bot.messages.canvas import DARK, LIGHT
 from storage import chat_store
 from tests.chat.talk import ME, YOU, Talk, talking
+from tests.titles import title_of
 
 CARD = """Settings of this chat
 Time zone: America/New_York
@@ -218,7 +219,7 @@ async def test_summaries_and_alerts_come_in_the_numbers_that_are_set(talk: Talk)
     before = len(talk.api.messages(ME))
     await talk.bot.scheduler.tick()
     alert, summary = (message.text for message in talk.api.messages(ME)[before:])
-    assert alert.startswith("Alert #1 fired")
+    assert title_of(alert).startswith("#1 fired")
     assert "Total return, distributions reinvested" in summary
     for text in (alert, summary):
         assert re.search(r"\d,\d\d%", text)

@@ -49,7 +49,7 @@ async def test_an_update_delivered_again_changes_and_answers_nothing(typed: str,
 
 async def test_a_pressed_button_delivered_again_changes_nothing(talk: Talk) -> None:
     await talk.ask(f"/alert {RULE}")
-    (card,) = await talk.ask("/alert 1")
+    (card,) = await talk.ask("/alert 1 more")
     talk.api.press(card.message_id, "e/alert 1 pause")
     (update,) = taken(talk)
     await talk.deliver(update)

@@ -229,7 +229,7 @@ STORY = (
     "  Fri 2 Oct 2020: close evaluated, no alerts",
     "  Mon 5 Oct 2020: close evaluated, no alerts",
     "  Tue 6 Oct 2020: close evaluated, an alert",
-    "Alert #1 fired · close of Tue 6 Oct 2020",
+    "#1 fired · close of Tue 6 Oct 2020",
     "› /summary on 17:30",
     "  Wed 7 Oct 2020, 18:00 New York",
     "IWM led for the 5th session in a row, by 0.25pp · Wed 7 Oct 2020",

@@ -47,7 +47,7 @@ def alert_fires_with_the_day_that_crosses(bot: Call, files: Files) -> None:
     assert fired.lines("last completed session") == [
         "last completed session 2020-10-06; alerts evaluated on prices to 2020-10-06"
     ]
-    assert fired.lines("Alert #1 fired · close of Tue 6 Oct 2020")
+    assert fired.lines("#1 fired · close of Tue 6 Oct 2020")
     assert fired.out.splitlines()[-1] == "messages: 1 sent, 0 waiting"
 
     again = check(bot, TUESDAY)
@@ -193,7 +193,7 @@ CHAT = 42
 
 def queue(path: Path) -> None:
     """One alert for a chat of Telegram."""
-    body = outbox.MessageBody("<b>Alert #1 fired</b>")
+    body = outbox.MessageBody("<b>#1 fired</b>")
 
     def write(db: sqlite_utils.Database) -> None:
         chat_store.ensure_chat(db, CHAT, "private", "A reader", FRIDAY)
@@ -229,7 +229,7 @@ async def test_waiting_messages_are_sent_and_not_again(bot: Call, tmp_path: Path
         sent = await check_online(bot, config)
         assert (sent.code, sent.err) == (0, "")
         assert sent.out.splitlines()[-1] == "messages: 1 sent, 0 waiting"
-        assert [message.text for message in api.messages(CHAT)] == ["Alert #1 fired"]
+        assert [message.text for message in api.messages(CHAT)] == ["#1 fired"]
         again = await check_online(bot, config)
         assert again.out.splitlines()[-1] == "messages: 0 sent, 0 waiting"
         assert len(api.messages(CHAT)) == 1

@@ -104,7 +104,7 @@ async def _problems(desk: Desk, api: FakeBotApi, *, outage: bool) -> list[str]:
     ]
     for chat_id in CHATS:
         texts = [message.text for message in api.messages(chat_id)]
-        alerts = [text for text in texts if text.removeprefix(REPEAT).startswith("Alert #1 fired")]
+        alerts = [text for text in texts if text.removeprefix(REPEAT).startswith("#1 fired")]
         if len(alerts) != 1 + sum(text.startswith(REPEAT) for text in alerts):
             problems.append(f"chat {chat_id} got its alert {len(alerts)} times")
         if (summaries := sum("Daily summary" in text for text in texts)) != 1:

@@ -25,6 +25,7 @@ from storage import alert_store, chat_store, observations
 from storage.db import DiskFull, open_database
 from storage.rows import KINDS, Bar, FundFacts, Observation, select
 from tests.funds import LARGE, SMALL
+from tests.titles import title_of
 
 SOURCE = "csv"
 SPY_CLOSE = 100.0  # so that an IWM close of 55 is a ratio of 0.55
@@ -155,8 +156,8 @@ class Desk:
         return [payload["plain"] for payload in await self.payloads()]
 
     async def titles(self) -> list[str]:
-        """Their first lines."""
-        return [text.splitlines()[0] for text in await self.messages()]
+        """What `title_of` makes of each."""
+        return [title_of(text) for text in await self.messages()]
 
     async def payloads(self) -> list[dict[str, Any]]:
         """Payloads of all that was queued, in order."""

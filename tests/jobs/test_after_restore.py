@@ -17,6 +17,7 @@ from storage.rows import get_meta
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import DAYS, QUIET, Desk, after_close
 from tests.storage.messages import queue_message
+from tests.titles import title_of
 
 SUMMARY = "18:00"
 ME, OTHER = 1, 2
@@ -104,7 +105,7 @@ async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None
     await tick(after, api, after_close(DAYS[2], 4.5))
     again = heads(api)[len(before[ME]) :]
     assert [head.split(" | ")[0] for head in again] == ["possible repeat"]
-    assert "Alert #1 fired" in again[0]
+    assert "crossed above" in again[0]
     assert heads(api, OTHER) == before[OTHER]
     assert await after.query("SELECT alert_id, session, transition, value FROM alert_events") == answers
     # What is new is told once, and not marked.
@@ -112,7 +113,7 @@ async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None
     new = heads(api)[len(before[ME]) + 1 :]
     assert [head.split(" led ")[0] for head in new] == ["IWM"]
     (fired,) = heads(api, OTHER)[len(before[OTHER]) :]
-    assert fired.startswith("Alert #1 fired")
+    assert title_of(fired).startswith("#1 fired")
     await tick(after, api)
     assert len(heads(api)) == len(before[ME]) + 2
 

@@ -11,6 +11,7 @@ from bot.jobs.evaluate import Alerts, Evaluator
 from storage import alert_store, chat_store
 from storage.db import DiskFull
 from tests.jobs.desk import DAYS, RULE, Desk, full_disk, sessions
+from tests.titles import title_of
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -24,7 +25,7 @@ async def test_one_fire_after_a_downtime_is_a_message_of_its_own_labelled_late(
     await desk.alert(RULE)
     assert len(await desk.evaluate(levels)) == 1
     (text,) = await desk.messages()
-    assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    assert title_of(text) == "#1 fired · close of Thu 16 Jan 2020"
     assert f"Late by 2 sessions: the bot was off, or the data came late or had to be confirmed; {since}." in text
     assert "Source: CSV import, 2 sessions old." in text
 
@@ -33,7 +34,7 @@ async def test_two_fires_of_today_are_two_messages(desk: Desk) -> None:
     await desk.alert(RULE)
     await desk.alert("ratio > 0.62")
     await desk.evaluate([0.65])
-    assert await desk.titles() == [f"Alert #{number} fired · close of Thu 16 Jan 2020" for number in (1, 2)]
+    assert await desk.titles() == [f"#{number} fired · close of Thu 16 Jan 2020" for number in (1, 2)]
 
 
 async def test_a_downtime_is_told_in_one_message_newest_first_with_what_became_of_each(desk: Desk) -> None:
@@ -111,7 +112,7 @@ async def test_fires_of_the_last_ninety_days_are_counted_over_runs(desk: Desk) -
     for begin, end in ((0, 1), (1, 3), (3, 5), (5, 67)):
         await desk.evaluate(levels[begin:end], days[begin])
     counts = [line for text in await desk.messages() for line in text.splitlines() if "90 days" in line]
-    assert counts == [f"Fires in the last 90 days: {count}, including this one." for count in (1, 2, 3, 2)]
+    assert counts == [f"Fired {count} in 90 days." for count in ("once", "twice", "3 times", "twice")]
 
 
 async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
@@ -119,7 +120,7 @@ async def test_a_fire_that_was_held_back_counts(desk: Desk) -> None:
     await desk.evaluate([0.65])
     fires = await desk.evaluate([0.5, 0.65, 0.5, 0.65], DAYS[1])
     assert [fire.event.muted for fire in fires] == [True, False]
-    assert "Fires in the last 90 days: 3, including this one." in (await desk.messages())[1]
+    assert "Fired 3 times in 90 days." in (await desk.messages())[1]
 
 
 async def test_equal_rules_of_different_age_are_each_evaluated_from_their_own_session(desk: Desk) -> None:

@@ -72,9 +72,7 @@ async def test_forty_prices_of_an_open_session_make_no_event_its_close_makes_one
     assert await desk.events() == []
     await tick(desk, scheduler, local(16, 15))
     assert await desk.events() == [f"{above} fired {TODAY}"]
-    assert [line for text in await desk.messages() for line in text.splitlines()[:1]] == [
-        "Alert #1 fired · close of Mon 14 Dec 2020"
-    ]
+    assert await desk.titles() == ["#1 fired · close of Mon 14 Dec 2020"]
     await tick(desk, scheduler, local(16, 16))
     assert await desk.events() == [f"{above} fired {TODAY}"]
     assert CLOSES[-1] / SPY < 0.55

@@ -66,7 +66,7 @@ async def test_any_outage_is_one_stale_and_one_back_notice(desk: Desk, kind: str
     for hours in (1, STALE_HOURS):
         await tick(desk, DAYS[end + 1], hours)
     assert await desk.titles() == [
-        f"Alert #1 fired · close of {date_phrase(dt.date.fromisoformat(DAYS[10]))}",
+        f"#1 fired · close of {date_phrase(dt.date.fromisoformat(DAYS[10]))}",
         "Data stale: prices",
         "Data back: prices",
     ]

@@ -12,6 +12,7 @@ from bot.jobs.deferred import send_deferred
 from storage import alert_store, chat_store, outbox
 from tests.jobs.desk import DAYS, RULE, Desk, after_close
 from tests.storage.messages import claim
+from tests.titles import title_of
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -52,18 +53,18 @@ async def test_fired_on_a_bar_that_was_revised_away_then_truly_crossed_two_days_
     await desk.evaluate([0.58], DAYS[1])
     await desk.evaluate([0.62], DAYS[2])
     first, correction, again = await desk.messages()
-    assert first.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    assert title_of(first) == "#1 fired · close of Thu 16 Jan 2020"
     assert correction.splitlines() == [
-        "Correction to alert #1 · close of Thu 16 Jan 2020",
-        "ratio > 0.6 rearm 0.55",
-        "It fired on figures that have been revised since. On the current figures it does not.",
+        "Correction: “IWM/SPY crossed above 0.6” no longer holds",
+        "It was reported for the close of Thu 16 Jan 2020; its figures have been revised since.",
         "ratio, 16 Jan 2020: 0.6500 → 0.5800.",
-        "ratio is 3.33% below 0.6.",
+        "#1: ratio > 0.6 rearm 0.55",
+        "ratio: 0.5800 against 0.6 (−3.33%).",
         "Armed.",
         "Source: CSV import.",
     ]
-    assert again.startswith("Alert #1 fired · close of Tue 21 Jan 2020\n")
-    assert "Fires in the last 90 days: 1, including this one." in again
+    assert title_of(again) == "#1 fired · close of Tue 21 Jan 2020"
+    assert "Fired once in 90 days." in again
     assert [payload.get("reply_to") for payload in await desk.payloads()] == [None, 70, None]
     for _ in range(3):
         desk.restart()
@@ -79,7 +80,7 @@ async def test_each_revision_is_told_once_there_and_back(desk: Desk) -> None:
     await send(desk)
     await revise(desk, [0.57], hours=4)
     titles = [title.split(" · ")[0] for title in await desk.titles()]
-    assert titles == ["Alert #1 fired", "Correction to alert #1"] * 2
+    assert titles == ["#1 fired", "#1 Correction"] * 2
     assert await log(desk) == [
         "2020-01-16 fired 0.65 r0",
         "2020-01-16 withdrawn 0.58 r1",
@@ -93,8 +94,8 @@ async def test_a_message_that_was_not_sent_says_the_figures_of_now_or_is_taken_b
     await desk.evaluate([0.65])
     await revise(desk, [0.63])
     (text,) = await desk.messages()
-    assert "ratio: 0.5000 → 0.6300, 5.00% above 0.6." in text
-    assert "Fires in the last 90 days: 1, including this one." in text
+    assert "0.6300 against 0.6 (+5.00%), close of Thu 16 Jan 2020. Before: 0.5000." in text
+    assert "Fired once in 90 days." in text
     assert await log(desk) == ["2020-01-16 fired 0.65 r0", "2020-01-16 restated 0.63 r1"]
     await revise(desk, [0.58], hours=3)
     assert await desk.messages() == []
@@ -107,9 +108,9 @@ async def test_an_unsent_fire_that_a_cooldown_mutes_now_is_not_sent(desk: Desk, 
     await desk.evaluate([0.5, 0.5])
     await desk.evaluate([0.65], DAYS[2])
     await revise(desk, [0.65, 0.5, level])
-    assert await desk.titles() == ["Alert #1 fired · close of Thu 16 Jan 2020"]
+    assert await desk.titles() == ["#1 fired · close of Thu 16 Jan 2020"]
     await revise(desk, [0.5, 0.5, level], hours=3)
-    assert await desk.titles() == ["Alert #1 fired · close of Tue 21 Jan 2020"]
+    assert await desk.titles() == ["#1 fired · close of Tue 21 Jan 2020"]
     await revise(desk, [0.5, 0.5, 0.5], hours=4)
     assert await desk.messages() == []
 
@@ -127,7 +128,7 @@ async def test_a_line_that_a_cooldown_mutes_now_is_taken_out_and_a_sent_one_stil
     await send(desk)
     await revise(desk, [0.65, 0.5, 0.65, 0.65], hours=3)
     await revise(desk, [0.65, 0.5, 0.5, 0.5], hours=4)
-    assert [title.split(" · ")[0] for title in (await desk.titles())[2:]] == ["Correction to alert #2"]
+    assert [title.split(" · ")[0] for title in (await desk.titles())[2:]] == ["#2 Correction"]
 
 
 async def test_a_sent_fire_that_stays_true_is_not_corrected(desk: Desk) -> None:
@@ -143,7 +144,7 @@ async def test_a_fire_that_appears_is_told_late(desk: Desk) -> None:
     await desk.evaluate([0.58, 0.5])
     await revise(desk, [0.65, 0.5])
     (text,) = await desk.messages()
-    assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    assert title_of(text) == "#1 fired · close of Thu 16 Jan 2020"
     assert "Late by 1 session" in text
 
 
@@ -154,7 +155,7 @@ async def test_a_session_that_was_missing_and_came_late_is_evaluated(desk: Desk)
     assert await desk.evaluated_up_to(1) == DAYS[6]
     await revise(desk, [0.65])
     (text,) = await desk.messages()
-    assert text.startswith("Alert #1 fired · close of Thu 16 Jan 2020\n")
+    assert title_of(text) == "#1 fired · close of Thu 16 Jan 2020"
 
 
 async def test_a_revision_older_than_the_kept_sessions_changes_nothing(desk: Desk) -> None:
@@ -193,7 +194,7 @@ async def test_a_paused_alert_is_corrected_and_fires_no_more(desk: Desk) -> None
     await desk.database.run(lambda db: [alert_store.update_alert(db, alert, life="paused") for alert in (1, 2)])
     await revise(desk, [0.58])
     titles = [title.split(" · ")[0] for title in await desk.titles()]
-    assert titles == ["Alert #1 fired", "Correction to alert #1"]
+    assert titles == ["#1 fired", "#1 Correction"]
     assert await desk.life(1) == "paused"
     await revise(desk, [0.75], hours=3)
     assert len(await desk.messages()) == 2
@@ -211,7 +212,7 @@ async def test_a_line_is_taken_out_of_a_list_that_was_not_sent(desk: Desk) -> No
         "Late: 1 event, evaluated only now",
         "16 Jan 2020 · #1 ratio > 0.6 rearm 0.55 · 0.6150, still true (CSV import)",
     ]
-    assert [text.splitlines()[0] for text in more] == ["Alert #2 fired · close of Fri 17 Jan 2020"]
+    assert [title_of(text) for text in more] == ["#2 fired · close of Fri 17 Jan 2020"]
     await revise(desk, [0.5, 0.5], hours=3)
     assert await desk.messages() == []
 
@@ -237,8 +238,8 @@ async def test_what_is_held_is_forgotten_or_told_with_the_figures_of_now(desk: D
     desk.now = after_close(DAYS[1], -4)
     await send_deferred(desk.services)
     (text,) = await desk.messages()
-    assert text.startswith("Alert #1 fired")
-    assert "ratio: 0.5000 → 0.6100, 1.67% above 0.6." in text
+    assert title_of(text).startswith("#1 fired")
+    assert "0.6100 against 0.6 (+1.67%), close of Thu 16 Jan 2020. Before: 0.5000." in text
 
 
 async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
@@ -250,7 +251,7 @@ async def test_a_correction_waits_for_the_end_of_a_snooze(desk: Desk) -> None:
     desk.now = until
     await send_deferred(desk.services)
     text = await desk.messages()
-    assert text[1].splitlines()[3] == "ratio, 16 Jan 2020: 0.6500 → 0.5800."
+    assert text[1].splitlines()[2] == "ratio, 16 Jan 2020: 0.6500 → 0.5800."
 
 
 async def test_a_correction_and_a_fire_after_a_snooze_are_one_list(desk: Desk) -> None:
@@ -275,9 +276,9 @@ async def test_a_confirmed_fire_moves_with_the_session_that_was_revised(desk: De
     await revise(desk, [0.58])
     _, correction = await desk.messages()
     assert correction.splitlines()[2:6] == [
-        "It fired on figures that have been revised since. On the current figures it does not.",
         "ratio, 16 Jan 2020: 0.6500 → 0.5800.",
-        "ratio is 8.33% above 0.6.",
+        "#1: ratio > 0.6 confirm 2",
+        "ratio: 0.6500 against 0.6 (+8.33%).",
         "Confirming, 1 of 2.",
     ]
 
@@ -323,4 +324,4 @@ async def test_an_alert_that_broke_after_its_fire_says_so_once(desk: Desk) -> No
     desk.restart()
     await revise(desk, [0.58])
     titles = [title.split(":")[0] for title in await desk.titles()]
-    assert titles == ["Alert #1 fired · close of Thu 16 Jan 2020", "Alert #1 is paused"]
+    assert titles == ["#1 fired · close of Thu 16 Jan 2020", "Alert #1 is paused"]

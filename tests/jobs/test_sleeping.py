@@ -18,6 +18,7 @@ from bot.messages.html import Html
 from storage import chat_store, outbox
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import DAYS, QUIET, RULE, Desk
+from tests.titles import title_of
 
 OWNER, TOPIC = 7, 9
 FIRST_IDS = {"private": 42, "group": -5, "supergroup": -100200, "channel": -100300}
@@ -185,7 +186,8 @@ async def test_what_may_have_been_sent_before_is_marked_after_the_sleep(hall: Ha
     hall.relent()
     await hall.days([0.66], 2)
     (text,) = hall.texts(hall.chats[0])
-    assert text.startswith("possible repeat\nAlert #1 fired · close of Thu 16 Jan 2020")
+    assert text.startswith("possible repeat\n")
+    assert title_of(text) == "#1 fired · close of Thu 16 Jan 2020"
 
 
 @pytest.mark.parametrize(("fires", "told"), [(0, 1), (0, 2), (1, 1), (2, 2)])
@@ -228,7 +230,7 @@ async def test_a_fire_withdrawn_before_the_next_try_is_not_told_and_the_notice_i
     hall.now += DAY
     await send_deferred(hall.services)
     joined = (await hall.messages())[-1]
-    assert "Alert #1 fired" in joined
+    assert title_of(joined).startswith("#1 fired")
     assert joined.endswith("\n\nNotice")
     await hall.days([0.5], 0)
     hall.now += DAY
@@ -243,7 +245,7 @@ async def test_a_sleeping_group_that_moves_is_tried_under_its_new_id(hall: Hall)
     hall.api.chat(-100500, "supergroup")
     await hall.database.run(lambda db: chat_store.migrate_chat(db, chat_id, -100500))
     await hall.tick()
-    assert [text.split(" · ")[0] for text in hall.texts(-100500)] == ["Alert #1 fired"]
+    assert [title_of(text).split(" · ")[0] for text in hall.texts(-100500)] == ["#1 fired"]
 
 
 async def test_what_an_unreadable_alert_reports_waits_too(hall: Hall) -> None:

@@ -302,7 +302,7 @@ async def test_a_broken_alert_is_left_out(desk: Desk, caplog: pytest.LogCaptureF
         assert await run_at(desk, "2020-01-15 23:30") == 1
     (text,) = await desk.messages()
     expected = [line for line in text.splitlines() if line.startswith("#")]
-    assert expected == ["#2 ratio > 0.7 ░░░░░░░░ 40.00% to go"]
+    assert expected == ["#2 IWM/SPY above 0.7 ░░░░░░░░ 40.00% to go"]
 
 
 async def test_a_chat_that_is_back_is_not_told_what_it_missed(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.local.botapi import parse_html
 from bot.messages.charts import Drawing
-from bot.messages.common import MAX_BUTTON_DATA, Answer, button_rows
+from bot.messages.common import COPY, INSERT, MAX_BUTTON_DATA, MAX_BUTTON_TEXT, Answer, button_rows
 from bot.messages.html import TABLE_WIDTH
 from bot.pair import DEFAULT_PAIR, Pair
 from storage.alert_store import StoredAlert
@@ -49,7 +49,11 @@ def page(answer: Answer | str) -> str:
     if isinstance(answer, Answer):
         assert sum(map(len, answer.buttons)) <= 100
         for row in button_rows(answer.buttons, "e"):
-            assert all(label and len(data.encode()) <= MAX_BUTTON_DATA for label, data in row)
+            limits = (
+                (data, MAX_BUTTON_TEXT if data.startswith((COPY, INSERT)) else MAX_BUTTON_DATA) for _, data in row
+            )
+            assert all(len(data.encode()) <= limit for data, limit in limits)
+            assert all(label for label, _ in row)
     return text
 
 

@@ -8,8 +8,9 @@ from bot.analytics.metrics import METRICS, Argument, metric_value
 from bot.analytics.windows import AsOf, Window
 from bot.errors import NoData
 from bot.messages.canvas import LIGHT
-from bot.messages.common import Answer, subject_title
+from bot.messages.common import Answer, metric_phrase
 from bot.messages.pages.chart import metric_answer
+from bot.pair import DEFAULT_PAIR
 from tests.messages.pages import drawing, market, page, shown
 from tests.sample_market import sample_market
 
@@ -31,7 +32,8 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
             assert str(error.value).endswith(f": n/a, {current.reason}.")
             continue
         lines = shown(chart(metric.name, of))
-        assert lines[0].startswith(metric.title)
+        title = metric_phrase(metric, metric.defaults(), DEFAULT_PAIR)
+        assert lines[0].lower().startswith(title.lower())
         assert f": {metric.unit.show(current.value)}" in lines[0]
         assert metric.meaning in lines
 
@@ -43,13 +45,13 @@ def test_every_metric_has_a_page_or_says_why_not() -> None:
 def test_a_figure_of_an_earlier_close_is_dated_with_its_age(count: int, late: str) -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(count)]})
     lines = shown(chart("flow", of, window=Window("d", 5)))
-    assert lines[0] == f"Fund flow IWM 5d: +$0.50bn{late} · Thu 13 Feb 2020"
+    assert lines[0] == f"IWM's flow over 5d: +$0.50bn{late} · Thu 13 Feb 2020"
     assert lines[1] == f"Percentile 100 (n = {count - 5} since 9 Jan 2020)."
 
 
 def test_a_single_value_has_no_place_in_history_and_a_missing_one_a_reason() -> None:
     assert "ercentile" not in page(chart("ratio", market([50.0])))
-    with pytest.raises(NoData, match=r"^Beta, 252 days: n/a, too little history"):
+    with pytest.raises(NoData, match=r"^IWM's beta over 252 days: n/a, too little history"):
         chart("beta", market([50.0] * 5))
 
 
@@ -65,15 +67,15 @@ def test_a_multiple_is_of_the_close_that_it_is_made_of() -> None:
     ("name", "arguments", "title"),
     [
         ("ratio", {}, "IWM/SPY"),
-        ("ratio_vs_sma", {}, "IWM/SPY against its average, 200 days"),
-        ("channel", {}, "Place in the channel since 4 Jan 2010"),
-        ("flow_pct", {}, "Fund flow, % of assets IWM 20d"),
-        ("pe_premium", {"convention": "losses_in"}, "P/E premium, losses included"),
-        ("pe", {"convention": "positive"}, "P/E IWM, profitable companies only"),
+        ("ratio_vs_sma", {}, "IWM/SPY against its 200-day average"),
+        ("channel", {}, "IWM/SPY in sigmas from its line since 4 Jan 2010"),
+        ("flow_pct", {}, "IWM's flow over 20d in % of assets"),
+        ("pe_premium", {"convention": "losses_in"}, "IWM's P/E premium (losses included)"),
+        ("pe", {"convention": "positive"}, "IWM's P/E (profitable companies only)"),
     ],
 )
 def test_the_title_holds_the_arguments(name: str, arguments: dict[str, Argument], title: str) -> None:
-    assert subject_title(METRICS[name], METRICS[name].defaults() | arguments) == title
+    assert metric_phrase(METRICS[name], METRICS[name].defaults() | arguments, DEFAULT_PAIR) == title
 
 
 def test_sessions_missing_among_the_closes_are_counted() -> None:

@@ -2,8 +2,6 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bot.alerts.grammar import parse_rule
 from bot.analytics.market import Dispute, Market, Source
@@ -16,7 +14,6 @@ from bot.messages.common import (
     age,
     button_rows,
     details,
-    distance,
     heading,
     percentile_phrase,
     price_notes,
@@ -184,42 +181,6 @@ def test_a_command_too_long_for_a_button_is_left_out() -> None:
     fits, long = ("fits", "/" + "x" * (MAX_BUTTON_DATA - 2)), ("long", "/" + "x" * (MAX_BUTTON_DATA - 1))
     rows = button_rows([[fits, long], [long], [("é", "/é" * 30)]], "e")
     assert rows == [[("fits", "e" + fits[1])]]
-
-
-def at(rule: str, value: float, level: float) -> str:
-    return distance(parse_rule(rule, METRICS).conditions[0], value, level)
-
-
-@pytest.mark.parametrize(
-    ("rule", "value", "level", "words"),
-    [
-        ("ratio > sma 200", 0.4676, 0.4642, "0.73% above sma 200 (0.4642)"),
-        ("ratio > sma 200", 0.4323, 0.4642, "6.87% below sma 200 (0.4642)"),
-        ("ratio > 0.51234", 0.5, 0.51234, "2.41% below 0.51234"),
-        ("ratio > 0.5", 0.5, 0.5, "exactly at 0.5"),
-        ("ratio > 0.5", 0.500001, 0.5, "just above 0.5"),
-        ("ratio > 0.5", 0.499999, 0.5, "just below 0.5"),
-        ("excess 3m > -2pp", 5.21, -2.0, "7.21pp above −2pp"),
-        ("ratio_vs_sma 200 > 5%", 5.37, 5.0, "0.37pp above 5%"),
-        ("ratio_vs_sma 200 > high 20", 5.0, 6.5, "1.50pp below high 20 (+6.50%)"),
-        ("flow iwm 5d > $1bn", 0.9584e9, 1e9, "$41.6m below $1bn"),
-        ("flow iwm 5d < -$1.5bn", -2e9, -1.5e9, "$0.50bn below −$1.5bn"),
-        ("flow_z iwm 20d > 2", 1.0, 2.0, "1.00 below 2"),
-        ("pe iwm > 25x", 30.0, 25.0, "20.00% above 25x"),
-        ("yield iwm > 1.5%", 1.2, 1.5, "0.30pp below 1.5%"),
-        ("pe_premium > pct 90", 120.0, 100.0, "20.00pp above pct 90 (+100.00%)"),
-        ("momentum > 0", 3.0, 0.0, "3.00pp above 0pp"),
-        ("beta 60 > 0", 0.5, 0.0, "0.50 above 0"),
-    ],
-)
-def test_a_distance_is_told_in_its_unit(rule: str, value: float, level: float, words: str) -> None:
-    assert at(rule, value, level) == words
-
-
-@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
-def test_a_distance_always_says_the_side(value: float, level: float) -> None:
-    side = "above" if value > level else "below" if value < level else "exactly at"
-    assert f"{side} sma 20 (" in at("excess 3m > sma 20", value, level)
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,9 @@ def test_a_missing_base_is_named_with_its_date_and_gives_no_figure() -> None:
     assert lines.count("1d: n/a, the close of Thu 16 Jan 2020 is missing.") == 1
     assert row(lines, "1d") == ["n/a", "n/a", "n/a"]
     assert row(lines, "2d") == ["+2.00%", "0.00%", "+2.00"]
-    with pytest.raises(NoData, match=r"Total-return gap 1d: n/a, the close of Thu 16 Jan 2020 is missing\.$"):
+    with pytest.raises(
+        NoData, match=r"IWM's lead in total return over 1d: n/a, the close of Thu 16 Jan 2020 is missing\.$"
+    ):
         metric_answer(of, AsOf(), LIGHT, METRICS["excess"], {"window": Window("d", 1)}, Window("y", 1))
     rule = context(of).histories.series(parse_rule("excess 1d > 1pp", METRICS).conditions[0])
     assert rule.value.isna().tolist() == [True] + [False] * 9 + [True]

@@ -10,7 +10,7 @@ from bot.alerts.view import EvaluationContext
 from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.data.issuers.fetch import by_hand
-from bot.messages.alerts.card import figure_lines
+from bot.messages.alerts.card import next_steps
 from bot.messages.alerts.guide import edit_menu, guide_start, neighbouring_targets, suggested_targets
 from bot.messages.alerts.history import alert_list
 from bot.messages.pages.backtest import backtest_choices
@@ -170,5 +170,4 @@ def test_presets_that_cannot_be_evaluated_are_not_offered_and_say_what_is_lackin
 )
 def test_a_rule_without_figures_says_how_to_get_them(rule: str, step: str) -> None:
     known = context(market(LONG))
-    text = figure_lines(alert_view(rule, known), known)
-    assert text[1:] == [step] if step else len(text) == 3
+    assert next_steps(parse_rule(rule, METRICS), known) == ([step] if step else [])

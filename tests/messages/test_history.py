@@ -10,7 +10,7 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import preset_of
 from bot.alerts.view import EvaluationContext, Life, RecordedFire
 from bot.analytics.metrics import METRICS
-from bot.messages.alerts.history import ALERTS_A_PAGE, alert_list, explanation, history_answer
+from bot.messages.alerts.history import alert_list, explanation, history_answer
 from bot.messages.common import Answer
 from storage.alert_store import ChatEvent, EventDetail
 from tests.messages.pages import FLAT, LONG, RISEN, alert_view, button_labels, context, market, page, shown
@@ -101,89 +101,81 @@ def test_what_became_of_it(row: ChatEvent, outcome: str) -> None:
     assert shown(history_answer([row]))[1] == f"6 Oct 2020 · #3 excess 3m > 5pp · {outcome}"
 
 
-def test_the_list_tells_state_and_distance_of_each() -> None:
+def test_the_list_has_a_line_for_each_and_rule_and_figures_in_its_quote() -> None:
     of = context(market([*LONG, 70.0], units={"IWM": [250.0 + number for number in range(299)]}))
     rules = ("ratio > 0.6", "ratio < 0.4 and excess 3m > 5pp", "flow iwm 5d > $1bn", "pe iwm > 25x")
     answer = alert_list([alert_view(rule, of, number=at) for at, rule in enumerate(rules, start=1)], of)
     assert shown(answer) == [
-        "Alerts · Fri 12 Mar 2021",
-        "#1 ratio > 0.6",
-        "True from the start, waiting to re-arm. 0.7000, 16.67% above 0.6.",
-        "#2 ratio < 0.4 and excess 3m > 5pp",
-        "Armed. Ratio 0.7000, 75.00% above 0.4; excess 3m +39.72pp, 34.72pp above 5pp.",
-        "#3 flow iwm 5d > $1bn",
+        "4 alerts, none fired lately · Fri 12 Mar 2021",
+        "#2 IWM/SPY below 0.4 and IWM's lead in total return over 3m above 5pp ░░░░░░░░ 42.86% to go",
+        "#3 IWM's flow over 5d above $1bn ░░░░░░░░ $0.50bn to go, waiting for data",
+        "#1 IWM/SPY above 0.6 true from the start, re-arms 14.73% lower",
+        "#4 IWM's P/E (Morningstar via Yahoo) above 25x waiting for its first figures",
         (
-            "Armed. +$0.50bn, $0.50bn below $1bn (10 Mar 2021). Evaluated up to 10 Mar 2021; "
-            "waiting for 11 Mar 2021, 5 sessions at most. Stale: 2 sessions old."
+            "#2 ratio < 0.4 and excess 3m > 5pp: Armed. Now 0.7000 against 0.4 (+75.00%); +39.72pp against 5pp "
+            "(+34.72pp), close of Fri 12 Mar 2021."
         ),
-        "#4 pe iwm morningstar > 25x",
-        "Waiting for its first figures. Has no value yet.",
+        (
+            "#3 flow iwm 5d > $1bn: Armed. Now +$0.50bn against $1bn (−$0.50bn), close of Wed 10 Mar 2021, "
+            "2 sessions old. Evaluated up to 10 Mar 2021; waiting for 11 Mar 2021, 5 sessions at most. "
+            "Stale: 2 sessions old."
+        ),
+        (
+            "#1 ratio > 0.6: True from the start, waiting to re-arm. Now 0.7000 against 0.6 (+16.67%), "
+            "close of Fri 12 Mar 2021."
+        ),
+        (
+            "#4 pe iwm morningstar > 25x: Waiting for its first figures. Now n/a, no such multiple stored. "
+            "It is evaluated once there is a value."
+        ),
         "Source: CSV import.",
     ]
-    assert button_labels(answer) == [[f"#{number}", "Why", "Pause", "Off"] for number in (1, 2, 3, 4)]
+    assert button_labels(answer) == [["#2", "#3", "#1", "#4"], ["New alert"]]
 
 
 def test_snoozed_paused_and_ending_alerts_say_so() -> None:
     last, until = FLAT.market.last_completed.date(), dt.datetime(2021, 3, 14, 12, 30, tzinfo=dt.UTC)
     changes: list[dict[str, Any]] = [
         {"snoozed_until": until},
-        {"life": Life.PAUSED},
         {"expires_on": last + dt.timedelta(days=7)},
         {"expires_on": last + dt.timedelta(days=300)},
+        {"life": Life.PAUSED},
     ]
     lines = shown(alert_list([replace(alert_view("ratio > 0.6", FLAT), **change) for change in changes], FLAT))
-    assert [line.partition(" 0.5050")[0] for line in lines[2:9:2]] == [
-        "Armed; snoozed until Sun 14 Mar 2021, 08:30.", "Paused.", "Armed.", "Armed.",
-    ]  # fmt: skip
-    assert lines[6].endswith(" Ends 18 Mar 2021 unless renewed.")
-    assert "Ends" not in lines[8]
+    ends = [" to go, snoozed", " to go, ends 18 Mar 2021", " to go", " paused"]
+    assert [line.endswith(end) for line, end in zip(lines[1:5], ends, strict=True)] == [True] * 4
+    assert "Armed; snoozed until Sun 14 Mar 2021, 08:30." in lines[5]
 
 
-def test_an_alert_is_stale_past_its_lag_and_not_while_it_is_paused() -> None:
-    for life, counts, stale in (("paused", 200, False), ("active", 200, True), ("active", 299, False)):
-        of = context(market(LONG, units={"IWM": [250.0 + at for at in range(counts)]}))
-        text = page(alert_list([alert_view("flow iwm 5d > $1bn", of, life=life)], of))
-        assert ("Stale: 100 sessions old." in text) is stale
-        assert ("Stale" in text) is stale
-
-
-def many(count: int, number: int = 0, note: str = "") -> Answer:
-    """The page that shows the alert of a number, of `count` alerts with odd numbers."""
+def many(count: int, number: int = 1, note: str = "") -> Answer:
+    """A page of the list of `count` alerts."""
     of = context(market([50.0] * 5))
-    rule = 'ratio > {} note "{}"' if note else "ratio > {}"
-    alert = alert_view(rule.format(0.6, note), of)
-    return alert_list([replace(alert, number=2 * at + 1) for at in range(count)], of, number)
+    alert = alert_view('ratio > 0.6 note "' + note + '"' if note else "ratio > 0.6", of)
+    return alert_list([replace(alert, number=at) for at in range(1, count + 1)], of, number)
 
 
-def test_eight_alerts_are_one_page_with_a_row_of_buttons_each() -> None:
-    answer = many(ALERTS_A_PAGE)
-    assert shown(answer)[0] == "Alerts · Wed 8 Jan 2020"
-    assert [row[0] for row in button_labels(answer)] == [f"#{2 * at + 1}" for at in range(ALERTS_A_PAGE)]
+@pytest.mark.parametrize(
+    ("count", "number", "title", "shows", "turns"),
+    [
+        (8, 1, "8 alerts, none fired lately · ", range(1, 9), []),
+        (50, 1, "50 alerts, none fired lately, page 1 of 7 · ", range(1, 9), ["/alerts page 2"]),
+        (50, 7, "50 alerts, none fired lately, page 7 of 7 · ", range(49, 51), ["/alerts page 6"]),
+        (50, 99, "50 alerts, none fired lately, page 7 of 7 · ", range(49, 51), ["/alerts page 6"]),
+        (17, 2, "17 alerts, none fired lately, page 2 of 3 · ", range(9, 17), ["/alerts page 1", "/alerts page 3"]),
+    ],
+)
+def test_eight_alerts_are_a_page(count: int, number: int, title: str, shows: range, turns: list[str]) -> None:
+    answer = many(count, number)
+    *rows, last = answer.buttons
+    assert shown(answer)[0] == f"{title}Wed 8 Jan 2020"
+    assert [label for row in rows for label, _ in row] == [f"#{at}" for at in shows]
+    assert [line for _, line in last] == [*turns, "/alert"]
 
 
-def test_more_are_turned_by_buttons_that_name_an_alert() -> None:
-    first, second, last = many(50), many(50, 17), many(50, 97)
-    assert shown(first)[0] == "Alerts, page 1 of 7 · Wed 8 Jan 2020"
-    assert first.buttons[-1] == (("#17 to #31 ›", "/alerts 17"),)
-    assert second.buttons[-1] == (("‹ #1 to #15", "/alerts 1"), ("#33 to #47 ›", "/alerts 33"))
-    assert last.buttons[-1] == (("‹ #81 to #95", "/alerts 81"),)
-    assert len(last.buttons) == 3
-
-
-@pytest.mark.parametrize(("number", "index"), [(18, 2), (0, 1), (99, 7), (10**8, 7), (31, 2), (32, 3)])
-def test_the_page_of_a_number_that_is_gone_is_the_one_where_it_would_be(number: int, index: int) -> None:
-    assert shown(many(50, number))[0].startswith(f"Alerts, page {index} of 7")
-
-
-def test_long_rules_make_shorter_pages_that_fit_one_message() -> None:
-    onward, pages, numbers = ["/alerts 0"], 0, list[str]()
-    while onward:
-        answer = many(30, int(onward[0].rpartition(" ")[2]), "n" * 470)
-        assert len(page(answer)) < 4096
-        numbers += [row[0][0] for row in answer.buttons if row[0][0].startswith("#") and len(row) == 4]
-        pages += 1
-        onward = [line for row in answer.buttons for label, line in row if label.endswith("›")]
-    assert (pages > 4, numbers) == (True, [f"#{2 * at + 1}" for at in range(30)])
+def test_long_rules_fit_one_message() -> None:
+    answer = many(30, 1, "n" * 470)
+    assert len(page(answer)) < 4096
+    assert answer.html.count("\n") <= 9
 
 
 def test_no_alerts_offer_presets_to_begin_with_and_the_way_to_ones_own() -> None:
@@ -197,6 +189,11 @@ def test_no_alerts_offer_presets_to_begin_with_and_the_way_to_ones_own() -> None
         assert preset.name == label
 
 
+def explained(fire: RecordedFire, of: EvaluationContext) -> list[str]:
+    """The lines of an explanation."""
+    return shown(explanation(alert_view("ratio > 0.6", of), fire, of))
+
+
 def stored(text: str, of: EvaluationContext = RISEN, until: int = 1) -> RecordedFire:
     """The last fire of a rule created `until` sessions ago, with the state before it."""
     rule = parse_rule(text, METRICS)
@@ -208,23 +205,26 @@ def stored(text: str, of: EvaluationContext = RISEN, until: int = 1) -> Recorded
 
 
 def test_why_evaluates_the_stored_figures_again() -> None:
-    assert shown(explanation(stored("ratio > sma 20 and excess 3m > 5pp"), RISEN)) == [
-        "Why #3 fired · close of Fri 12 Mar 2021",
-        "ratio > sma 20 and excess 3m > 5pp",
+    assert explained(stored("ratio > sma 20 and excess 3m > 5pp"), RISEN) == [
+        (
+            "Why #3 fired: IWM/SPY is above its 20-day average and IWM's lead in total return over 3m is above 5pp · "
+            "close of Fri 12 Mar 2021"
+        ),
         "ratio: 0.7000 > 0.5129 (sma 20), previously 0.5050.",
         "excess 3m: +39.72pp > +5.00pp, previously +0.80pp.",
+        "Evaluated again from the state after 11 Mar 2021 (armed): it fires.",
+        "#3: ratio > sma 20 and excess 3m > 5pp",
         "Re-arms at 0.5123 (moves with sma 20) or +4.88pp.",
         "Inputs as stored: CSV import, observed 12 Mar 2021, 21:15 UTC.",
-        "Evaluated again from the state after 11 Mar 2021 (armed): it fires.",
     ]
 
 
 def test_a_first_evaluation_has_nothing_before_and_a_state_that_is_not_kept_is_not_made_up() -> None:
     fire = stored("ratio > 0.6")
     first = replace(fire, event=msgspec.structs.replace(fire.event, previous=(None,)), before=None)
-    lines = shown(explanation(first, RISEN))
-    assert lines[2] == "ratio: 0.7000 > 0.6000."
-    assert lines[-1] == "Not evaluated again: the state before it is no longer stored."
+    lines = explained(first, RISEN)
+    assert lines[1] == "ratio: 0.7000 > 0.6000."
+    assert lines[2] == "Not evaluated again: the state before it is no longer stored."
 
 
 def test_a_step_that_gives_something_else_is_said() -> None:
@@ -238,23 +238,23 @@ def test_a_step_that_gives_something_else_is_said() -> None:
         (other, "(armed): the result differs from what was reported."),
     ):
         line = f"Evaluated again from the state after 11 Mar 2021 {outcome}"
-        assert shown(explanation(changed, RISEN))[-1] == line
+        assert explained(changed, RISEN)[2] == line
 
 
 def test_what_was_still_true_after_its_cooldown_is_replayed_too() -> None:
     of = context(market([*LONG, 70.0, 50.0, 70.0, 70.0]))
-    lines = shown(explanation(stored("ratio > 0.6 cooldown 2", of, until=4), of))
-    assert lines[0] == "Why #3 was still true · close of Wed 17 Mar 2021"
-    assert lines[-1] == "Evaluated again from the state after 16 Mar 2021 (fired): still true."
+    lines = explained(stored("ratio > 0.6 cooldown 2", of, until=4), of)
+    assert lines[0] == "Why #3 was still true: IWM/SPY is still above 0.6 · close of Wed 17 Mar 2021"
+    assert lines[2] == "Evaluated again from the state after 16 Mar 2021 (fired): still true."
 
 
 def test_data_that_was_revised_since_is_shown_beside_what_was_evaluated() -> None:
     fire = stored("ratio > sma 20 and excess 3m > 5pp")
     for close, verdict in ((69.0, "the rule is still true"), (40.0, "the rule is not true")):
-        last = shown(explanation(fire, context(market([*LONG, close]))))[-1]
+        last = explained(fire, context(market([*LONG, close])))[4]
         assert last.startswith(f"Data revised since: ratio is {close / 100:.4f} (sma 20 0.")
         assert last.endswith(f" now; {verdict} on these figures.")
     gone = context(market([*LONG[:-1], 50.0, None, 50.0]))
-    assert shown(explanation(stored("ratio > 0.6"), gone))[-1] == (
+    assert explained(stored("ratio > 0.6"), gone)[3] == (
         "Data revised since: ratio is n/a now; the rule cannot be evaluated on these figures."
     )

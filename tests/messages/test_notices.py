@@ -51,30 +51,39 @@ def test_the_whole_message() -> None:
     of = context(sample_market(2020, 10, 7))
     answer = push("ratio > sma 200", of, fires=2)
     assert page(answer) == (
-        "Alert #3 fired · close of Tue 6 Oct 2020\n"
-        "ratio > sma 200\n"
-        "Sample data, not the market.\n"
-        "ratio: 0.4623 → 0.4676, 0.73% above sma 200 (0.4642).\n"
+        "IWM/SPY crossed above its 200-day average\n"
+        "0.4676 against 0.4642 (+0.73%), close of Tue 6 Oct 2020. Before: 0.4623. Sample data, not the market.\n"
+        "“Trend breaks” #3: ratio > sma 200\n"
         "Percentile 5 (n = 2,710 since 31 Dec 2009).\n"
         "Re-arms at 0.4597 (moves with sma 200).\n"
-        "Fires in the last 90 days: 2, including this one.\n"
-        "Next check: Wed 7 Oct 2020, 16:15 (New York).\n"
-        "Source: sample data, current."
+        "Fired twice in 90 days.\n"
+        "Next check: Wed 7 Oct 2020, 16:15 (New York)."
     )
-    assert answer.buttons[0] == (
-        ("#3 Chart", "/alert 3 chart"), ("Why", "/alert 3 why"), ("History", "/alert 3 history"),
-    )  # fmt: skip
+    assert button_labels(answer) == [["Snooze ▸", "Why", "More ▸"]]
 
 
 def test_each_condition_tells_what_moved() -> None:
-    lines = shown(push("ratio > 0.6 and excess 3m > 5pp"))
-    assert lines[2:7] == [
-        "ratio: 0.5050 → 0.7000, 16.67% above 0.6.",
-        "Percentile 100 (n = 301 since 2 Jan 2020).",
-        "excess 3m: +0.80pp → +39.72pp, 34.72pp above 5pp.",
-        "Percentile 100 (n = 238 since 2 Apr 2020).",
+    assert shown(push("ratio > 0.6 and excess 3m > 5pp")) == [
+        "IWM/SPY is above 0.6 and IWM's lead in total return over 3m is above 5pp",
+        (
+            "0.7000 against 0.6 (+16.67%); +39.72pp against 5pp (+34.72pp), close of Fri 12 Mar 2021. "
+            "Before: 0.5050; +0.80pp."
+        ),
+        "#3: ratio > 0.6 and excess 3m > 5pp",
+        "ratio: percentile 100 (n = 301 since 2 Jan 2020).",
+        "excess 3m: percentile 100 (n = 238 since 2 Apr 2020).",
         "Re-arms at 0.5995 or +4.88pp.",
+        "Fired once in 90 days.",
+        "Next check: Mon 15 Mar 2021, 16:15 (New York).",
+        "Source: CSV import, current.",
     ]
+
+
+@pytest.mark.parametrize(("fires", "hint"), [(5, False), (6, True)])
+def test_a_rule_that_fires_often_is_offered_to_be_widened(fires: int, hint: bool) -> None:
+    answer = push("ratio > 0.6", fires=fires)
+    assert ("Fired 6 times in 90 days: widen it?" in shown(answer)) is hint
+    assert (("Widen ▸", "/alert 3 edit") in answer.buttons[0]) is hint
 
 
 def test_the_percentile_is_that_of_the_events_own_session() -> None:
@@ -86,10 +95,10 @@ def test_the_percentile_is_that_of_the_events_own_session() -> None:
 def test_a_first_value_has_nothing_before_it_and_a_missing_one_is_named() -> None:
     alert, event = happened("ratio > 0.6")
     first = msgspec.structs.replace(event, previous=(None,))
-    assert "ratio: 0.7000, 16.67% above 0.6." in shown(fired_message(alert, first, RISEN, 1, 0))
+    assert shown(fired_message(alert, first, RISEN, 1, 0))[1].endswith("(+16.67%), close of Fri 12 Mar 2021.")
     gone = msgspec.structs.replace(event, figures=(ConditionValue(None, 0.6),), levels=(None,))
     lines = shown(fired_message(alert, gone, RISEN, 1, 0))
-    assert "ratio: n/a." in lines
+    assert lines[1].startswith("n/a, close of Fri 12 Mar 2021.")
     assert "Re-arms once the value has gone back." in lines
 
 
@@ -98,14 +107,15 @@ def test_an_alert_that_fires_once_ends_with_it() -> None:
     lines = shown(answer)
     assert "It was set to fire once and is now done." in lines
     assert not any(line.startswith(("Re-arms", "Next check")) for line in lines)
-    assert button_labels(answer) == [["#3 Chart", "Why", "History"], ["Renew"]]
+    assert button_labels(answer) == [["Why", "Renew", "More ▸"]]
 
 
 def test_what_is_still_true_after_a_cooldown_says_since_when() -> None:
     of = context(market([*LONG, 70.0, 50.0, 70.0, 70.0]))
     lines = shown(push("ratio > 0.6 cooldown 2", of, until=4, fires=2))
-    assert lines[0] == "Alert #3 is still true, since 16 Mar 2021 · close of Wed 17 Mar 2021"
-    assert not any(line.startswith(("For ", "Fires")) for line in lines)
+    assert lines[0] == "IWM/SPY is still above 0.6"
+    assert lines[2] == "It has been true since 16 Mar 2021."
+    assert not any(line.startswith(("For ", "Fire")) for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -151,17 +161,12 @@ def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
 
 def test_a_test_is_the_message_of_now_marked_as_one() -> None:
     answer = trial_message(alert_view("ratio > 0.6", FLAT), FLAT, 2)
-    assert shown(answer) == [
+    assert shown(answer)[:3] == [
         "TEST - nothing has fired",
-        "Alert #3 fired · close of Thu 11 Mar 2021",
-        "ratio > 0.6",
-        "ratio: 0.5040 → 0.5050, 15.83% below 0.6.",
-        "Percentile 86 (n = 300 since 2 Jan 2020).",
-        "Re-arms at 0.5995.",
-        "Fires in the last 90 days: 3, including this one.",
-        "Next check: Fri 12 Mar 2021, 16:15 (New York).",
-        "Source: CSV import, current.",
+        "IWM/SPY crossed above 0.6",
+        "0.5050 against 0.6 (−15.83%), close of Thu 11 Mar 2021. Before: 0.5040.",
     ]
+    assert "Fired 3 times in 90 days." in shown(answer)
     assert answer.buttons == ((("#3", "/alert 3"), ("Edit", "/alert 3 edit")),)
     once = shown(trial_message(alert_view("ratio > 0.6 once", FLAT), FLAT, 0))
     assert "It was set to fire once and is now done." in once

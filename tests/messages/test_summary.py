@@ -25,7 +25,7 @@ IWM led by 1.27pp.
 ytd  +14.87%  +13.81%   +1.06
 Trend: 13.1% over its 200-day average since 6 Oct.
 Flows 20d: IWM +$2.5bn (+5.2%), SPY −$5.3bn (−1.7%).
-#2 flow iwm 5d > $1bn ▓▓▓▓▓▓▓░ $41.6m to go
+#2 IWM's flow over 5d above $1bn ▓▓▓▓▓▓▓░ $41.6m to go
 Daily summary · close of Fri 11 Dec 2020
 Price return; base closes: 1d 10 Dec 2020, 1w 4 Dec 2020, ytd 31 Dec 2019.
 P/E (losses included, forward): IWM 75.0x, SPY 27.8x; premium 170%, highest since 2014.
@@ -85,15 +85,17 @@ def test_a_fire_is_told_on_its_day_and_the_next_by_its_name_and_where_it_rearms(
     assert alerts[2].state.sides[0].since == dt.date(2021, 3, 15)
     assert shown(summary_answer(of, alerts, XNYS))[-3:] == [
         "Up & away fired today, re-arms 14.36% lower",
-        "#3 ratio > 0.6 fired yesterday, re-arms 14.36% lower",
-        "#2 ratio < 0.4 ░░░░░░░░ 42.86% to go",
+        "#3 IWM/SPY above 0.6 fired yesterday, re-arms 14.36% lower",
+        "#2 IWM/SPY below 0.4 ░░░░░░░░ 42.86% to go",
     ]
 
 
 def test_a_fire_on_flows_is_told_when_the_counts_have_come() -> None:
     of = context(market([50.0] * 31, units={"IWM": [*(250.0 + n / 10 for n in range(29)), 270.0]}))
     alert = alert_view("flow iwm 1d > $1bn", of, until=1)
-    assert "#3 flow iwm 1d > $1bn fired today, re-arms $0.72bn lower" in shown(summary_answer(of, [alert], XNYS))
+    assert "#3 IWM's flow over 1d above $1bn fired today, re-arms $0.72bn lower" in shown(
+        summary_answer(of, [alert], XNYS)
+    )
 
 
 def test_what_is_lacking_is_told_when_it_begins_and_when_it_ends() -> None:

@@ -21,7 +21,7 @@ Trend: 13.1% over its 200-day average since 6 Oct.
 Flow IWM: +$0.96bn (+1.78%), the 10th week in a row.
 Flow SPY: −$1.75bn (−0.55%).
 Fired: #7 flow iwm 5d > $1bn (Mon), Trend breaks (Tue, Thu).
-#2 ratio < 0.4 ░░░░░░░░ 23.01% to go
+#2 IWM/SPY below 0.4 ░░░░░░░░ 23.01% to go
 Next week: Fri 18 S&P 500 rebalanced after the close; Fri 18 SPY expected to go ex-dividend."""
 
 

@@ -1,41 +1,33 @@
-"""Pages about one alert: after it was created or changed, in full, and its chart.
+"""Pages about one alert: after it was created or changed, in full, its chart, and its buttons.
 
-The sentences they consist of say its value and distance, its status, and where it re-arms.
+A page has four lines at most before its quote, and one row of buttons; [More] shows the others in their place.
 """
 
 import datetime as dt
-import math
 from collections.abc import Sequence
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from bot.alerts.backtest import Frequency
-from bot.alerts.engine import BACK, Event, State, Status
+from bot.alerts.engine import Status
 from bot.alerts.grammar import parse_rule
 from bot.alerts.presets import Preset, presets_for
-from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule
-from bot.alerts.series import OVER_CLOSES, PATIENCE, rule_lag, values_needed
+from bot.alerts.rule import CROSSES, Condition, Rule
+from bot.alerts.series import values_needed
 from bot.alerts.view import AlertView, EvaluationContext, Life
-from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS, funds_of, metric_value, metrics_of, multiple_read
-from bot.analytics.performance import TOO_SHORT
-from bot.analytics.sessions import EXCHANGE, SETTLE
-from bot.analytics.trend import missing_reason
-from bot.analytics.units import NOT_AVAILABLE
 from bot.analytics.valuation import ADDED_UP, FROM_YAHOO
 from bot.errors import NoData
 from bot.messages import common
+from bot.messages.alerts import words
 from bot.messages.canvas import Theme
-from bot.messages.common import Answer, Button
-from bot.messages.html import Html, age_phrase, bold, capital, code, lines, moment, session_phrase, zone_name
-from bot.text import MONTHS, command_line, short_date
+from bot.messages.common import COPY, Answer, Button
+from bot.messages.html import Html, bold, capital, code, lines
+from bot.text import MONTHS, command_line
 
-_DIRECTIONS = ("upwards", "downwards")  # the sides of a rule that crosses, as the engine has them
 _ENDS_SOON = dt.timedelta(days=30)  # before its end an alert says so in the list, and can be renewed
-_FIVE_YEARS = dt.timedelta(days=5 * 365 - 10)  # less what holidays may take off
 _CHART_SPAN = pd.DateOffset(years=1)
-ALL_ALERTS: tuple[Button, ...] = (("All alerts", "/alerts"),)
+ALL_ALERTS: Button = ("All alerts", "/alerts")
 
 
 def new_alert_page(
@@ -44,103 +36,147 @@ def new_alert_page(
     frequency: Frequency,
     remark: str | None = None,
     *,
+    done: str = "",
     waits: str | None = None,
 ) -> Answer:
     """The reply to a new rule: its value, its distance, and how often it would have fired.
 
-    `remark` says what became of the earlier rule of an alert that is edited or renewed; `waits`
-    that its data is overdue.
+    `remark` says what became of the earlier rule of an alert that is edited or renewed, `done` what was done
+    to one that there was already, `waits` that its data is overdue.
     """
-    note = f"{capital(_armed_phrase(alert.state))}: you get a message when the rule becomes true."
+    note = f"{capital(words.armed_phrase(alert.state))}: you get a message when it becomes true."
     if alert.life is Life.PAUSED:
         note = "Paused: resume it to get messages."
     elif alert.state.status is Status.FIRED:
-        note = "The rule is already true, so nothing is sent now."
+        note = "It is true already, so nothing is sent now."
     elif alert.state.status is Status.WAITING:
         note = "Waiting for its first figures: you are told if it is true by then."
+    name = words.label(alert, context.market)
     html = lines(
-        title(alert),
-        remark,
-        bold(common.SAMPLE_NOTICE) if context.market.is_sample else None,
-        *figure_lines(alert, context),
-        waits,
-        waiting_phrase(alert, context),
+        bold(f"{name} is {done.lower() or 'set'}") + f": {words.rule_words(alert.rule, context.market.pair)}.",
+        words.figures_line(alert, context),
         note,
-        rearm_phrase(alert, context),
-        frequency_line(frequency, alert.rule, context),
-        ending_phrase(alert),
-        next_check(context) if alert.life is Life.ACTIVE else None,
+        words.frequency_line(frequency, alert.rule, context),
     )
-    return Answer(html, buttons=(*card_buttons(alert), ALL_ALERTS))
+    quote, below = _details(alert, context, remark, waits), _below(alert, done and f"{done}; it starts afresh.")
+    return Answer(html, quote=quote, buttons=card_buttons(alert), below=below, toast=(done and f"{done}.") or None)
 
 
 def alert_page(alert: AlertView, context: EvaluationContext, *, remark: str | None = None) -> Answer:
-    """One alert in full. `remark` says what was just done to it."""
-    has_ended = alert.life.has_ended or alert.state.done
+    """One alert in full. `remark` says what was just done to it, also below the message with the button."""
     html = lines(
-        title(alert),
-        bold(common.SAMPLE_NOTICE) if context.market.is_sample else None,
+        bold(words.label(alert, context.market)) + f": {words.rule_words(alert.rule, context.market.pair)}.",
         bold(remark) if remark else None,
-        state_sentence(alert, context.zone),
-        waiting_phrase(alert, context),
-        *figure_lines(alert, context),
-        None if has_ended else rearm_phrase(alert, context),
-        ending_phrase(alert),
-        next_check(context) if alert.life is Life.ACTIVE else None,
+        words.state_sentence(alert, context.zone),
+        words.figures_line(alert, context),
     )
-    renew = ((("Renew for a year", f"/alert {alert.number} renew"),),) if ends_soon(alert, context) else ()
-    return Answer(html, buttons=(*card_buttons(alert), *renew, ALL_ALERTS))
+    quote, buttons = _details(alert, context), card_buttons(alert)
+    return Answer(html, quote=quote, buttons=buttons, below=_below(alert, remark), toast=remark)
+
+
+def _below(alert: AlertView, remark: str | None) -> Html | None:
+    return Html.escape(f"#{alert.number}: {remark}") if remark else None
+
+
+def _details(alert: AlertView, context: EvaluationContext, *first: str | None) -> Html:
+    has_ended = alert.life.has_ended or alert.state.done
+    return words.details(
+        alert,
+        context,
+        *first,
+        words.waiting_phrase(alert, context),
+        *words.rank_sentences(alert, context),
+        None if has_ended else words.rearm_phrase(alert, context),
+        words.ending_phrase(alert),
+        words.next_check(context) if alert.life is Life.ACTIVE else None,
+        *next_steps(alert.rule, context),
+    )
 
 
 def rule_chart_answer(alert: AlertView, context: EvaluationContext, theme: Theme, fires: Sequence[dt.date]) -> Answer:
-    """The chart of an alert: a year of every condition with its threshold, the fires marked.
+    """The chart of an alert: a year of every condition with its threshold and re-arm level, the fires marked.
 
     Raises NoData if no condition has a figure.
     """
     rule, market = alert.rule, context.market
-    name, begin = f"Alert #{alert.number}: {rule}", market.require_end() - _CHART_SPAN
-    draw, missing = common.rule_chart_spec(name, rule, context, theme, begin, fires)
+    begin = market.require_end() - _CHART_SPAN
+    bands = () if alert.state.done or (rule.once and not rule.back) else alert.state.bands
+    title = capital(words.rule_words(rule, market.pair))
+    draw, missing = common.rule_chart_spec(title, rule, context, theme, begin, fires, bands=bands)
     if len(missing) == len(rule.conditions):
         raise NoData(f"There is nothing to draw for {rule}: no figures are stored for the last year.")
     note = f"Not drawn, because there are no figures for the last year: {'; '.join(missing)}."
     html = lines(
-        title(alert),
-        bold(common.SAMPLE_NOTICE) if market.is_sample else None,
-        *figure_lines(alert, context),
+        bold(words.label(alert, market)) + f": {words.rule_words(rule, market.pair)}.",
+        words.figures_line(alert, context),
         note if missing else None,
     )
-    return Answer(html, draw, "alert", ((("Back", f"/alert {alert.number}"),),))
+    buttons = (tuple(button for button in card_buttons(alert)[0] if button[0] != "Chart"),)
+    return Answer(html, draw, "alert", buttons, quote=words.details(alert, context))
 
 
-def card_buttons(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
+def card_buttons(
+    alert: AlertView, *, pushed: bool = False, reminds: bool = False, often: bool = False
+) -> tuple[tuple[Button, ...], ...]:
+    """The buttons below a message about one alert, four at most; below one that was `pushed`, what fits a fire."""
+
+    def button(label: str, action: str) -> Button:
+        return label, f"/alert {alert.number} {action}"
+
+    row = [button("Got it", "ok")] if reminds else []
+    if alert.life is Life.ACTIVE and not alert.state.done:
+        snooze = button("Snooze ▸", "snooze") if alert.snoozed_until is None else button("End snooze", "snooze off")
+        edit = button("Widen ▸" if often else "Edit ▸", "edit")
+        row += [snooze, edit if often else button("Why", "why")] if pushed else [button("Chart", "chart"), edit, snooze]
+    else:
+        row.append(button("Why", "why") if pushed else button("Chart", "chart"))
+        if alert.life is Life.PAUSED:
+            row += [button("Rescale", "rescale")] if alert.is_paused_by_split else []
+            row.append(button("Resume", "resume"))
+        else:
+            row.append(button("Renew", "renew"))
+    return ((*row, button("More ▸", "more")),)
+
+
+def more_buttons(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
     """All buttons of one alert. One that has ended can only be viewed and renewed."""
 
     def button(label: str, action: str) -> Button:
         return label, f"/alert {alert.number} {action}"
 
-    views = (button(f"#{alert.number} Chart", "chart"), button("Why", "why"), button("History", "history"))
-    if alert.life.has_ended or alert.state.done:
-        return (views, (button("Renew", "renew"),))
-    pauses = [button("Resume", "resume")]
-    if alert.is_paused_by_split:
-        pauses.insert(0, button("Rescale", "rescale"))
-    elif alert.life is Life.ACTIVE:
-        is_snoozed = alert.snoozed_until is not None
-        first = button("End snooze", "snooze off") if is_snoozed else button("Snooze 1d", "snooze 1d")
-        pauses = [first, button("Snooze 1w", "snooze 1w"), button("Pause", "pause")]
-    changes = (button("Edit", "edit"), button("Test", "test"), button("Off", "off"))
+    has_ended = alert.life.has_ended or alert.state.done
     both_ways = alert.rule.back or any(condition.op == CROSSES for condition in alert.rule.conditions)
-    back = () if both_ways else ((button("Also tell me when it goes back", "back"),),)
-    return (views, tuple(pauses), changes, *back)
+    pause = button("Pause", "pause") if alert.life is Life.ACTIVE else button("Resume", "resume")
+    rule = ("Copy the rule", COPY + str(alert.rule))
+    return (
+        (button("Chart", "chart"), button("Why", "why"), button("History", "history")),
+        *(() if has_ended else ((button("Edit ▸", "edit"), button("Test", "test"), pause, button("Off", "off")),)),
+        *(() if has_ended or both_ways else ((button("Also tell me when it goes back", "back"),),)),
+        *(((button("Renew for a year", "renew"),),) if has_ended or ends_soon(alert, context) else ()),
+        (rule, ALL_ALERTS, button("‹ Back", "less")),
+    )
 
 
-def list_buttons(number: int, life: Life = Life.ACTIVE) -> tuple[Button, ...]:
-    """The buttons of one alert in a list. The number opens everything else that can be done with it."""
-    first = ((f"#{number}", f"/alert {number}"), ("Why", f"/alert {number} why"))
-    if life.has_ended:
-        return (*first, ("Renew", f"/alert {number} renew"))
-    switch = "Pause" if life is Life.ACTIVE else "Resume"
-    return (*first, (switch, f"/alert {number} {switch.lower()}"), ("Off", f"/alert {number} off"))
+def buttons_answer(alert: AlertView, context: EvaluationContext, *, more: bool) -> Answer:
+    """All buttons of one alert, or the usual ones, below the message as it is."""
+    buttons = more_buttons(alert, context) if more else card_buttons(alert)
+    page = alert_page(alert, context)
+    return Answer(page.html, quote=page.quote, buttons=buttons, below=Html())
+
+
+def snooze_menu(alert: AlertView, context: EvaluationContext) -> Answer:
+    """The question for how long, as buttons below the message as it is."""
+    command = f"/alert {alert.number} snooze"
+    html = lines(
+        bold(words.label(alert, context.market) + ": how long should it be snoozed?"),
+        words.state_sentence(alert, context.zone),
+        "Whatever fires in the meantime is sent in one message at the end. Or type:",
+        code(f"{command} until 2030-12-31"),
+    )
+    spans = tuple((span, f"{command} {span}") for span in ("2h", "1d", "1w", "1m"))
+    end = (("End snooze", f"{command} off"),) if alert.snoozed_until is not None else ()
+    rows = (spans, (*end, ("‹ Back", f"/alert {alert.number} less")))
+    return Answer(html, buttons=rows, below=Html())
 
 
 def suggestions(context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
@@ -213,249 +249,9 @@ def next_steps(rule: Rule, context: EvaluationContext) -> list[str]:
     return list(dict.fromkeys(steps))
 
 
-def title(alert: AlertView) -> Html:
-    """Number and rule, the first line of messages about an alert."""
-    return bold(f"Alert #{alert.number}") + " " + code(str(alert.rule))
-
-
-def figure_lines(alert: AlertView, context: EvaluationContext) -> list[str]:
-    """Value, distance and percentile of every condition, then their close, source and age.
-
-    A value is dated if it is not of the newest close.
-    """
-    conditions, market, sentences = alert.rule.conditions, context.market, list[str]()
-    sessions = [_shown_session(condition, context) for condition in conditions]
-    newest = max((session for session in sessions if session is not None), default=None)
-    for condition, session in zip(conditions, sessions, strict=True):
-        if session is None:
-            current = metric_value(METRICS[condition.metric], market, dict(condition.arguments))
-            reason = f"{current.reason or 'no value yet'}. It is evaluated once there is a value."
-            sentences.append(f"{condition.subject}: {NOT_AVAILABLE}, {reason}")
-            continue
-        value, distance = _value_and_distance(condition, context, session)
-        dated = f" ({short_date(session)}, {common.age(market, session)})" if session != newest else ""
-        sentences.append(f"{condition.subject} is {value}{dated}, {distance}.")
-        rank = common.percentile_phrase(context.histories.series(condition).value)
-        if rank is not None:
-            sentences.append(f"{capital(rank)}.")
-    sentences += next_steps(alert.rule, context)
-    if newest is not None:
-        sources = common.rule_sources(alert.rule, market, newest)
-        close = common.newest_close(alert.rule, market, newest)
-        sentences.append(f"{capital(session_phrase(close))}. {sources}")
-    return sentences
-
-
-def _shown_session(condition: Condition, context: EvaluationContext) -> pd.Timestamp | None:
-    """The session of the value that is shown, None where the last session has none for a reason."""
-    last = _last_session(condition, context)
-    has_reason = last != context.market.end and _missing_reason(condition, context.market)
-    return None if last is None or has_reason else last
-
-
-def _missing_reason(condition: Condition, market: Market) -> str:
-    """Why the last session has no value although history reaches back far enough, else ""."""
-    reason = "" if market.end is None else METRICS[condition.metric].reason(market, dict(condition.arguments))
-    return "" if reason == TOO_SHORT else reason
-
-
-def _last_session(condition: Condition, context: EvaluationContext) -> pd.Timestamp | None:
-    return context.histories.series(condition).value.last_valid_index()
-
-
-def _value_and_distance(condition: Condition, context: EvaluationContext, session: pd.Timestamp) -> tuple[str, str]:
-    """A session's value and its distance from the target, or a note that the target needs more history."""
-    series = context.histories.series(condition)
-    value, level = float(series.value.loc[session]), float(series.threshold.loc[session])
-    shown, target = METRICS[condition.metric].unit.show(value), condition.target
-    if not math.isnan(level):
-        return shown, common.distance(condition, value, level)
-    is_over_closes = target.kind in OVER_CLOSES and METRICS[condition.metric].part == "prices"
-    reason = missing_reason(context.market, int(target.value)) if is_over_closes else ""
-    return shown, f"{target} is {NOT_AVAILABLE}: {reason or TOO_SHORT}"
-
-
-def summary_distance(alert: AlertView, context: EvaluationContext) -> str:
-    """Value and distance of every condition in one line, dated if they are not of the last close."""
-    conditions = alert.rule.conditions
-    phrases = []
-    for condition in conditions:
-        last = _last_session(condition, context)
-        name = f"{condition.subject} " if len(conditions) > 1 else ""
-        if last is None:
-            phrases.append(f"{name}has no value yet")
-            continue
-        if last != context.market.end and (reason := _missing_reason(condition, context.market)):
-            phrases.append(f"{name}{NOT_AVAILABLE}, {reason}")
-            continue
-        dated = f" ({short_date(last)})" if last != context.market.end else ""
-        phrases.append(f"{name}{', '.join(_value_and_distance(condition, context, last))}{dated}")
-    return "; ".join(phrases)
-
-
-def state_sentence(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> str:
-    """The state in words, as a sentence, after one about a fire that its chat was not told of."""
-    snoozed = untold = ""
-    if alert.untold is not None:
-        untold = f"Fired on {short_date(alert.untold)}, not told: this chat refuses messages. "
-    if alert.snoozed_until is not None and alert.life is Life.ACTIVE:
-        snoozed = f"; snoozed until {moment(alert.snoozed_until, zone)}"
-    return f"{untold}{capital(_status(alert))}{snoozed}."
-
-
-def _status(alert: AlertView) -> str:
-    state, reason = alert.state, f": {alert.reason.rstrip('.')}" if alert.reason else ""
-    if alert.life is Life.PAUSED:
-        return f"paused{reason}"
-    if alert.life is not Life.ACTIVE or state.done:
-        return f"ended{reason}"
-    match state.status:
-        case Status.CONFIRMING:
-            return f"confirming{_direction(state, Status.CONFIRMING)}, {state.count} of {alert.rule.confirm}"
-        case Status.WAITING:
-            return "waiting for its first figures"
-        case Status.FIRED:
-            since = _last_fire(state)
-            began = f"fired {short_date(since)}, " if since else "true from the start, "
-            return f"{'' if since and since == alert.untold else began}waiting to re-arm"
-    return _armed_phrase(state)
-
-
-def _armed_phrase(state: State) -> str:
-    """The armed state; of a crossing rule with its direction and the last fire in the other one."""
-    since = _last_fire(state)
-    fired = f"fired{_direction(state, Status.FIRED)} {short_date(since)}, " if since else ""
-    return f"{fired}armed{_direction(state, Status.ARMED)}"
-
-
-def _last_fire(state: State) -> dt.date | None:
-    """Session of the last fire since which it has not armed again."""
-    fires = (side.since for side in state.sides if side.status is Status.FIRED and side.since)
-    return max(fires, default=None)
-
-
-def _direction(state: State, status: Status) -> str:
-    """The direction of a crossing rule that has a status, "" for any other rule."""
-    if len(state.sides) < len(_DIRECTIONS):
-        return ""
-    sides = zip(_DIRECTIONS, state.sides, strict=True)
-    matching = [direction for direction, side in sides if side.status is status]
-    return f" {matching[0]}" if len(matching) == 1 else " both ways"
-
-
-def stale_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """A sentence that data of the rule is overdue, and for how long. None while it is current or held."""
-    overdue = 0
-    for condition in alert.rule.conditions:
-        if context.histories.series(condition).held_from is not None:
-            continue
-        if (last := _last_session(condition, context)) is not None:
-            behind = context.market.sessions_behind(last)
-            overdue = max(overdue, behind) if behind > METRICS[condition.metric].lag else overdue
-    return f"Stale: {age_phrase(overdue)}." if overdue and alert.life is Life.ACTIVE else None
-
-
-def waiting_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """A sentence that the alert waits for a session that is missing or held, None if it waits for none."""
-    mark, rule, market = alert.state.session, alert.rule, context.market
-    newest = [_last_session(condition, context) for condition in rule.conditions]
-    behind = market.sessions_behind(pd.Timestamp(mark))
-    if alert.life is not Life.ACTIVE or None in newest or behind <= rule_lag(rule, METRICS):
-        return None
-    if len(context.histories.samples(rule, mark, market.sessions)):
-        return None
-    session = market.sessions[market.sessions.searchsorted(pd.Timestamp(mark), side="right")]
-    until = f"waiting for {short_date(session)}, {PATIENCE} sessions at most"
-    if any(context.histories.series(condition).held_from == session for condition in rule.conditions):
-        until = f"the units of {short_date(session)} are not confirmed yet (see /flows)"
-    return f"Evaluated up to {short_date(mark)}; {until}."
-
-
 def ends_soon(alert: AlertView, context: EvaluationContext) -> bool:
     """Whether the alert's last day is near."""
     if alert.expires_on is None or alert.life.has_ended:
         return False
     today: dt.date = context.market.last_completed.date()
     return alert.expires_on - today <= _ENDS_SOON
-
-
-def ending_phrase(alert: AlertView) -> str | None:
-    """The day on which the alert expires, None without one or after it has ended."""
-    if alert.expires_on is None or alert.life.has_ended:
-        return None
-    return f"Ends {short_date(alert.expires_on)} unless renewed."
-
-
-def next_check(context: EvaluationContext) -> str:
-    """When alerts are evaluated next: once the next close has settled."""
-    return f"Next check: {moment(context.next_check + SETTLE, context.zone)} ({zone_name(context.zone)})."
-
-
-def rearm_phrase(alert: AlertView, context: EvaluationContext) -> str | None:
-    """How the rule re-arms, or that it fires once. None for a rule that has fired its one time."""
-    rule, state = alert.rule, alert.state
-    if rule.once and not rule.back:
-        return None if state.done else "It fires once and is then done."
-    verb = "Re-arms" if state.status is Status.FIRED else "After a fire it re-arms"
-    if rule.rearm is not None:
-        return f"{verb} at {METRICS[rule.conditions[0].metric].unit.show(rule.rearm)}."
-    bands = zip(rule.conditions, state.bands, strict=True)
-    levels = [_rearm_level(condition, band, context) for condition, band in bands]
-    return f"{verb} {rule.joined(levels, 'and', 'or')}."
-
-
-def _rearm_level(condition: Condition, band: float, context: EvaluationContext) -> str:
-    """Where one condition re-arms: a level, or a distance from a target that moves."""
-    unit, target = METRICS[condition.metric].unit, condition.target
-    side = {CROSSES: "back past"}.get(condition.op, "below" if condition.op in ABOVE else "above")
-    if not band:
-        return f"{side} {target} (no band: fewer than 60 values)"
-    shown = common.magnitude(common.difference_unit(unit), band)
-    if condition.op == CROSSES:
-        return f"{shown} {side} {target}"
-    offset = -band if condition.op in ABOVE else band
-    if target.kind == AMOUNT:
-        return f"at {unit.show(target.value + offset)}"
-    threshold = context.histories.series(condition).threshold.dropna()
-    now = f" (now {unit.show(float(threshold.iloc[-1]) + offset)})" if len(threshold) else ""
-    return f"{shown} {side} {target}{now}"
-
-
-def rearmed(rule: Rule, event: Event) -> str:
-    """Where an alert that fired re-arms."""
-    if event.done:
-        return "It was set to fire once and is now done."
-    if event.kind == BACK:
-        return "Armed again: you get a message when it becomes true."
-    shown = [
-        METRICS[condition.metric].unit.show(level)
-        + ("" if condition.target.kind == AMOUNT else f" (moves with {condition.target})")
-        if level is not None
-        else ""
-        for condition, level in zip(rule.conditions, event.levels, strict=True)
-    ]
-    groups = [" or ".join(filter(None, group)) for group in rule.grouped(shown)]
-    return (
-        f"Re-arms at {' and '.join(filter(None, groups))}." if any(groups) else "Re-arms once the value has gone back."
-    )
-
-
-def frequency_line(frequency: Frequency, rule: Rule, context: EvaluationContext) -> str:
-    """How often a rule would have fired, and since when there is history of all its conditions."""
-    of_condition = ""
-    if len(rule.conditions) > 1:
-        of_condition = f" of {common.latest_starting_condition(rule, context.histories)}"
-    if frequency.since is None or frequency.until is None:
-        return f"How often it would have fired: {NOT_AVAILABLE}, no history{of_condition}."
-    span = f"Since {short_date(frequency.since)} (before: too little history{of_condition})"
-    if frequency.until - frequency.since >= _FIVE_YEARS:
-        span = "In the last 5 years"
-    if not frequency.dates:
-        return f"{span} it would not have fired."
-    when = "on" if frequency.count == 1 else "last on"
-    return f"{span} it would have fired {times(frequency.count)}, {when} {short_date(frequency.dates[-1])}."
-
-
-def times(count: int) -> str:
-    """A number of times in words: never, once, twice, 3 times."""
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")

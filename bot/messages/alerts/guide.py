@@ -8,7 +8,6 @@ every page carry all that was chosen before, so that nothing need be remembered;
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 from msgspec.structs import replace
@@ -28,11 +27,10 @@ from bot.analytics.metrics import (
     metric_value,
     metrics_of,
 )
-from bot.analytics.sessions import EXCHANGE
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, PRICE, SHARE
-from bot.messages.alerts import card
-from bot.messages.common import SAMPLE_NOTICE, Answer, Button, in_rows, subject_title
-from bot.messages.html import Html, bold, code, lines, pre, table
+from bot.messages.alerts import card, words
+from bot.messages.common import INSERT, SAMPLE_NOTICE, Answer, Button, in_rows, metric_phrase
+from bot.messages.html import Html, bold, capital, code, lines, pre, table
 from bot.pair import Pair
 from bot.text import short_date
 
@@ -140,7 +138,7 @@ def comparison_page(
 ) -> Answer:
     """The question whether above, below, or either way."""
     html = lines(
-        bold(subject_title(metric, arguments)),
+        bold(capital(metric_phrase(metric, arguments, context.market.pair))),
         bold(SAMPLE_NOTICE) if context.market.is_sample else None,
         metric.meaning,
         _current_value(metric, arguments, context.market),
@@ -169,7 +167,7 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
     ]
     way = {CROSSES: "crosses", ">": "above"}.get(condition.op, "below")
     html = lines(
-        bold(f"{condition.subject} {way} what?"),
+        bold(f"{capital(words.subject_words(condition, context.market.pair))} {way} what?"),
         bold(SAMPLE_NOTICE) if context.market.is_sample else None,
         _current_value(METRICS[condition.metric], dict(condition.arguments), context.market),
         pre(table((way, "which is", "fires*"), rows)),
@@ -183,25 +181,29 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
 def confirmation(
     alert: AlertView, context: EvaluationContext, past: Frequency, back: str, preset: Preset | None = None
 ) -> Answer:
-    """The canonical rule with its state and how often it would have fired. Nothing is stored yet."""
+    """The rule in words with its state and how often it would have fired. Nothing is stored yet."""
     rule = alert.rule
     html = lines(
-        bold(preset.name if preset else "Your rule"),
+        bold(preset.name if preset else "Your rule") + f": {words.rule_words(rule, context.market.pair)}.",
+        words.figures_line(alert, context),
+        words.frequency_line(past, rule, context),
+        "Nothing is set yet: tap Create.",
+    )
+    quote = lines(
         code(str(rule)),
         preset.meaning if preset else None,
-        bold(SAMPLE_NOTICE) if context.market.is_sample else None,
-        *card.figure_lines(alert, context),
-        card.waiting_phrase(alert, context),
-        card.rearm_phrase(alert, context),
-        card.frequency_line(past, rule, context),
+        words.waiting_phrase(alert, context),
+        *words.rank_sentences(alert, context),
+        words.rearm_phrase(alert, context),
+        *card.next_steps(rule, context),
     )
     line = preset.name.lower() if preset else str(rule).replace(f" {CROSSES} ", " cross ")
     options: tuple[Button, ...] = ()
     if not preset and rule.confirm == 1 and not rule.once:  # going back removes a chosen option
-        words = ("confirm 2", "confirm 3", *(() if rule.cooldown or rule.remind else ("once",)))
-        options = tuple((word, f"/alert new {line} {word}") for word in words)
-    rows = ((("Create", f"/alert {line}"),), options, (("Backtest", f"/backtest {line}"),))
-    return Answer(html, buttons=(*filter(None, rows), _back_button(back)))
+        options_left = ("confirm 2", "confirm 3", *(() if rule.cooldown or rule.remind else ("once",)))
+        options = tuple((option, f"/alert new {line} {option}") for option in options_left)
+    row = (("Create", f"/alert {line}"), ("Backtest", f"/backtest {line}"), *_back_button(back))
+    return Answer(html, quote=quote, buttons=tuple(filter(None, (row, options))))
 
 
 def _back_button(line: str) -> tuple[Button, ...]:
@@ -288,19 +290,16 @@ def neighbouring_targets(condition: Condition, context: EvaluationContext) -> li
 
 
 def edit_menu(alert: AlertView, context: EvaluationContext) -> Answer:
-    """The line to copy and change, and the usual changes as buttons."""
-    number, rule = alert.number, alert.rule
+    """The usual changes as buttons, and the line to change, which a tap puts into the input field."""
+    line = f"/alert {alert.number} edit {alert.rule}"
     html = lines(
-        card.title(alert),
-        bold(SAMPLE_NOTICE) if context.market.is_sample else None,
-        *card.figure_lines(alert, context),
-        "",
-        "Choose a change, or copy this line, edit it and send it:",
-        code(f"/alert {number} edit {rule}"),
-        "The alert keeps its number and history, and starts afresh.",
+        bold(f"What should change about {words.label(alert, context.market)}?"),
+        words.figures_line(alert, context),
+        "It keeps its number and history, and starts afresh. Or send a line like:",
+        code(line),
     )
-    back = _back_button(f"/alert {number}")
-    return Answer(html, buttons=(*_target_rows(alert, context), *_option_rows(alert), back))
+    last = (("Change the text", INSERT + line), *_back_button(f"/alert {alert.number}"))
+    return Answer(html, buttons=(*_target_rows(alert, context), *_option_rows(alert), last))
 
 
 def _target_rows(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
@@ -327,17 +326,3 @@ def _option_rows(alert: AlertView) -> tuple[tuple[Button, ...], ...]:
         if not any(getattr(rule, option) for option in excluded_by)
     )
     return confirms, flags
-
-
-def snooze_menu(alert: AlertView, zone: ZoneInfo = EXCHANGE) -> Answer:
-    """The question for how long."""
-    command = f"/alert {alert.number} snooze"
-    html = lines(
-        card.title(alert),
-        card.state_sentence(alert, zone),
-        "How long should it be snoozed? Whatever fires in the meantime is sent in one message at the end.",
-        "Or type " + code(f"{command} until 2030-12-31"),
-    )
-    spans = tuple((span, f"{command} {span}") for span in ("2h", "1d", "1w", "1m"))
-    end = ((("End snooze", f"{command} off"),),) if alert.snoozed_until is not None else ()
-    return Answer(html, buttons=(spans, *end, _back_button(f"/alert {alert.number}")))

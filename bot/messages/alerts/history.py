@@ -11,37 +11,51 @@ from contextlib import suppress
 import msgspec
 import pandas as pd
 
-from bot.alerts.engine import ALREADY, BACK, REMINDER, ConditionValue, Event, Sample, step, truth
+from bot.alerts.engine import ALREADY, BACK, FIRED, REMINDER, ConditionValue, Event, Sample, step, truth
 from bot.alerts.rule import AMOUNT, Condition, Rule
-from bot.alerts.view import AlertView, EvaluationContext, RecordedFire
+from bot.alerts.view import AlertView, EvaluationContext, Life, RecordedFire
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
 from bot.analytics.windows import AsOf
-from bot.messages.alerts import card
+from bot.messages.alerts import card, words
 from bot.messages.alerts.notices import plain_line
-from bot.messages.common import Answer, Button, condition_sources, heading, newest_close, source_line
-from bot.messages.html import Html, bold, capital, code, lines, session_phrase, visible_length
-from bot.text import short_date
+from bot.messages.common import (
+    SAMPLE_NOTICE,
+    Answer,
+    Button,
+    condition_sources,
+    heading,
+    in_rows,
+    newest_close,
+    source_line,
+)
+from bot.messages.html import Html, bold, code, lines, session_phrase, visible_length
+from bot.text import counted, short_date
 from storage.alert_store import ChatEvent
 
 _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 
 
-def explanation(fire: RecordedFire, context: EvaluationContext) -> Html:
+def explanation(alert: AlertView, fire: RecordedFire, context: EvaluationContext, remark: str | None = None) -> Answer:
     """The stored figures, their evaluation repeated, and whether the data has changed since."""
     rule, event = fire.rule, fire.event
     close = newest_close(rule, context.market, pd.Timestamp(event.session))
-    happened = "fired" if event.kind == "fired" else f"was {event.kind} true"
     observed = dt.datetime.fromisoformat(fire.observed_at).astimezone(dt.UTC)
-    return lines(
-        bold(f"Why #{fire.number} {happened}") + f" · {session_phrase(close)}",
-        code(str(rule)),
+    happened = "fired" if event.kind == FIRED else f"was {event.kind} true"
+    html = lines(
+        bold(f"Why #{fire.number} {happened}: {words.headline(rule, event, context.market.pair)}")
+        + f" · {session_phrase(close)}",
         *(_comparison(event, position, condition) for position, condition in enumerate(rule.conditions)),
-        card.rearmed(rule, event),
-        f"Inputs as stored: {fire.source}, observed {short_date(observed)}, {observed:%H:%M} UTC.",
+        remark,
         _evaluated_again(fire),
         _revision_sentence(fire, context),
     )
+    quote = lines(
+        f"#{fire.number}: " + code(str(rule)),
+        words.rearmed(rule, event),
+        f"Inputs as stored: {fire.source}, observed {short_date(observed)}, {observed:%H:%M} UTC.",
+    )
+    return Answer(html, quote=quote, buttons=card.card_buttons(alert))
 
 
 def _comparison(event: Event, position: int, condition: Condition) -> str:
@@ -94,9 +108,8 @@ def _same(value: float | None, other: float | None) -> bool:
     return math.isclose(value, other, rel_tol=_SAME, abs_tol=_SAME)
 
 
-ALERTS_A_PAGE = 8  # alerts on a page, a row of buttons each
-ROOM = 3200  # visible UTF-16 units of a page's alerts; heading and sources take the rest of a message
-Page = list[tuple["AlertView", Html]]
+ALERTS_A_PAGE = 8  # alerts on a page, a line and a button each
+_ROOM = 2500  # visible UTF-16 units of a page's quote; the rest is on the alerts' own pages
 EVENTS_A_PAGE = 20
 _TRANSITIONS = {
     "fired": "fired",
@@ -114,59 +127,56 @@ _DEFERRED = {
 }
 
 
-def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, shown: int = 0) -> Answer:
-    """A page of the chat's alerts: rule, state, value and target. `shown` is an alert on that page."""
+def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, page: int = 1) -> Answer:
+    """A page of the chat's alerts, the nearest to firing first: a line each, rule and figures in the quote."""
     if not alerts:
         example = Html("Try {}, or choose:").format(code("/alert ratio > sma 200"))
         return Answer(lines(bold("No alerts yet."), example), buttons=card.suggestions(context))
     market = context.market
-    pages = _pages(alerts, context)
-    index = next((at for at, page in enumerate(pages) if page[-1][0].number >= shown), len(pages) - 1)
-    page = pages[index]
-    name = f"Alerts, page {index + 1} of {len(pages)}" if len(pages) > 1 else "Alerts"
-    conditions = (condition for alert, _ in page for condition in alert.rule.conditions)
-    sources = [label for label in condition_sources(conditions, market) if label != NO_SOURCE.label]
+    # Sorting is stable: those with the same place keep the order of their numbers.
+    rows = sorted(((*words.standing(alert, context), alert) for alert in alerts), key=lambda row: row[0])
+    count = math.ceil(len(rows) / ALERTS_A_PAGE)
+    page = min(max(page, 1), count)
+    shown = rows[(page - 1) * ALERTS_A_PAGE : page * ALERTS_A_PAGE]
+    fired = sum(place == 0 for (place, _), _, _ in rows)
+    name = f"{counted(len(alerts), 'alert')}, {f'{fired} fired lately' if fired else 'none fired lately'}"
+    name += f", page {page} of {count}" if count > 1 else ""
+    conditions = (condition for _, _, alert in shown for condition in alert.rule.conditions)
+    sources = [source for source in condition_sources(conditions, market) if source != NO_SOURCE.label]
     html = lines(
         # Alerts can be listed before any data is stored.
         bold(name) + " · no data yet" if market.end is None else heading(name, market, AsOf()),
-        *(entry for _, entry in page),
-        source_line(sources),
+        *(line + _remarks(alert, context) for _, line, alert in shown),
     )
-    rows = tuple(card.list_buttons(alert.number, alert.life) for alert, _ in page)
-    return Answer(html, buttons=(*rows, *_page_buttons(pages, index)))
-
-
-def _pages(alerts: Sequence[AlertView], context: EvaluationContext) -> list[Page]:
-    pages: list[Page] = [[]]
-    used = 0
-    for alert in alerts:
+    entries, room = list[Html](), _ROOM
+    for _, _, alert in shown:
         sentences = (
-            card.state_sentence(alert, context.zone),
-            f"{capital(card.summary_distance(alert, context))}.",
-            card.waiting_phrase(alert, context),
-            card.stale_phrase(alert, context),
-            card.ending_phrase(alert) if card.ends_soon(alert, context) else None,
+            words.state_sentence(alert, context.zone),
+            words.figures_line(alert, context).replace(f" {SAMPLE_NOTICE}", ""),
+            words.waiting_phrase(alert, context),
         )
-        head = bold(f"#{alert.number}") + " " + code(str(alert.rule))
-        entry = lines(head, " ".join(filter(None, sentences)))
-        length = visible_length(entry) + 1
-        if pages[-1] and (len(pages[-1]) == ALERTS_A_PAGE or used + length > ROOM):
-            pages.append([])
-            used = 0
-        pages[-1].append((alert, entry))
-        used += length
-    return pages
+        rule = msgspec.structs.replace(alert.rule, note="")
+        entry = Html("#{} {}: {}").format(alert.number, code(str(rule)), " ".join(filter(None, sentences)))
+        room -= visible_length(entry)
+        entries += [entry] if room > 0 else []
+    source = source_line(sources) if not market.is_sample else None
+    numbers = [(f"#{alert.number}", f"/alert {alert.number}") for _, _, alert in shown]
+    turns = ((("‹ Nearer", page - 1),) if page > 1 else ()) + ((("Farther ›", page + 1),) if page < count else ())
+    onward = tuple((label, f"/alerts page {number}") for label, number in turns)
+    last = (*onward, ("New alert", "/alert"))
+    return Answer(html, quote=lines(*entries, source), buttons=(*in_rows(numbers, 4), last))
 
 
-def _page_buttons(pages: list[Page], index: int) -> tuple[tuple[Button, ...], ...]:
-    """Buttons to the neighbouring pages. They name an alert, so that they survive changes of the list."""
-    row: list[Button] = []
-    for at, label in ((index - 1, "‹ {}"), (index + 1, "{} ›")):
-        if 0 <= at < len(pages):
-            first, last = pages[at][0][0].number, pages[at][-1][0].number
-            span = f"#{first}" if first == last else f"#{first} to #{last}"
-            row.append((label.format(span), f"/alerts {first}"))
-    return (tuple(row),) if row else ()
+def _remarks(alert: AlertView, context: EvaluationContext) -> str:
+    """What else is to be known about an alert: that it is snoozed, waits for data, or ends soon."""
+    ends = alert.expires_on if card.ends_soon(alert, context) else None
+    is_snoozed = alert.snoozed_until is not None and alert.life is Life.ACTIVE
+    remarks = (
+        "snoozed" if is_snoozed else "",
+        "waiting for data" if words.waiting_phrase(alert, context) else "",
+        f"ends {short_date(ends)}" if ends else "",
+    )
+    return "".join(f", {remark}" for remark in remarks if remark)
 
 
 def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, page: int = 1) -> Answer:
@@ -176,7 +186,7 @@ def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, pa
     """
     events, more = events[:EVENTS_A_PAGE], len(events) > EVENTS_A_PAGE
     turns = _history_turns(number, page, more=more)
-    alert_row = () if number is None else (((f"#{number}", f"/alert {number}"), *card.ALL_ALERTS),)
+    alert_row = () if number is None else (((f"#{number}", f"/alert {number}"), card.ALL_ALERTS),)
     if not events:
         nothing = "Nothing has fired yet." if number is None else f"Alert #{number} has not fired yet."
         if page > 1:

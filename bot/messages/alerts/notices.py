@@ -12,7 +12,18 @@ from functools import partial
 
 import pandas as pd
 
-from bot.alerts.engine import ALREADY, BACK, FIRED, REMINDER, ConditionValue, Event, rearm_levels, side_ops, truth
+from bot.alerts.engine import (
+    ALREADY,
+    BACK,
+    FIRED,
+    REMINDER,
+    STILL,
+    ConditionValue,
+    Event,
+    rearm_levels,
+    side_ops,
+    truth,
+)
 from bot.alerts.revision import ConditionValues, Revision
 from bot.alerts.rule import Condition, Rule
 from bot.alerts.series import PATIENCE, rule_lag, subject_of_rule
@@ -23,19 +34,20 @@ from bot.analytics.trend import ratio
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
 from bot.errors import NoData
 from bot.messages import common
-from bot.messages.alerts.card import card_buttons, list_buttons, next_check, rearmed, state_sentence
+from bot.messages.alerts import words
+from bot.messages.alerts.card import card_buttons
 from bot.messages.common import Answer, Button
 from bot.messages.html import Html, bold, capital, code, escape, lines, session_phrase
 from bot.text import counted, date_phrase, short_date
 from storage.alert_store import SplitChange, StoredAlert
 
 FIRES_SINCE_DAYS = 90
+OFTEN = 6  # fires in that time, from which on a wider rule is suggested
 MOST_LISTED = 20  # events or alerts in one message; those beyond are counted
 _MOST_WAITING = 5  # alerts that the notice of an outage names
 _RENEWALS_IN_A_ROW = 4
 _ALERTS_HINT = ": /alerts"
 TRIAL_MARK = "TEST - nothing has fired"
-_REPORTED = {REMINDER: "still true", BACK: "back"}
 # Why several events are sent in one message.
 AWAY, QUIET, SNOOZE, ASLEEP = "away", "quiet", "snooze", "asleep"
 _LIST_TITLES = {
@@ -64,38 +76,42 @@ def fired_message(
     """
     rule, market, fired = alert.rule, context.market, event.kind == FIRED
     key, session = (subject_of_rule(rule), event.session), pd.Timestamp(event.session)
-    close = context.once(("close", key), lambda: session_phrase(common.newest_close(rule, market, session)))
     if event.kind == ALREADY:
         deferred = deferred or "Its first figures have come. Nothing turned, so this is no alert."
     elif late and not deferred:
         outcome = f"; {since}" if since else ""
         reason = "the bot was off, or the data came late or had to be confirmed"
         deferred = f"Late by {counted(late, 'session')}: {reason}{outcome}."
-    happened = {FIRED: "fired", ALREADY: "is true already", BACK: "is back"}.get(
-        event.kind, f"is still true, since {short_date(event.since)}"
-    )
+    is_often = fired and fires >= OFTEN
+    often = f"Fired {fires} times in {FIRES_SINCE_DAYS} days: widen it?" if is_often else None
+    still = f"It has been true since {short_date(event.since)}." if event.kind in {STILL, REMINDER} else None
     html = lines(
-        bold(f"Alert #{alert.number} {happened}") + f" · {close}",
-        code(str(rule)),
-        f"“{rule.note}”" if rule.note else None,
-        bold(common.SAMPLE_NOTICE) if market.is_sample else None,
+        bold(words.headline(rule, event, market.pair)),
+        _figures(rule, event, context),
+        held_phrase(event, market) if event.kind == BACK else still,
         deferred or None,
-        held_phrase(event, market) if event.kind == BACK else None,
-        *_move_sentences(rule, event, context),
-        rearmed(rule, event),
+        often,
+    )
+    quote = words.details(
+        alert,
+        context,
+        *_ranks(rule, event, context),
+        words.rearmed(rule, event),
         f"A reminder comes every {counted(rule.remind, 'session')} while it is true, until you tap Got it."
         if event.kind == REMINDER
         else None,
         f"For {counted(rule.cooldown, 'session')} further fires are only listed in /history."
         if fired and rule.cooldown
         else None,
-        f"Fires in the last {FIRES_SINCE_DAYS} days: {fires}, including this one." if fired else None,
-        None if event.done else context.once(("next", context.zone), lambda: next_check(context)),
-        context.once(("sources", key), lambda: common.rule_sources(rule, market, session)),
+        f"Fired {words.times(fires)} in {FIRES_SINCE_DAYS} days." if fired and not often else None,
+        None if event.done else context.once(("next", context.zone), lambda: words.next_check(context)),
+        source=""
+        if market.is_sample
+        else context.once(("sources", key), lambda: common.rule_sources(rule, market, session)),
     )
-    got_it = ((("Got it", f"/alert {alert.number} ok"),),) if rule.remind and event.kind not in {ALREADY, BACK} else ()
-    buttons = card_buttons(replace(alert, life=Life.DONE) if event.done else alert)
-    return Answer(html, buttons=(*got_it, *buttons))
+    reminds = bool(rule.remind) and event.kind not in {ALREADY, BACK}
+    shown = replace(alert, life=Life.DONE) if event.done else alert
+    return Answer(html, quote=quote, buttons=card_buttons(shown, pushed=True, reminds=reminds, often=is_often))
 
 
 def held_phrase(event: Event, market: Market) -> str:
@@ -110,20 +126,27 @@ def held_phrase(event: Event, market: Market) -> str:
     return f"It held for {counted(count, 'session')}, since {short_date(event.since)}{ratio_moved}."
 
 
-def _move_sentences(rule: Rule, event: Event, context: EvaluationContext) -> Iterator[str]:
-    """Previous and new value of each condition, how far past its target, and its place in history."""
-    for condition, figures, previous in zip(rule.conditions, event.figures, event.previous, strict=True):
-        subject = condition.subject
-        if figures.both is None:
-            yield f"{subject}: {NOT_AVAILABLE}."
-            continue
-        value, level = figures.both
-        show = METRICS[condition.metric].unit.show
-        before = f"{show(previous)} → " if previous is not None else ""
-        yield f"{subject}: {before}{show(value)}, {common.distance(condition, value, level)}."
-        rank = context.once((subject, event.session), partial(_rank, condition, event, context))
+def _figures(rule: Rule, event: Event, context: EvaluationContext) -> str:
+    """The values of an event beside their targets, their close, and the values before."""
+    market, session = context.market, pd.Timestamp(event.session)
+    rows = list(zip(rule.conditions, event.figures, event.previous, strict=True))
+    now = [
+        NOT_AVAILABLE if figures.both is None else words.against(condition, *figures.both)
+        for condition, figures, _ in rows
+    ]
+    before = [METRICS[condition.metric].unit.show(previous) for condition, _, previous in rows if previous is not None]
+    key = "close", subject_of_rule(rule), event.session
+    close = context.once(key, lambda: session_phrase(common.newest_close(rule, market, session)))
+    earlier = f" Before: {'; '.join(before)}." if len(before) == len(rows) else ""
+    return f"{'; '.join(now)}, {close}.{earlier}{f' {common.SAMPLE_NOTICE}' if market.is_sample else ''}"
+
+
+def _ranks(rule: Rule, event: Event, context: EvaluationContext) -> Iterator[str]:
+    """The place of each condition's value in its history."""
+    for condition in rule.conditions:
+        rank = context.once((condition.subject, event.session), partial(_rank, condition, event, context))
         if rank:
-            yield rank
+            yield rank if len(rule.conditions) == 1 else f"{condition.subject}: {rank[0].lower()}{rank[1:]}"
 
 
 def _rank(condition: Condition, event: Event, context: EvaluationContext) -> str:
@@ -142,7 +165,7 @@ def trial_message(alert: AlertView, context: EvaluationContext, fires: int) -> A
     late = max(context.market.sessions_behind(pd.Timestamp(event.session)) - rule_lag(alert.rule, METRICS), 0)
     message = fired_message(alert, event, context, fires + 1, late)
     buttons = (((f"#{number}", f"/alert {number}"), ("Edit", f"/alert {number} edit")),)
-    return Answer(lines(bold(TRIAL_MARK), message.html), buttons=buttons)
+    return Answer(lines(bold(TRIAL_MARK), message.html), quote=message.quote, buttons=buttons)
 
 
 def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
@@ -211,29 +234,23 @@ def correction_notice(
     alert: AlertView, event: Event, revision: Revision, context: EvaluationContext, source: str
 ) -> Answer:
     """The message that withdraws a fire: the figures then and now, and the state of the alert."""
-    rule = alert.rule
+    rule, pair = alert.rule, context.market.pair
     close = common.newest_close(rule, context.market, pd.Timestamp(event.session))
-    happened, now = (
-        ("fired", "does")
-        if event.kind == FIRED
-        else (f"was reported as {_REPORTED.get(event.kind, f'{event.kind} true')}", "is")
-    )
+    sample = f" {common.SAMPLE_NOTICE}" if context.market.is_sample else ""
     html = lines(
-        bold(f"Correction to alert #{alert.number}") + f" · {session_phrase(close)}",
-        code(str(rule)),
-        bold(common.SAMPLE_NOTICE) if context.market.is_sample else None,
-        f"It {happened} on figures that have been revised since. On the current figures it {now} not.",
+        bold(f"Correction: “{words.headline(rule, event, pair)}” no longer holds"),
+        f"It was reported for the {session_phrase(close)}; its figures have been revised since.{sample}",
         *_changes(rule, revision.since, revision.before, revision.after),
         *(_changes(rule, event.session, event.figures, revision.event) if event.session != revision.since else ()),
-        *(
-            f"{condition.subject} is {common.distance(condition, *figures.both)}."
-            for condition, figures in zip(rule.conditions, revision.event, strict=True)
-            if figures.both is not None
-        ),
-        state_sentence(alert),
-        f"Source: {source}.",
     )
-    return Answer(html, buttons=(list_buttons(alert.number, alert.life),))
+    current = [
+        f"{condition.subject}: {words.against(condition, *figures.both)}."
+        for condition, figures in zip(rule.conditions, revision.event, strict=True)
+        if figures.both is not None
+    ]
+    state = words.state_sentence(alert, context.zone)
+    quote = words.details(alert, context, *current, state, source=f"Source: {source}.")
+    return Answer(html, quote=quote, buttons=card_buttons(alert))
 
 
 def _changes(rule: Rule, session: dt.date, then: ConditionValues, now: ConditionValues) -> list[str]:

@@ -10,7 +10,8 @@ from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import metrics_of, sources_of
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import AsOf
-from bot.messages.alerts.card import preset_buttons, times
+from bot.messages.alerts.card import preset_buttons
+from bot.messages.alerts.words import times
 from bot.messages.canvas import Theme
 from bot.messages.common import (
     Answer,

@@ -24,7 +24,7 @@ def metric_answer(
     """Return the current value with session and place in history, and the chart over `span`."""
     end = market.require_end()
     current = metric_value(metric, market, arguments)
-    title = common.subject_title(metric, arguments)
+    title = capital(common.metric_phrase(metric, arguments, market.pair))
     if current.value is None or current.session is None:
         raise NoData(f"{title}: n/a, {current.reason}.")
     history = metric.history(market, arguments)

@@ -21,7 +21,7 @@ from bot.analytics.units import PERCENT, POINTS, USD
 from bot.analytics.windows import YTD, AsOf, Window
 from bot.messages import common
 from bot.messages.alerts.notices import part_name
-from bot.messages.alerts.standing import standing_lines
+from bot.messages.alerts.words import standing_lines
 from bot.messages.common import Answer
 from bot.messages.html import Html, capital, lines, session_phrase
 from bot.text import DAYS, ordinal, short_date

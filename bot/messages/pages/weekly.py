@@ -21,7 +21,7 @@ from bot.analytics.sessions import Sessions
 from bot.analytics.units import PERCENT, POINTS, USD
 from bot.analytics.windows import MTD, YTD, AsOf, Window
 from bot.messages import common
-from bot.messages.alerts.standing import standing_lines
+from bot.messages.alerts.words import standing_lines
 from bot.messages.common import Answer
 from bot.messages.html import lines
 from bot.messages.pages import summary
