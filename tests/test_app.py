@@ -48,8 +48,8 @@ async def test_one_process_answers_and_the_next_pushes_until_another_polls(place
         compared = await place.answer("/compare", "Both moved alike · ")
         assert "Price return" in compared.text
         await place.api.wait_for_message(lambda m: m.photo, PATIENCE)
-        created = await place.answer("/alert ratio > 0.6", "Alert #1 ratio > 0.6")
-        assert "16.67% below" in created.text
+        created = await place.answer("/alert ratio > 0.6", "Alert #1 is set: IWM/SPY above 0.6.")
+        assert "against 0.6 (−16.67%)" in created.text
         await place.answer("/start abc", "Small caps against large caps")
         commands = place.api.commands["default//"]
         assert {"compare", "alert", "summary"} <= {command["command"] for command in commands}
@@ -100,7 +100,7 @@ async def test_commands_work_beside_a_running_bot_which_sees_what_they_import(
 
     with hold_lock(place.database):
         async with at_work(place) as (_, task):
-            await place.answer("/alert ratio > 0.51", "Alert #1 ratio > 0.51")
+            await place.answer("/alert ratio > 0.51", "Alert #1 is set: IWM/SPY above 0.51.")
             for ticker in ("IWM", "SPY"):
                 assert (await command("import", "prices", f"{ticker}.csv", "--ticker", ticker))[0] == 0
             pushed = await place.api.wait_for_message(lambda m: title_of(m.text).startswith("#1 fired"), PATIENCE)

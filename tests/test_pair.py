@@ -249,7 +249,7 @@ async def test_no_push_names_the_default_funds(line: CommandLine, drawn: list[st
         await ask_all(talk, ["/alert 1", "/alert 1 why", "/alert 1 history", "/history", "/status", "/export"], ME)
         first_lines = "\n".join(message.text.splitlines()[0] for message in pushed)
         for title in (
-            "#1 fired", "#1 Correction", "Data stale: prices", "Data back: prices",
+            "IJR/IVV crossed above 0.265", "Correction: “IJR/IVV", "Data stale: prices", "Data back: prices",
             "Split: IJR 2 for 1", "IJR's largest lead over IVV",
         ):  # fmt: skip
             assert title in first_lines, first_lines

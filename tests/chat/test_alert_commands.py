@@ -194,7 +194,7 @@ async def test_a_mistakes_example_opens_in_the_guide_to_be_confirmed(talk: Talk)
     assert page.text.startswith("Your rule: IWM's lead in total return over 3m above 5pp.\n")
     assert await talk.rows("alerts") == []
     (answer,) = await talk.press(page, "Create")
-    assert answer.text.startswith("Alert #1 excess 3m > 5pp")
+    assert answer.text.startswith("“Small caps lead” (#1) is set: ")
     assert answer.message_id == refused.message_id
 
 

@@ -47,7 +47,7 @@ def alert_fires_with_the_day_that_crosses(bot: Call, files: Files) -> None:
     assert fired.lines("last completed session") == [
         "last completed session 2020-10-06; alerts evaluated on prices to 2020-10-06"
     ]
-    assert fired.lines("#1 fired · close of Tue 6 Oct 2020")
+    assert fired.lines("IWM/SPY crossed above its 200-day average")
     assert fired.out.splitlines()[-1] == "messages: 1 sent, 0 waiting"
 
     again = check(bot, TUESDAY)

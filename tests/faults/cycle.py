@@ -18,6 +18,7 @@ from tests.chaos.script import Script
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.disk import failing
 from tests.jobs.desk import FIRST, Desk, after_close, sessions
+from tests.titles import title_of
 
 CHATS, OWNER = (101, 102), 9
 LAST = "2020-01-16"  # a session
@@ -104,7 +105,7 @@ async def _problems(desk: Desk, api: FakeBotApi, *, outage: bool) -> list[str]:
     ]
     for chat_id in CHATS:
         texts = [message.text for message in api.messages(chat_id)]
-        alerts = [text for text in texts if text.removeprefix(REPEAT).startswith("#1 fired")]
+        alerts = [text for text in texts if title_of(text.removeprefix(REPEAT)).startswith("#1 fired")]
         if len(alerts) != 1 + sum(text.startswith(REPEAT) for text in alerts):
             problems.append(f"chat {chat_id} got its alert {len(alerts)} times")
         if (summaries := sum("Daily summary" in text for text in texts)) != 1:

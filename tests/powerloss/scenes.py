@@ -27,6 +27,7 @@ from tests.fakes.botapi import FakeBotApi
 from tests.faults.cycle import CHATS, REPEAT, prepare, served, tick
 from tests.jobs.desk import Desk
 from tests.powerloss.disk import Recorded, State
+from tests.titles import title_of
 
 DATABASE, COPY, ASIDE, EXPORT = "bot.db", "copy.db", "replaced.db", "prices.csv"
 LATER = dt.timedelta(minutes=20)
@@ -218,7 +219,7 @@ async def life(desk: Desk, told: list[tuple[int, str]]) -> list[str]:
     problems = [*await desk.database.run(_sound, plain=True), *["a message is not finished" for _ in waiting]]
     for chat_id in CHATS:
         texts = [text for chat, text in received if chat == chat_id]
-        alerts = [text for text in texts if text.removeprefix(REPEAT).startswith("#1 fired")]
+        alerts = [text for text in texts if title_of(text.removeprefix(REPEAT)).startswith("#1 fired")]
         unmarked = sum(not text.startswith(REPEAT) for text in alerts)
         if unmarked > 1 or not 1 <= len(alerts) <= 2:
             problems.append(f"chat {chat_id} got its alert {len(alerts)} times, {unmarked} unmarked")
