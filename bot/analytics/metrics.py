@@ -2,17 +2,19 @@
 
 Commands, alert words, units, charts, help and the tables of the documentation derive from METRICS. A metric's
 `history` maps a Market and its arguments to a Series on sessions, NaN or absent where undefined; the value at
-t uses nothing after t, and the current value is the last point. To add a metric, add one entry here and one
-pure function.
+t uses nothing after t, and the current value is the last point. To add a metric, add one entry here, its texts
+in metrics.toml, and one pure function.
 
-Texts in the registry are templates of the pair, which `metrics_of` fills. At the end of the module:
-current values, and how far each part of the Market reaches, which tells an outage from a holiday.
+Texts are templates of the pair, which `metrics_of` fills. At the end of the module: current values, and how far
+each part of the Market reaches, which tells an outage from a holiday.
 """
 
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from importlib.resources import files
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -35,6 +37,7 @@ History: TypeAlias = "Callable[[Market, Arguments], pd.Series]"
 
 
 RATIO_WORD = "ratio"
+_TEXTS = tomllib.loads(files("bot.analytics").joinpath("metrics.toml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Metric:
     part             the part of the Market it reads: prices, facts or multiples
     reason           why the last session has no value although history reaches back far enough, else ""
     range            the values it can take; rules that none of them makes true, or false, are refused
+    title            a few words
     phrase           the metric with its arguments in words, as the subject of a sentence: a template of the
                      pair and the parameters
     meaning          one sentence for people
@@ -124,8 +128,6 @@ class Metric:
     """
 
     name: str
-    title: str
-    phrase: str
     unit: Unit
     history: Callable[[Market, Arguments], pd.Series]
     parameters: tuple[Parameter, ...] = ()
@@ -134,20 +136,19 @@ class Metric:
     part: str = "prices"
     reason: Callable[[Market, Arguments], str] = lambda _market, _arguments: ""
     range: Range = Range()
-    meaning: str
-    formula: str
-    example: str
+    title: str = ""
+    phrase: str = ""
+    meaning: str = ""
+    formula: str = ""
+    example: str = ""
 
     def of_pair(self, pair: Pair, convention: Argument | None) -> "Metric":
-        """The metric with the pair's tickers in its texts and parameters, and its default convention."""
-        return replace(
-            self,
-            parameters=tuple(parameter.of_pair(pair, convention) for parameter in self.parameters),
-            title=pair.fill(self.title),
-            meaning=pair.fill(self.meaning),
-            formula=pair.fill(self.formula),
-            example=pair.fill(self.example),
-        )
+        """The metric with the texts of its name, the pair's tickers in them, and its default convention."""
+        own = {name: getattr(self, name) for name in ("title", "phrase", "meaning", "formula", "example")}
+        texts = {**own, **_TEXTS.get(self.name, {})}
+        filled = {name: text if name == "phrase" else pair.fill(text) for name, text in texts.items()}
+        parameters = tuple(parameter.of_pair(pair, convention) for parameter in self.parameters)
+        return replace(self, parameters=parameters, **filled)
 
     @property
     def subject(self) -> str:
@@ -286,246 +287,136 @@ def _premium(name: str, title: str) -> Metric:
 _TREND = (
     Metric(
         name="ratio",
-        title="{small}/{large}",
-        phrase="{small}/{large}",
         unit=units.LEVEL,
         history=lambda market, _: trend.ratio(market),
         level_of_prices=True,
         range=_POSITIVE,
-        meaning="Price of {small} in units of {large}: it rises when small caps lead.",
-        formula="R = P({small}) / P({large})",
-        example="ratio > sma 200",
     ),
     _of_ratio(trend.ratio_vs_sma, 200)(
         name="ratio_vs_sma",
-        title="{small}/{large} against its average",
-        phrase="{small}/{large} against its {n}-day average",
-        meaning="How far the ratio stands above (+) or below (−) its own average.",
-        formula="100 (R / SMA_n(R) − 1), Mansfield relative strength",
-        example="ratio_vs_sma 200 > 5%",
     ),
     Metric(
         name="excess",
-        title="Total-return gap",
-        phrase="{small}'s lead in total return {window}",
         unit=units.POINTS,
         history=lambda market, a: excess_history(market, _window(a)),
         reason=lambda market, a: performance(market, _window(a), total=True).reason,
         parameters=(Parameter("window", "window", Window("m", 3)),),
-        meaning="Total return of {small} less that of {large} over the window.",
-        formula="R({small}) − R({large}), distributions reinvested",
-        example="excess 3m > 5pp",
     ),
     Metric(
         name="momentum",
-        title="Relative momentum",
-        phrase="{small}'s 12-month momentum less {large}'s",
         unit=units.POINTS,
         history=lambda market, _: trend.momentum(market),
         reason=lambda market, _: (
             missing_base(market, trend.SESSIONS_A_MONTH) or missing_base(market, trend.SESSIONS_A_YEAR)
         ),
-        meaning="Twelve-month momentum without the last month, {small} less {large}.",
-        formula="100 (P[t−21] / P[t−252] − 1), {small} less {large}",
-        example="momentum > 0",
     ),
     _of_ratio(trend.breakout, 252, 1)(
         name="breakout",
-        title="Breakout",
-        phrase="{small}/{large} against its {n}-day high",
-        meaning="How far the ratio stands above (+) the highest of the n sessions before.",
-        formula="100 (R / max(R[t−n..t−1]) − 1)",
-        example="breakout 252 > 0%",
     ),
     _of_ratio(trend.breakout_low, 252, 1)(
         name="breakout_low",
-        title="Breakdown",
-        phrase="{small}/{large} against its {n}-day low",
-        meaning="How far the ratio stands below (−) the lowest of the n sessions before.",
-        formula="100 (R / min(R[t−n..t−1]) − 1)",
-        example="breakout_low 252 < 0%",
     ),
     _of_ratio(trend.slope, 60, 3)(
         name="slope",
-        title="Slope of the ratio",
-        phrase="the yearly pace of {small}/{large} over {n} days",
-        meaning="Yearly pace of the ratio's trend line over n sessions.",
-        formula="100 (e^(252 b) − 1), b = OLS slope of ln R",
-        example="slope 60 > 10%",
     ),
     Metric(
         name="channel",
-        title="Place in the channel",
-        phrase="{small}/{large} in sigmas from its line {since}",
         unit=units.NUMBER,
         history=_channel,
         parameters=(Parameter("since", "date", Window("since", since=trend.CHANNEL_FROM)),),
-        meaning="Sigmas above (+) the long trend line; above 2 for 5 sessions: the downtrend breaks.",
-        formula="(ln R − its straight line from the date) / sigma, fitted up to t−1",
-        example="channel > 2 confirm 5",
     ),
     Metric(
         name="drawdown",
-        title="Drawdown",
-        phrase="the drawdown of {fund}",
         unit=units.PERCENT,
         history=lambda market, a: trend.drawdown(
             market.closes[fund] if (fund := str(a.get("fund", ""))) else trend.ratio(market)
         ),
         range=Range(low=-100.0, high=0.0),
         parameters=(replace(_FUND, default="", choices=("", *_FUND.choices)),),
-        meaning="How far the ratio, or the price of a fund, lies below its highest value on record.",
-        formula="100 (R / running maximum of R − 1)",
-        example="drawdown < -30%",
     ),
     Metric(
         name="beta",
-        title="Beta",
-        phrase="{small}'s beta over {n} days",
         unit=units.NUMBER,
         history=lambda market, a: trend.beta(market, _n(a)),
         reason=lambda market, a: trend.daily_returns_reason(market, _n(a)),
         parameters=(_count(252, 3),),
-        meaning="How much {small} moves per move of {large}, daily total returns.",
-        formula="cov({small}, {large}) / var({large}) over n days, ddof 1",
-        example="beta 252 > 1.3",
     ),
     Metric(
         name="corr",
-        title="Correlation",
-        phrase="the correlation of both funds over {n} days",
         unit=units.NUMBER,
         history=lambda market, a: trend.correlation(market, _n(a)),
         reason=lambda market, a: trend.daily_returns_reason(market, _n(a)),
         range=Range(-1.0, 1.0, reached=True),
         parameters=(_count(60, 3),),
-        meaning="Correlation of the daily total returns of both funds.",
-        formula="corr({small}, {large}) over n days",
-        example="corr 60 < 0.7",
     ),
 )
 
 _FUND_PRICES = (
     Metric(
         name="price",
-        title="Price",
-        phrase="{fund}'s price",
         unit=units.PRICE,
         history=lambda market, a: market.closes[str(a["fund"])],
         parameters=(_OWN_FUND,),
         level_of_prices=True,
         range=_POSITIVE,
-        meaning="Close of a fund in dollars, adjusted for splits, without distributions.",
-        formula="P",
-        example="price {small_word} > $230",
     ),
     Metric(
         name="return",
-        title="Price return",
-        phrase="{fund}'s price return {window}",
         unit=units.PERCENT,
         history=lambda market, a: return_history(market, _window(a), total=False)[str(a["fund"])],
         reason=lambda market, a: performance(market, _window(a)).reason,
         parameters=(_OWN_FUND, Parameter("window", "window", Window("d", 1))),
         range=_LOSS_AT_MOST_ALL,
-        meaning="Price return of a fund over the window, without distributions.",
-        formula="100 (P[e] / P[base] − 1)",
-        example="return {small_word} 1d < -3%",
     ),
     _of_price(trend.volatility, 20)(
         name="volatility",
-        title="Volatility",
-        phrase="{fund}'s volatility over {n} days",
         unit=units.YIELD,
         range=Range(low=0.0, reached=True),
-        meaning="How much the price of a fund moves: standard deviation of its daily returns, annualised.",
-        formula="100 √252 std(ln P[t] − ln P[t−1]) over n days, ddof 1",
-        example="volatility {small_word} 20 > 30%",
     ),
     _of_price(trend.from_high, 252)(
         name="from_high",
-        title="Distance to the high",
-        phrase="{fund} against its {n}-day high",
         range=Range(low=-100.0, high=0.0),
-        meaning="How far the price of a fund lies below (−) its highest close of the last n sessions.",
-        formula="100 (P / max(P[t−n+1..t]) − 1)",
-        example="from_high {small_word} 252 < -10%",
     ),
     _of_price(trend.from_low, 252)(
         name="from_low",
-        title="Distance to the low",
-        phrase="{fund} against its {n}-day low",
         range=Range(low=0.0, reached=True),
-        meaning="How far the price of a fund lies above (+) its lowest close of the last n sessions.",
-        formula="100 (P / min(P[t−n+1..t]) − 1)",
-        example="from_low {small_word} 252 > 20%",
     ),
 )
 
 _FLOWS = (
     _of_facts(
         name="flow",
-        title="Fund flow",
-        phrase="{fund}'s flow {window}",
         unit=units.USD,
         history=_flow("dollars"),
-        meaning="Money into (+) or out of (−) the fund, from its units outstanding.",
-        formula="sum of (S[t] − S[t−1]) NAV[t] over the window",
-        example="flow {small_word} 5d > $1bn",
     ),
     _of_facts(
         name="flow_pct",
-        title="Fund flow, % of assets",
-        phrase="{fund}'s flow {window} in % of assets",
         unit=units.PERCENT,
         history=_flow("percent"),
-        meaning="The flow in percent of the fund's assets when the window began.",
-        formula="100 flow / (S NAV at the base)",
-        example="flow_pct {small_word} 20d > 3%",
     ),
     _of_facts(
         name="flow_gap",
-        title="Flow gap",
-        phrase="the flow gap {window}",
         unit=units.POINTS,
         history=lambda market, a: flows.flow_gap_history(market, _window(a)),
         parameters=(_WINDOW,),
-        meaning="Flow in percent of assets, {small} less {large}: money turns to small caps when it rises.",
-        formula="flow_pct({small}) − flow_pct({large})",
-        example="flow_gap 20d > 2pp",
     ),
     _of_facts(
         name="flow_change",
-        title="Change of flow",
-        phrase="the change of {fund}'s flow {window}",
         unit=units.USD,
         history=_flow("change"),
         parameters=(_FUND, replace(_WINDOW, counted=True)),
-        meaning="Flow of the window less that of the window before: above zero it accelerates.",
-        formula="flow w − flow of the w before",
-        example="flow_change {small_word} 20d > $1bn",
     ),
     _of_facts(
         name="flow_z",
-        title="Flow z-score",
-        phrase="the z-score of {fund}'s flow {window}",
         unit=units.NUMBER,
         history=lambda market, a: flows.robust_z(_flow("percent")(market, a)),
         range=Range(-flows.Z_CLIP, flows.Z_CLIP, reached=True),
-        meaning="How unusual the flow is against the 120 sessions before, robust standard scores.",
-        formula="(x − median) / (1.4826 MAD), x = flow_pct, clipped to ±5",
-        example="flow_z {small_word} 20d > 2",
     ),
     _of_facts(
         name="units",
-        title="Units outstanding",
-        phrase="the change of {fund}'s units {window}",
         unit=units.PERCENT,
         range=_LOSS_AT_MOST_ALL,
         history=_flow("units"),
-        meaning="Change of the fund's units outstanding over the window.",
-        formula="100 (S[e] / S[base] − 1)",
-        example="units {small_word} 3m > 5%",
     ),
 )
 
@@ -538,26 +429,16 @@ _VALUATION = (
     ),
     _of_multiples(
         name="earnings_yield_gap",
-        title="Earnings yield gap",
-        phrase="the earnings yield gap ({convention})",
         unit=units.POINTS,
         history=lambda market, a: valuation.yield_gap_history(market, str(a["convention"])),
         parameters=(_CONVENTION,),
-        meaning="Earnings yield of {small} less that of {large}; it exists where a P/E is not meaningful.",
-        formula="earnings_yield({small}) − earnings_yield({large})",
-        example="earnings_yield_gap < -2pp",
     ),
     _of_multiples(
         name="estimates",
-        title="Estimated earnings",
-        phrase="{fund}'s estimated earnings",
         unit=units.INDEX,
         range=Range(),
         history=lambda market, a: valuation.estimate_index(market, str(a["fund"])),
         parameters=(_FUND,),
-        meaning="Expected earnings a share of the fund's companies, losses included; the first day is 100.",
-        formula="100 x (forward E a share) / (the same of the first day)",
-        example="estimates {small_word} < 90",
     ),
 )
 

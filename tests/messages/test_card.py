@@ -206,14 +206,15 @@ def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
 PAGES: dict[str, Callable[[EvaluationContext, str], Answer]] = {
     "new": lambda of, rule: reply(rule, of),
     "page": lambda of, rule: alert_page(alert_view(rule, of), of, remark="It sends nothing until you resume it."),
-    "push": lambda of, rule: fired_message(*last_event(rule, of), of, 2, 0),
+    "push": lambda of, rule: last_push(rule, of),
     "chart": lambda of, rule: rule_chart_answer(alert_view(rule, of), of, LIGHT, []),
 }
 
 
-def last_event(rule: str, of: EvaluationContext) -> Any:  # noqa: ANN401 - an alert and an event
+def last_push(rule: str, of: EvaluationContext) -> Answer:
+    """The message about the last fire of a rule."""
     alert, events = alert_with_events(rule, of, until=300)
-    return alert, events[-1]
+    return fired_message(alert, events[-1], of, 2, 0)
 
 
 @pytest.mark.parametrize("make", PAGES.values(), ids=PAGES)
