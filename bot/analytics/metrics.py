@@ -292,9 +292,7 @@ _TREND = (
         level_of_prices=True,
         range=_POSITIVE,
     ),
-    _of_ratio(trend.ratio_vs_sma, 200)(
-        name="ratio_vs_sma",
-    ),
+    _of_ratio(trend.ratio_vs_sma, 200)(name="ratio_vs_sma"),
     Metric(
         name="excess",
         unit=units.POINTS,
@@ -310,15 +308,9 @@ _TREND = (
             missing_base(market, trend.SESSIONS_A_MONTH) or missing_base(market, trend.SESSIONS_A_YEAR)
         ),
     ),
-    _of_ratio(trend.breakout, 252, 1)(
-        name="breakout",
-    ),
-    _of_ratio(trend.breakout_low, 252, 1)(
-        name="breakout_low",
-    ),
-    _of_ratio(trend.slope, 60, 3)(
-        name="slope",
-    ),
+    _of_ratio(trend.breakout, 252, 1)(name="breakout"),
+    _of_ratio(trend.breakout_low, 252, 1)(name="breakout_low"),
+    _of_ratio(trend.slope, 60, 3)(name="slope"),
     Metric(
         name="channel",
         unit=units.NUMBER,
@@ -368,32 +360,14 @@ _FUND_PRICES = (
         parameters=(_OWN_FUND, Parameter("window", "window", Window("d", 1))),
         range=_LOSS_AT_MOST_ALL,
     ),
-    _of_price(trend.volatility, 20)(
-        name="volatility",
-        unit=units.YIELD,
-        range=Range(low=0.0, reached=True),
-    ),
-    _of_price(trend.from_high, 252)(
-        name="from_high",
-        range=Range(low=-100.0, high=0.0),
-    ),
-    _of_price(trend.from_low, 252)(
-        name="from_low",
-        range=Range(low=0.0, reached=True),
-    ),
+    _of_price(trend.volatility, 20)(name="volatility", unit=units.YIELD, range=Range(low=0.0, reached=True)),
+    _of_price(trend.from_high, 252)(name="from_high", range=Range(low=-100.0, high=0.0)),
+    _of_price(trend.from_low, 252)(name="from_low", range=Range(low=0.0, reached=True)),
 )
 
 _FLOWS = (
-    _of_facts(
-        name="flow",
-        unit=units.USD,
-        history=_flow("dollars"),
-    ),
-    _of_facts(
-        name="flow_pct",
-        unit=units.PERCENT,
-        history=_flow("percent"),
-    ),
+    _of_facts(name="flow", unit=units.USD, history=_flow("dollars")),
+    _of_facts(name="flow_pct", unit=units.PERCENT, history=_flow("percent")),
     _of_facts(
         name="flow_gap",
         unit=units.POINTS,
@@ -401,10 +375,7 @@ _FLOWS = (
         parameters=(_WINDOW,),
     ),
     _of_facts(
-        name="flow_change",
-        unit=units.USD,
-        history=_flow("change"),
-        parameters=(_FUND, replace(_WINDOW, counted=True)),
+        name="flow_change", unit=units.USD, history=_flow("change"), parameters=(_FUND, replace(_WINDOW, counted=True))
     ),
     _of_facts(
         name="flow_z",
@@ -412,12 +383,7 @@ _FLOWS = (
         history=lambda market, a: flows.robust_z(_flow("percent")(market, a)),
         range=Range(-flows.Z_CLIP, flows.Z_CLIP, reached=True),
     ),
-    _of_facts(
-        name="units",
-        unit=units.PERCENT,
-        range=_LOSS_AT_MOST_ALL,
-        history=_flow("units"),
-    ),
+    _of_facts(name="units", unit=units.PERCENT, range=_LOSS_AT_MOST_ALL, history=_flow("units")),
 )
 
 _VALUATION = (

@@ -237,9 +237,7 @@ async def _send_photo(target: ReplyTarget, services: Services, photo: _Photo, cu
 
 
 async def _edit_or_send(
-    current: Message | None,
-    edit: Callable[[Message], Awaitable[object]],
-    send: Callable[[], Awaitable[Message]],
+    current: Message | None, edit: Callable[[Message], Awaitable[object]], send: Callable[[], Awaitable[Message]]
 ) -> Message | None:
     """Edit a message, or send one if there is none to edit. Return it, None if it shows the answer already."""
     if current is not None:
