@@ -51,6 +51,7 @@ _LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
 COMMANDS_PER_MINUTE = 30  # of one person
 _MINUTE = dt.timedelta(minutes=1)
 _MAX_KEYS = 10_000  # when more are remembered, those without a recent command are removed
+_MAX_REFUSED = 1_000  # messages whose edits are answered
 # Control and direction characters, which could reorder the words and ids next to a name.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Answers are not queued: whoever still wants one asks again.
@@ -76,9 +77,8 @@ def parse_update(update: Update) -> CommandRequest | None:
     """
     if update.callback_query is not None:
         return _parse_button(update.callback_query)
-    if update.message is None or not update.message.text:
-        return None
-    return _parse_message(update.message, update.message.text)
+    message = update.message or update.edited_message
+    return _parse_message(message, message.text) if message is not None and message.text else None
 
 
 def _parse_button(query: CallbackQuery) -> CommandRequest | None:
@@ -180,11 +180,12 @@ class Dispatcher:
     def __init__(self, services: Services, quota: Quota) -> None:
         self._services, self._quota = services, quota
         self._gate = AccessGate(services)
+        self._refused: dict[tuple[int, int], None] = {}  # messages by chat and id, oldest first
 
     def register(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
         """Add the handlers to the application."""
-        new = filters.UpdateType.MESSAGE  # an edited message was answered already
-        application.add_handler(MessageHandler(filters.TEXT & new, self.on_request))
+        new, edited = filters.UpdateType.MESSAGE, filters.UpdateType.EDITED_MESSAGE
+        application.add_handler(MessageHandler(filters.TEXT & (new | edited), self.on_request))
         application.add_handler(CallbackQueryHandler(self.on_request))
         application.add_handler(InlineQueryHandler(self.on_inline_query))
         application.add_handler(ChatMemberHandler(self.on_membership, ChatMemberHandler.MY_CHAT_MEMBER))
@@ -193,8 +194,13 @@ class Dispatcher:
         application.add_error_handler(self.on_error)
 
     async def on_request(self, update: Update, context: Context) -> None:
-        """Answer a typed command, words in a private chat, or a pressed button, each update once."""
-        request = self._read_request(update)
+        """Answer a typed command, words in a private chat, or a pressed button, each update once.
+
+        A message that is edited is answered again if it was refused.
+        """
+        message = update.edited_message
+        was_answered = message is not None and (message.chat_id, message.message_id) not in self._refused
+        request = None if was_answered else self._read_request(update)
         query, wanted = update.callback_query, self._services.wanted
         if wanted and query is not None and query.message is not None:
             self._services.tapped.add((query.message.chat.id, query.message.message_id))
@@ -215,6 +221,7 @@ class Dispatcher:
                 return
         except Redelivered:
             return
+        self._note_refusal(update.message or message, refused=refused)
         toast = strip_html(answer.html) if refused else answer.toast  # shown if it is short enough
         if toast is not None and len(toast) > reply.MAX_TOAST_LENGTH:
             toast = None
@@ -222,6 +229,14 @@ class Dispatcher:
             await chats.note_sign_of_life(self._services, ask.chat_id, ask.unrecorded)
         else:
             await self._send(update, context, ask, answer, edit=request.edit and not refused)
+
+    def _note_refusal(self, message: Message | None, *, refused: bool) -> None:
+        if message is not None:
+            self._refused.pop(key := (message.chat_id, message.message_id), None)
+            if refused:
+                self._refused[key] = None
+        if len(self._refused) > _MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
 
     async def on_other(self, update: Update, context: Context) -> None:
         """Take an update without an answer of its own as a sign of life of its chat."""

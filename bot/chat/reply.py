@@ -132,7 +132,7 @@ async def send(
     message, chat = update.effective_message, update.effective_chat
     if chat is None:
         return False
-    asked = update.message if chat.type != ChatType.PRIVATE else None
+    asked = update.edited_message or (update.message if chat.type != ChatType.PRIVATE else None)
     target = ReplyTarget(bot, chat.id, thread_of(message), asked.message_id if asked else None)
     text = localized(answer.text, numbers)
     pressed = message if update.callback_query is not None and isinstance(message, Message) else None

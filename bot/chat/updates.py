@@ -23,7 +23,13 @@ from bot.secrets import redact
 from bot.text import counted
 
 _log = logging.getLogger(__name__)
-ALLOWED_UPDATES = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.MY_CHAT_MEMBER]
+ALLOWED_UPDATES = [
+    Update.MESSAGE,
+    Update.EDITED_MESSAGE,
+    Update.CALLBACK_QUERY,
+    Update.INLINE_QUERY,
+    Update.MY_CHAT_MEMBER,
+]
 MAX_CONCURRENT_UPDATES = 4096  # including those that wait for their chat
 POLL_SECONDS = 10  # how long Telegram keeps a poll open while there are no updates
 CONFIRM_SECONDS = 2  # short, because an update that is delivered again changes nothing

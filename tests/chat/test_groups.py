@@ -8,6 +8,7 @@ import pytest
 import sqlite_utils
 
 from bot.chat.reply import ADMINISTRATORS_ONLY, FORWARDED
+from bot.local.botapi import ApiMessage
 from storage import chat_store
 from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, prepared, talking
 from tests.fakes.botapi_faults import bad_gateway, flood, refusal
@@ -277,3 +278,23 @@ async def test_an_answer_to_a_group_that_has_moved_moves_what_is_stored(group: T
     group.api.updates.clear()
     await group.ask("/about", GROUP, user_id=ADMIN)
     assert [row["chat_id"] for row in await group.rows("alerts")] == [GROUP - 7]
+
+
+@pytest.mark.parametrize(("chat", "who"), [(GROUP, ADMIN), (OWNER, OWNER)])
+async def test_a_refused_command_is_answered_again_when_it_is_edited(group: Talk, chat: int, who: int) -> None:
+    async def edited(message: ApiMessage, text: str) -> list[ApiMessage]:
+        group.api.edit(message, text)
+        return await group.answers()
+
+    typed = group.api.say(chat, "/alert excess 3m > 5", user_id=who)
+    assert (await group.answers())[0].text.startswith("“5” has no unit")
+    (again,) = await edited(typed, "/alert excess 3m > 6")
+    assert again.text.startswith("“6” has no unit")
+    (created,) = await edited(typed, "/alert excess 3m > 6pp")
+    assert " is set: " in created.text
+    replies = [json.loads(call.fields["reply_parameters"]) for call in group.api.calls("sendMessage", chat)[-2:]]
+    assert [reply["message_id"] for reply in replies] == [typed.message_id] * 2
+    assert await edited(typed, "/alert excess 3m > 7pp") == []
+    answered = group.api.say(chat, "/about", user_id=who)
+    await group.answers()
+    assert await edited(answered, "/alerts") == []

@@ -113,6 +113,11 @@ class WholeBotApi(BotApi):
         self.queue_update("message", message.json() | ({"sender_chat": chat.json()} if anonymous else {}))
         return message
 
+    def edit(self, message: ApiMessage, text: str) -> None:
+        """Change what a person wrote."""
+        message.text, message.entities, message.edited_at = text, command_entities(text), message.at + 1
+        self.queue_update("edited_message", message.json())
+
     def member(self, user_id: int, status: str) -> Json:
         """Return the ChatMember object of a user with a status."""
         extra: dict[str, Json] = {
