@@ -4,7 +4,7 @@ import re
 
 _NUMBER = re.compile(r"^(?:“.*” )?(#\d+): ", re.MULTILINE)
 _CLOSE = re.compile(r"close of \w+ \d+ \w+ \d+")
-_PAGE = re.compile(r"Alert #|“.*” \(#|Late|\d+ events")  # of an alert, or a list
+_PAGE = re.compile(r"Alert #|“.*” \(#|Why|Late|\d+ events")  # of an alert, or a list
 _KINDS = ("Correction", "still", "already", "back", "no longer")
 
 

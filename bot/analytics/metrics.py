@@ -146,7 +146,7 @@ class Metric:
         """The metric with the texts of its name, the pair's tickers in them, and its default convention."""
         own = {name: getattr(self, name) for name in ("title", "phrase", "meaning", "formula", "example")}
         texts = {**own, **_TEXTS.get(self.name, {})}
-        filled = {name: text if name == "phrase" else pair.fill(text) for name, text in texts.items()}
+        filled: dict[str, Any] = {name: text if name == "phrase" else pair.fill(text) for name, text in texts.items()}
         parameters = tuple(parameter.of_pair(pair, convention) for parameter in self.parameters)
         return replace(self, parameters=parameters, **filled)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bot.alerts.lexer import METRIC_WORDS
 from bot.analytics.metrics import METRICS
-from bot.chat import admin, alert_commands, info, market_commands, privacy
+from bot.chat import admin, alert_commands, info, market_commands, privacy, start
 from bot.chat.access import Ask, Role
 from bot.chat.settings import changes_settings, on_settings
 from bot.messages.common import Answer, flow_steps
@@ -51,7 +51,7 @@ async def on_help(ask: Ask) -> Answer:
 
 FORGET = "forgetme"
 COMMANDS: tuple[Command, ...] = (
-    Command("start", "", "what this bot does", info.on_start),
+    Command("start", "", "what this bot does, and setting it up by taps", start.on_start, changes=start.changes_start),
     Command(
         "help",
         "[word]",

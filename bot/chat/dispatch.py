@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
-from telegram import BotCommand, CallbackQuery, InlineQueryResultArticle, InputTextMessageContent, Message, Update
+from telegram import (
+    BotCommand,
+    CallbackQuery,
+    ChatMember,
+    InlineQueryResultArticle,
+    InputTextMessageContent,
+    Message,
+    Update,
+)
 from telegram.constants import ParseMode
 from telegram.error import ChatMigrated, TelegramError
 from telegram.ext import (
@@ -33,9 +41,10 @@ from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, pers
 from bot.chat.commands import BY_NAME, COMMANDS, FORGET, Command, first_step
 from bot.delivery.outcome import REFUSED_BY_CHAT, ErrorClass, classify, error_text, put_to_sleep
 from bot.errors import BadInput, BotError
-from bot.messages.common import AS_EDIT, AS_NEW, Answer
+from bot.messages.common import AS_EDIT, AS_NEW, Answer, payload_of
 from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
+from bot.messages.pages.start import group_welcome
 from bot.services import Services, chats
 from bot.services.chats import ChatSettings
 from bot.services.questions import load_market, parse_question, plain_question
@@ -251,9 +260,14 @@ class Dispatcher:
         if change is None:
             return
         status, chat = change.new_chat_member.status, change.chat.id
+        was_out = change.old_chat_member.status in {ChatMember.LEFT, ChatMember.BANNED}
         stored = chats.standing(self._services, chat, chat, update.update_id)
-        welcome = change.chat.type != "private" or stored.admitted
-        await chats.follow_membership(self._services, update.update_id, chat, status, welcome=welcome)
+        is_group = change.chat.type != "private"
+        greeting = None
+        if is_group and stored.admitted and was_out:
+            greeting = payload_of(group_welcome(" and ".join(self._services.pair.tickers)), AS_EDIT)
+        follow = partial(chats.follow_membership, self._services, update.update_id, chat, status)
+        await follow(welcome=is_group or stored.admitted, greeting=greeting)
 
     async def on_migration(self, update: Update, context: Context) -> None:
         """Move everything stored about a group that became a supergroup to its new id."""

@@ -1,4 +1,4 @@
-"""/start, /about, /status, /summary and /pin."""
+"""/about, /status, /summary and /pin."""
 
 import asyncio
 import datetime as dt
@@ -19,7 +19,6 @@ from bot.errors import BadInput
 from bot.messages.common import Answer
 from bot.messages.html import CAPTION_LIMIT, Html, bold, lines, visible_length, zone_label
 from bot.messages.pages.compare import compare_answer
-from bot.messages.pages.help import start_answer
 from bot.messages.pages.status import RESTATED_DAYS, StatusReport, about_answer, source_healths, status_answer
 from bot.messages.pages.summary import summary_answer
 from bot.messages.pages.weekly import Fires, week_begin, weekly_answer
@@ -34,12 +33,6 @@ _DAYS = {
     "weekly": "after the last session of each week",
 }
 _ON = f"/summary on {chats.SUMMARY_TIME}"
-
-
-async def on_start(ask: Ask) -> Answer:
-    """/start: what the bot does. A chat that had blocked the bot is reactivated unless it was rejected."""
-    await chats.start(ask.caller)
-    return start_answer(ask.services.pair)
 
 
 async def on_about(ask: Ask) -> Answer:

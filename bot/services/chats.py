@@ -187,8 +187,13 @@ async def _wake(
         await services.database.run(write)
 
 
-async def follow_membership(services: Services, update_id: int, chat_id: int, status: str, *, welcome: bool) -> None:
-    """Stop or resume sending when the bot was blocked, removed or added again, once for an update."""
+async def follow_membership(
+    services: Services, update_id: int, chat_id: int, status: str, *, welcome: bool, greeting: MessageBody | None
+) -> None:
+    """Stop or resume sending when the bot was blocked, removed or added again, once for an update.
+
+    `greeting` is sent to a group that has added it.
+    """
 
     def write(db: sqlite_utils.Database) -> None:
         if not chat_store.record_update(db, update_id, services.clock()):
@@ -197,6 +202,9 @@ async def follow_membership(services: Services, update_id: int, chat_id: int, st
             chat_store.deactivate(db, chat_id, f"the bot is {status}")
         elif welcome and chat_store.access_status(db, chat_id) != REJECTED:
             chat_store.reactivate(db, chat_id)
+            if greeting is not None:
+                notice = NewMessage(chat_id, None, "notice", f"welcome:{chat_id}:{update_id}", greeting)
+                outbox.enqueue(db, notice, services.clock())
 
     await services.database.run(write)
 

@@ -57,7 +57,7 @@ async def ask(talk: Talk, text: str = "/alerts@small_large_bot") -> list[str]:
 
 
 async def rights(talk: Talk) -> None:
-    talk.api._change_membership(GROUP, "member", "administrator")
+    talk.api.change_membership(GROUP, "member", "administrator")
     await talk.answers()
 
 

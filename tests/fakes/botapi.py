@@ -208,15 +208,16 @@ class FakeBotApi(WholeBotApi):
         """Forbid the bot to write, for a reason such as "bot was kicked from the supergroup chat"."""
         self.chat(chat_id).refusal = BotApiError(403, f"Forbidden: {reason}")
         if notify_bot:
-            self._change_membership(chat_id, "member", "kicked")
+            self.change_membership(chat_id, "member", "kicked")
 
     def unblock(self, chat_id: int, *, notify_bot: bool = True) -> None:
         """Let the bot write again."""
         self.chat(chat_id).refusal = None
         if notify_bot:
-            self._change_membership(chat_id, "kicked", "member")
+            self.change_membership(chat_id, "kicked", "member")
 
-    def _change_membership(self, chat_id: int, old: str, new: str) -> None:
+    def change_membership(self, chat_id: int, old: str, new: str) -> None:
+        """Change what the bot is in a chat."""
         content = {
             "chat": self.chat(chat_id).json(),
             "from": self.user(abs(chat_id)),

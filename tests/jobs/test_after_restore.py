@@ -17,7 +17,6 @@ from storage.rows import get_meta
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import DAYS, QUIET, Desk, after_close
 from tests.storage.messages import queue_message
-from tests.titles import title_of
 
 SUMMARY = "18:00"
 ME, OTHER = 1, 2
@@ -113,7 +112,7 @@ async def test_the_drill(desks: list[Desk], copy: Path, api: FakeBotApi) -> None
     new = heads(api)[len(before[ME]) + 1 :]
     assert [head.split(" led ")[0] for head in new] == ["IWM"]
     (fired,) = heads(api, OTHER)[len(before[OTHER]) :]
-    assert title_of(fired).startswith("#1 fired")
+    assert fired.startswith("IWM/SPY crossed above 0.7 | ")
     await tick(after, api)
     assert len(heads(api)) == len(before[ME]) + 2
 

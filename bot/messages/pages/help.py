@@ -10,7 +10,7 @@ from bot.analytics.metrics import METRICS, RATIO_WORD, Metric, Parameter, metric
 from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES, AsOf
 from bot.errors import BadInput
-from bot.messages.common import DISCLAIMER, Answer, in_rows, page_buttons
+from bot.messages.common import DISCLAIMER, Answer, in_rows
 from bot.messages.html import bold, capital, code, lines
 from bot.pair import Pair
 from bot.text import nearest
@@ -49,7 +49,7 @@ class Entry:
         return "everybody"
 
 
-_PURPOSE = (
+PURPOSE = (
     "Who leads and by how much, whether the trend is breaking, where money moves, what is being paid and "
     "what moved it. And a message when that changes."
 )
@@ -58,24 +58,7 @@ _PURPOSE = (
 def described(pair: Pair) -> tuple[str, str]:
     """Return what the bot is, as an empty chat shows it and as its profile does: 512 and 120 characters."""
     title = pair.fill("Small caps against large caps: {small} and {large}.")
-    return f"{title} {_PURPOSE}\n\n{DISCLAIMER}", f"{title} Performance, flows, valuation, alerts."
-
-
-def start_answer(pair: Pair) -> Answer:
-    """Return the first screen: what the bot does, with examples as buttons."""
-    html = lines(
-        bold(pair.fill("Small caps against large caps: {small} and {large}")),
-        _PURPOSE,
-        "",
-        "Compare: " + code("/compare"),
-        "Alert: " + code("/alert ratio > sma 200"),
-        "Daily message: " + code("/summary on 18:30"),
-        "All commands: /help",
-        "",
-        f"Every number carries its date and source. {DISCLAIMER}",
-    )
-    last = (*page_buttons(AsOf(), "Multiples", "Why"), ("Help", "/help"))
-    return Answer(html, buttons=(page_buttons(AsOf(), "Compare", "Trend", "Flows"), last))
+    return f"{title} {PURPOSE}\n\n{DISCLAIMER}", f"{title} Performance, flows, valuation, alerts."
 
 
 def help_page(topic: str, entries: Sequence[Entry], pair: Pair, metrics: Mapping[str, Metric] | None = None) -> Answer:
