@@ -26,21 +26,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from bot.alerts.lexer import (
-    AMOUNT_UNITS,
-    COUNT_UNITS,
-    LONGEST_COUNT,
-    METRIC_WORDS,
-    NEGATIVE_WORDS,
-    QUOTE,
-    Tokens,
-    choices,
-    is_amount,
-    nearest_word,
-    read_count,
-    tokenize,
-    without_request,
-)
+from bot.alerts import lexer
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, MIRROR, OPS, Condition, Rule, Target
 from bot.analytics.metrics import Argument, Metric, Parameter
 from bot.analytics.windows import DATE, Window, parse_date, parse_window
@@ -99,13 +85,13 @@ def parse_rule(text: str, registry: Mapping[str, Metric], *, subject: bool = Fal
     """
     if len(text) > MOST_CHARACTERS:
         raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.")
-    if (bare_text := without_request(text)) != text:
+    if (bare_text := lexer.without_request(text)) != text:
         try:
             return parse_rule(bare_text, registry, subject=subject)
         except BadInput as error:
             if error.example == nearest_rule(bare_text, registry):
                 raise
-    tokens = Tokens(tokenize(text))
+    tokens = lexer.Tokens(lexer.tokenize(text))
     if not tokens.text:
         example = next(iter(registry.values())).example
         raise BadInput("A rule needs a metric, a comparison and a target.", example)
@@ -138,7 +124,7 @@ def parse_subject(
 class _RuleParser:
     """Parses the tokens of one rule from left to right."""
 
-    def __init__(self, tokens: Tokens, registry: Mapping[str, Metric], following: tuple[str, ...]) -> None:
+    def __init__(self, tokens: lexer.Tokens, registry: Mapping[str, Metric], following: tuple[str, ...]) -> None:
         self._following = following  # what may be typed after the arguments
         self._tokens = tokens
         self._registry = registry
@@ -239,7 +225,7 @@ class _RuleParser:
             raise self._unknown_metric(words, funds)
         width, name, typed = named
         self._tokens.take(width)
-        return self._registry[name], name != typed and typed in NEGATIVE_WORDS
+        return self._registry[name], name != typed and typed in lexer.NEGATIVE_WORDS
 
     def _named_metric(self, words: Mapping[str, str], skip: int = 0) -> tuple[int, str, str] | None:
         """How many words name a metric, its name, and what was typed; the first `skip` words are passed."""
@@ -260,7 +246,7 @@ class _RuleParser:
         meant = "" if self._conditions else nearest_rule(tokens.all, registry)
         begins_sentence = _SENTENCE_WORD.fullmatch(tokens.text) is not None
         is_sentence = meant and (begins_sentence or not set(OPS) & set(tokens.all.split()))
-        if not is_sentence and (near := nearest_word(tokens.text, [*registry, *words])):
+        if not is_sentence and (near := lexer.nearest_word(tokens.text, [*registry, *words])):
             example = registry[words.get(near, near)].example
             return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
         following = self._named_metric(words, 1)
@@ -311,7 +297,7 @@ class _RuleParser:
     def _bad_argument(self, metric: Metric, free: list[Parameter]) -> BadInput:
         """The error for a word that is neither an argument nor a comparison."""
         tokens = self._tokens
-        expected = choices([*map(_describe, free), *self._following]) or "nothing more"
+        expected = lexer.choices([*map(_describe, free), *self._following]) or "nothing more"
         if not tokens.text:
             return BadInput(f"The rule stops after “{tokens.before}”; expected {expected}.", metric.example)
         if any(p.kind in {"window", "date"} for p in free) and _WINDOW_START.match(tokens.text):
@@ -323,12 +309,12 @@ class _RuleParser:
             return self._not_a_fund(tokens.text, metric)
         problem = f"“{tokens.typed}” is not understood after “{tokens.before}”"
         known = [*_COMPARING, *(word for parameter in free for word in parameter.words)]
-        if near := nearest_word(tokens.text, known):
+        if near := lexer.nearest_word(tokens.text, known):
             return BadInput(f"{problem}. Did you mean {near}?", metric.example)
         # It may be a misspelt second half of a metric's name.
         start = f"{metric.name}_"
         endings = {name.removeprefix(start): name for name in self._registry if name.startswith(start)}
-        if near := nearest_word(tokens.text, endings):
+        if near := lexer.nearest_word(tokens.text, endings):
             longer = self._registry[endings[near]]
             return BadInput(f"{problem}. Did you mean {longer.name}?", longer.example)
         return BadInput(f"{problem}; expected {expected}.", metric.example)
@@ -339,17 +325,17 @@ class _RuleParser:
         expected = f"expected an amount such as {metric.unit.example}, or sma, high, low or pct with a number"
         if not tokens.text:
             raise BadInput(f"“{draft.op}” has no target; {expected}.", metric.example)
-        if is_amount(tokens.text):
+        if lexer.is_amount(tokens.text):
             return Target(AMOUNT, self._amount(metric, metric.example), metric.unit.symbol)
         kind = tokens.text
         if kind not in TARGETS:
-            near = nearest_word(kind, TARGETS)
+            near = lexer.nearest_word(kind, TARGETS)
             ending = f". Did you mean {near}?" if near else f"; {expected}."
             raise BadInput(f"“{tokens.typed}” is not a target{ending}", metric.example)
         tokens.take()
         example = str(replace(draft, target=Target(kind, TARGETS[kind])))
         if kind != "pct":
-            return Target(kind, float(self._count(kind, 2 if kind == "sma" else 1, LONGEST_COUNT, example)))
+            return Target(kind, float(self._count(kind, 2 if kind == "sma" else 1, lexer.LONGEST_COUNT, example)))
         match = _PERCENTILE.fullmatch(tokens.text)
         if match is None or not 0 <= float(match[1]) <= 100:
             raise BadInput(f"“pct” needs a percentile from 0 to 100{tokens.mismatch}.", example)
@@ -365,8 +351,8 @@ class _RuleParser:
             if name in _JOINTS and options:
                 raise BadInput("Conditions come before options.", self._reordered(bare, options))
             if name not in _OPTIONS:
-                near = nearest_word(name, [*_JOINTS, *_OPTIONS])
-                ending = f". Did you mean {near}?" if near else f"; expected {choices([*_JOINTS, *_OPTIONS])}."
+                near = lexer.nearest_word(name, [*_JOINTS, *_OPTIONS])
+                ending = f". Did you mean {near}?" if near else f"; expected {lexer.choices([*_JOINTS, *_OPTIONS])}."
                 example = _option_example(near if near in _OPTIONS else "confirm", bare, self._registry)
                 raise BadInput(f"“{tokens.typed}” is not understood after “{tokens.before}”{ending}", example)
             example = _option_example(name, bare, self._registry)
@@ -397,7 +383,7 @@ class _RuleParser:
                     raise BadInput("“until” needs a date written YYYY-MM-DD.", example)
                 return parse_date(tokens.take(), example)
             case "note":
-                if tokens.text != QUOTE:
+                if tokens.text != lexer.QUOTE:
                     raise BadInput("“note” needs its text in quotes.", example)
                 return tokens.take()
         return True
@@ -406,7 +392,7 @@ class _RuleParser:
         """The re-arm level, at which the condition must be false."""
         if reason := _no_rearm(bare):
             raise BadInput(reason, str(bare))
-        if not is_amount(self._tokens.text):
+        if not lexer.is_amount(self._tokens.text):
             raise BadInput(f"“rearm” needs an amount{self._tokens.mismatch}.", example)
         condition = bare.conditions[0]
         amount = self._amount(self._registry[condition.metric], example)
@@ -423,19 +409,19 @@ class _RuleParser:
 
     def _count(self, name: str, low: int, high: int, example: str) -> int:
         """The number of sessions after the word `name`."""
-        count = read_count(self._tokens.text, low, high)
+        count = lexer.read_count(self._tokens.text, low, high)
         if count is None:
             needs = f"“{name}” needs a number of sessions from {low} to {high}"
             raise BadInput(f"{needs}{self._tokens.mismatch}.", example)
         self._tokens.take()
-        if self._tokens.text in COUNT_UNITS:
+        if self._tokens.text in lexer.COUNT_UNITS:
             self._tokens.take()
         return count
 
     def _amount(self, metric: Metric, example: str) -> float:
         """The amount at the cursor, in the metric's unit."""
         amount = self._tokens.take()
-        while self._tokens.text in AMOUNT_UNITS:
+        while self._tokens.text in lexer.AMOUNT_UNITS:
             amount += f" {self._tokens.take()}"
         try:
             return metric.unit.parse(amount)
@@ -527,7 +513,7 @@ def _with_usual_fund(registry: Mapping[str, Metric]) -> list[Metric]:
 def _metric_words(registry: Mapping[str, Metric]) -> dict[str, str]:
     """Other words for the metrics of this registry; a name of the registry always wins over them."""
     funds = _fund_words(registry)
-    words = {**METRIC_WORDS, "/".join(funds): "ratio"} if funds else METRIC_WORDS
+    words = {**lexer.METRIC_WORDS, "/".join(funds): "ratio"} if funds else lexer.METRIC_WORDS
     return {word: name for word, name in words.items() if name in registry and word not in registry}
 
 
@@ -550,7 +536,7 @@ def _argument(parameter: Parameter, text: str) -> Argument | None:
     """The text as an argument. None if it is not of the parameter's kind or is out of range."""
     match parameter.kind:
         case "count":
-            return read_count(text, parameter.low, parameter.high)
+            return lexer.read_count(text, parameter.low, parameter.high)
         case "window":
             window = _window_or_none(text)
             return None if window and parameter.counted and not window.counted else window
@@ -575,7 +561,7 @@ def _describe(parameter: Parameter) -> str:
             return "a window (5d, 1w, 3m, 1y)" if parameter.counted else "a window (5d, 3m, ytd)"
         case "date":
             return "a date (since 2010-01-04)"
-    return f"a {parameter.kind} ({choices(list(parameter.words))})"
+    return f"a {parameter.kind} ({lexer.choices(list(parameter.words))})"
 
 
 def _option_example(name: str, bare: Rule, registry: Mapping[str, Metric]) -> str:
@@ -637,12 +623,12 @@ def reads_percent_as_points(text: str, rule: Rule) -> bool:
 def grammar_words(registry: Mapping[str, Metric]) -> frozenset[str]:
     """The words that mean something in a rule on these metrics, other than the funds' own."""
     parameters = [p for metric in registry.values() for p in metric.parameters if p.kind != "fund"]
-    names = {*registry, *METRIC_WORDS, *(choice for p in parameters for choice in p.choices)}
+    names = {*registry, *lexer.METRIC_WORDS, *(choice for p in parameters for choice in p.choices)}
     parts = {part for name in names for part in name.split("_")}
-    words = {*_JOINTS, *OPS, *_OPTIONS, *TARGETS, *COUNT_UNITS, *AMOUNT_UNITS, *WINDOW_WORDS}
+    words = {*_JOINTS, *OPS, *_OPTIONS, *TARGETS, *lexer.COUNT_UNITS, *lexer.AMOUNT_UNITS, *WINDOW_WORDS}
     return frozenset(names | parts | words)
 
 
 def is_plain(word: str) -> bool:
     """Whether the lexer leaves a word as it is."""
-    return [token.text for token in tokenize(word)] == [word.lower()]
+    return [token.text for token in lexer.tokenize(word)] == [word.lower()]

@@ -14,15 +14,7 @@ import msgspec
 import pandas as pd
 import sqlite_utils
 
-from bot.analytics.companies import (
-    HOLDING_COLUMNS,
-    QUOTE_COLUMNS,
-    candidate_symbols,
-    fund_sums,
-    is_company,
-    share_a_word,
-    symbol_of,
-)
+from bot.analytics import companies
 from bot.analytics.sources import COMPANIES
 from bot.analytics.valuation import GROUP, SECTOR
 from bot.data.holdings import Constituent, Holdings, stored_holdings
@@ -130,8 +122,8 @@ class Plan:
 
     def _figures(self, rows: Sequence[CompanyRow]) -> Ok:
         quotes = {symbol: msgspec.json.decode(text) for symbol, _, text in rows if text}
-        frame = pd.DataFrame.from_dict(quotes, "index", columns=list(QUOTE_COLUMNS))
-        total = fund_sums(holdings_frame(self.holdings), frame.astype(NUMBERS))
+        frame = pd.DataFrame.from_dict(quotes, "index", columns=list(companies.QUOTE_COLUMNS))
+        total = companies.fund_sums(holdings_frame(self.holdings), frame.astype(NUMBERS))
         day, as_of = f"{self.session:%Y-%m-%d}", self.holdings.as_of
         multiples = [
             Multiple(self.ticker, day, metric, convention, basis, value, as_of, day, coverage)
@@ -147,9 +139,9 @@ class Plan:
         held = holdings_frame(self.holdings)
         members = pd.DataFrame(rows, columns=["symbol", "group", "called"])
         quoted = set(members["symbol"])
-        held = held.assign(symbol=[symbol_of(ticker, quoted) for ticker in held["ticker"]])
+        held = held.assign(symbol=[companies.symbol_of(ticker, quoted) for ticker in held["ticker"]])
         joined = held.merge(members, on="symbol")
-        joined = joined[share_a_word(joined["name"], joined["called"])]
+        joined = joined[companies.share_a_word(joined["name"], joined["called"])]
         weights = 100 * joined.groupby("group")["weight"].sum() / held["weight"].sum()
         day = f"{self.session:%Y-%m-%d}"
         known = set(members["group"])  # a list without any company is no weight of 0%
@@ -163,15 +155,15 @@ class Plan:
 def holdings_frame(holdings: Holdings) -> pd.DataFrame:
     """A fund's constituents with HOLDING_COLUMNS."""
     rows = map(msgspec.structs.astuple, holdings.constituents)
-    frame = pd.DataFrame(rows, columns=Constituent.__struct_fields__)[list(HOLDING_COLUMNS)]
-    return frame.astype(dict.fromkeys(HOLDING_COLUMNS[2:], "float64"))
+    frame = pd.DataFrame(rows, columns=Constituent.__struct_fields__)[list(companies.HOLDING_COLUMNS)]
+    return frame.astype(dict.fromkeys(companies.HOLDING_COLUMNS[2:], "float64"))
 
 
 def _missing_symbols(holdings: Holdings, read: set[str]) -> list[str]:
     """Symbols of a fund's companies that were not read, those of the largest holdings first."""
-    held = (line for line in holdings.constituents if is_company(line.ticker, line.name))
+    held = (line for line in holdings.constituents if companies.is_company(line.ticker, line.name))
     largest_first = sorted(held, key=lambda line: -line.weight)
-    candidates = [candidate_symbols(line.ticker) for line in largest_first]
+    candidates = [companies.candidate_symbols(line.ticker) for line in largest_first]
     return [symbol for symbols in candidates if read.isdisjoint(symbols) for symbol in symbols]
 
 

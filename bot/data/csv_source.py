@@ -19,23 +19,10 @@ import pandas as pd
 
 from bot import __version__
 from bot.analytics.sessions import Sessions
+from bot.data import provider
 from bot.data.csv_formats import FORMATS
 from bot.data.csv_table import TEXT_NAME, decoded
 from bot.data.import_csv import NoFigures, read_csv
-from bot.data.provider import (
-    AccessRefused,
-    Empty,
-    FetchOutcome,
-    NetworkDown,
-    Ok,
-    Provider,
-    RateLimited,
-    SchemaChanged,
-    digest,
-    observations_of,
-    rows_by_kind,
-    transport_fault,
-)
 from bot.data.store import FileContents
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
@@ -63,7 +50,7 @@ class _Insecure(Exception):
 
 def download(
     url: str, *, timeout: float, largest: int, accept: str = _TEXT, user_agent: str = USER_AGENT
-) -> DownloadedFile | FetchOutcome:
+) -> DownloadedFile | provider.FetchOutcome:
     """Download a file. `timeout` in seconds is for each step, `largest` in bytes, unpacked."""
     import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
 
@@ -90,40 +77,40 @@ def download(
                     if response.next_request is None:
                         return _status_outcome(response) or _body(response, deadline, largest)
                     request = response.next_request
-        return NetworkDown("it leads in a circle")
+        return provider.NetworkDown("it leads in a circle")
     except _Insecure:
-        return NetworkDown("it leads from a secure address to one that is not")
+        return provider.NetworkDown("it leads from a secure address to one that is not")
     except httpx.DecodingError:
-        return SchemaChanged("its compression is broken")
+        return provider.SchemaChanged("its compression is broken")
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-        return NetworkDown(transport_fault(error))
+        return provider.NetworkDown(provider.transport_fault(error))
 
 
-def _status_outcome(response: httpx.Response) -> FetchOutcome | None:
+def _status_outcome(response: httpx.Response) -> provider.FetchOutcome | None:
     """The outcome of a status that makes the body useless, None if the body can be read."""
     status = response.status_code
     if status == 429:
         wait = response.headers.get("Retry-After", "")
-        return RateLimited(float(wait) if wait.isdecimal() else None)
+        return provider.RateLimited(float(wait) if wait.isdecimal() else None)
     if status in {401, 403}:
-        return AccessRefused(f"HTTP {status}")
+        return provider.AccessRefused(f"HTTP {status}")
     if status in {404, 410}:
-        return NetworkDown(f"there is nothing at its address (HTTP {status})")
+        return provider.NetworkDown(f"there is nothing at its address (HTTP {status})")
     if status >= 500:
-        return NetworkDown(f"the server is out of order (HTTP {status})")
-    return None if status == 200 else NetworkDown(f"the request was not answered (HTTP {status})")
+        return provider.NetworkDown(f"the server is out of order (HTTP {status})")
+    return None if status == 200 else provider.NetworkDown(f"the request was not answered (HTTP {status})")
 
 
-def _body(response: httpx.Response, deadline: float, largest: int) -> DownloadedFile | FetchOutcome:
+def _body(response: httpx.Response, deadline: float, largest: int) -> DownloadedFile | provider.FetchOutcome:
     if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
-        return SchemaChanged("it is compressed in a way that was not asked for")
+        return provider.SchemaChanged("it is compressed in a way that was not asked for")
     content = bytearray()
     for chunk in response.iter_bytes():
         content += chunk
         if len(content) > largest:
-            return SchemaChanged(f"larger than {largest / 1e6:g} MB")
+            return provider.SchemaChanged(f"larger than {largest / 1e6:g} MB")
         if time.monotonic() > deadline:
-            return NetworkDown("no answer in time")
+            return provider.NetworkDown("no answer in time")
     bounded = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
     return DownloadedFile(bytes(content), bounded)
 
@@ -137,7 +124,7 @@ _SHOWN = 3  # errors of one file that are named
 _SECRET = 6  # characters from which a part of the address might be a key
 
 
-class DailyCsv(Provider):
+class DailyCsv(provider.Provider):
     """The Provider "daily-csv".
 
     `template` is an address with {ticker} in it, and {start} (an ISO date) where the site takes one;
@@ -161,23 +148,23 @@ class DailyCsv(Provider):
         self._sessions = sessions
         self._timeout = timeout
 
-    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
+    def prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> provider.FetchOutcome:
         """Bars of the completed sessions, with distributions and splits if the file has their columns."""
         try:
             return self._prices(ticker, start, completed)
         except Exception as error:  # noqa: BLE001 - a traceback would show the address
-            return NetworkDown(f"the request failed ({type(error).__name__})")
+            return provider.NetworkDown(f"the request failed ({type(error).__name__})")
 
-    def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> FetchOutcome:
+    def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> provider.FetchOutcome:
         url = self._template.replace("{ticker}", ticker)
         url = url.replace("{start}", (start or EARLIEST).isoformat())
         body = download(url, timeout=self._timeout, largest=_LARGEST)
-        if isinstance(body, AccessRefused):
+        if isinstance(body, provider.AccessRefused):
             return replace(body, instead=_CHECK)
-        if isinstance(body, FetchOutcome):
+        if isinstance(body, provider.FetchOutcome):
             return body
         text = _decoded(body)
-        if isinstance(text, FetchOutcome):
+        if isinstance(text, provider.FetchOutcome):
             return text
         sessions = self._sessions()
         # The file may have a bar of the open session already; a row of a later one is an error.
@@ -186,10 +173,10 @@ class DailyCsv(Provider):
             last = completed[-1].date()
             contents = read_csv("prices", text, ticker, sessions=sessions, today=today, completed=last)
         except NoFigures:
-            return Empty("it has no completed session")
+            return provider.Empty("it has no completed session")
         except ImportRejected as error:
-            return SchemaChanged(self._without_keys(_reason(str(error))))
-        return _outcome(contents, start, completed, digest(body.content))
+            return provider.SchemaChanged(self._without_keys(_reason(str(error))))
+        return _outcome(contents, start, completed, provider.digest(body.content))
 
     def _without_keys(self, reason: str) -> str:
         """A reason in which no part of the address can be read, should the site have echoed it."""
@@ -200,30 +187,30 @@ class DailyCsv(Provider):
         return reason
 
 
-def _decoded(body: DownloadedFile) -> str | FetchOutcome:
+def _decoded(body: DownloadedFile) -> str | provider.FetchOutcome:
     """The text of an answer, or the outcome if it is not a whole text."""
     try:
         text = decoded(body.content)
     except UnicodeDecodeError:
-        return SchemaChanged("not a text in UTF-8")
+        return provider.SchemaChanged("not a text in UTF-8")
     is_whole = body.bounded or text.endswith(("\n", "\r"))
-    return _error_instead_of_file(text.strip()) or (text if is_whole else NetworkDown("the answer broke off"))
+    return _error_instead_of_file(text.strip()) or (text if is_whole else provider.NetworkDown("the answer broke off"))
 
 
-def _error_instead_of_file(text: str) -> FetchOutcome | None:
+def _error_instead_of_file(text: str) -> provider.FetchOutcome | None:
     """The outcome for an answer that is not the file, despite "200 OK"; None if it may be."""
     for start, reason in {"<": "a web page instead of figures", "{": _JSON, "[": _JSON}.items():
         if text.startswith(start):
-            return SchemaChanged(reason)
+            return provider.SchemaChanged(reason)
     if not text:
-        return SchemaChanged("an empty body")
+        return provider.SchemaChanged("an empty body")
     if "\n" not in text and not FORMATS["prices"].missing(text.split(",")):
-        return Empty("it has a header line but no rows")
+        return provider.Empty("it has a header line but no rows")
     if len(text) > _SHORT or "," in text.partition("\n")[0]:
         return None
     if re.match(r"no data\b", text, re.IGNORECASE):
-        return Empty("it says that it has no data")
-    return RateLimited() if re.search(r"\b(?:limit|too many requests)\b", text, re.IGNORECASE) else None
+        return provider.Empty("it says that it has no data")
+    return provider.RateLimited() if re.search(r"\b(?:limit|too many requests)\b", text, re.IGNORECASE) else None
 
 
 def short_reason(message: str) -> str:
@@ -241,19 +228,21 @@ def _reason(message: str) -> str:
     return re.sub(f"^{TEXT_NAME} ", "it ", reason).partition(". ")[0].rstrip(".")
 
 
-def _outcome(contents: FileContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
+def _outcome(
+    contents: FileContents, start: dt.date | None, completed: pd.DatetimeIndex, raw: str
+) -> provider.FetchOutcome:
     """The figures of completed sessions. Sessions that were requested but are absent are missing."""
     last = f"{completed[-1]:%Y-%m-%d}"
-    payload = observations_of(
+    payload = provider.observations_of(
         {
             kind: [row for row in rows if row.session <= last]
-            for kind, rows in rows_by_kind(contents.observations).items()
+            for kind, rows in provider.rows_by_kind(contents.observations).items()
             if kind == "bars" or kind in contents.complete  # an empty list would mean that there was none
         }
     )
     if not payload["bars"]:
-        return Empty("it has no completed session")
+        return provider.Empty("it has no completed session")
     answered = pd.DatetimeIndex([bar.session for bar in payload["bars"]])
     requested = completed[completed >= (answered[0] if start is None else pd.Timestamp(start))]
     missing = tuple(f"{session:%Y-%m-%d}" for session in requested.difference(answered))
-    return Ok(payload, missing, raw)
+    return provider.Ok(payload, missing, raw)

@@ -19,6 +19,7 @@ import sqlite_utils
 
 from bot.analytics.sessions import Sessions
 from bot.config import Config
+from bot.data import schedule
 from bot.data.companies import RUNS, Companies, Plan, Step
 from bot.data.csv_source import DailyCsv
 from bot.data.holdings import store_holdings
@@ -35,17 +36,6 @@ from bot.data.provider import (
     rows_by_kind,
 )
 from bot.data.provisional import confirm_pending, mark_answer, pending_sessions
-from bot.data.schedule import (
-    breaker_until,
-    closed_until,
-    coverage,
-    fetch_start,
-    is_rebased,
-    kept_until,
-    next_fetch,
-    recent_missing,
-    rest_until,
-)
 from bot.data.store import store, with_withdrawals
 from bot.data.yahoo import Yahoo
 from bot.text import listed
@@ -114,7 +104,7 @@ class FetchRequest:
         """The report that it is not made, even by a person's wish, because its file was asked for lately."""
         if status is None or self.address != status.address or self.provider.name not in FILE_SOURCES:
             return None
-        until = kept_until(status, now)
+        until = schedule.kept_until(status, now)
         if until <= now:
             return None
         ok = status.outcome in {"Ok", "Partial"}
@@ -134,10 +124,12 @@ class FetchRequest:
             return await loop.run_in_executor(_worker, self._call_provider, plan, completed)
         since = None
         if self.figure == "prices":
-            since = await database.run(partial(fetch_start, source=name, ticker=self.ticker, completed=completed))
+            since = await database.run(
+                partial(schedule.fetch_start, source=name, ticker=self.ticker, completed=completed)
+            )
         outcome = await loop.run_in_executor(_worker, self._call_provider, since, completed)
         if since is not None and isinstance(outcome, Ok):
-            changed = partial(is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
+            changed = partial(schedule.is_rebased, source=name, ticker=self.ticker, payload=outcome.payload)
             if await database.run(changed):
                 outcome = await loop.run_in_executor(_worker, self._call_provider, None, completed)
         return outcome
@@ -211,8 +203,8 @@ def store_outcome(
         now=now,
         outcome=type(outcome).__name__,
         detail=sentence,
-        breaker_until=breaker_until(outcome, now),
-        rests_until=rest_until(outcome, name, now),
+        breaker_until=schedule.breaker_until(outcome, now),
+        rests_until=schedule.rest_until(outcome, name, now),
     )
     sources.record_address(db, name, request.subject, request.address)
     refused = isinstance(outcome, AccessRefused) and name in FILE_SOURCES
@@ -242,7 +234,7 @@ def _success(
     recent = set(completed[-_RECENT:].strftime("%Y-%m-%d"))  # the other items are names of figures
     missing = [item for item in outcome.missing if item in recent]
     if request.figure == "prices":
-        last, missing = coverage(db, source=name, ticker=ticker, completed=completed)
+        last, missing = schedule.coverage(db, source=name, ticker=ticker, completed=completed)
     elif request.figure == OFFICIAL:
         last = max(row.session for row in outcome.payload["fund_facts"])
     subject = request.subject
@@ -254,7 +246,7 @@ def _success(
         session=last,
         outcome="Partial" if outcome.missing else "Ok",
         detail=sentence,
-        missing=recent_missing(missing, completed),
+        missing=schedule.recent_missing(missing, completed),
     )
     sources.record_address(db, name, subject, request.address)
     if outcome.holdings:
@@ -313,10 +305,12 @@ async def refresh(  # noqa: PLR0913 - options by name
             if force and (report := request.kept(status, now)):
                 reports.append(report)
             elif (
-                (force and request.figure not in RUNS) or changed or next_fetch(status, sessions, now, lead=lead) <= now
+                (force and request.figure not in RUNS)
+                or changed
+                or schedule.next_fetch(status, sessions, now, lead=lead) <= now
             ):
                 due.append(request)
-        until = closed_until(own.values(), now)
+        until = schedule.closed_until(own.values(), now)
         if due and until:
             sentence = f"It asked to slow down and is left alone until {until:%H:%M} UTC on {until:%Y-%m-%d}."
             report = FetchReport(provider.name, provider.label, "all figures", sentence, ok=False)

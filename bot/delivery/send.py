@@ -14,17 +14,7 @@ from telegram.constants import InlineKeyboardMarkupLimit, KeyboardButtonStyle, P
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import ExtBot
 
-from bot.delivery.outcome import (
-    REPEATS,
-    ErrorClass,
-    FailedSend,
-    StatusWrite,
-    StatusWrites,
-    classify,
-    delivered_parts,
-    reason_after,
-    settle_failure,
-)
+from bot.delivery import outcome
 from bot.delivery.rate_limiter import ALERT, NOTICE, REPLY, SUMMARY, SendBudget, Slot
 from bot.errors import is_out_of_memory
 from bot.messages.common import COPY, INSERT
@@ -44,9 +34,9 @@ _DELETES = re.compile(r"/(?:alert \d+ off|forgetme yes)\b")
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
-def can_concede(error_class: ErrorClass, conceded: set[ErrorClass], message: OutboxMessage) -> bool:
+def can_concede(error_class: outcome.ErrorClass, conceded: set[outcome.ErrorClass], message: OutboxMessage) -> bool:
     """Whether a part can be sent as plain text or without topic, and was not yet."""
-    possible = {ErrorClass.PLAIN: True, ErrorClass.NO_TOPIC: bool(message.thread_id)}
+    possible = {outcome.ErrorClass.PLAIN: True, outcome.ErrorClass.NO_TOPIC: bool(message.thread_id)}
     return error_class not in conceded and possible.get(error_class, False)
 
 
@@ -83,19 +73,19 @@ def _button(label: str, data: str) -> InlineKeyboardButton:
 
 
 async def post(
-    bot: ExtBot[Any], message: OutboxMessage, parts: Sequence[str], conceded: set[ErrorClass], slot: Slot
+    bot: ExtBot[Any], message: OutboxMessage, parts: Sequence[str], conceded: set[outcome.ErrorClass], slot: Slot
 ) -> int:
     """Send the first of the parts, the last one with the buttons, and return Telegram's id of it.
 
     `conceded` are the errors after which it is sent in another form. Raises TelegramError.
     """
-    body, plain = message.body, ErrorClass.PLAIN in conceded
+    body, plain = message.body, outcome.ErrorClass.PLAIN in conceded
     reply = ReplyParameters(body.reply_to, allow_sending_without_reply=True) if body.reply_to else None
     sent = await bot.send_message(
         message.chat_id,
         strip_html(parts[0]) if plain else parts[0],
         None if plain else ParseMode.HTML,
-        message_thread_id=None if ErrorClass.NO_TOPIC in conceded else message.thread_id,
+        message_thread_id=None if outcome.ErrorClass.NO_TOPIC in conceded else message.thread_id,
         disable_notification=body.silent,
         reply_markup=keyboard(body.buttons) if len(parts) == 1 else None,
         rate_limit_args=slot,
@@ -174,9 +164,9 @@ class SendingMarks:
 
 LONGEST_REASON = 200  # characters, because some errors contain the page of a proxy
 PAUSE_REASONS = {
-    ErrorClass.LATER: "Telegram cannot be reached; sending goes on when it answers.",
-    ErrorClass.UNKNOWN: "Telegram does not answer as it should; sending goes on when it does.",
-    ErrorClass.PAUSED: "Telegram refuses this token; sending is paused until it is accepted.",
+    outcome.ErrorClass.LATER: "Telegram cannot be reached; sending goes on when it answers.",
+    outcome.ErrorClass.UNKNOWN: "Telegram does not answer as it should; sending goes on when it does.",
+    outcome.ErrorClass.PAUSED: "Telegram refuses this token; sending is paused until it is accepted.",
 }
 
 
@@ -190,7 +180,7 @@ class Sender:
     def __init__(
         self,
         bot: ExtBot[Any],
-        status_writes: StatusWrites,
+        status_writes: outcome.StatusWrites,
         budget: SendBudget,
         *,
         now: Callable[[], datetime],
@@ -200,27 +190,27 @@ class Sender:
         self._bot, self._status_writes, self._budget, self._now = bot, status_writes, budget, now
         self._owner, self._jitter = owner, jitter
         self.repeat_after: dict[int, datetime] = {}
-        self.paused_by: ErrorClass | None = None
+        self.paused_by: outcome.ErrorClass | None = None
 
     async def check_connection(self) -> bool:
         """Whether getMe answers, which ends the pause."""
         try:
             await self._bot.get_me()
         except TelegramError as error:
-            self.paused_by = ErrorClass.PAUSED if isinstance(error, InvalidToken) else ErrorClass.LATER
+            self.paused_by = outcome.ErrorClass.PAUSED if isinstance(error, InvalidToken) else outcome.ErrorClass.LATER
             return False
         self.paused_by = None
         return True
 
     async def send_part(
-        self, message: OutboxMessage, slot: Slot, conceded: set[ErrorClass]
-    ) -> tuple[StatusWrite, bool]:
+        self, message: OutboxMessage, slot: Slot, conceded: set[outcome.ErrorClass]
+    ) -> tuple[outcome.StatusWrite, bool]:
         """Send the first part that was not delivered yet.
 
         Returns the status change to write, and whether a request follows at once: with the next part, or with
         this one in another form, without what it has `conceded`.
         """
-        done, message_id = delivered_parts(message), None
+        done, message_id = outcome.delivered_parts(message), None
         try:
             parts = compose(message)
             if not parts:
@@ -229,10 +219,10 @@ class Sender:
                 message_id = await post(self._bot, message, parts[done:], conceded, slot)
                 done += 1
         except asyncio.CancelledError as error:
-            self._status_writes.keep(self._failure(message, error, done, ErrorClass.UNKNOWN))
+            self._status_writes.keep(self._failure(message, error, done, outcome.ErrorClass.UNKNOWN))
             raise
         except TelegramError as error:
-            error_class = classify(error)
+            error_class = outcome.classify(error)
             if not can_concede(error_class, conceded, message):
                 return self._failure(message, error, done, error_class), False
             logger.warning("Message %s is sent in another form: %s", message.id, self._reason(error))
@@ -241,30 +231,34 @@ class Sender:
         except Exception as error:
             logger.exception("Message %s cannot be sent", message.id)
             # Memory may have run out after the request was made.
-            error_class = ErrorClass.UNKNOWN if is_out_of_memory(error) else ErrorClass.DEAD
+            error_class = outcome.ErrorClass.UNKNOWN if is_out_of_memory(error) else outcome.ErrorClass.DEAD
             return self._failure(message, error, done, error_class), False
         if done < len(parts):
             conceded.clear()
-            reason = reason_after(done, "the rest is on its way")
+            reason = outcome.reason_after(done, "the rest is on its way")
             return (lambda db: outbox.note_progress(db, message.id, reason)), True
         now = self._now()
         return (lambda db: outbox.mark_sent(db, message.id, message_id, now)), False
 
-    def give_back(self, message: OutboxMessage) -> StatusWrite:
+    def give_back(self, message: OutboxMessage) -> outcome.StatusWrite:
         """Returns the status change for a message of which surely nothing was delivered by this request."""
         now = self._now()
         return lambda db: outbox.retry_at(db, message.id, now, message.reason, count_attempt=False)
 
-    def _failure(self, message: OutboxMessage, error: BaseException, done: int, error_class: ErrorClass) -> StatusWrite:
+    def _failure(
+        self, message: OutboxMessage, error: BaseException, done: int, error_class: outcome.ErrorClass
+    ) -> outcome.StatusWrite:
         """Returns the status change of a failed send. Pauses and waits before a repeat are kept in memory."""
         reason, now = self._reason(error), self._now()
         logger.warning("Message %s to chat %s: %s (%s)", message.id, message.chat_id, error_class.value, reason)
         if error_class in PAUSE_REASONS:
             self.paused_by = error_class
-        if error_class is ErrorClass.UNKNOWN and message.unknown:
-            self.repeat_after[message.id] = now + REPEATS.wait(message.unknown - 1, self._jitter())
-        failure = FailedSend(message, error, reason, now, done, self._jitter(), self._owner, self._budget.halted())
-        return partial(settle_failure, failure=failure, error_class=error_class)
+        if error_class is outcome.ErrorClass.UNKNOWN and message.unknown:
+            self.repeat_after[message.id] = now + outcome.REPEATS.wait(message.unknown - 1, self._jitter())
+        failure = outcome.FailedSend(
+            message, error, reason, now, done, self._jitter(), self._owner, self._budget.halted()
+        )
+        return partial(outcome.settle_failure, failure=failure, error_class=error_class)
 
     def _reason(self, error: BaseException) -> str:
         """Returns the error in one line, never with the token."""

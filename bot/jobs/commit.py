@@ -17,30 +17,8 @@ from bot.alerts.engine import ALREADY, BACK, FIRED, Event
 from bot.alerts.rule import Rule
 from bot.alerts.view import Life
 from bot.analytics.market import Market
-from bot.jobs.evaluate import (
-    WITHDRAWN,
-    AlertEvent,
-    Alerts,
-    AlertSnapshot,
-    EvaluationResult,
-    Evaluator,
-    EventInForce,
-    InForce,
-    read_events,
-    read_snapshots,
-    recently_ended,
-)
+from bot.jobs import evaluate, notify
 from bot.jobs.notices import ENDED, pause_split_alerts
-from bot.jobs.notify import (
-    QUARTER,
-    DeliveryWindow,
-    FireSessions,
-    Notification,
-    NotifiedResult,
-    Notifier,
-    OutboxWriter,
-    Place,
-)
 from bot.jobs.pictures import want_alert_charts
 from bot.messages.alerts import notices
 from bot.messages.common import Answer
@@ -78,7 +56,7 @@ class Evaluation:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._last: Market | None = None  # of the last run
-        self._alerts: Alerts | None = None
+        self._alerts: evaluate.Alerts | None = None
 
     async def run(self) -> list[Fire]:
         """Evaluate on the current Market and return the new fires; at once when nothing is new."""
@@ -95,12 +73,12 @@ class Evaluation:
         self._last = None if stored.changed else market
         return stored.fires
 
-    async def _evaluate(self, market: Market, alerts: Alerts) -> "StoredRun":
+    async def _evaluate(self, market: Market, alerts: evaluate.Alerts) -> "StoredRun":
         """Evaluate on a Market, and store what that changes."""
         services, database = self._services, self._services.database
         # 1. Evaluate.
         context = await asyncio.to_thread(context_of, market, services.markets)
-        evaluator = Evaluator(context, alerts)
+        evaluator = evaluate.Evaluator(context, alerts)
         await asyncio.to_thread(evaluator.choose)
         snapshots, events = await self._read_chosen(evaluator)
         results = await asyncio.to_thread(evaluator.evaluate, snapshots, events)
@@ -109,7 +87,7 @@ class Evaluation:
         fires, windows = await database.run(
             partial(_read_fires_and_windows, results=results, default_zone=zone, now=now)
         )
-        notifier = Notifier(context)
+        notifier = notify.Notifier(context)
         notified = await asyncio.to_thread(notifier.notify, results, fires, windows, now)
         # 3. Store both.
         store = partial(
@@ -140,11 +118,11 @@ class Evaluation:
             if not await services.database.run(pause):
                 return market
 
-    async def _read_alerts(self) -> tuple[Alerts, bool]:
+    async def _read_alerts(self) -> tuple[evaluate.Alerts, bool]:
         """The alerts in memory, and whether any was read: all of them once, then those that were changed."""
         run, alerts, changed = self._services.database.run, self._alerts, False
         if alerts is None:
-            alerts = Alerts(await run(alert_store.subjects))
+            alerts = evaluate.Alerts(await run(alert_store.subjects))
             last: int | None = 0
             while last is not None:
                 last = await run(partial(_read_active, alerts=alerts, after=last))
@@ -156,17 +134,19 @@ class Evaluation:
             changed = True
         return alerts, changed
 
-    async def _read_chosen(self, evaluator: Evaluator) -> tuple[list[AlertSnapshot], dict[int, InForce]]:
+    async def _read_chosen(
+        self, evaluator: evaluate.Evaluator
+    ) -> tuple[list[evaluate.AlertSnapshot], dict[int, evaluate.InForce]]:
         """The alerts to evaluate, and the events of those that may be revised."""
         run, chosen, since = self._services.database.run, evaluator.chosen, evaluator.revised_since
-        snapshots: list[AlertSnapshot] = []
-        events: dict[int, InForce] = {}
-        ended = await run(partial(recently_ended, since=since, evaluator=evaluator)) if since else []
+        snapshots: list[evaluate.AlertSnapshot] = []
+        events: dict[int, evaluate.InForce] = {}
+        ended = await run(partial(evaluate.recently_ended, since=since, evaluator=evaluator)) if since else []
         for batch in _batches({*chosen, *ended}):
-            snapshots += await run(partial(read_snapshots, alert_ids=batch))
+            snapshots += await run(partial(evaluate.read_snapshots, alert_ids=batch))
         if since is not None:
             for batch in _batches({*evaluator.revised, *ended}):
-                events |= await run(partial(read_events, alert_ids=batch, since=since))
+                events |= await run(partial(evaluate.read_events, alert_ids=batch, since=since))
         return snapshots, events
 
 
@@ -188,14 +168,14 @@ def _batches(alert_ids: set[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _read_active(db: sqlite_utils.Database, alerts: Alerts, after: int) -> int | None:
+def _read_active(db: sqlite_utils.Database, alerts: evaluate.Alerts, after: int) -> int | None:
     """Put active alerts with ids above `after` into memory. Returns the last id, None after the last one."""
     rows = alert_store.all_evaluated(db, after, _ALERTS_A_READ)
     _put(db, alerts, rows)
     return rows[-1].alert_id if rows else None
 
 
-def _read_changed(db: sqlite_utils.Database, alerts: Alerts) -> bool:
+def _read_changed(db: sqlite_utils.Database, alerts: evaluate.Alerts) -> bool:
     """Put changed alerts into memory. Returns whether there were any."""
     alert_ids, rows = alert_store.take_changed(db, _ALERTS_A_READ)
     for alert_id in set(alert_ids) - {row.alert_id for row in rows}:
@@ -204,24 +184,24 @@ def _read_changed(db: sqlite_utils.Database, alerts: Alerts) -> bool:
     return bool(alert_ids)
 
 
-def _put(db: sqlite_utils.Database, alerts: Alerts, rows: Sequence[EvaluatedAlert]) -> None:
+def _put(db: sqlite_utils.Database, alerts: evaluate.Alerts, rows: Sequence[EvaluatedAlert]) -> None:
     """Put alerts into memory. Those that are evaluated no more keep the session up to which they were."""
     marks = [(alerts.put(row), row.alert_id) for row in rows]
     alert_store.set_evaluated(db, [(mark, alert_id) for mark, alert_id in marks if mark is not None])
 
 
 def _read_fires_and_windows(
-    db: sqlite_utils.Database, results: Sequence[EvaluationResult], default_zone: str, now: dt.datetime
-) -> tuple[FireSessions, Mapping[int, DeliveryWindow]]:
+    db: sqlite_utils.Database, results: Sequence[evaluate.EvaluationResult], default_zone: str, now: dt.datetime
+) -> tuple[notify.FireSessions, Mapping[int, notify.DeliveryWindow]]:
     """The fires of alerts in the quarter before their first event, and the chats' delivery windows."""
     with_events = [result for result in results if result.events]
-    fires: FireSessions = {}
+    fires: notify.FireSessions = {}
     if with_events:
-        first = min(change.event.session for result in with_events for change in result.events) - QUARTER
+        first = min(change.event.session for result in with_events for change in result.events) - notify.QUARTER
         alert_ids = [result.stored.alert_id for result in with_events]
         fires = alert_store.fire_sessions(db, alert_ids, first.isoformat())
     chats = chat_store.chats_by_id(db, {result.stored.chat_id for result in results})
-    return fires, {chat.chat_id: DeliveryWindow.of(chat, default_zone, now) for chat in chats}
+    return fires, {chat.chat_id: notify.DeliveryWindow.of(chat, default_zone, now) for chat in chats}
 
 
 class StoredRun(NamedTuple):
@@ -236,14 +216,14 @@ class StoredRun(NamedTuple):
     fires: list[Fire]
     changed: set[int]
     level: set[int]
-    kept: list[EvaluationResult]
+    kept: list[evaluate.EvaluationResult]
 
 
 def store_results(
     db: sqlite_utils.Database,
-    evaluator: Evaluator,
-    notifier: Notifier,
-    notified: Sequence[NotifiedResult],
+    evaluator: evaluate.Evaluator,
+    notifier: notify.Notifier,
+    notified: Sequence[notify.NotifiedResult],
     *,
     default_zone: str,
     sample: bool,
@@ -252,15 +232,15 @@ def store_results(
     """Store results with their messages, and up to which session alerts are evaluated, in one transaction."""
     changed, since = alert_store.changed_ids(db), evaluator.revised_since
     again = sorted(changed.intersection(result.stored.alert_id for result, _ in notified))
-    results: list[EvaluationResult] = []
+    results: list[evaluate.EvaluationResult] = []
     if again:  # as they are now; one that reads other figures or is damaged is left to the next run
-        snapshots = [row for row in read_snapshots(db, again) if evaluator.progress_of(row[0])]
-        results = evaluator.evaluate(snapshots, read_events(db, again, since) if since else {})
+        snapshots = [row for row in evaluate.read_snapshots(db, again) if evaluator.progress_of(row[0])]
+        results = evaluator.evaluate(snapshots, evaluate.read_events(db, again, since) if since else {})
         fires, windows = _read_fires_and_windows(db, results, default_zone, now)
         anew = notifier.notify(results, fires, windows, now)
         notified = [row for row in notified if row[0].stored.alert_id not in changed]
         notified += [row for row in anew if not row[0].broken]
-    commit = _Commit(OutboxWriter(db, now, default_zone), sample)
+    commit = _Commit(notify.OutboxWriter(db, now, default_zone), sample)
     commit.store(notified)
     broken = {result.stored.alert_id for result, _ in notified if result.broken}
     level = evaluator.level() - changed - broken | {result.stored.alert_id for result in results}
@@ -276,15 +256,15 @@ class _StoredEvent(NamedTuple):
     """An event that is stored, and what is said about it."""
 
     event_id: int
-    result: EvaluationResult
-    notification: Notification
+    result: evaluate.EvaluationResult
+    notification: notify.Notification
 
     @property
-    def place(self) -> Place:
+    def place(self) -> notify.Place:
         return _place(self.result)
 
     @property
-    def change(self) -> AlertEvent:
+    def change(self) -> evaluate.AlertEvent:
         return self.notification.alert_event
 
     @property
@@ -299,11 +279,11 @@ class _StoredEvent(NamedTuple):
 class _Commit:
     """One transaction, and the fires that it has stored."""
 
-    def __init__(self, writer: OutboxWriter, sample: bool) -> None:
+    def __init__(self, writer: notify.OutboxWriter, sample: bool) -> None:
         self.writer, self.db, self.sample = writer, writer.db, sample
         self.fires: list[Fire] = []
 
-    def store(self, notified: Sequence[NotifiedResult]) -> None:
+    def store(self, notified: Sequence[notify.NotifiedResult]) -> None:
         results = [result for result, _ in notified]
         self.writer.read_chats(result.stored.chat_id for result in results)
         self._store_states(results)
@@ -335,7 +315,7 @@ class _Commit:
         for result in results:
             self._set_life(result)
 
-    def _store_states(self, results: Sequence[EvaluationResult]) -> None:
+    def _store_states(self, results: Sequence[evaluate.EvaluationResult]) -> None:
         states: list[tuple[int, str, str]] = []
         for result in results:
             alert_id = result.stored.alert_id
@@ -386,7 +366,7 @@ class _Commit:
         body = body if reply_to is None else structs.replace(body, reply_to=reply_to)
         return NewMessage(*event.place, "alert", f"{kind}:{event.event_id}", body, event.session)
 
-    def _set_life(self, result: EvaluationResult) -> None:
+    def _set_life(self, result: evaluate.EvaluationResult) -> None:
         """Done after its one fire, active again if that fire is withdrawn, expired after its last session.
 
         Paused if it cannot be evaluated.
@@ -405,7 +385,7 @@ class _Commit:
             ended = structs.replace(stored, expires_on=result.alert.rule.until)
             self._queue_notice(result, notices.ended_notice([ended]), "ended")
 
-    def _revise(self, revised: EventInForce, stored: _StoredEvent) -> None:
+    def _revise(self, revised: evaluate.EventInForce, stored: _StoredEvent) -> None:
         """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction.
 
         One that a cooldown mutes now is not sent any more.
@@ -417,7 +397,7 @@ class _Commit:
         if queued is not None and queued.body.joined:
             alert_store.defer_queued(self.db, stored.place[0])  # what was joined is separated
             deferred, queued = alert_store.deferral_and_message(self.db, revised.event_id)[0], None
-        withdrawn = stored.change.transition == WITHDRAWN
+        withdrawn = stored.change.transition == evaluate.WITHDRAWN
         is_gone = withdrawn or stored.change.event.muted
         if deferred is not None:
             alert_store.set_deferral(self.db, revised.event_id, None)
@@ -433,13 +413,15 @@ class _Commit:
                 reply_to = None if message is None else outbox.sent_message_id(self.db, message)
                 self.writer.report([stored.event_id], self._own_message(stored, "correction", reply_to))
 
-    def _queue_notice(self, result: EvaluationResult, answer: Answer, event: str) -> None:
+    def _queue_notice(self, result: evaluate.EvaluationResult, answer: Answer, event: str) -> None:
         """Queue a notice about one alert. It may be paused again later, so the key contains the instant."""
         dedup = f"{event}:{result.stored.alert_id}:{self.writer.now:%Y-%m-%dT%H:%M:%S}"
         about = result.alert.state.session.isoformat() if result.alert is not None else None
         self.writer.notice(_place(result), dedup, answer, about)
 
-    def _amend(self, message: OutboxMessage, revised: EventInForce, stored: _StoredEvent, *, is_gone: bool) -> None:
+    def _amend(
+        self, message: OutboxMessage, revised: evaluate.EventInForce, stored: _StoredEvent, *, is_gone: bool
+    ) -> None:
         """Remove an event from a message that was not sent, or restate it there."""
         listed = message.body.events
         lines = [] if listed is None else [line for line in listed.lines if line[0] != revised.event_id]
@@ -457,5 +439,5 @@ class _Commit:
         outbox.amend(self.db, message.id, body)
 
 
-def _place(result: EvaluationResult) -> Place:
+def _place(result: evaluate.EvaluationResult) -> notify.Place:
     return result.stored.chat_id, result.stored.thread_id

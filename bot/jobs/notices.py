@@ -29,15 +29,7 @@ from bot.analytics.sessions import STALE_AFTER
 from bot.config import Config
 from bot.data.refresh import FetchReport
 from bot.jobs.notify import OutboxWriter, Place
-from bot.messages.alerts.notices import (
-    DataGap,
-    ended_notice,
-    ending_soon_notice,
-    outage_notice,
-    paused_by_split,
-    recovery_notice,
-    split_text,
-)
+from bot.messages.alerts import notices
 from bot.messages.common import Answer
 from bot.messages.html import bold, lines
 from bot.pair import Pair
@@ -82,7 +74,10 @@ def _end_alerts(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
             if last_day - created > _WEEK:  # the reply to a shorter one said so
                 ending[place].append(alert)
     writer = OutboxWriter(db, now, default_zone)
-    for event, by_place, notice in (("ends", ending, ending_soon_notice), ("ended", ended, ended_notice)):
+    for event, by_place, notice in (
+        ("ends", ending, notices.ending_soon_notice),
+        ("ended", ended, notices.ended_notice),
+    ):
         for place, alerts in by_place.items():
             key = f"{alerts[0].number}@{alerts[0].expires_on}:{now:%Y-%m-%dT%H:%M:%S}"
             writer.notice(place, f"{event}:{place[0]}:{key}", notice(alerts))
@@ -171,7 +166,7 @@ def _store_outages(
 ) -> int:
     """Store outages that began or ended, and queue the messages, in one transaction."""
     db, now = writer.db, writer.now
-    stale: dict[int, list[DataGap]] = defaultdict(list)
+    stale: dict[int, list[notices.DataGap]] = defaultdict(list)
     waiting: dict[int, dict[int, StoredAlert]] = defaultdict(dict)  # by chat and number
     for part, session in begun.items():
         if not sources.begin_outage(db, part, session, now):
@@ -180,7 +175,7 @@ def _store_outages(
         for chat_id in sources.add_outage_chats(db, part, session, chats):
             stale[chat_id].append(_gap(market, part, session))
             waiting[chat_id] |= {alert.number: alert for alert in readers[part] if alert.chat_id == chat_id}
-    back: dict[int, list[DataGap]] = defaultdict(list)
+    back: dict[int, list[notices.DataGap]] = defaultdict(list)
     for part, session in ended.items():
         if sources.end_outage(db, part, session, now):
             for chat_id in sources.outage_chats(db, part, session):
@@ -188,21 +183,21 @@ def _store_outages(
     for chat_id, gaps in stale.items():
         alerts = [alert for _, alert in sorted(waiting[chat_id].items())]
         place, key = _common_place(chat_id, alerts), _outage_key("stale", chat_id, gaps)
-        writer.notice(place, key, outage_notice(gaps, alerts, market))
+        writer.notice(place, key, notices.outage_notice(gaps, alerts, market))
     for chat_id, gaps in back.items():
         place = _common_place(chat_id, alert_store.alerts_of(db, chat_id))
         key = _outage_key("back", chat_id, gaps)
-        writer.notice(place, key, recovery_notice(gaps, market))
+        writer.notice(place, key, notices.recovery_notice(gaps, market))
     return len(stale) + len(back)
 
 
-def _gap(market: Market, part: str, session: str) -> DataGap:
+def _gap(market: Market, part: str, session: str) -> notices.DataGap:
     last, holed = newest_session(market, part), False
     if part == "prices":
         awaited = market.sessions[(market.sessions >= session) & (market.sessions <= market.end)]
         holed = not awaited.isin(market.closes.index).all()
     since, newest_date = dt.date.fromisoformat(session), None if last is None else last.date()
-    return DataGap(part, since, newest_date, is_frozen(market, part), holed=holed)
+    return notices.DataGap(part, since, newest_date, is_frozen(market, part), holed=holed)
 
 
 def _common_place(chat_id: int, alerts: Sequence[StoredAlert]) -> Place:
@@ -210,7 +205,7 @@ def _common_place(chat_id: int, alerts: Sequence[StoredAlert]) -> Place:
     return chat_id, threads.pop() if len(threads) == 1 else None
 
 
-def _outage_key(event: str, chat_id: int, gaps: Sequence[DataGap]) -> str:
+def _outage_key(event: str, chat_id: int, gaps: Sequence[notices.DataGap]) -> str:
     return f"{event}:{chat_id}:{'+'.join(f'{gap.part}@{gap.since}' for gap in gaps)}"
 
 
@@ -227,7 +222,7 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
     for alert_id, unseen in alert_store.new_split_changes(db).items():
         splits = tuple(unseen)
         (alert,) = alert_store.alerts_by_id(db, [alert_id])
-        reason = f"{SPLIT_REASON}{split_text(splits)}"
+        reason = f"{SPLIT_REASON}{notices.split_text(splits)}"
         try:
             rule = Rule.from_json(alert.rule_json)
             share_factors = [(split.ticker, split.factor) for split in splits]
@@ -254,6 +249,6 @@ def pause_split_alerts(db: sqlite_utils.Database, config: Config, now: dt.dateti
         # The key contains the newest split row: a split that returns after it was withdrawn is new.
         first = pauses[0][0].number
         dedup = f"split:{place[0]}:{place[1] or ''}:{alert_store.newest_split_id(db)}:{first}"
-        answer = paused_by_split(splits, pauses)
+        answer = notices.paused_by_split(splits, pauses)
         OutboxWriter(db, now, config.time.timezone).notice(place, dedup, answer)
     return changed

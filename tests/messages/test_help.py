@@ -4,7 +4,7 @@ import pytest
 from bot.alerts.grammar import WORDS, parse_rule
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.windows import AsOf
-from bot.messages.pages.help import Entry, help_page, metric_list, start_answer
+from bot.messages.pages.help import Entry, help_page, metric_list
 from bot.pair import DEFAULT_PAIR
 from tests.messages.pages import shown
 
@@ -13,14 +13,6 @@ ENTRIES = (
     Entry("alert", "RULE", "tell me when a rule turns true", example="/alert ratio > sma 200"),
     Entry("status", "", "age of the data & <queue>"),
 )
-
-
-def test_the_first_screen_has_examples_as_buttons_and_no_advice() -> None:
-    answer = start_answer(DEFAULT_PAIR)
-    lines = shown(answer)
-    assert lines[0] == "Small caps against large caps: IWM and SPY"
-    assert lines[-1] == "Every number carries its date and source. Not investment advice."
-    assert ("Compare", "/compare") in answer.buttons[0]
 
 
 def test_help_lists_every_command_as_given() -> None:

@@ -17,26 +17,12 @@ import msgspec
 import pandas as pd
 import sqlite_utils
 
+from bot.data import provider
 from bot.data.csv_source import ANY_FILE, USER_AGENT, DownloadedFile, download, short_reason
 from bot.data.holdings import store_holdings
 from bot.data.issuers.formats import LARGEST, WebPageInstead, decode, detect_format
 from bot.data.issuers.layouts import OtherFund, off_market_sentence, read_issuer, read_nport, text_of
 from bot.data.load import stored_closes
-from bot.data.provider import (
-    SEC,
-    AccessRefused,
-    Empty,
-    FetchOutcome,
-    NetworkDown,
-    Observations,
-    Ok,
-    OutOfOrder,
-    Provider,
-    RateLimited,
-    Rejected,
-    SchemaChanged,
-    digest,
-)
 from bot.data.source_selection import ISSUER
 from bot.data.store import FileContents, store_import, with_withdrawals
 from bot.errors import ImportRejected
@@ -53,8 +39,8 @@ ENOUGH_SESSIONS = 5
 
 
 def accepted_rows(
-    db: sqlite_utils.Database, ticker: str, rows: Observations, name: str
-) -> tuple[Observations, tuple[str, ...]]:
+    db: sqlite_utils.Database, ticker: str, rows: provider.Observations, name: str
+) -> tuple[provider.Observations, tuple[str, ...]]:
     """The rows to store for a file, and the NAVs that are far from the market price, each with how far.
 
     Both imported and fetched files pass here. What a file does not give (a holdings file has no NAV) stays as an
@@ -97,7 +83,7 @@ def store_issuer(
     far: tuple[str, ...] = ()
     if source == ISSUER:
         rows, far = accepted_rows(db, ticker, rows, name)
-        rows = with_withdrawals(db, ISSUER, ticker, Ok(rows), pd.DatetimeIndex([]))
+        rows = with_withdrawals(db, ISSUER, ticker, provider.Ok(rows), pd.DatetimeIndex([]))
     written = store_import(db, rows, source=source, subject=contents.subject, observed_at=observed_at)
     if contents.holdings:
         store_holdings(db, contents.holdings, observed_at=observed_at)
@@ -118,32 +104,32 @@ TIMEOUT = 20.0  # seconds for a step of a download
 BEHIND = 1
 
 _REACHED = {"the answer broke off", "it leads in a circle"}  # faults of requests that the site got
-Fetch: TypeAlias = "Callable[[str, str], bytes | FetchOutcome]"
+Fetch: TypeAlias = "Callable[[str, str], bytes | provider.FetchOutcome]"
 
 
-def fetch(url: str, user_agent: str) -> bytes | FetchOutcome:
+def fetch(url: str, user_agent: str) -> bytes | provider.FetchOutcome:
     """Download a file. Returns the outcome instead if that fails."""
     answer = download(url, timeout=TIMEOUT, largest=LARGEST, accept=ANY_FILE, user_agent=user_agent)
     return answer.content if isinstance(answer, DownloadedFile) else answer
 
 
-def refused(outcome: FetchOutcome, user_agent: str, instead: str) -> FetchOutcome:
+def refused(outcome: provider.FetchOutcome, user_agent: str, instead: str) -> provider.FetchOutcome:
     """An outcome without a file: a refusal says to whom, and what a person can do `instead`.
 
     A site that keeps programs waiting, or asks them to slow down for one file a day, refuses them too.
     """
     match outcome:
-        case AccessRefused(reason):
+        case provider.AccessRefused(reason):
             words = reason
-        case RateLimited():
+        case provider.RateLimited():
             words = "HTTP 429"
-        case NetworkDown("no answer in time"):
+        case provider.NetworkDown("no answer in time"):
             words = "no answer in time"
-        case NetworkDown(reason) if "HTTP" in reason or reason in _REACHED:
-            return OutOfOrder(reason)
+        case provider.NetworkDown(reason) if "HTTP" in reason or reason in _REACHED:
+            return provider.OutOfOrder(reason)
         case _:
             return outcome
-    return AccessRefused(f"{words} to “{user_agent}”", instead)
+    return provider.AccessRefused(f"{words} to “{user_agent}”", instead)
 
 
 def by_hand(fund: Fund, figure: str, options: str = "", day: str = "") -> str:
@@ -157,7 +143,7 @@ def by_hand(fund: Fund, figure: str, options: str = "", day: str = "") -> str:
     return f"download {where} in a browser and run: {command_line('import issuer FILE', options)}"
 
 
-class IssuerFiles(Provider):
+class IssuerFiles(provider.Provider):
     """The issuers' files of a pair as a provider, under the name `user_agent` ("": the bot's own)."""
 
     name = ISSUER
@@ -178,12 +164,12 @@ class IssuerFiles(Provider):
 
     def address(self, ticker: str, figure: str) -> str:
         """A hash of the file's address and the User-Agent."""
-        return digest(self._funds[ticker].files[figure], self._user_agent)
+        return provider.digest(self._funds[ticker].files[figure], self._user_agent)
 
     def _file_name(self, ticker: str, figure: str = "fund") -> str:
         return f"what {urlsplit(self._funds[ticker].files.get(figure, '')).hostname} gave for {ticker}"
 
-    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> provider.FetchOutcome:
         """What a file of a fund says. KeyError for one without an address.
 
         A dated file is asked for of the session before the last one, whose file is published by now, and
@@ -193,29 +179,29 @@ class IssuerFiles(Provider):
         url = self._funds[ticker].files[figure].replace("{date}", day.replace("-", ""))
         dated = url != self._funds[ticker].files[figure]
         data = self._fetch(url, self._user_agent)
-        if isinstance(data, FetchOutcome):
+        if isinstance(data, provider.FetchOutcome):
             return self._refusal(data, figure, ticker, day)
         name = self._file_name(ticker, figure)
         try:
             today = dt.datetime.now(dt.UTC).date()
             contents = read_issuer(data, name=name, completed=completed, today=today, ticker=ticker, pair=self._pair)
         except WebPageInstead:
-            page = AccessRefused("a web page instead of the file")
+            page = provider.AccessRefused("a web page instead of the file")
             return self._refusal(page, figure, ticker, day)
         except ImportRejected as error:
-            return Rejected(short_reason(str(error)).rstrip("."))
+            return provider.Rejected(short_reason(str(error)).rstrip("."))
         held = contents.holdings
         if figure == "holdings" and held is None:
-            return Rejected(f"{name} lists no holdings with their quantity")
+            return provider.Rejected(f"{name} lists no holdings with their quantity")
         if held and dated and held.as_of != day:
-            return Empty(f"it is of {held.as_of}, not of {day}, which was asked for")
-        return _outcome(contents, figure, completed, digest(data))
+            return provider.Empty(f"it is of {held.as_of}, not of {day}, which was asked for")
+        return _outcome(contents, figure, completed, provider.digest(data))
 
-    def _refusal(self, outcome: FetchOutcome, figure: str, ticker: str, day: str) -> FetchOutcome:
+    def _refusal(self, outcome: provider.FetchOutcome, figure: str, ticker: str, day: str) -> provider.FetchOutcome:
         instead = by_hand(self._funds[ticker], figure, self._options, day.replace("-", ""))
         return refused(outcome, self._user_agent, instead)
 
-    def review(self, db: sqlite_utils.Database, ticker: str, outcome: Ok) -> tuple[FetchOutcome, str]:
+    def review(self, db: sqlite_utils.Database, ticker: str, outcome: provider.Ok) -> tuple[provider.FetchOutcome, str]:
         """Accept or reject the file as its import would; the note names new NAVs far from the price.
 
         A count above holdings does not replace one that a history gave with its NAV.
@@ -230,23 +216,23 @@ class IssuerFiles(Provider):
         try:
             rows, far = accepted_rows(db, ticker, rows, self._file_name(ticker))
         except ImportRejected as error:
-            return Rejected(str(error).rstrip(".")), ""
+            return provider.Rejected(str(error).rstrip(".")), ""
         new = [nav for nav in far if nav.split()[0] not in known]
         return replace(outcome, payload=rows), f" {off_market_sentence(new)}" if new else ""
 
 
-def _outcome(contents: FileContents, figure: str, completed: pd.DatetimeIndex, raw: str) -> FetchOutcome:
+def _outcome(contents: FileContents, figure: str, completed: pd.DatetimeIndex, raw: str) -> provider.FetchOutcome:
     """The rows of a file, or that it has none; sessions may be missing at the end of a history."""
     rows = contents.observations
     if not rows and not contents.holdings:
-        return Empty("; ".join(note.rstrip(".") for note in contents.preview.notes) or "it has no figures")
+        return provider.Empty("; ".join(note.rstrip(".") for note in contents.preview.notes) or "it has no figures")
     facts = rows.get("fund_facts", ())
     last = max((row.session for row in facts if row.nav is not None), default="")
     days = [f"{session:%Y-%m-%d}" for session in completed[-30:]]
     late = tuple(day for day in days[: len(days) - BEHIND] if day > last)
     if not last:
         late = ("NAV",) if facts else ("NAV and shares",)
-    return Ok(rows, late if figure == "fund" else (), raw, contents.holdings)
+    return provider.Ok(rows, late if figure == "fund" else (), raw, contents.holdings)
 
 
 OFFICIAL = "official"  # the figure as the sources call it: "IWM official"
@@ -257,13 +243,13 @@ _PAUSE = 0.2  # seconds between two requests: the SEC allows ten a second
 _HREF = re.compile(r"https://[a-z.]+/Archives/edgar/data/[0-9]+/[0-9]+/")
 
 
-class SecFilings(Provider):
+class SecFilings(provider.Provider):
     """The funds' filings at the SEC as a provider. `contact` is the name and address that the SEC wants.
 
     They are listed by a fund's series, or by its CIK where it is no series.
     """
 
-    name, label = SEC, "SEC filing"
+    name, label = provider.SEC, "SEC filing"
     serves: tuple[str, ...] = (OFFICIAL,)
 
     def __init__(
@@ -281,34 +267,34 @@ class SecFilings(Provider):
 
     def address(self, ticker: str, figure: str) -> str:
         """A hash of the fund's number and the User-Agent."""
-        return digest(figure, self._numbers[ticker], self._user_agent)
+        return provider.digest(figure, self._numbers[ticker], self._user_agent)
 
-    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> FetchOutcome:
+    def document(self, figure: str, ticker: str, completed: pd.DatetimeIndex) -> provider.FetchOutcome:
         """The flows of the newest filings, of each of which a process reads one once."""
         del figure
         answer = self._fetch(_FEED.format(self._numbers[ticker]), ticker)
-        if isinstance(answer, FetchOutcome):
+        if isinstance(answer, provider.FetchOutcome):
             return answer
         rows: dict[str, FundFacts] = {}
         entries = decode(answer).split("<entry>")[1:]
         for entry in entries[:_QUARTERS]:
             folder = _HREF.search(text_of("filing-href", entry))
             if folder is None:
-                return SchemaChanged("a filing without an address")
+                return provider.SchemaChanged("a filing without an address")
             if folder[0] not in self._read:
                 self._pause(_PAUSE)
                 answer = self._fetch(f"{folder[0]}primary_doc.xml", ticker)
-                if isinstance(answer, FetchOutcome):
+                if isinstance(answer, provider.FetchOutcome):
                     return answer
                 try:
                     self._read[folder[0]] = self._flows(answer, ticker, completed)
                 except ImportRejected as error:
-                    return Rejected(str(error).rstrip("."))
+                    return provider.Rejected(str(error).rstrip("."))
             for row in self._read[folder[0]]:
                 rows.setdefault(row.session, row)
         if not rows:
-            return Empty("its filings are of other funds" if entries else "no list of filings")
-        return Ok({"fund_facts": [row for _, row in sorted(rows.items())]})
+            return provider.Empty("its filings are of other funds" if entries else "no list of filings")
+        return provider.Ok({"fund_facts": [row for _, row in sorted(rows.items())]})
 
     def _flows(self, data: bytes, ticker: str, completed: pd.DatetimeIndex) -> Sequence[FundFacts]:
         """The flows of one filing; none of another fund's, which a list may have."""
@@ -319,7 +305,7 @@ class SecFilings(Provider):
             return ()
         return contents.observations["fund_facts"]
 
-    def _fetch(self, url: str, ticker: str) -> bytes | FetchOutcome:
+    def _fetch(self, url: str, ticker: str) -> bytes | provider.FetchOutcome:
         answer = fetch(url, self._user_agent)
         if isinstance(answer, bytes):
             return answer

@@ -17,18 +17,9 @@ from bot.alerts.view import AlertView, EvaluationContext, Life, RecordedFire
 from bot.analytics.market import NO_SOURCE
 from bot.analytics.metrics import METRICS
 from bot.analytics.windows import AsOf
+from bot.messages import common
 from bot.messages.alerts import card, words
 from bot.messages.alerts.notices import plain_line
-from bot.messages.common import (
-    SAMPLE_NOTICE,
-    Answer,
-    Button,
-    condition_sources,
-    heading,
-    in_rows,
-    newest_close,
-    source_line,
-)
 from bot.messages.html import Html, bold, code, lines, session_phrase, visible_length
 from bot.text import counted, short_date
 from storage.alert_store import ChatEvent
@@ -36,10 +27,12 @@ from storage.alert_store import ChatEvent
 _SAME = 1e-9  # of a figure: what arithmetic in another order may differ by
 
 
-def explanation(alert: AlertView, fire: RecordedFire, context: EvaluationContext, remark: str | None = None) -> Answer:
+def explanation(
+    alert: AlertView, fire: RecordedFire, context: EvaluationContext, remark: str | None = None
+) -> common.Answer:
     """The stored figures, their evaluation repeated, and whether the data has changed since."""
     rule, event = fire.rule, fire.event
-    close = newest_close(rule, context.market, pd.Timestamp(event.session))
+    close = common.newest_close(rule, context.market, pd.Timestamp(event.session))
     observed = dt.datetime.fromisoformat(fire.observed_at).astimezone(dt.UTC)
     happened = "fired" if event.kind == FIRED else f"was {event.kind} true"
     html = lines(
@@ -55,7 +48,7 @@ def explanation(alert: AlertView, fire: RecordedFire, context: EvaluationContext
         words.rearmed(rule, event),
         f"Inputs as stored: {fire.source}, observed {short_date(observed)}, {observed:%H:%M} UTC.",
     )
-    return Answer(html, quote=quote, buttons=card.card_buttons(alert))
+    return common.Answer(html, quote=quote, buttons=card.card_buttons(alert))
 
 
 def _comparison(event: Event, position: int, condition: Condition) -> str:
@@ -127,11 +120,11 @@ _DEFERRED = {
 }
 
 
-def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, page: int = 1) -> Answer:
+def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, page: int = 1) -> common.Answer:
     """A page of the chat's alerts, the nearest to firing first: a line each, rule and figures in the quote."""
     if not alerts:
         example = Html("Try {}, or choose:").format(code("/alert ratio > sma 200"))
-        return Answer(lines(bold("No alerts yet."), example), buttons=card.suggestions(context))
+        return common.Answer(lines(bold("No alerts yet."), example), buttons=card.suggestions(context))
     market = context.market
     # Sorting is stable: those with the same place keep the order of their numbers.
     rows = sorted(((*words.standing(alert, context), alert) for alert in alerts), key=lambda row: row[0])
@@ -142,29 +135,29 @@ def alert_list(alerts: Sequence[AlertView], context: EvaluationContext, page: in
     name = f"{counted(len(alerts), 'alert')}, {f'{fired} fired lately' if fired else 'none fired lately'}"
     name += f", page {page} of {count}" if count > 1 else ""
     conditions = (condition for _, _, alert in shown for condition in alert.rule.conditions)
-    sources = [source for source in condition_sources(conditions, market) if source != NO_SOURCE.label]
+    sources = [source for source in common.condition_sources(conditions, market) if source != NO_SOURCE.label]
     html = lines(
         # Alerts can be listed before any data is stored.
-        bold(name) + " · no data yet" if market.end is None else heading(name, market, AsOf()),
+        bold(name) + " · no data yet" if market.end is None else common.heading(name, market, AsOf()),
         *(line + _remarks(alert, context) for _, line, alert in shown),
     )
     entries, room = list[Html](), _ROOM
     for _, _, alert in shown:
         sentences = (
             words.state_sentence(alert, context.zone),
-            words.figures_line(alert, context).replace(f" {SAMPLE_NOTICE}", ""),
+            words.figures_line(alert, context).replace(f" {common.SAMPLE_NOTICE}", ""),
             words.waiting_phrase(alert, context),
         )
         rule = msgspec.structs.replace(alert.rule, note="")
         entry = Html("#{} {}: {}").format(alert.number, code(str(rule)), " ".join(filter(None, sentences)))
         room -= visible_length(entry)
         entries += [entry] if room > 0 else []
-    source = source_line(sources) if not market.is_sample else None
+    source = common.source_line(sources) if not market.is_sample else None
     numbers = [(f"#{alert.number}", f"/alert {alert.number}") for _, _, alert in shown]
     turns = ((("‹ Nearer", page - 1),) if page > 1 else ()) + ((("Farther ›", page + 1),) if page < count else ())
     onward = tuple((label, f"/alerts page {number}") for label, number in turns)
     last = (*onward, ("New alert", "/alert"))
-    return Answer(html, quote=lines(*entries, source), buttons=(*in_rows(numbers, 4), last))
+    return common.Answer(html, quote=lines(*entries, source), buttons=(*common.in_rows(numbers, 4), last))
 
 
 def _remarks(alert: AlertView, context: EvaluationContext) -> str:
@@ -179,7 +172,7 @@ def _remarks(alert: AlertView, context: EvaluationContext) -> str:
     return "".join(f", {remark}" for remark in remarks if remark)
 
 
-def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, page: int = 1) -> Answer:
+def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, page: int = 1) -> common.Answer:
     """A page of events, newest first: of one alert, or of all in the chat.
 
     `events` begin at the page. If there are more than fit on it, a button leads to the older ones.
@@ -192,17 +185,17 @@ def history_answer(events: Sequence[ChatEvent], number: int | None = None, *, pa
         if page > 1:
             nothing, turns = f"There is no page {page}.", _history_turns(number, 2, more=False)
         hint = "Your alerts: /alerts" if number is None else None
-        return Answer(lines(bold(nothing), hint), buttons=(*turns, *alert_row))
+        return common.Answer(lines(bold(nothing), hint), buttons=(*turns, *alert_row))
     count = f"Last {len(events)} events, newest first" if len(events) > 1 else "One event"
     if turns:
         count = f"Page {page} of events, newest first"
     title = count if number is None else f"Alert #{number}: {count[0].lower()}{count[1:]}"
     labels = ", ".join(dict.fromkeys(event.detail.source for event in events if event.detail.source))
     source = f"Source: {labels}." if labels else None
-    return Answer(lines(bold(title), *map(_event_line, events), "", source), buttons=(*turns, *alert_row))
+    return common.Answer(lines(bold(title), *map(_event_line, events), "", source), buttons=(*turns, *alert_row))
 
 
-def _history_turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[Button, ...], ...]:
+def _history_turns(number: int | None, page: int, *, more: bool) -> tuple[tuple[common.Button, ...], ...]:
     command = "/history" if number is None else f"/history {number}"
     newer = (("‹ Newer", f"{command} page {page - 1}"),) if page > 1 else ()
     older = (("Older ›", f"{command} page {page + 1}"),) if more else ()

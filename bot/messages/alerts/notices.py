@@ -12,18 +12,7 @@ from functools import partial
 
 import pandas as pd
 
-from bot.alerts.engine import (
-    ALREADY,
-    BACK,
-    FIRED,
-    REMINDER,
-    STILL,
-    ConditionValue,
-    Event,
-    rearm_levels,
-    side_ops,
-    truth,
-)
+from bot.alerts import engine
 from bot.alerts.revision import ConditionValues, Revision
 from bot.alerts.rule import Condition, Rule
 from bot.alerts.series import PATIENCE, rule_lag, subject_of_rule
@@ -59,7 +48,7 @@ _LIST_TITLES = {
 
 def fired_message(
     alert: AlertView,
-    event: Event,
+    event: engine.Event,
     context: EvaluationContext,
     fires: int,
     late: int,
@@ -74,9 +63,9 @@ def fired_message(
     since     whether the rule has been true since then
     deferred  a sentence that says why the message was deferred, in place of the one about a late message
     """
-    rule, market, fired = alert.rule, context.market, event.kind == FIRED
+    rule, market, fired = alert.rule, context.market, event.kind == engine.FIRED
     key, session = (subject_of_rule(rule), event.session), pd.Timestamp(event.session)
-    if event.kind == ALREADY:
+    if event.kind == engine.ALREADY:
         deferred = deferred or "Its first figures have come. Nothing turned, so this is no alert."
     elif late and not deferred:
         outcome = f"; {since}" if since else ""
@@ -84,11 +73,13 @@ def fired_message(
         deferred = f"Late by {counted(late, 'session')}: {reason}{outcome}."
     is_often = fired and fires >= OFTEN
     often = f"Fired {fires} times in {FIRES_SINCE_DAYS} days: widen it?" if is_often else None
-    still = f"It has been true since {short_date(event.since)}." if event.kind in {STILL, REMINDER} else None
+    still = (
+        f"It has been true since {short_date(event.since)}." if event.kind in {engine.STILL, engine.REMINDER} else None
+    )
     html = lines(
         bold(words.headline(rule, event, market.pair)),
         _figures(rule, event, context),
-        held_phrase(event, market) if event.kind == BACK else still,
+        held_phrase(event, market) if event.kind == engine.BACK else still,
         deferred or None,
         often,
     )
@@ -98,7 +89,7 @@ def fired_message(
         *_ranks(rule, event, context),
         words.rearmed(rule, event),
         f"A reminder comes every {counted(rule.remind, 'session')} while it is true, until you tap Got it."
-        if event.kind == REMINDER
+        if event.kind == engine.REMINDER
         else None,
         f"For {counted(rule.cooldown, 'session')} further fires are only listed in /history."
         if fired and rule.cooldown
@@ -109,12 +100,12 @@ def fired_message(
         if market.is_sample
         else context.once(("sources", key), lambda: common.rule_sources(rule, market, session)),
     )
-    reminds = bool(rule.remind) and event.kind not in {ALREADY, BACK}
+    reminds = bool(rule.remind) and event.kind not in {engine.ALREADY, engine.BACK}
     shown = replace(alert, life=Life.DONE) if event.done else alert
     return Answer(html, quote=quote, buttons=card_buttons(shown, pushed=True, reminds=reminds, often=is_often))
 
 
-def held_phrase(event: Event, market: Market) -> str:
+def held_phrase(event: engine.Event, market: Market) -> str:
     """How long a rule that re-arms was true, and what the ratio did meanwhile."""
     if event.since == event.session:
         return "It was true from the start."
@@ -126,7 +117,7 @@ def held_phrase(event: Event, market: Market) -> str:
     return f"It held for {counted(count, 'session')}, since {short_date(event.since)}{ratio_moved}."
 
 
-def _figures(rule: Rule, event: Event, context: EvaluationContext) -> str:
+def _figures(rule: Rule, event: engine.Event, context: EvaluationContext) -> str:
     """The values of an event beside their targets, their close, and the values before."""
     market, session = context.market, pd.Timestamp(event.session)
     rows = list(zip(rule.conditions, event.figures, event.previous, strict=True))
@@ -141,7 +132,7 @@ def _figures(rule: Rule, event: Event, context: EvaluationContext) -> str:
     return f"{'; '.join(now)}, {close}.{earlier}{f' {common.SAMPLE_NOTICE}' if market.is_sample else ''}"
 
 
-def _ranks(rule: Rule, event: Event, context: EvaluationContext) -> Iterator[str]:
+def _ranks(rule: Rule, event: engine.Event, context: EvaluationContext) -> Iterator[str]:
     """The place of each condition's value in its history."""
     for condition in rule.conditions:
         rank = context.once((condition.subject, event.session), partial(_rank, condition, event, context))
@@ -149,7 +140,7 @@ def _ranks(rule: Rule, event: Event, context: EvaluationContext) -> Iterator[str
             yield rank if len(rule.conditions) == 1 else f"{condition.subject}: {rank[0].lower()}{rank[1:]}"
 
 
-def _rank(condition: Condition, event: Event, context: EvaluationContext) -> str:
+def _rank(condition: Condition, event: engine.Event, context: EvaluationContext) -> str:
     """A sentence on the place of a condition's value in its history, or an empty text."""
     history = context.histories.series(condition).value.loc[: pd.Timestamp(event.session)]
     rank = common.percentile_phrase(history)
@@ -168,7 +159,7 @@ def trial_message(alert: AlertView, context: EvaluationContext, fires: int) -> A
     return Answer(lines(bold(TRIAL_MARK), message.html), quote=message.quote, buttons=buttons)
 
 
-def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
+def trial_event(alert: AlertView, context: EvaluationContext) -> engine.Event:
     """The event of a rule that fired at the last session on which all of its conditions have figures.
 
     It fires on the side that is true then, or on the first one if the rule is false.
@@ -178,15 +169,15 @@ def trial_event(alert: AlertView, context: EvaluationContext) -> Event:
     complete = [sample for sample in samples if all(figures.both for figures in sample.figures)]
     if not complete:
         raise NoData(f"There are no figures yet for {rule}, so there is nothing to show.")
-    last, sides = complete[-1], side_ops(rule)
-    ops = next((side for side in sides if truth(rule, side, last)), sides[0])
+    last, sides = complete[-1], engine.side_ops(rule)
+    ops = next((side for side in sides if engine.truth(rule, side, last)), sides[0])
     previous = tuple(figures.value for figures in complete[-2].figures) if len(complete) > 1 else ()
-    return Event(
-        kind=FIRED,
+    return engine.Event(
+        kind=engine.FIRED,
         session=last.session,
         ops=ops,
         figures=last.figures,
-        levels=rearm_levels(rule, state, ops, last.figures),
+        levels=engine.rearm_levels(rule, state, ops, last.figures),
         previous=previous or (None,) * len(last.figures),
         since=last.session,
         done=rule.once,
@@ -209,16 +200,18 @@ def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) ->
     return Answer(html, buttons=((("Alerts", "/alerts"), ("History", "/history")),))
 
 
-def fire_line(number: int, rule: Rule, event: Event, since: str, source: str) -> Html:
+def fire_line(number: int, rule: Rule, event: engine.Event, since: str, source: str) -> Html:
     """One line of a list: session, rule, value, whether it has been true since, and the source."""
     value = METRICS[rule.conditions[0].metric].unit.show(event.value)
-    still = {FIRED: "", ALREADY: ", true already with its first figures, no fire", BACK: ", back"}.get(
-        event.kind, f", true since {short_date(event.since)}"
-    )
+    still = {
+        engine.FIRED: "",
+        engine.ALREADY: ", true already with its first figures, no fire",
+        engine.BACK: ", back",
+    }.get(event.kind, f", true since {short_date(event.since)}")
     return plain_line(number, str(rule), event.session, f"{value}{still}, {since} ({source})")
 
 
-def correction_line(number: int, rule: Rule, event: Event, revision: Revision, source: str) -> Html:
+def correction_line(number: int, rule: Rule, event: engine.Event, revision: Revision, source: str) -> Html:
     """A correction as one line of a list."""
     changes = _changes(rule, event.session, event.figures, revision.event)
     summary = "; ".join(line.rstrip(".") for line in changes) or "revised"
@@ -231,7 +224,7 @@ def plain_line(number: int, rule: str, session: dt.date, outcome: str) -> Html:
 
 
 def correction_notice(
-    alert: AlertView, event: Event, revision: Revision, context: EvaluationContext, source: str
+    alert: AlertView, event: engine.Event, revision: Revision, context: EvaluationContext, source: str
 ) -> Answer:
     """The message that withdraws a fire: the figures then and now, and the state of the alert."""
     rule, pair = alert.rule, context.market.pair
@@ -256,7 +249,7 @@ def correction_notice(
 def _changes(rule: Rule, session: dt.date, then: ConditionValues, now: ConditionValues) -> list[str]:
     """A sentence for every figure of a session that has changed: a value, or a target that moves."""
     changes = []
-    before = then or (ConditionValue(None, None),) * len(now)
+    before = then or (engine.ConditionValue(None, None),) * len(now)
     for condition, old, new in zip(rule.conditions, before, now, strict=True):
         show = METRICS[condition.metric].unit.show
         for name, previous, current in (

@@ -10,18 +10,10 @@ from bot.alerts.view import EvaluationContext
 from bot.analytics.metrics import metrics_of, sources_of
 from bot.analytics.units import PERCENT
 from bot.analytics.windows import AsOf
+from bot.messages import common
 from bot.messages.alerts.card import preset_buttons
 from bot.messages.alerts.words import times
 from bot.messages.canvas import Theme
-from bot.messages.common import (
-    Answer,
-    details,
-    heading,
-    latest_starting_condition,
-    luck_phrase,
-    rule_chart_spec,
-    sources,
-)
 from bot.messages.html import bold, code, lines, pre, table
 from bot.services.questions import Backtest
 from bot.text import counted, short_date
@@ -32,13 +24,13 @@ _DAYS_A_MONTH = 30.44
 _FEW = 10  # fires below this are too few to mean anything
 
 
-def backtest_choices(context: EvaluationContext, example: str) -> Answer:
+def backtest_choices(context: EvaluationContext, example: str) -> common.Answer:
     """Return the question which rule, with the presets that have a history."""
     html = lines(bold("Test which rule?"), "Type one, e.g. " + code(example))
-    return Answer(html, buttons=preset_buttons("/backtest", context))
+    return common.Answer(html, buttons=preset_buttons("/backtest", context))
 
 
-def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
+def backtest_answer(backtest: Backtest, theme: Theme) -> common.Answer:
     """Return dates fired, fires without the band, outcome after 5, 20 and 60 sessions, a chart with marks."""
     rule, market, fires = backtest.rule, backtest.context.market, backtest.fires
     metrics = metrics_of(market.pair)
@@ -65,21 +57,21 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
         if after.n
     ]
     html = lines(
-        heading(f"{'Fired ' + times(fires.count) if fires.count else 'Never fired'} in {span}", market, AsOf()),
+        common.heading(f"{'Fired ' + times(fires.count) if fires.count else 'Never fired'} in {span}", market, AsOf()),
         code(str(rule)),
         f"What {market.pair} did once the fire was known:" if fires.count else None,
         pre(table(("sessions", "median", "rose", "n", "any day"), rows)) if fires.count else None,
         f"n below {_FEW}: too few to mean anything." if 0 < fires.count < _FEW else None,
         f"On {dates}{f' and {more} more' if more > 0 else ''}." if dates else None,
     )
-    quote = details(
+    quote = common.details(
         market,
         f"Without the re-arm band: {times(backtest.bare)}." if backtest.bare else None,
         _span(backtest, is_short),
         "Any day: the median after every session, fired or not." if fires.count else None,
         f"Middle half of the moves: {'; '.join(spreads)}, the lowest on the way." if spreads else None,
         _luck(backtest.after) if fires.count else None,
-        sources(
+        common.sources(
             {metrics[c.metric].title: sources_of(metrics[c.metric], market, dict(c.arguments)) for c in rule.conditions}
         ),
     )
@@ -88,8 +80,8 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> Answer:
     line = backtest.preset.name.lower() if backtest.preset else str(rule)
     again = ((f"{longer} years", f"/backtest {line} {longer}y"),) if longer else ()
     buttons = ((("Make it an alert", f"/alert {line}"), *again),)
-    draw, _ = rule_chart_spec(f"Backtest: {rule}", rule, backtest.context, theme, backtest.begin, fires.dates)
-    return Answer(html, draw, "backtest", buttons, quote=quote)
+    draw, _ = common.rule_chart_spec(f"Backtest: {rule}", rule, backtest.context, theme, backtest.begin, fires.dates)
+    return common.Answer(html, draw, "backtest", buttons, quote=quote)
 
 
 def _luck(outcomes: Sequence[Outcome]) -> str | None:
@@ -97,7 +89,7 @@ def _luck(outcomes: Sequence[Outcome]) -> str | None:
     known = [(outcome.horizon, outcome.luck) for outcome in outcomes if outcome.luck is not None]
     phrases = []
     for horizon, percent in known:
-        phrases.append(f"{horizon} sessions {luck_phrase(percent)}")
+        phrases.append(f"{horizon} sessions {common.luck_phrase(percent)}")
     if not phrases:
         return None
     return f"How likely by luck (shifts of the same dates that do as well): {'; '.join(phrases)}."
@@ -107,7 +99,7 @@ def _span(backtest: Backtest, is_short: bool) -> str:
     """Return the sessions that were evaluated, and which condition has no earlier ones."""
     note = ""
     if is_short:
-        latest = latest_starting_condition(backtest.rule, backtest.context.histories)
+        latest = common.latest_starting_condition(backtest.rule, backtest.context.histories)
         of = f" of {latest}" if len(backtest.rule.conditions) > 1 else ""
         note = f"; before that there is too little history{of}"
     behind = backtest.context.market.sessions_behind(pd.Timestamp(backtest.end))

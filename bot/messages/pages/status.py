@@ -19,16 +19,7 @@ from bot.analytics.units import MINUS
 from bot.data.holdings import Holdings
 from bot.data.provider import LABELS, SEC
 from bot.data.schedule import closed_until, next_try
-from bot.messages.common import (
-    DISCLAIMER,
-    SAMPLE_NOTICE,
-    Answer,
-    age,
-    flow_steps,
-    left_out_notes,
-    provisional_notes,
-    shortened,
-)
+from bot.messages import common
 from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label, zone_name
 from bot.pair import Pair
 from bot.services.questions import StoredStatus
@@ -119,7 +110,7 @@ def findings(
     for part, notes in market.notes.items():
         for note in notes:
             yield False, f"sources of {part.removeprefix('facts:')}", note.rstrip(".")
-    for note in provisional_notes(market.provisional):
+    for note in common.provisional_notes(market.provisional):
         yield False, "provisional figures", note.rstrip(".")
     for line in _flag_lines(market):
         if not line.startswith("SOURCE_SWITCH"):  # already a note above
@@ -141,7 +132,7 @@ class StatusReport:
     version: str
 
 
-def status_answer(market: Market, report: StatusReport) -> Answer:
+def status_answer(market: Market, report: StatusReport) -> common.Answer:
     """Return what is stored and its age, the state of each source, restatements, and the queue."""
     gaps, multiples, stored = market.missing, pd.Index(market.multiples["session"]), report.stored
     last = ", ".join(short_date(day) for day in gaps[-_SESSIONS_SHOWN:])
@@ -150,11 +141,11 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
     queue = [f"{stored.queue[name]} {words}" for name, words in _QUEUE.items() if stored.queue.get(name)]
     html = lines(
         bold("Status") + f" · last completed session {date_phrase(market.last_completed)}",
-        bold(SAMPLE_NOTICE) if market.is_sample else None,
+        bold(common.SAMPLE_NOTICE) if market.is_sample else None,
         _prices(market),
         missing if len(market.missing) else None,
         *market.notes.get("prices", ()),
-        *provisional_notes(market.provisional),
+        *common.provisional_notes(market.provisional),
         *(_facts(market, ticker) for ticker in market.pair.tickers),
         *_flag_lines(market),
         f"Multiples: {_span(market, multiples, 'multiples') if len(multiples) else 'none stored.'}",
@@ -167,7 +158,7 @@ def status_answer(market: Market, report: StatusReport) -> Answer:
         else None,
         f"Version {report.version}. Times: {zone_label(report.zone.key)}.",
     )
-    return Answer(html, buttons=((("Compare", "/compare"), ("Alerts", "/alerts")),))
+    return common.Answer(html, buttons=((("Compare", "/compare"), ("Alerts", "/alerts")),))
 
 
 def _prices(market: Market) -> str:
@@ -188,7 +179,7 @@ def _prices(market: Market) -> str:
 def _span(market: Market, sessions: pd.Index, part: str) -> str:
     """Return first and last session, age and source of stored figures."""
     first, last = sessions[0], sessions[-1]
-    return f"{short_date(first)} to {short_date(last)}, {age(market, last)}; {market.source(part).label}."
+    return f"{short_date(first)} to {short_date(last)}, {common.age(market, last)}; {market.source(part).label}."
 
 
 def _facts(market: Market, ticker: str) -> str:
@@ -214,7 +205,7 @@ def _flag_lines(market: Market) -> list[str]:
         ]
         if len(flags):
             sentences.append(f"{ticker} flags on the last {len(flags)} share counts: {'; '.join(words) or 'none'}.")
-        sentences += left_out_notes(market, ticker)
+        sentences += common.left_out_notes(market, ticker)
     return sentences
 
 
@@ -271,7 +262,7 @@ def _restated(restatements: Sequence[Restatement]) -> list[Html | str]:
     title = f"Restated in the last {RESTATED_DAYS} days:"
     if not restatements:
         return [f"{title} nothing over 1 bp."]
-    return [title, *shortened([_restatement(row) for row in restatements], _RESTATED_SHOWN)]
+    return [title, *common.shortened([_restatement(row) for row in restatements], _RESTATED_SHOWN)]
 
 
 def _restatement(restatement: Restatement) -> str:
@@ -318,7 +309,7 @@ def knowledge(market: Market, held: Mapping[str, Holdings | None], width: int) -
                 rows.append(f"{row}{short}".rstrip())
             else:
                 lacking.append(kind)
-        steps = [f"Lacking: {', '.join(lacking)}."] * bool(lacking) + flow_steps(market, [ticker])
+        steps = [f"Lacking: {', '.join(lacking)}."] * bool(lacking) + common.flow_steps(market, [ticker])
         steps += [
             f"{name}: {refusal}"
             for name, refusal in market.refusals.items()
@@ -332,7 +323,7 @@ def knowledge(market: Market, held: Mapping[str, Holdings | None], width: int) -
     return rows[:-1]
 
 
-def about_answer(pair: Pair) -> Answer:
+def about_answer(pair: Pair) -> common.Answer:
     """Return sources, definitions, and the one line on advice."""
     small_index, large_index = (f" ({fund.index})" if fund.index else "" for fund in pair)
     ratio = "price of {small} over price of {large}; its trend counts, its level means little."
@@ -350,6 +341,6 @@ def about_answer(pair: Pair) -> Answer:
         *(bold(name) + f": {text}" for name, text in definitions),
         "Prices and multiples are from Yahoo, NAV, units and holdings from issuers, the rest is imported.",
         "What is missing is named and never filled in. Alerts are evaluated on completed sessions only.",
-        bold(DISCLAIMER),
+        bold(common.DISCLAIMER),
     )
-    return Answer(html, buttons=((("Metrics", "/help metrics"), ("Status", "/status")),))
+    return common.Answer(html, buttons=((("Metrics", "/help metrics"), ("Status", "/status")),))
