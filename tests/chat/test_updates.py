@@ -362,7 +362,7 @@ async def test_updates_are_fetched_once_and_confirmed_at_the_end(talk: Talk) -> 
     assert talk.api.updates == []
     assert polling.rests == []
     updates = talk.api.calls("getUpdates")[0].fields["allowed_updates"]
-    assert updates == '["message", "callback_query", "inline_query", "my_chat_member"]'
+    assert updates == '["message", "edited_message", "callback_query", "inline_query", "my_chat_member"]'
 
 
 async def test_an_unreadable_update_costs_only_itself(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
