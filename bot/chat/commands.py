@@ -1,12 +1,17 @@
-"""COMMANDS: the one table of commands. The menu, /help, the documentation and the handlers derive from it."""
+"""COMMANDS: the one table of commands. The menu, /help, the documentation and the handlers derive from it.
+
+Their texts are in commands.toml.
+"""
 
 import re
+import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from importlib.resources import files
 
 from bot.alerts.lexer import METRIC_WORDS
 from bot.analytics.metrics import METRICS
-from bot.chat import admin, alert_commands, info, market_commands, privacy, start
+from bot.chat import alert_commands, info, market_commands, privacy, start
 from bot.chat.access import Ask, Role
 from bot.chat.settings import changes_settings, on_settings
 from bot.messages.common import Answer, flow_steps
@@ -50,119 +55,44 @@ async def on_help(ask: Ask) -> Answer:
 
 
 FORGET = "forgetme"
+_TEXTS = tomllib.loads(files("bot.chat").joinpath("commands.toml").read_text(encoding="utf-8"))
+
+
+def _command(
+    name: str, handler: Handler, *, role: Role = Role.MEMBER, changes: Callable[[str], bool] | None = None
+) -> Command:
+    texts = _TEXTS[name]
+    usage, example = texts.get("usage", ""), texts.get("example", "")
+    usage = usage.replace("ACTIONS", "|".join(alert_commands.ACTIONS))
+    aliases = tuple(texts.get("aliases", ()))
+    return Command(name, usage, texts["help"], handler, role, aliases, changes, example=example)
+
+
 COMMANDS: tuple[Command, ...] = (
-    Command("start", "", "what this bot does, and setting it up by taps", start.on_start, changes=start.changes_start),
-    Command(
-        "help",
-        "[word]",
-        "every command, or one word: a command, a metric, sma, pp, ...",
-        on_help,
-        example="/help alert",
-    ),
-    Command(
-        "compare",
-        "[window ...] [tr|price]",
-        "who leads: returns of both funds, trend, flows, multiples",
-        market_commands.on_compare,
-        example="/compare 3y since 2020-09-30",
-    ),
-    Command("trend", "[window]", "whether the trend is breaking", market_commands.on_trend, example="/trend 5y"),
-    Command(
-        "seasons",
-        "[window]",
-        "what the ratio did in each calendar month",
-        market_commands.on_seasons,
-        example="/seasons 10y",
-        aliases=("season", "seasonality"),
-    ),
-    Command("flows", "[window ...]", "net flows of both funds", market_commands.on_flows, example="/flows 3m"),
-    Command(
-        "multiples",
-        "[kind]",
-        "valuation multiples, by convention and source",
-        market_commands.on_multiples,
-        aliases=("multiple", "valuation", "valuations"),
-    ),
-    Command(
-        "fundamentals",
-        "[window]",
-        "implied earnings, sales, cash flow and book per share",
-        market_commands.on_fundamentals,
-        example="/fundamentals 1y",
-    ),
-    Command(
-        "why",
-        "[window]",
-        "what moved the prices: earnings, multiple, flows",
-        market_commands.on_why,
-        example="/why ytd",
-    ),
-    Command("sectors", "[groups]", "sector weights of both funds", market_commands.on_sectors),
-    Command(
-        "chart",
-        "METRIC [window]",
-        "the chart of any metric",
-        market_commands.on_chart,
-        example="/chart ratio_vs_sma 200 5y",
-        aliases=("charts", "plot"),
-    ),
-    Command(
-        "alert",
-        f"RULE | ID [{'|'.join(alert_commands.ACTIONS)}]",
-        "a message when a rule turns true",
-        alert_commands.on_alert,
-        example="/alert ratio > sma 200 confirm 2",
-        changes=alert_commands.changes,
-    ),
-    Command(
-        "backtest",
-        "RULE [years]",
-        "how often a rule would have fired, and what followed",
-        market_commands.on_backtest,
-        example="/backtest ratio > sma 200 10y",
-    ),
-    Command("alerts", "[ID]", "this chat's alerts and where they stand", alert_commands.on_alerts),
-    Command("history", "[ID]", "what fired and when", alert_commands.on_history, example="/history 1"),
-    Command(
-        "summary",
-        "[now|on HH:MM|off|weekdays|daily|weekly]",
-        "the daily or weekly summary",
-        info.on_summary,
-        example="/summary on 18:30",
-        changes=info.changes_summary,
-    ),
-    Command("pin", "[off]", "a pinned board that is kept up to date", info.on_pin, role=Role.ADMIN, aliases=("board",)),
-    Command(
-        "settings",
-        "[zone|quiet|returns|theme|numbers]",
-        "time zone, quiet hours, returns, charts, numbers",
-        on_settings,
-        example="/settings zone Europe/Berlin",
-        aliases=("setting",),
-        changes=changes_settings,
-    ),
-    Command("status", "", "age of the data, state of the sources, restatements, queue", info.on_status),
-    Command("about", "", "sources and definitions; not investment advice", info.on_about),
-    Command("privacy", "", "what is stored about this chat, where, how long", privacy.on_privacy),
-    Command("export", "", "all that is stored about this chat, as a file", privacy.on_export, role=Role.ADMIN),
-    Command(
-        FORGET,
-        "",
-        "delete all that is stored about this chat",
-        privacy.on_forgetme,
-        role=Role.ADMIN,
-        aliases=("forget",),
-        changes=privacy.deletes,
-    ),
-    Command(
-        "admin",
-        "[people|approve ID|reject ID|stats|backup|accept|broadcast TEXT]",
-        "who may use the bot, figures, a backup, a message to all",
-        admin.on_admin,
-        example="/admin people",
-        role=Role.OWNER,
-        changes=admin.changes,
-    ),
+    _command("start", start.on_start, changes=start.changes_start),
+    _command("help", on_help),
+    _command("compare", market_commands.on_compare),
+    _command("trend", market_commands.on_trend),
+    _command("seasons", market_commands.on_seasons),
+    _command("flows", market_commands.on_flows),
+    _command("multiples", market_commands.on_multiples),
+    _command("fundamentals", market_commands.on_fundamentals),
+    _command("why", market_commands.on_why),
+    _command("sectors", market_commands.on_sectors),
+    _command("chart", market_commands.on_chart),
+    _command("alert", alert_commands.on_alert, changes=alert_commands.changes),
+    _command("backtest", market_commands.on_backtest),
+    _command("alerts", alert_commands.on_alerts),
+    _command("history", alert_commands.on_history),
+    _command("summary", info.on_summary, changes=info.changes_summary),
+    _command("pin", info.on_pin, role=Role.ADMIN),
+    _command("settings", on_settings, changes=changes_settings),
+    _command("status", info.on_status),
+    _command("about", info.on_about),
+    _command("privacy", privacy.on_privacy),
+    _command("export", privacy.on_export, role=Role.ADMIN),
+    _command(FORGET, privacy.on_forgetme, role=Role.ADMIN, changes=privacy.deletes),
+    _command("admin", admin.on_admin, role=Role.OWNER, changes=admin.changes),
 )
 
 BY_NAME: dict[str, Command] = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
