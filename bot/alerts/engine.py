@@ -215,7 +215,6 @@ def step(rule: Rule, state: State, sample: Sample) -> tuple[State, Event | None]
 
 
 def _turn(rule: Rule, state: State, side: Side, ops: Ops, sample: Sample, answer: bool | None) -> Side:
-    """The side after this session, ignoring the cooldown."""
     if answer is None:
         return side
     if side.status is Status.WAITING:

@@ -194,7 +194,6 @@ class _RuleParser:
         return [replace(condition, arguments=_with_defaults(metric, typed)) for condition in conditions]
 
     def _condition(self, metric: Metric, typed: Mapping[str, Argument], op: str) -> Condition:
-        """The condition that the target at the cursor completes."""
         draft = Condition(metric.name, _with_defaults(metric, typed), op, Target(AMOUNT, 0.0))
         target = self._target(metric, draft)
         if not self._negative:
@@ -204,7 +203,6 @@ class _RuleParser:
         return replace(draft, op=MIRROR[draft.op], target=replace(target, value=-target.value or 0.0))
 
     def _possible(self, metric: Metric, condition: Condition) -> Condition:
-        """The condition, unless its amount is outside what the metric can be."""
         op, target = condition.op, condition.target
         if target.kind != AMOUNT or not self._following or metric.range.allows(op, target.value):
             return condition
@@ -278,7 +276,6 @@ class _RuleParser:
         return BadInput(f"{word.upper()} is not a fund of this bot; it compares {compared}.", metric.example)
 
     def _typed_arguments(self, metric: Metric, funds: list[str]) -> dict[str, Argument]:
-        """The arguments up to the comparison."""
         arguments: dict[str, Argument] = {}
         for fund in funds:
             if not _assign(metric, arguments, fund.lower()):
@@ -320,7 +317,6 @@ class _RuleParser:
         return BadInput(f"{problem}; expected {expected}.", metric.example)
 
     def _target(self, metric: Metric, draft: Condition) -> Target:
-        """The target at the cursor, for the condition it completes."""
         tokens = self._tokens
         expected = f"expected an amount such as {metric.unit.example}, or sma, high, low or pct with a number"
         if not tokens.text:
@@ -343,7 +339,6 @@ class _RuleParser:
         return Target(kind, float(match[1]))
 
     def _options(self, bare: Rule) -> dict[str, Any]:
-        """The options up to the end of the rule; `bare` is the rule without them."""
         tokens = self._tokens
         options: dict[str, Any] = {}
         while tokens.text:
@@ -371,7 +366,6 @@ class _RuleParser:
             return _option_example("confirm", bare, self._registry)
 
     def _option(self, name: str, bare: Rule, example: str) -> Any:  # noqa: ANN401 - of any option
-        """The value of an option whose name has been taken."""
         tokens = self._tokens
         match name:
             case "confirm" | "cooldown" | "remind":
@@ -389,7 +383,6 @@ class _RuleParser:
         return True
 
     def _rearm(self, bare: Rule, example: str) -> float:
-        """The re-arm level, at which the condition must be false."""
         if reason := _no_rearm(bare):
             raise BadInput(reason, str(bare))
         if not lexer.is_amount(self._tokens.text):
@@ -408,7 +401,6 @@ class _RuleParser:
         return level
 
     def _count(self, name: str, low: int, high: int, example: str) -> int:
-        """The number of sessions after the word `name`."""
         count = lexer.read_count(self._tokens.text, low, high)
         if count is None:
             needs = f"“{name}” needs a number of sessions from {low} to {high}"
@@ -419,7 +411,6 @@ class _RuleParser:
         return count
 
     def _amount(self, metric: Metric, example: str) -> float:
-        """The amount at the cursor, in the metric's unit."""
         amount = self._tokens.take()
         while self._tokens.text in lexer.AMOUNT_UNITS:
             amount += f" {self._tokens.take()}"
@@ -579,7 +570,6 @@ def _option_example(name: str, bare: Rule, registry: Mapping[str, Metric]) -> st
 
 
 def _no_rearm(bare: Rule) -> str:
-    """Why the rule cannot have a re-arm level, or an empty string."""
     condition = bare.conditions[0]
     if len(bare.conditions) > 1:
         joint = "or" if bare.or_at else "and"

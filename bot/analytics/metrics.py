@@ -220,24 +220,11 @@ _of_multiples = partial(Metric, lag=1, part="multiples")
 
 # What is different of multiples that are no price over earnings.
 _OTHERS: Mapping[str, Mapping[str, Any]] = {
-    "pb": {"unit": units.LOW_MULTIPLE, "example": "pb {small_word} > 2x"},
-    "ps": {"unit": units.LOW_MULTIPLE, "example": "ps {small_word} > 1.5x"},
-    "pcf": {"example": "pcf {small_word} > 15x"},
-    "yield": {"unit": units.YIELD, "range": Range(0.0, reached=True), "example": "yield {small_word} > 1%"},
-    "earnings_yield": {
-        "unit": units.YIELD,
-        "range": Range(),
-        "meaning": "Earnings of all companies in percent of their price, losses included; of either sign.",
-        "formula": "100 E / M; its inverse is the P/E with losses included",
-        "example": "earnings_yield {small_word} > 4%",
-    },
-    "loss_share": {
-        "unit": units.SHARE,
-        "range": Range(0.0, 100.0, reached=True),
-        "meaning": "Share of the fund's value that is in companies with a loss.",
-        "formula": "100 (market value with EPS < 0) / M",
-        "example": "loss_share {small_word} > 25%",
-    },
+    "pb": {"unit": units.LOW_MULTIPLE},
+    "ps": {"unit": units.LOW_MULTIPLE},
+    "yield": {"unit": units.YIELD, "range": Range(0.0, reached=True)},
+    "earnings_yield": {"unit": units.YIELD, "range": Range()},
+    "loss_share": {"unit": units.SHARE, "range": Range(0.0, 100.0, reached=True)},
 }
 
 

@@ -91,7 +91,6 @@ def price_sessions(market: Market, ticker: str, metric: str, convention: str, ba
 
 
 def _price_dates(rows: pd.DataFrame) -> pd.Series:
-    """The price dates of rows, NaT where none is stated."""
     if "price_date" not in rows:
         return pd.Series(pd.NaT, rows.index, dtype="datetime64[ns]")
     return pd.to_datetime(rows["price_date"]).astype("datetime64[ns]")

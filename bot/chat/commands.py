@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from bot.alerts.lexer import METRIC_WORDS
 from bot.analytics.metrics import METRICS
-from bot.chat import alert_commands, info, market_commands, privacy, start
+from bot.chat import admin, alert_commands, info, market_commands, privacy, start
 from bot.chat.access import Ask, Role
 from bot.chat.settings import changes_settings, on_settings
 from bot.messages.common import Answer, flow_steps

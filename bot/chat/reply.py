@@ -161,7 +161,6 @@ async def send(
 
 
 async def _send_file(target: ReplyTarget, attachment: Attachment) -> None:
-    """Send a file, or why Telegram did not accept it."""
     try:
         await target.send(target.bot.send_document, document=InputFile(attachment.content, filename=attachment.name))
     except NetworkError as error:

@@ -154,7 +154,6 @@ def _zone_of_offset(text: str, offset: re.Match[str]) -> str:
 
 
 def _parse_quiet(text: str) -> str:
-    """Return the hours as "HH:MM-HH:MM", or "off"."""
     if text.lower() in {"off", "none", "no"}:
         return "off"
     match = _SPAN.fullmatch(" ".join(text.lower().split()))
@@ -172,7 +171,6 @@ async def _store_quiet(caller: Caller, span: str) -> StoredChat:
 
 
 def _preference(name: str, title: str, description: str | Html, choices: tuple[str, ...], show: Show) -> Setting:
-    """Return a setting that is one of some words."""
 
     def parse(text: str) -> str:
         word = text.lower().replace("\u00a0", " ")

@@ -33,7 +33,6 @@ def run(config: Config) -> int:
 
 
 def _load(link: Link) -> Bot:
-    """Load and return the whole bot."""
     with loading():
         from bot import app  # noqa: PLC0415 - beside the first poll: it takes longer than all else at a start
 

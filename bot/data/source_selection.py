@@ -153,7 +153,6 @@ def split_ratios(frames: Frames, ticker: str) -> dict[str, float]:
 
 
 def _texts(sessions: pd.Series | pd.Index) -> list[str]:
-    """Sessions as texts in ISO form."""
     return list(np.datetime_as_string(sessions.to_numpy(dtype="datetime64[D]")))
 
 

@@ -112,7 +112,6 @@ class RateLimits:
             self._restored = True
 
     async def _store(self, chat: int | str, seconds: float) -> None:
-        """Store the halt after a 429 to a reply."""
         now, ends = self._now(), {chat: seconds}
         if everyone := self.budget.halted():
             ends[outbox.EVERY_CHAT] = everyone
@@ -261,6 +260,5 @@ class Sender:
         return partial(outcome.settle_failure, failure=failure, error_class=error_class)
 
     def _reason(self, error: BaseException) -> str:
-        """Returns the error in one line, never with the token."""
         text = " ".join(str(error).split()) or type(error).__name__
         return redact(text, [token_secret(self._bot.token)])[:LONGEST_REASON]

@@ -351,7 +351,6 @@ class _Commit:
         return alert_store.add_events(self.db, rows, self.writer.now)
 
     def _message(self, report: Sequence[_StoredEvent]) -> NewMessage:
-        """The message that reports events."""
         event, *_ = report
         if event.notification.listed:
             silent = all(event.notification.silent for event in report)

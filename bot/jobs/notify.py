@@ -147,7 +147,6 @@ class Notifier:
         return notified
 
     def _in_zone(self, zone: ZoneInfo) -> EvaluationContext:
-        """The context with the times of a zone."""
         return self._context.once(("zone", zone), lambda: replace(self._context, zone=zone))
 
     def _chats_with_list(self, results: Sequence[EvaluationResult]) -> set[int]:

@@ -142,7 +142,6 @@ class Scheduler:
         await self._run_safely(self._heartbeat.run)
 
     async def _run_safely(self, step: Callable[[], Awaitable[object]]) -> bool:
-        """Run a step. Returns False if it raised, after logging the error."""
         try:
             await step()
         except Exception as error:  # noqa: BLE001 - the next step must run whatever this one did

@@ -150,7 +150,6 @@ def _file(api: botapi.BotApi, call: Call, kind: str) -> botapi.StoredFile:
 
 
 def _send(api: botapi.BotApi, call: Call, kind: str = "") -> botapi.Json:
-    """Send a text, or a file of a kind with a caption."""
     text = formatted(call.fields, "caption" if kind else "text")
     chat = open_chat(api, call)
     message = api.add_message(
@@ -256,7 +255,6 @@ def _pin(api: botapi.BotApi, call: Call) -> bool:
 
 
 def _unpin(api: botapi.BotApi, call: Call) -> bool:
-    """Unpin a message, the one pinned last without an id."""
     chat = _pinning_chat(api, call)
     message_id = call.integer("message_id", chat.pinned[-1] if chat.pinned else 0)
     if message_id not in chat.pinned:

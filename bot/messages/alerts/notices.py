@@ -133,7 +133,6 @@ def _figures(rule: Rule, event: engine.Event, context: EvaluationContext) -> str
 
 
 def _ranks(rule: Rule, event: engine.Event, context: EvaluationContext) -> Iterator[str]:
-    """The place of each condition's value in its history."""
     for condition in rule.conditions:
         rank = context.once((condition.subject, event.session), partial(_rank, condition, event, context))
         if rank:

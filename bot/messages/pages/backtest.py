@@ -85,7 +85,6 @@ def backtest_answer(backtest: Backtest, theme: Theme) -> common.Answer:
 
 
 def _luck(outcomes: Sequence[Outcome]) -> str | None:
-    """Return how likely such medians are by luck, None without any."""
     known = [(outcome.horizon, outcome.luck) for outcome in outcomes if outcome.luck is not None]
     phrases = []
     for horizon, percent in known:

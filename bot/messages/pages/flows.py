@@ -70,7 +70,6 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Wind
 
 
 def _reading(market: Market, window: Window) -> str:
-    """Return the direction of money over a window."""
     directions: dict[str, list[str]] = {"into": [], "out of": [], "flat": []}
     for ticker in market.pair.tickers:
         flow = flows.flow_summary(flows.daily_flows(market, ticker), window, market.anchor)

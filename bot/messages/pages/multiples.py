@@ -113,7 +113,6 @@ def _by_kind(market: Market, figures: Sequence[MultipleFigure]) -> dict[str, lis
 
 
 def _reading(market: Market, figures: Sequence[MultipleFigure]) -> str:
-    """Return whether the small fund costs more by its P/E."""
     small, large = market.pair.tickers
     figure = next((f for f in figures if f.metric == "pe" and f.premium is not None), None)
     if figure is None:

@@ -99,7 +99,6 @@ def parts(market: Market) -> dict[str, Weights]:
 
 
 def _reading(market: Market, entry: Weights) -> str:
-    """Return the largest difference in words."""
     (small, large), name = market.pair.tickers, str(entry.frame.index[0])
     gap = float(entry.frame["gap"].iloc[0])
     if not entry.both or math.isnan(gap):

@@ -79,7 +79,6 @@ def week_begin(market: Market) -> dt.date:
 
 
 def _week_window(market: Market) -> Window:
-    """Return the window of that week: since the last close before it."""
     index = market.closes.index
     before = index[index < pd.Timestamp(week_begin(market))]
     return Window("since", since=(before[-1] if len(before) else index[0]).date())
