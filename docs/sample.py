@@ -34,7 +34,7 @@ from bot.analytics.valuation import REVENUE, SECTOR
 from bot.data.provider import rows_by_kind
 from bot.data.sample import SAMPLE_FILE
 from bot.pair import DEFAULT_PAIR
-from storage.rows import Bar, Distribution, FundFacts, Multiple, SectorWeight
+from storage.records import Bar, Distribution, FundFacts, Multiple, SectorWeight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

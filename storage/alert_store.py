@@ -21,7 +21,7 @@ import sqlite_utils
 from storage import outbox
 from storage.chat_store import next_alert_number
 from storage.db import Refused
-from storage.rows import (
+from storage.records import (
     Moment,
     Parameters,
     Row,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 import sqlite_utils
 
-from storage.rows import Moment, change, insert, instant, not_earlier, select, select_as, select_first, select_value
+from storage.records import Moment, change, insert, instant, not_earlier, select, select_as, select_first, select_value
 from storage.sources import RESTORED_AT
 
 APPROVED, REJECTED = "approved", "rejected"

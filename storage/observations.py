@@ -29,19 +29,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias
 
 import sqlite_utils
 
-from storage.rows import (
-    KINDS,
-    K,
-    Moment,
-    Provisional,
-    columns,
-    has_provisional,
-    instant,
-    key_columns,
-    select_as,
-    select_value,
-    value_columns,
-)
+from storage import records
 
 # Sources recompute prices in single precision: the last digits of the same figure differ between
 # two downloads. A relative difference up to this is no revision.
@@ -70,7 +58,14 @@ class Written:
         return Written(self.inserted + other.inserted, self.revised + other.revised, self.unchanged + other.unchanged)
 
 
-def add(db: sqlite_utils.Database, kind: type[K], rows: Iterable[K], *, source: str, observed_at: Moment) -> Written:
+def add(
+    db: sqlite_utils.Database,
+    kind: type[records.K],
+    rows: Iterable[records.K],
+    *,
+    source: str,
+    observed_at: records.Moment,
+) -> Written:
     """Store what `source` gave at `observed_at`, whatever source and instant the rows name.
 
     A row that agrees with what was known then (within JITTER) is no vintage; a different value is one. Rows
@@ -79,7 +74,7 @@ def add(db: sqlite_utils.Database, kind: type[K], rows: Iterable[K], *, source: 
     stored last. Of two values of one key observed in the same second the later one added counts. NaN becomes
     None. Restatements are logged. Raises ValueError for an empty key or an infinite number.
     """
-    at = instant(observed_at)
+    at = records.instant(observed_at)
     writer = _VintageWriter(db, kind, source, at)
     written = {"inserted": 0, "revised": 0, "unchanged": 0}
     written["inserted"], others = writer.insert_first(rows)
@@ -95,29 +90,29 @@ def add(db: sqlite_utils.Database, kind: type[K], rows: Iterable[K], *, source: 
 
 def newest(
     db: sqlite_utils.Database,
-    kind: type[K],
+    kind: type[records.K],
     *,
-    known: Moment | None = None,
+    known: records.Moment | None = None,
     ticker: str | None = None,
     source: str | None = None,
     since: str | None = None,
-) -> list[K]:
+) -> list[records.K]:
     """The newest row of each key observed at or before `known`, ordered by key.
 
     Of one `ticker` or `source`, and of sessions from `since` on, where given. A provisional row is the newest
     only of a key that has no final one. A withdrawn distribution comes back with amount None, a withdrawn
     split with ratio None. Each source has rows of its own.
     """
-    names = list(columns(kind).values())
+    names = list(records.columns(kind).values())
     rows = _newest_rows(db, kind, names, known, ticker, source, since)
     return [kind(*row[:-2], source=row[-2], observed_at=row[-1]) for row in rows]
 
 
 def newest_columns(
     db: sqlite_utils.Database,
-    kind: type[K],
+    kind: type[records.K],
     *,
-    known: Moment | None = None,
+    known: records.Moment | None = None,
     ticker: str | None = None,
     since: str | None = None,
     without: Collection[str] = (),
@@ -126,16 +121,16 @@ def newest_columns(
 
     The fields `without` are left out.
     """
-    names = {field: column for field, column in columns(kind).items() if field not in without}
+    names = {field: column for field, column in records.columns(kind).items() if field not in without}
     rows = _newest_rows(db, kind, list(names.values()), known, ticker, None, since)
     return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
 
 
 def _newest_rows(
     db: sqlite_utils.Database,
-    kind: type[K],
+    kind: type[records.K],
     names: list[str],
-    known: Moment | None,
+    known: records.Moment | None,
     ticker: str | None,
     source: str | None,
     since: str | None,
@@ -144,59 +139,59 @@ def _newest_rows(
     bounds = {
         "ticker = :ticker": ("ticker", ticker),
         "source = :source": ("source", source),
-        f"{key_columns(kind)[1]} >= :since": ("since", since),
-        "observed_at <= :known": ("known", None if known is None else instant(known)),
+        f"{records.key_columns(kind)[1]} >= :since": ("since", since),
+        "observed_at <= :known": ("known", None if known is None else records.instant(known)),
     }
     filters = {bound: (name, value) for bound, (name, value) in bounds.items() if value is not None}
     # In the order of an index, which takes half as long as to let SQL number the rows of each key.
-    newest_first = f"{'provisional > 0, ' if has_provisional(kind) else ''}observed_at DESC, id DESC"
+    newest_first = f"{'provisional > 0, ' if records.has_provisional(kind) else ''}observed_at DESC, id DESC"
     sql = f"""
         SELECT {", ".join(names)} FROM {kind.table} WHERE {" AND ".join(("vintage > 0", *filters))}
-        ORDER BY {", ".join(key_columns(kind))}, {newest_first}
+        ORDER BY {", ".join(records.key_columns(kind))}, {newest_first}
     """  # noqa: S608 - names from KINDS only
-    key = itemgetter(*(names.index(column) for column in key_columns(kind)))
+    key = itemgetter(*(names.index(column) for column in records.key_columns(kind)))
     rows = db.execute(sql, dict(filters.values()))
     return [next(same_key) for _, same_key in groupby(rows, key)]
 
 
 def pending(
-    db: sqlite_utils.Database, kind: type[K], *, known: Moment | None = None, ticker: str | None = None
-) -> list[K]:
+    db: sqlite_utils.Database, kind: type[records.K], *, known: records.Moment | None = None, ticker: str | None = None
+) -> list[records.K]:
     """The rows that are their key's last vintage and provisional, other than bars of an open session."""
     bound = "" if known is None else "AND {0}.observed_at <= :known"
-    same_key = " AND ".join(f"later.{name} = given.{name}" for name in key_columns(kind))
+    same_key = " AND ".join(f"later.{name} = given.{name}" for name in records.key_columns(kind))
     sql = f"""
-        SELECT {", ".join(columns(kind).values())} FROM {kind.table} AS given
-        WHERE provisional > {int(Provisional.OPEN)} AND vintage > 0 {bound.format("given")}
+        SELECT {", ".join(records.columns(kind).values())} FROM {kind.table} AS given
+        WHERE provisional > {int(records.Provisional.OPEN)} AND vintage > 0 {bound.format("given")}
         AND (:ticker IS NULL OR ticker = :ticker)
         AND NOT EXISTS (
             SELECT 1 FROM {kind.table} AS later WHERE {same_key} AND vintage > 0 {bound.format("later")}
             AND (later.observed_at, later.id) > (given.observed_at, given.id)
-        ) ORDER BY {", ".join(key_columns(kind))}
+        ) ORDER BY {", ".join(records.key_columns(kind))}
     """  # noqa: S608 - as above
-    parameters = {"ticker": ticker} | ({} if known is None else {"known": instant(known)})
-    return select_as(db, kind, sql, parameters)
+    parameters = {"ticker": ticker} | ({} if known is None else {"known": records.instant(known)})
+    return records.select_as(db, kind, sql, parameters)
 
 
-def vintages(db: sqlite_utils.Database, kind: type[K], ticker: str) -> list[K]:
+def vintages(db: sqlite_utils.Database, kind: type[records.K], ticker: str) -> list[records.K]:
     """All vintages of one ticker in the order in which they were given."""
     sql = f"""
-        SELECT {", ".join(columns(kind).values())} FROM {kind.table}
+        SELECT {", ".join(records.columns(kind).values())} FROM {kind.table}
         WHERE ticker = :ticker AND vintage > 0 ORDER BY observed_at, id
     """  # noqa: S608 - as above
-    return select_as(db, kind, sql, {"ticker": ticker})
+    return records.select_as(db, kind, sql, {"ticker": ticker})
 
 
 def first_observed(db: sqlite_utils.Database) -> str | None:
     """Instant at which the first row of any kind was observed, None without any."""
-    instants = (select_value(db, str, f"SELECT min(observed_at) FROM {table}") for table in KINDS)  # noqa: S608 - as above
+    instants = (records.select_value(db, str, f"SELECT min(observed_at) FROM {table}") for table in records.KINDS)  # noqa: S608 - as above
     return min(filter(None, instants), default=None)
 
 
 def latest_session(db: sqlite_utils.Database, ticker: str, source: str) -> str | None:
     """Last session for which a source gave a bar, None without any."""
     sql = "SELECT max(session) FROM bars WHERE ticker = ? AND source = ?"
-    return select_value(db, str, sql, (ticker, source))
+    return records.select_value(db, str, sql, (ticker, source))
 
 
 _FAILING_FILES = "sources WHERE failures > 0 AND source IN ('issuer', 'sec')"
@@ -207,7 +202,7 @@ def fingerprint(db: sqlite_utils.Database) -> tuple[int | None, ...]:
 
     And when an issuer's file begins or ceases to fail, which a Market names.
     """
-    tables = (f"SELECT max(id) FROM {table}" for table in KINDS)  # noqa: S608 - as above
+    tables = (f"SELECT max(id) FROM {table}" for table in records.KINDS)  # noqa: S608 - as above
     failing = f"SELECT count(*) FROM {_FAILING_FILES}"  # noqa: S608 - as above
     queries = (*tables, "SELECT count(*) FROM readings", failing)
     row: tuple[int | None, ...] = db.execute(f"SELECT ({'), ('.join(queries)})").fetchone()
@@ -222,7 +217,7 @@ def failing_files(db: sqlite_utils.Database) -> list[tuple[str, str]]:
 
 def stored_sources(db: sqlite_utils.Database) -> set[str]:
     """The sources of all rows of any kind."""
-    query = " UNION ".join(f"SELECT source FROM {table}" for table in KINDS)  # noqa: S608 - as above
+    query = " UNION ".join(f"SELECT source FROM {table}" for table in records.KINDS)  # noqa: S608 - as above
     return {source for (source,) in db.execute(query).fetchall()}
 
 
@@ -233,24 +228,24 @@ class _StoredRow(NamedTuple):
     values: Values
 
 
-class _VintageWriter(Generic[K]):
+class _VintageWriter(Generic[records.K]):
     """Writes what one source gives of one kind at one instant: take row after row, then close."""
 
-    def __init__(self, db: sqlite_utils.Database, kind: type[K], source: str, at: str) -> None:
+    def __init__(self, db: sqlite_utils.Database, kind: type[records.K], source: str, at: str) -> None:
         self._db, self._kind, self._source, self._at = db, kind, source, at
-        self._values = value_columns(kind)
+        self._values = records.value_columns(kind)
         self._given_ids: list[int] = []
         sql = "SELECT max(observed_at) FROM readings WHERE kind = ? AND source = ?"
-        self._in_order = (select_value(db, str, sql, (kind.table, source)) or "") <= at
-        names = (*key_columns(kind), *self._values, "observed_at", "vintage")
+        self._in_order = (records.select_value(db, str, sql, (kind.table, source)) or "") <= at
+        names = (*records.key_columns(kind), *self._values, "observed_at", "vintage")
         self._insert_sql = f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names from KINDS only
         self._rows_sql = f"""
             SELECT {", ".join(("id", "observed_at", "vintage", *self._values))} FROM {kind.table}
-            WHERE {" AND ".join(f"{column} = ?" for column in key_columns(kind))} AND vintage >= ?
+            WHERE {" AND ".join(f"{column} = ?" for column in records.key_columns(kind))} AND vintage >= ?
             ORDER BY observed_at DESC, id DESC LIMIT ?
         """  # noqa: S608 - as above
 
-    def insert_first(self, rows: Iterable[K]) -> tuple[int, list[K]]:
+    def insert_first(self, rows: Iterable[records.K]) -> tuple[int, list[records.K]]:
         """Store at once the first row of each key of tickers without any. Returns how many, and the rest."""
         stored: dict[str, bool] = {}
         sql = f"SELECT 1 FROM {self._kind.table} WHERE ticker = ? AND source = ? LIMIT 1"  # noqa: S608 - as above
@@ -270,7 +265,7 @@ class _VintageWriter(Generic[K]):
         self._given_ids.extend(range(last - len(first) + 1, last + 1))
         return len(first), others
 
-    def take(self, row: K) -> str:
+    def take(self, row: records.K) -> str:
         """Store a row. Returns the field of Written it counts in."""
         key, values = self._key(row), self._finite_values(row)
         last = next(iter(self._rows(key, _FIRST, limit=1)), None) if self._in_order else None
@@ -297,15 +292,15 @@ class _VintageWriter(Generic[K]):
                 (self._kind.table, self._source, self._at, ids[first], ids[end - 1]),
             )
 
-    def _key(self, row: K) -> tuple[str, ...]:
+    def _key(self, row: records.K) -> tuple[str, ...]:
         key = (*[getattr(row, name) for name in self._kind.key], self._source)
         if not all(key):
-            names = zip(key_columns(self._kind), key, strict=True)
+            names = zip(records.key_columns(self._kind), key, strict=True)
             missing = ", ".join(column for column, value in names if not value)
             raise ValueError(f"A row of {self._kind.table} lacks {missing}: {row}.")
         return key
 
-    def _finite_values(self, row: K) -> Values:
+    def _finite_values(self, row: records.K) -> Values:
         values = [getattr(row, name) for name in self._values]
         for place, value in enumerate(values):
             if isinstance(value, float) and not math.isfinite(value):
@@ -412,20 +407,20 @@ def _shown(figure: float) -> str:
     return f"{figure:,.6g}" if abs(figure) < 1e6 else f"{figure:,.10g}"
 
 
-def recent(db: sqlite_utils.Database, *, since: Moment, limit: int = 100) -> list[Restatement]:
+def recent(db: sqlite_utils.Database, *, since: records.Moment, limit: int = 100) -> list[Restatement]:
     """The last `limit` restatements of any kind, observed at or after `since`, newest first."""
-    changes = [change for kind in KINDS.values() for change in restatements(db, kind, since=since, limit=limit)]
+    changes = [change for kind in records.KINDS.values() for change in restatements(db, kind, since=since, limit=limit)]
     return sorted(changes, key=lambda change: change.observed_at, reverse=True)[:limit]
 
 
 def restatements(
-    db: sqlite_utils.Database, kind: type[K], *, since: Moment | None = None, limit: int = 20
+    db: sqlite_utils.Database, kind: type[records.K], *, since: records.Moment | None = None, limit: int = 20
 ) -> list[Restatement]:
     """The last `limit` restatements of a kind, observed at or after `since`, newest first."""
-    key = key_columns(kind)[:-1]
+    key = records.key_columns(kind)[:-1]
     figures = len(kind.figures)
     changes: list[Restatement] = []
-    for row in _revised_rows(db, kind, None if since is None else instant(since)):
+    for row in _revised_rows(db, kind, None if since is None else records.instant(since)):
         source, observed_at = row[len(key) : len(key) + 2]
         for column, old, new in zip(kind.figures, row[-figures:], row[-2 * figures : -figures], strict=True):
             if old is not None and (new is None or abs(new - old) > RESTATED_FROM * abs(old)):
@@ -448,13 +443,13 @@ _REBASING = """
 """
 
 
-def _revised_rows(db: sqlite_utils.Database, kind: type[K], since: str | None) -> Iterator[tuple[Any, ...]]:
+def _revised_rows(db: sqlite_utils.Database, kind: type[records.K], since: str | None) -> Iterator[tuple[Any, ...]]:
     """Key, source, instant, figures and figures before of vintages with a restated figure, newest first.
 
     Left out are those between which and the vintage before the source may have rewritten its history at a
     split. Walks the index {table}_revisions, so rows that are not needed are not read.
     """
-    key = key_columns(kind)
+    key = records.key_columns(kind)
     names = [f"new.{name}" for name in (*key, "observed_at", *kind.figures)]
     names += [f"old.{name}" for name in kind.figures]
     same_key = " AND ".join(f"before.{name} = new.{name}" for name in key)
@@ -463,11 +458,11 @@ def _revised_rows(db: sqlite_utils.Database, kind: type[K], since: str | None) -
         f" OR abs(new.{name} - old.{name}) > {RESTATED_FROM} * abs(old.{name})))"
         for name in kind.figures
     )
-    final = "AND old.provisional = 0 AND new.provisional = 0" if has_provisional(kind) else ""
+    final = "AND old.provisional = 0 AND new.provisional = 0" if records.has_provisional(kind) else ""
     bound = "AND new.observed_at >= :since" if since else ""
     rebased = ""
     if kind.table in _FIGURES_A_SHARE:
-        rebasing = _REBASING.format(date=columns(kind)["session"], days=REBASING_DAYS)
+        rebasing = _REBASING.format(date=records.columns(kind)["session"], days=REBASING_DAYS)
         rebased = f"AND NOT EXISTS ({rebasing})"
     sql = f"""
         SELECT {", ".join(names)} FROM {kind.table} AS new INDEXED BY {kind.table}_revisions

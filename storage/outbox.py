@@ -24,21 +24,7 @@ from typing import TypeAlias
 import msgspec
 import sqlite_utils
 
-from storage import chat_store, sources
-from storage.rows import (
-    Moment,
-    change,
-    get_meta,
-    insert,
-    insert_all,
-    instant,
-    not_earlier,
-    select,
-    select_as,
-    select_first,
-    select_value,
-    set_meta,
-)
+from storage import chat_store, records, sources
 
 ListedEvent: TypeAlias = tuple[int, str, str]  # event_id, session and html
 
@@ -124,32 +110,34 @@ class NewMessage(msgspec.Struct, frozen=True):
 EARLIEST_CLOSE = "T17:00:00Z"
 
 
-def enqueue(db: sqlite_utils.Database, message: NewMessage, now: Moment) -> int | None:
+def enqueue(db: sqlite_utils.Database, message: NewMessage, now: records.Moment) -> int | None:
     """Queue a message and return its id, or None when one with this `dedup` was queued before."""
-    return insert(db, "outbox", _row(message, now, get_meta(db, sources.RESTORED_AT)), unique=("dedup",))
+    return records.insert(
+        db, "outbox", _row(message, now, records.get_meta(db, sources.RESTORED_AT)), unique=("dedup",)
+    )
 
 
 def next_id(db: sqlite_utils.Database) -> int:
     """Returns an id above those of all messages that ever were."""
-    return (select_value(db, int, "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'") or 0) + 1
+    return (records.select_value(db, int, "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'") or 0) + 1
 
 
-def enqueue_all(db: sqlite_utils.Database, messages: Mapping[int, NewMessage], now: Moment) -> None:
+def enqueue_all(db: sqlite_utils.Database, messages: Mapping[int, NewMessage], now: records.Moment) -> None:
     """Queue messages by their ids, from `next_id` on, except those with a `dedup` that was queued before."""
-    restored = get_meta(db, sources.RESTORED_AT)
+    restored = records.get_meta(db, sources.RESTORED_AT)
     rows = [{"id": key, **_row(message, now, restored)} for key, message in messages.items()]
-    insert_all(db, "outbox", rows, unique=("dedup",))
+    records.insert_all(db, "outbox", rows, unique=("dedup",))
 
 
-def _row(message: NewMessage, now: Moment, restored: str | None) -> dict[str, object]:
-    at, about = instant(now), message.about
+def _row(message: NewMessage, now: records.Moment, restored: str | None) -> dict[str, object]:
+    at, about = records.instant(now), message.about
     return {
         "chat_id": message.chat_id,
         "thread_id": message.thread_id,
         "kind": message.kind,
         "dedup": message.dedup,
         "payload": _encode(message.body),
-        "not_before": at if message.not_before is None else not_earlier(message.not_before),
+        "not_before": at if message.not_before is None else records.not_earlier(message.not_before),
         "created_at": at,
         "updated_at": at,
         "unknown": int(about is not None and restored is not None and about + EARLIEST_CLOSE <= restored),
@@ -176,7 +164,7 @@ _SENDING_ORDER = "CASE kind WHEN 'reply' THEN 0 WHEN 'alert' THEN 1 WHEN 'notice
 
 def find_ready(
     db: sqlite_utils.Database,
-    now: Moment,
+    now: records.Moment,
     limit: int,
     *,
     only_chat: int | None = None,
@@ -200,7 +188,7 @@ def find_ready(
         ORDER BY {_SENDING_ORDER}
     """  # noqa: S608 - fixed text
     chats = {"only": only_chat, "except": except_chat, "resting": json.dumps(list(resting))}
-    cursor = db.execute(sql, {"now": instant(now), **chats})
+    cursor = db.execute(sql, {"now": records.instant(now), **chats})
     for message_id, chat_id, kind in cursor:
         messages.setdefault(chat_id, ReadyMessage(message_id, chat_id, kind))
         if len(messages) == limit:
@@ -209,26 +197,28 @@ def find_ready(
     return list(messages.values())
 
 
-def mark_sending(db: sqlite_utils.Database, messages: Iterable[ReadyMessage], now: Moment) -> list[OutboxMessage]:
+def mark_sending(
+    db: sqlite_utils.Database, messages: Iterable[ReadyMessage], now: records.Moment
+) -> list[OutboxMessage]:
     """Set messages to `sending` and return them. Left out are those that may not be sent any more."""
     sql = f"""
         UPDATE outbox SET status = 'sending', updated_at = :now
         WHERE id = :id AND chat_id = :chat AND {_READY} RETURNING *
     """  # noqa: S608 - fixed text
-    at = instant(now)
+    at = records.instant(now)
     rows = [{"now": at, "id": message.id, "chat": message.chat_id} for message in messages]
-    return [message for row in rows for message in select_as(db, OutboxMessage, sql, row)]
+    return [message for row in rows for message in records.select_as(db, OutboxMessage, sql, row)]
 
 
 def _settle(db: sqlite_utils.Database, message: int, status: str, columns: str, *values: object) -> str:
     sql = f"UPDATE outbox SET status = ?, {columns} WHERE id = ? AND status = 'sending'"  # noqa: S608 - fixed text
-    return status if change(db, sql, (status, *values, message)) else ""
+    return status if records.change(db, sql, (status, *values, message)) else ""
 
 
-def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: Moment) -> str:
+def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, now: records.Moment) -> str:
     """Record that a message was delivered, under Telegram's `message_id`. A sleeping chat wakes up."""
     columns = "message_id = ?, reason = '', updated_at = ?"
-    status = _settle(db, message, "sent", columns, message_id, instant(now))
+    status = _settle(db, message, "sent", columns, message_id, records.instant(now))
     chat_id = chat_of_message(db, message) if status and message_id is not None else None
     if chat_id is not None:
         chat_store.note_delivery(db, chat_id)
@@ -236,11 +226,11 @@ def mark_sent(db: sqlite_utils.Database, message: int, message_id: int | None, n
 
 
 def retry_at(
-    db: sqlite_utils.Database, message: int, not_before: Moment, reason: str, count_attempt: bool = True
+    db: sqlite_utils.Database, message: int, not_before: records.Moment, reason: str, count_attempt: bool = True
 ) -> str:
     """Send a message that was not delivered again, but not before an instant."""
     columns = "not_before = ?, reason = ?, attempts = attempts + ?"
-    return _settle(db, message, "waiting", columns, not_earlier(not_before), reason, int(count_attempt))
+    return _settle(db, message, "waiting", columns, records.not_earlier(not_before), reason, int(count_attempt))
 
 
 def note_progress(db: sqlite_utils.Database, message: int, reason: str) -> str:
@@ -248,35 +238,35 @@ def note_progress(db: sqlite_utils.Database, message: int, reason: str) -> str:
     return _settle(db, message, "waiting", "reason = ?, unknown = 0", reason)
 
 
-def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> str:
+def mark_ambiguous(db: sqlite_utils.Database, message: int, reason: str, now: records.Moment) -> str:
     """Record that it is unknown whether a message was delivered; it waits for requeue_ambiguous."""
     columns = "unknown = unknown + 1, attempts = attempts + 1, reason = ?, updated_at = ?"
-    return _settle(db, message, "ambiguous", columns, reason, instant(now))
+    return _settle(db, message, "ambiguous", columns, reason, records.instant(now))
 
 
-def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: Moment) -> bool:
+def mark_dead(db: sqlite_utils.Database, message: int, reason: str, now: records.Moment) -> bool:
     """Give a message up."""
     sql = """
         UPDATE outbox SET status = 'dead', reason = ?, updated_at = ?
         WHERE id = ? AND status NOT IN ('sent', 'dead')
     """
-    return change(db, sql, (reason, instant(now), message)) == 1
+    return records.change(db, sql, (reason, records.instant(now), message)) == 1
 
 
 def is_dead(db: sqlite_utils.Database, message: int) -> bool:
     """Whether a message was given up, so that nobody has read it."""
-    return bool(select_value(db, int, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)))
+    return bool(records.select_value(db, int, "SELECT 1 FROM outbox WHERE id = ? AND status = 'dead'", (message,)))
 
 
 def chat_of_message(db: sqlite_utils.Database, message: int) -> int | None:
     """Returns the chat of a message, whose id may have changed, or None when the message was deleted."""
-    return select_value(db, int, "SELECT chat_id FROM outbox WHERE id = ?", (message,))
+    return records.select_value(db, int, "SELECT chat_id FROM outbox WHERE id = ?", (message,))
 
 
 def sent_message_id(db: sqlite_utils.Database, message: int) -> int | None:
     """Returns Telegram's id of a message that was sent, None for any other."""
     sql = "SELECT message_id FROM outbox WHERE id = ? AND status = 'sent'"
-    return select_value(db, int, sql, (message,))
+    return records.select_value(db, int, sql, (message,))
 
 
 class SentPush(msgspec.Struct, frozen=True):
@@ -301,7 +291,7 @@ def sent_pushes(db: sqlite_utils.Database, dedups: Collection[str]) -> list[Sent
         WHERE dedup IN (SELECT value FROM json_each(?)) AND outbox.status = 'sent' AND unknown = 0
         ORDER BY id
     """
-    return select_as(db, SentPush, sql, (json.dumps(list(dedups)),))
+    return records.select_as(db, SentPush, sql, (json.dumps(list(dedups)),))
 
 
 def count_by_status(db: sqlite_utils.Database, *, sent: bool = False) -> dict[str, int]:
@@ -316,7 +306,7 @@ def count_by_status(db: sqlite_utils.Database, *, sent: bool = False) -> dict[st
 
 def has_ambiguous(db: sqlite_utils.Database) -> bool:
     """Whether the outcome of a message is unknown."""
-    return bool(select_value(db, int, "SELECT 1 FROM outbox WHERE status = 'ambiguous' LIMIT 1"))
+    return bool(records.select_value(db, int, "SELECT 1 FROM outbox WHERE status = 'ambiguous' LIMIT 1"))
 
 
 def next_due(db: sqlite_utils.Database, *, only_chat: int | None = None, except_chat: int | None = None) -> str | None:
@@ -333,23 +323,23 @@ def next_due(db: sqlite_utils.Database, *, only_chat: int | None = None, except_
             SELECT 1 FROM chats WHERE chats.chat_id = outbox.chat_id AND chats.status = 'inactive')
         {_SERVED_CHATS}
     """  # noqa: S608 - fixed text
-    return select_value(db, str, sql, {"only": only_chat, "except": except_chat})
+    return records.select_value(db, str, sql, {"only": only_chat, "except": except_chat})
 
 
-def prune(db: sqlite_utils.Database, before: Moment, limit: int) -> int:
+def prune(db: sqlite_utils.Database, before: records.Moment, limit: int) -> int:
     """Delete up to `limit` messages that were sent or given up before an instant. Returns how many."""
     sql = """
         DELETE FROM outbox WHERE id IN (
             SELECT id FROM outbox INDEXED BY outbox_finished
             WHERE status IN ('sent', 'dead') AND updated_at < ? LIMIT ?)
     """
-    return change(db, sql, (instant(before), limit))
+    return records.change(db, sql, (records.instant(before), limit))
 
 
 # Messages whose outcome is unknown: after a lost answer, a crash or a restore.
 
 
-def mark_interrupted(db: sqlite_utils.Database, now: Moment) -> int:
+def mark_interrupted(db: sqlite_utils.Database, now: records.Moment) -> int:
     """Treat what a crash left `sending` as an unknown outcome. Returns how many messages.
 
     A summary is given up, because it is never repeated; anything else must not be lost. The number of parts
@@ -364,22 +354,22 @@ def mark_interrupted(db: sqlite_utils.Database, now: Moment) -> int:
             updated_at = ?
         WHERE status = 'sending'
     """
-    return change(db, sql, (instant(now),))
+    return records.change(db, sql, (records.instant(now),))
 
 
-def requeue_ambiguous(db: sqlite_utils.Database, not_before: Moment) -> int:
+def requeue_ambiguous(db: sqlite_utils.Database, not_before: records.Moment) -> int:
     """Let ambiguous messages be sent once more, marked as possible repeats, but not before an instant.
 
     Returns how many.
     """
     sql = "UPDATE outbox SET status = 'waiting', not_before = ? WHERE status = 'ambiguous'"
-    return change(db, sql, (not_earlier(not_before),))
+    return records.change(db, sql, (records.not_earlier(not_before),))
 
 
-def postpone(db: sqlite_utils.Database, message: int, not_before: Moment) -> str:
+def postpone(db: sqlite_utils.Database, message: int, not_before: records.Moment) -> str:
     """Let a waiting message wait until an instant."""
     sql = "UPDATE outbox SET not_before = ? WHERE id = ? AND status = 'waiting'"
-    return "waiting" if change(db, sql, (not_earlier(not_before), message)) else ""
+    return "waiting" if records.change(db, sql, (records.not_earlier(not_before), message)) else ""
 
 
 @dataclass(frozen=True)
@@ -396,7 +386,7 @@ class RestoreReport:
     summaries: int
 
 
-def settle_restore(db: sqlite_utils.Database, now: Moment) -> RestoreReport:
+def settle_restore(db: sqlite_utils.Database, now: records.Moment) -> RestoreReport:
     """Prepare a backup that takes the database's place at `now`, so that nothing is repeated without a mark.
 
     What the replaced database sent until now is not known. So messages that wait in the backup are treated
@@ -409,8 +399,8 @@ def settle_restore(db: sqlite_utils.Database, now: Moment) -> RestoreReport:
             unknown = unknown + 1, reason = 'waited when the backup was made', updated_at = ?
         WHERE status NOT IN ('sent', 'dead') RETURNING status
     """
-    statuses = [row["status"] for row in select(db, sql, (instant(now),))]
-    set_meta(db, sources.RESTORED_AT, instant(now))
+    statuses = [row["status"] for row in records.select(db, sql, (records.instant(now),))]
+    records.set_meta(db, sources.RESTORED_AT, records.instant(now))
     return RestoreReport(sources.last_heartbeat(db), statuses.count("ambiguous"), statuses.count("dead"))
 
 
@@ -420,33 +410,33 @@ _UNSENT = "status IN ('queued', 'waiting') AND unknown = 0 AND reason NOT LIKE '
 
 def find_amendable(db: sqlite_utils.Database, message: int) -> OutboxMessage | None:
     """Returns a message that can still be changed."""
-    return select_first(db, OutboxMessage, f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}", (message,))  # noqa: S608 - fixed text
+    return records.select_first(db, OutboxMessage, f"SELECT * FROM outbox WHERE id = ? AND {_UNSENT}", (message,))  # noqa: S608 - fixed text
 
 
 def unsent_alerts(db: sqlite_utils.Database, chat_id: int) -> list[int]:
     """Returns the ids of a chat's messages about alerts that can still be changed."""
     sql = f"SELECT id FROM outbox WHERE chat_id = ? AND kind = 'alert' AND {_UNSENT}"  # noqa: S608 - fixed text
-    return [row["id"] for row in select(db, sql, (chat_id,))]
+    return [row["id"] for row in records.select(db, sql, (chat_id,))]
 
 
 def amend(db: sqlite_utils.Database, message: int, body: MessageBody) -> bool:
     """Replace a message's content."""
     sql = f"UPDATE outbox SET payload = ? WHERE id = ? AND {_UNSENT}"  # noqa: S608 - fixed text
-    return change(db, sql, (_encode(body), message)) == 1
+    return records.change(db, sql, (_encode(body), message)) == 1
 
 
 def withdraw(db: sqlite_utils.Database, message: int) -> bool:
     """Delete a message."""
-    return change(db, f"DELETE FROM outbox WHERE id = ? AND {_UNSENT}", (message,)) == 1  # noqa: S608 - fixed text
+    return records.change(db, f"DELETE FROM outbox WHERE id = ? AND {_UNSENT}", (message,)) == 1  # noqa: S608 - fixed text
 
 
-def replace_summaries(db: sqlite_utils.Database, chat_id: int, by: int, now: Moment) -> int:
+def replace_summaries(db: sqlite_utils.Database, chat_id: int, by: int, now: records.Moment) -> int:
     """Give up the chat's summaries from before the message `by`, a newer one. Returns how many."""
     sql = f"""
         UPDATE outbox SET status = 'dead', reason = 'a newer one took its place', updated_at = ?
         WHERE chat_id = ? AND kind = 'summary' AND id < ? AND {_UNSENT}
     """  # noqa: S608 - fixed text
-    return change(db, sql, (instant(now), chat_id, by))
+    return records.change(db, sql, (records.instant(now), chat_id, by))
 
 
 # Notices to chats that refuse messages. One that names somebody is the owner's, and is not held.
@@ -457,11 +447,11 @@ _MOST_BUTTONS = 100  # Telegram accepts no more
 def hold_notices(db: sqlite_utils.Database, chat_id: int) -> None:
     """Hold a chat's notices, also those that were joined to a message that can still be changed."""
     sql = f"""SELECT * FROM outbox WHERE chat_id = ? AND payload LIKE '%"joined":[%' AND {_UNSENT}"""  # noqa: S608 - fixed text
-    for message in select_as(db, OutboxMessage, sql, (chat_id,)):
+    for message in records.select_as(db, OutboxMessage, sql, (chat_id,)):
         for dedup, thread_id, payload in message.body.joined:
             row = {"chat_id": chat_id, "thread_id": thread_id, "kind": "notice", "dedup": dedup}
-            at = dict.fromkeys(("not_before", "created_at", "updated_at"), instant(message.created_at))
-            insert(db, "outbox", {**row, **at, "payload": payload, "status": "held"}, unique=("dedup",))
+            at = dict.fromkeys(("not_before", "created_at", "updated_at"), records.instant(message.created_at))
+            records.insert(db, "outbox", {**row, **at, "payload": payload, "status": "held"}, unique=("dedup",))
         if message.kind == "notice":
             withdraw(db, message.id)
     sql = f"""
@@ -478,17 +468,17 @@ def held_notices(db: sqlite_utils.Database, chat_id: int | None = None) -> list[
         WHERE outbox.status = 'held' AND chats.status <> 'inactive' AND (:chat IS NULL OR chat_id = :chat)
         ORDER BY id
     """
-    return select_as(db, OutboxMessage, sql, {"chat": chat_id})
+    return records.select_as(db, OutboxMessage, sql, {"chat": chat_id})
 
 
-def join_held(db: sqlite_utils.Database, place: tuple[int, int | None], to: int | None, now: Moment) -> None:
+def join_held(db: sqlite_utils.Database, place: tuple[int, int | None], to: int | None, now: records.Moment) -> None:
     """Join a chat's held notices to the message `to`, or queue them as one message in a topic."""
     chat_id, thread_id = place
     held = held_notices(db, chat_id)
     if not held:
         return
     if to is None and len(held) == 1:
-        change(db, "UPDATE outbox SET status = 'queued' WHERE status = 'held' AND chat_id = ?", (chat_id,))
+        records.change(db, "UPDATE outbox SET status = 'queued' WHERE status = 'held' AND chat_id = ?", (chat_id,))
         return
     target = find_amendable(db, to) if to is not None else None
     bodies = [message.body for message in (*([target] if target else []), *held)]
@@ -524,18 +514,18 @@ class Halt(msgspec.Struct, frozen=True):
     until: dt.datetime
 
 
-def begin_halt(db: sqlite_utils.Database, chat_id: int, until: Moment) -> None:
+def begin_halt(db: sqlite_utils.Database, chat_id: int, until: records.Moment) -> None:
     """Send nothing to a chat (EVERY_CHAT: to nobody) before an instant; the later of two counts."""
     sql = """
         INSERT INTO halts (chat_id, until) VALUES (?, ?)
         ON CONFLICT (chat_id) DO UPDATE SET until = max(until, excluded.until)
     """
-    db.execute(sql, (chat_id, not_earlier(until)))
+    db.execute(sql, (chat_id, records.not_earlier(until)))
 
 
-def current_halts(db: sqlite_utils.Database, now: Moment) -> list[Halt]:
+def current_halts(db: sqlite_utils.Database, now: records.Moment) -> list[Halt]:
     """Returns the halts in force."""
-    return select_as(db, Halt, "SELECT * FROM halts WHERE until > ? ORDER BY chat_id", (instant(now),))
+    return records.select_as(db, Halt, "SELECT * FROM halts WHERE until > ? ORDER BY chat_id", (records.instant(now),))
 
 
 # Quiet hours, back-off, sleep and the halts that Telegram names are all shorter.
@@ -544,8 +534,8 @@ LONGEST_WAIT = dt.timedelta(days=2)
 
 def release_delayed(db: sqlite_utils.Database, now: dt.datetime) -> int:
     """Release what waits beyond LONGEST_WAIT, after a clock that was ahead. Returns how many messages."""
-    farthest = instant(now + LONGEST_WAIT)
+    farthest = records.instant(now + LONGEST_WAIT)
     db.execute("DELETE FROM halts WHERE until > ?", (farthest,))
-    db.execute("UPDATE chats SET next_try = ? WHERE next_try > ?", (instant(now), farthest))
+    db.execute("UPDATE chats SET next_try = ? WHERE next_try > ?", (records.instant(now), farthest))
     sql = "UPDATE outbox SET not_before = ? WHERE status IN ('queued', 'waiting') AND not_before > ?"
-    return change(db, sql, (instant(now), farthest))
+    return records.change(db, sql, (records.instant(now), farthest))

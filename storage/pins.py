@@ -3,7 +3,7 @@
 import msgspec
 import sqlite_utils
 
-from storage.rows import select_as
+from storage.records import select_as
 
 
 class Pin(msgspec.Struct, frozen=True):

@@ -11,18 +11,7 @@ from typing import TypeAlias
 import msgspec
 import sqlite_utils
 
-from storage.rows import (
-    Moment,
-    change,
-    get_meta,
-    insert,
-    instant,
-    select,
-    select_as,
-    select_first,
-    select_value,
-    set_meta,
-)
+from storage import records
 
 IMPORTED = "Imported"  # outcome of what a file brought
 
@@ -69,7 +58,7 @@ def record_success(  # noqa: PLR0913 - columns of a source, by name
     source: str,
     subject: str,
     *,
-    now: Moment,
+    now: records.Moment,
     session: str | None = None,
     outcome: str = "ok",
     detail: str = "",
@@ -91,7 +80,7 @@ def record_success(  # noqa: PLR0913 - columns of a source, by name
             breaker_until = NULL, rests_until = NULL, failures = 0
     """
     dropped = " ".join(sorted(missing))
-    db.execute(sql, (source, subject, instant(now), session, outcome, detail, dropped))
+    db.execute(sql, (source, subject, records.instant(now), session, outcome, detail, dropped))
 
 
 def record_payload(db: sqlite_utils.Database, source: str, subject: str, payload: str, *, after: str) -> None:
@@ -106,11 +95,11 @@ def record_failure(  # noqa: PLR0913 - as above
     source: str,
     subject: str,
     *,
-    now: Moment,
+    now: records.Moment,
     outcome: str,
     detail: str = "",
-    breaker_until: Moment | None = None,
-    rests_until: Moment | None = None,
+    breaker_until: records.Moment | None = None,
+    rests_until: records.Moment | None = None,
 ) -> int:
     """Record a failure, and until when the source is not asked. Returns the number of failures in a row."""
     sql = """
@@ -124,8 +113,8 @@ def record_failure(  # noqa: PLR0913 - as above
             failures = failures + 1
         RETURNING failures
     """
-    until = [moment and instant(moment) for moment in (breaker_until, rests_until)]
-    return select_value(db, int, sql, (source, subject, instant(now), outcome, detail, *until)) or 0
+    until = [moment and records.instant(moment) for moment in (breaker_until, rests_until)]
+    return records.select_value(db, int, sql, (source, subject, records.instant(now), outcome, detail, *until)) or 0
 
 
 def record_address(db: sqlite_utils.Database, source: str, subject: str, address: str) -> None:
@@ -137,15 +126,15 @@ def record_address(db: sqlite_utils.Database, source: str, subject: str, address
 def source_status(db: sqlite_utils.Database, source: str, subject: str) -> SourceStatus | None:
     """Returns the status of one source and subject, or None when it was never asked."""
     sql = "SELECT * FROM sources WHERE source = ? AND subject = ?"
-    return select_first(db, SourceStatus, sql, (source, subject))
+    return records.select_first(db, SourceStatus, sql, (source, subject))
 
 
 def source_statuses(db: sqlite_utils.Database) -> list[SourceStatus]:
     """Returns all statuses, by source and subject."""
-    return select_as(db, SourceStatus, "SELECT * FROM sources ORDER BY source, subject")
+    return records.select_as(db, SourceStatus, "SELECT * FROM sources ORDER BY source, subject")
 
 
-def save_holdings(db: sqlite_utils.Database, ticker: str, as_of: str, now: Moment, contents: str) -> bool:
+def save_holdings(db: sqlite_utils.Database, ticker: str, as_of: str, now: records.Moment, contents: str) -> bool:
     """Store a fund's list of holdings, unless that of a later day is stored. Returns whether it was."""
     sql = """
         INSERT INTO holdings (ticker, as_of, observed_at, contents) VALUES (?, ?, ?, ?)
@@ -153,12 +142,12 @@ def save_holdings(db: sqlite_utils.Database, ticker: str, as_of: str, now: Momen
             as_of = excluded.as_of, observed_at = excluded.observed_at, contents = excluded.contents
         WHERE excluded.as_of >= as_of
     """
-    return change(db, sql, (ticker, as_of, instant(now), contents)) > 0
+    return records.change(db, sql, (ticker, as_of, records.instant(now), contents)) > 0
 
 
 def holdings_contents(db: sqlite_utils.Database, ticker: str) -> str | None:
     """Returns the contents of a fund's list of holdings, or None without one."""
-    return select_value(db, str, "SELECT contents FROM holdings WHERE ticker = ?", (ticker,))
+    return records.select_value(db, str, "SELECT contents FROM holdings WHERE ticker = ?", (ticker,))
 
 
 def held_funds(db: sqlite_utils.Database) -> set[str]:
@@ -172,17 +161,17 @@ CompanyRow: TypeAlias = tuple[str, str, str]
 
 def begin_run(db: sqlite_utils.Database, kind: str, span: str) -> str:
     """Where the run for a span of days goes on, "" at its start. Rows of a run for another are deleted."""
-    begun, _, position = (get_meta(db, f"{kind} run") or "").partition(" ")
+    begun, _, position = (records.get_meta(db, f"{kind} run") or "").partition(" ")
     if begun == span:
         return position
     db.execute("DELETE FROM company_rows WHERE kind = ?", (kind,))
-    set_meta(db, f"{kind} run", f"{span} ")
+    records.set_meta(db, f"{kind} run", f"{span} ")
     return ""
 
 
 def save_step(db: sqlite_utils.Database, kind: str, span: str, position: str, rows: Iterable[CompanyRow]) -> None:
     """Keep the rows of one step of the run, and where it goes on. A later row of a symbol replaces it."""
-    set_meta(db, f"{kind} run", f"{span} {position}")
+    records.set_meta(db, f"{kind} run", f"{span} {position}")
     sql = "INSERT OR REPLACE INTO company_rows (kind, symbol, grouped, contents) VALUES (?, ?, ?, ?)"
     db.conn.executemany(sql, ((kind, *row) for row in rows))
 
@@ -193,14 +182,14 @@ def run_rows(db: sqlite_utils.Database, kind: str) -> list[CompanyRow]:
     return db.execute(sql, (kind,)).fetchall()
 
 
-def record_heartbeat(db: sqlite_utils.Database, now: Moment) -> None:
+def record_heartbeat(db: sqlite_utils.Database, now: records.Moment) -> None:
     """Record a tick of the scheduler."""
-    set_meta(db, _HEARTBEAT, instant(now))
+    records.set_meta(db, _HEARTBEAT, records.instant(now))
 
 
 def last_heartbeat(db: sqlite_utils.Database) -> dt.datetime | None:
     """Returns the instant of the last tick, or None before the first."""
-    text = get_meta(db, _HEARTBEAT)
+    text = records.get_meta(db, _HEARTBEAT)
     return None if text is None else dt.datetime.fromisoformat(text)
 
 
@@ -212,30 +201,30 @@ class StoredOutage(msgspec.Struct, frozen=True):
     began: dt.datetime
 
 
-def begin_outage(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
+def begin_outage(db: sqlite_utils.Database, part: str, session: str, now: records.Moment) -> bool:
     """Record that a part lacks figures since `session`. Returns False if that is recorded already."""
-    row = {"part": part, "session": session, "began": instant(now)}
-    return insert(db, "outages", row, unique=("part", "session")) is not None
+    row = {"part": part, "session": session, "began": records.instant(now)}
+    return records.insert(db, "outages", row, unique=("part", "session")) is not None
 
 
-def end_outage(db: sqlite_utils.Database, part: str, session: str, now: Moment) -> bool:
+def end_outage(db: sqlite_utils.Database, part: str, session: str, now: records.Moment) -> bool:
     """Record that an outage is over. Returns False if it was over before."""
     sql = "UPDATE outages SET back_at = ? WHERE part = ? AND session = ? AND back_at IS NULL"
-    return change(db, sql, (instant(now), part, session)) == 1
+    return records.change(db, sql, (records.instant(now), part, session)) == 1
 
 
 def current_outages(db: sqlite_utils.Database) -> list[StoredOutage]:
     """Returns the outages that are not over, by part."""
-    return select_as(db, StoredOutage, "SELECT * FROM outages WHERE back_at IS NULL ORDER BY part, session")
+    return records.select_as(db, StoredOutage, "SELECT * FROM outages WHERE back_at IS NULL ORDER BY part, session")
 
 
-def outage_changes(db: sqlite_utils.Database, since: Moment) -> dict[str, bool]:
+def outage_changes(db: sqlite_utils.Database, since: records.Moment) -> dict[str, bool]:
     """Returns the parts with an outage that began (False) or is over (True) since an instant, not both."""
     sql = """
         SELECT part, back_at IS NOT NULL FROM outages
         WHERE (began >= :since) <> (coalesce(back_at, '') >= :since) ORDER BY part, session
     """
-    return {part: bool(back) for part, back in db.execute(sql, {"since": instant(since)}).fetchall()}
+    return {part: bool(back) for part, back in db.execute(sql, {"since": records.instant(since)}).fetchall()}
 
 
 def add_outage_chats(db: sqlite_utils.Database, part: str, session: str, chats: Iterable[int]) -> list[int]:
@@ -244,10 +233,10 @@ def add_outage_chats(db: sqlite_utils.Database, part: str, session: str, chats: 
         INSERT INTO outage_chats (part, session, chat_id) SELECT ?, ?, chat_id FROM chats WHERE chat_id = ?
         ON CONFLICT DO NOTHING
     """
-    return [chat_id for chat_id in chats if change(db, sql, (part, session, chat_id)) == 1]
+    return [chat_id for chat_id in chats if records.change(db, sql, (part, session, chat_id)) == 1]
 
 
 def outage_chats(db: sqlite_utils.Database, part: str, session: str) -> list[int]:
     """Returns the chats that were notified of an outage."""
     sql = "SELECT chat_id FROM outage_chats WHERE part = ? AND session = ? ORDER BY chat_id"
-    return [row["chat_id"] for row in select(db, sql, (part, session))]
+    return [row["chat_id"] for row in records.select(db, sql, (part, session))]

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from bot.data.load import frame_of
 from bot.data.provider import Observations, rows_by_kind
 from bot.data.source_selection import Frames
-from storage.rows import KINDS, columns
+from storage.records import KINDS, columns
 
 
 def frames(observations: Observations, *, source: str = "", observed_at: str = "") -> Frames:

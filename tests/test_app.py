@@ -15,7 +15,7 @@ from bot.data.provider import Observations
 from bot.data.store import store
 from bot.jobs import scheduler
 from storage.db import hold_lock, open_database
-from storage.rows import Bar
+from storage.records import Bar
 from tests.fakes.botapi_faults import refusal
 from tests.place import ME, PATIENCE, Place, at_work, told_to_stop
 from tests.titles import title_of

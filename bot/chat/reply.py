@@ -18,21 +18,9 @@ from bot.analytics.metrics import metrics_of
 from bot.delivery.outcome import ErrorClass, classify
 from bot.delivery.send import keyboard
 from bot.errors import Ambiguous, BadInput, BotError
+from bot.messages import html
 from bot.messages.charts import ChartSpec
 from bot.messages.common import AS_EDIT, AS_NEW, Answer, Attachment, Button
-from bot.messages.html import (
-    CAPTION_LIMIT,
-    MESSAGE_LIMIT,
-    Html,
-    bold,
-    code,
-    escape,
-    lines,
-    localized,
-    split_html,
-    strip_html,
-    visible_length,
-)
 from bot.pair import Pair
 from bot.services import Services
 from bot.text import nearest
@@ -46,7 +34,7 @@ FORWARDED = "A forwarded message is not a command; to send its words as your own
 OWNER_ONLY = "Only this bot's owner may use /admin, in their private chat with it."
 MAX_TOAST_LENGTH = 200  # characters of the text of answerCallbackQuery
 _MAX_QUOTE_LENGTH = 40
-_QUOTE_END = Html("</blockquote>")
+_QUOTE_END = html.Html("</blockquote>")
 _LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
 
 
@@ -99,7 +87,7 @@ class ReplyTarget:
                     _log.exception("an answer to chat %s is sent as plain text", self.chat_id)
                     arguments["parse_mode"] = None
                     for key in arguments.keys() & {"text", "caption"}:
-                        arguments[key] = strip_html(arguments[key])
+                        arguments[key] = html.strip_html(arguments[key])
                 else:
                     raise
 
@@ -110,7 +98,7 @@ class _Photo:
 
     answer: Answer
     spec: ChartSpec
-    text: Html
+    text: html.Html
 
     def media(self, file: str | InputFile) -> InputMediaPhoto:
         """Return what editMessageMedia shows. Without `show_caption_above_media` the caption would drop."""
@@ -134,16 +122,16 @@ async def send(
         return False
     asked = update.edited_message or (update.message if chat.type != ChatType.PRIVATE else None)
     target = ReplyTarget(bot, chat.id, thread_of(message), asked.message_id if asked else None)
-    text = localized(answer.text, numbers)
+    text = html.localized(answer.text, numbers)
     pressed = message if update.callback_query is not None and isinstance(message, Message) else None
     if pressed is not None and answer.below is not None and (pressed.photo or not edit):
         buttons = keyboard(answer.rows(AS_EDIT if edit else AS_NEW))
-        if await _add_below(pressed, localized(answer.below, numbers), buttons):
+        if await _add_below(pressed, html.localized(answer.below, numbers), buttons):
             return False
     current = pressed if edit else None
-    if answer.draw is not None and visible_length(text) <= CAPTION_LIMIT:
+    if answer.draw is not None and html.visible_length(text) <= html.CAPTION_LIMIT:
         return await _send_photo(target, services, _Photo(answer, answer.draw, text), current)
-    parts = split_html(text)
+    parts = html.split_html(text)
     if current is not None and parts and not current.photo:
         error_class = await _edit_text(current, answer, parts)
         if error_class is ErrorClass.NOTHING:
@@ -153,7 +141,7 @@ async def send(
         buttons = keyboard(answer.rows(AS_EDIT)) if number == len(parts) else None
         await target.send(bot.send_message, text=part, parse_mode=ParseMode.HTML, reply_markup=buttons)
     if answer.draw is not None:  # too much text for a caption: the picture is a message of its own
-        title = Html(text.split("\n", 1)[0])
+        title = html.Html(text.split("\n", 1)[0])
         await _send_photo(target, services, _Photo(Answer(title), answer.draw, title), None)
     if answer.attachment is not None:
         await _send_file(target, answer.attachment)
@@ -166,19 +154,19 @@ async def _send_file(target: ReplyTarget, attachment: Attachment) -> None:
     except NetworkError as error:
         if classify(error) is not ErrorClass.NO_FILE:
             raise
-        refusal = escape(f"Telegram did not accept the file: {error}.")
+        refusal = html.escape(f"Telegram did not accept the file: {error}.")
         await target.send(target.bot.send_message, text=refusal, parse_mode=ParseMode.HTML)
 
 
-async def _add_below(message: Message, line: Html, buttons: InlineKeyboardMarkup | None) -> bool:
+async def _add_below(message: Message, line: html.Html, buttons: InlineKeyboardMarkup | None) -> bool:
     """Keep a message with other buttons, and a line below its quote if that is not empty.
 
     Return whether the message shows them.
     """
-    shown = Html(message.caption_html if message.photo else message.text_html)
+    shown = html.Html(message.caption_html if message.photo else message.text_html)
     head, end, _ = shown.rpartition(_QUOTE_END)
-    text = lines(head + end if end else shown, line) if line else shown
-    if visible_length(text) > (CAPTION_LIMIT if message.photo else MESSAGE_LIMIT):
+    text = html.lines(head + end if end else shown, line) if line else shown
+    if html.visible_length(text) > (html.CAPTION_LIMIT if message.photo else html.MESSAGE_LIMIT):
         return False
     try:
         await _write(message, text, buttons)
@@ -252,7 +240,7 @@ async def _edit_or_send(
     return await send()
 
 
-async def _write(message: Message, text: Html, buttons: InlineKeyboardMarkup | None) -> None:
+async def _write(message: Message, text: html.Html, buttons: InlineKeyboardMarkup | None) -> None:
     """Replace the text of a message, or the caption of its picture. Raises BadRequest."""
     if message.photo:
         await message.edit_caption(text, buttons, parse_mode=ParseMode.HTML, show_caption_above_media=True)
@@ -268,7 +256,7 @@ async def _leave_text(message: Message, photo: _Photo, error: Exception, buttons
         return
     reason = error.sentence if isinstance(error, BotError) else f"Telegram did not accept it: {error}."
     with suppress(TelegramError):
-        await _write(message, lines(photo.text, escape("No current picture: ") + reason), buttons)
+        await _write(message, html.lines(photo.text, html.escape("No current picture: ") + reason), buttons)
 
 
 async def _draw(target: ReplyTarget, services: Services, spec: ChartSpec) -> bytes:
@@ -287,15 +275,16 @@ def error_answer(error: BotError, first_step: Callable[[str], str], typed: str =
     sentence, example = error.sentence, error.example
     for reason in (error, error.__cause__):
         if isinstance(reason, Ambiguous):
-            lines_ = ((label, typed.replace(reason.typed, reading)) for label, reading in reason.readings)
-            return Answer(lines(sentence), buttons=(tuple((label, first_step(line)) for label, line in lines_),))
-    if not isinstance(sentence, Html):
+            typed_lines = ((label, typed.replace(reason.typed, reading)) for label, reading in reason.readings)
+            row = tuple((label, first_step(line)) for label, line in typed_lines)
+            return Answer(html.lines(sentence), buttons=(row,))
+    if not isinstance(sentence, html.Html):
         sentence = _LONG_QUOTE.sub(r"“\1…”", sentence)
     lead = "Example: " if " " in example or not example.startswith("/") else "See: "
     step = first_step(example) if example.startswith("/") else ""
     label = "Try the example" if step == example else "Set it up"
     button = ((label, step),) if step and step != typed else ()
-    return Answer(lines(sentence, lead + code(example) if example else None), buttons=(button,))
+    return Answer(html.lines(sentence, lead + html.code(example) if example else None), buttons=(button,))
 
 
 def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> Answer:
@@ -304,21 +293,21 @@ def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> 
     with suppress(BadInput):
         parse_rule(typed, metrics_of(pair))
         alert = f"/alert {typed}"
-        html = lines(bold("That reads as a rule."), "To be told when it turns true: " + code(alert))
+        text = html.lines(html.bold("That reads as a rule."), "To be told when it turns true: " + html.code(alert))
         buttons = (("Make it an alert", f"/alert new {typed}"), ("Backtest", f"/backtest {typed}"))
-        return Answer(html, buttons=(buttons,))
+        return Answer(text, buttons=(buttons,))
     word = name if len(name) <= _MAX_QUOTE_LENGTH else name[:_MAX_QUOTE_LENGTH] + "…"
     near = nearest(name.lstrip("/"), known)
-    sentence = bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")
+    sentence = html.bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")
     near_button: tuple[Button, ...] = ((f"/{near}", f"/{near}"),) if near else ()
     metric = metrics_of(pair).get(name.lower())
     if metric is None:
-        return Answer(lines(sentence, "All commands: /help"), buttons=(near_button or (("Help", "/help"),),))
+        return Answer(html.lines(sentence, "All commands: /help"), buttons=(near_button or (("Help", "/help"),),))
     alert = f"/alert {metric.example}"
-    html = lines(sentence, f"{metric.name} is a metric ({metric.title}). Alert: " + code(alert))
+    text = html.lines(sentence, f"{metric.name} is a metric ({metric.title}). Alert: " + html.code(alert))
     row = (
         ("Alert", f"/alert new {metric.name}"),
         ("Chart", f"/chart {metric.subject}"),
         ("Help", f"/help {metric.name}"),
     )
-    return Answer(html, buttons=(near_button, row))
+    return Answer(text, buttons=(near_button, row))

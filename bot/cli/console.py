@@ -19,7 +19,7 @@ from bot.errors import BotError
 from bot.pair import DEFAULT_PAIR, Pair
 from storage import sources
 from storage.db import TWO_WRITERS_SAFE, Database, DiskFault, DiskFull, hold_lock, open_database
-from storage.rows import get_meta, set_meta
+from storage.records import get_meta, set_meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -35,7 +35,7 @@ from storage.db import (
     refuse_lost,
     refuse_unsound,
 )
-from storage.rows import Row, insert, select
+from storage.records import Row, insert, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,7 +22,7 @@ from bot.data.provider import Empty, FetchOutcome, Ok, Provider
 from bot.data.yahoo import BATCH, PAGE, CompanyPage, Yahoo
 from bot.data.yahoo_rows import NUMBERS
 from storage import sources
-from storage.rows import CompanySums, Multiple, SectorWeight
+from storage.records import CompanySums, Multiple, SectorWeight
 from storage.sources import CompanyRow
 
 RUNS = FIGURES, GROUPS = ("companies", "groups")  # the kinds of runs

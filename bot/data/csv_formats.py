@@ -24,7 +24,17 @@ from bot.data.csv_table import Format
 from bot.data.provider import LABELS
 from bot.errors import NoData
 from storage import observations
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split, value_columns
+from storage.records import (
+    KINDS,
+    Bar,
+    Distribution,
+    FundFacts,
+    Multiple,
+    Provisional,
+    SectorWeight,
+    Split,
+    value_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +42,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.data.csv_cells import Cells
-    from storage.rows import Observation
+    from storage.records import Observation
 
 BOUNDS = {
     "nav": 1e5,  # dollars a unit: funds keep theirs tradable, in the hundreds

@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.data.csv_cells import COMMA, CONTROL, NUMERIC_DATE, PLAIN, Cells, Notation, notation_of, shorten
 from bot.data.csv_layouts import DELIMITERS, Dialect, Record, delimiter_of, one_header, recognise_dialect
 from bot.errors import ImportRejected
-from storage.rows import Observation
+from storage.records import Observation
 
 LARGEST_FILE = 8_000_000  # bytes: thirty years of daily rows are half a million
 MOST_ROWS = 100_000  # thirty years of sector weights have as many; they are read within seconds

@@ -7,7 +7,7 @@ import msgspec
 import sqlite_utils
 
 from storage import sources
-from storage.rows import Moment
+from storage.records import Moment
 
 EQUITY = "equity"
 

@@ -23,7 +23,7 @@ from bot.data.provider import LABELS, observations_of
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
 from bot.text import counted, listed
-from storage.rows import Bar, K, Observation, instant
+from storage.records import Bar, K, Observation, instant
 
 _EXPORTED_SOURCES = tuple(name for name in LABELS if name != SAMPLE)
 _ORIGIN = {SOURCE_COLUMN, OBSERVED_COLUMN}

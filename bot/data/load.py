@@ -35,7 +35,7 @@ from bot.text import date_phrase
 from storage import observations
 from storage.db import Database
 from storage.observations import fingerprint, first_observed
-from storage.rows import KINDS, Bar, FundFacts, Moment, Observation, Provisional, Split
+from storage.records import KINDS, Bar, FundFacts, Moment, Observation, Provisional, Split
 
 _BEHIND = ("holdings_date", "price_date", "coverage")  # of a multiple: what it was computed from
 _NAMES = ("ticker", "source", "metric", "convention", "basis")  # columns by which rows are picked

@@ -1,7 +1,7 @@
 """Which figures of an answer are not believed yet: pure checks of closes and distributions.
 
 A source may be wrong in any figure. One that fails a check is stored as provisional with its reason
-(storage.rows.Provisional): it is shown nowhere as the market and no alert is evaluated on it. It becomes
+(storage.records.Provisional): it is shown nowhere as the market and no alert is evaluated on it. It becomes
 final when another source has it too, when the same source gives it again after the next session (not where
 the answer contradicts itself), or when the owner accepts it.
 
@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 
 from bot.data.split_units import days_between
-from storage.rows import Bar, Distribution, Provisional
+from storage.records import Bar, Distribution, Provisional
 
 Levels: TypeAlias = Mapping[str, float]  # dollars a share by session, a text in ISO form
 

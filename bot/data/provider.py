@@ -14,7 +14,7 @@ from bot.analytics.sources import COMPANIES, SAMPLE
 from bot.data.csv_cells import shorten
 from bot.errors import ImportRejected
 from bot.text import counted
-from storage.rows import KINDS, Bar, CompanySums, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
+from storage.records import KINDS, Bar, CompanySums, Distribution, FundFacts, Multiple, Observation, SectorWeight, Split
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -17,7 +17,7 @@ from bot.data.plausibility import CONTRADICTIONS, Evidence, check_bars, check_di
 from bot.data.provider import Observations, observations_of, rows_by_kind
 from bot.data.split_units import classify_splits, preferred, ratios_by_session, unit_factors
 from storage import observations
-from storage.rows import Bar, Distribution, FundFacts, K, Moment, Observation, Provisional, Split, parse_instant
+from storage.records import Bar, Distribution, FundFacts, K, Moment, Observation, Provisional, Split, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

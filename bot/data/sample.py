@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bot.data.provider import Observations, observations_of
-from storage.rows import KINDS
+from storage.records import KINDS
 
 SAMPLE_FILE = Path(__file__).with_name("sample.json.gz")
 

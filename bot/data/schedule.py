@@ -18,7 +18,7 @@ from bot.concurrency import Backoff
 from bot.data.provider import FILE_SOURCES, STANDS_FOR, AccessRefused, FetchOutcome, Observations, RateLimited, Rejected
 from bot.data.provisional import pending_sessions
 from storage import observations
-from storage.rows import Bar, Split
+from storage.records import Bar, Split
 from storage.sources import IMPORTED, SourceStatus
 
 

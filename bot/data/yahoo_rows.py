@@ -17,7 +17,7 @@ import pandas as pd
 from bot.analytics.valuation import SECTOR
 from bot.data.csv_formats import BOUNDS
 from bot.data.plausibility import QUOTE_APART, contradicts_adjusted
-from storage.rows import Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
+from storage.records import Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
 
 # Name in yfinance's frame, our metric, credible range in times.
 _MULTIPLES = (

@@ -26,7 +26,7 @@ from bot.delivery.send import PAUSE_REASONS, PRIORITIES, RateLimits, Sender, Sen
 from storage import outbox
 from storage.db import Database, DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
 from storage.outbox import OutboxMessage, ReadyMessage
-from storage.rows import not_earlier, parse_instant
+from storage.records import not_earlier, parse_instant
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from bot.secrets import redact, token_secret
 from storage import outbox
 from storage.db import Database, StorageError
 from storage.outbox import OutboxMessage, ReadyMessage
-from storage.rows import not_earlier
+from storage.records import not_earlier
 
 logger = logging.getLogger(__name__)
 

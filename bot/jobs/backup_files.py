@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bot.text import command_line
 from storage.db import RESTORE, DatabaseBroken, StorageError, refuse_unsound
-from storage.rows import get_meta
+from storage.records import get_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable

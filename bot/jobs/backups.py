@@ -22,7 +22,7 @@ from bot.messages.html import escape
 from bot.services import Services
 from storage.backup import backup
 from storage.db import StorageError
-from storage.rows import get_meta, remove_meta, set_meta
+from storage.records import get_meta, remove_meta, set_meta
 
 _log = logging.getLogger(__name__)
 RETRY = dt.timedelta(hours=1)

@@ -37,7 +37,7 @@ from bot.services import Services
 from bot.services.alert_views import read_state
 from storage import alert_store, chat_store, sources
 from storage.alert_store import ExpiringAlert, SplitChange, StoredAlert
-from storage.rows import get_meta, remove_meta, set_meta
+from storage.records import get_meta, remove_meta, set_meta
 
 _log = logging.getLogger(__name__)
 _WEEK, _DAY = dt.timedelta(days=7), dt.timedelta(days=1)

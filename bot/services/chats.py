@@ -21,7 +21,7 @@ from storage import chat_store, outbox
 from storage.chat_store import APPROVED, REJECTED, AccessRequest, ExportedRow, StoredChat
 from storage.db import StorageError, file_size
 from storage.outbox import MessageBody, NewMessage
-from storage.rows import get_meta, set_meta
+from storage.records import get_meta, set_meta
 
 RETURNS: dict[str, bool | None] = {"both": None, "price": False, "total": True}
 SUMMARY_TIME = "18:30"  # in New York two and a half hours after the close, when Yahoo has it

@@ -19,7 +19,7 @@ from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market
-from storage.rows import Bar
+from storage.records import Bar
 from tests.frames import frames
 from tests.shared_data import market as shared_market
 from tests.shared_data import market_at, shared

@@ -18,7 +18,7 @@ from bot.chat.reply import FAILED, UNUSABLE
 from bot.chat.settings import SETTINGS
 from bot.local.botapi import ApiMessage, Json
 from storage import chat_store
-from storage.rows import KINDS
+from storage.records import KINDS
 from tests.chat.talk import GROUP, ME, OWNER, STEP, YOU, Talk, talking
 from tests.fakes.pictures import png
 

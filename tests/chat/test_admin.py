@@ -4,7 +4,7 @@ from pathlib import Path
 
 from storage.db import open_database
 from storage.observations import add
-from storage.rows import Bar, Provisional
+from storage.records import Bar, Provisional
 from tests.chat.talk import GROUP, ME, OWNER, Talk
 
 RULE = "ratio > 0.9"

@@ -21,7 +21,7 @@ from bot.services import Caller, CallerChat
 from bot.services.alert_views import evaluation_context, parse_alert_rule
 from bot.services.alerts import MOST_ALERTS
 from storage import alert_store, observations
-from storage.rows import Bar
+from storage.records import Bar
 from tests.chat.talk import ME, OCTOBER, RULE, YOU, Talk, labels, talking
 from tests.messages.pages import page
 from tests.storage.events import add_event

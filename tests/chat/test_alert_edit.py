@@ -12,7 +12,7 @@ from bot.analytics.metrics import METRICS
 from bot.chat.alert_edit import edited_rule, snooze_end
 from bot.errors import BadInput
 from storage import observations
-from storage.rows import Split
+from storage.records import Split
 from tests.chat.talk import NOW, OCTOBER, RULE, Talk, labels
 from tests.titles import title_of
 

@@ -12,7 +12,7 @@ from bot.chat.reply import FAILED
 from bot.services import Caller
 from storage import alert_store
 from storage.alert_store import StoredAlert
-from storage.rows import select_as
+from storage.records import select_as
 from tests.chat.people import no_pictures
 from tests.fuzz import Payloads, fuzz
 

@@ -15,7 +15,7 @@ from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands, data
 from bot.data.csv_formats import FORMATS
 from bot.errors import OUT_OF_MEMORY, BotError
 from storage.db import open_database
-from storage.rows import set_meta
+from storage.records import set_meta
 from tests.cli.conftest import Call, Result, process
 
 COMMANDS = ("run", "chat", "demo", "check", "refresh", "import", "export", "doctor", "backup", "restore")

@@ -17,7 +17,7 @@ from bot.data.sample import sample_observations
 from bot.data.store import store
 from storage import observations, outbox
 from storage.db import hold_lock, open_database
-from storage.rows import KINDS, Bar, Observation, Provisional, SectorWeight
+from storage.records import KINDS, Bar, Observation, Provisional, SectorWeight
 from tests.cli.conftest import Call, Files, Result
 from tests.data.issuers import samples
 from tests.fakes.chart_texts import leave_out_drawing

@@ -36,7 +36,7 @@ from bot.pair import DEFAULT_PAIR
 from storage import chat_store, outbox, sources
 from storage.db import SQLITE_VERSION, hold_lock, open_database
 from storage.migrations import NAMES
-from storage.rows import Bar, FundFacts, set_meta
+from storage.records import Bar, FundFacts, set_meta
 from tests.cli.conftest import Call, process
 from tests.fakes.website import Answer, Website, page
 from tests.fakes.yahoo import FakeYahoo

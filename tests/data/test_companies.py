@@ -21,7 +21,7 @@ from bot.data.refresh import FetchReport, refresh
 from bot.data.store import store
 from storage import observations
 from storage.db import Database, open_database
-from storage.rows import Bar, CompanySums, Multiple, SectorWeight
+from storage.records import Bar, CompanySums, Multiple, SectorWeight
 from tests.fakes.yahoo_pages import company
 
 if TYPE_CHECKING:

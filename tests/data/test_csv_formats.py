@@ -17,7 +17,7 @@ from bot.errors import NoData
 from storage import observations
 from storage.db import open_database
 from storage.observations import recent
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
+from storage.records import KINDS, Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
 from tests.data.imports import read, refusal
 from tests.funds import PAIR
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bot.data.store import FileContents
     from storage.db import Database
     from storage.observations import Written
-    from storage.rows import Observation
+    from storage.records import Observation
 
 
 AT = "2021-06-01T00:00:00Z"

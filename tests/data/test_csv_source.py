@@ -16,7 +16,7 @@ from bot.analytics.sessions import Sessions
 from bot.data import csv_source
 from bot.data.csv_source import DailyCsv
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, NetworkDown, Ok, RateLimited, SchemaChanged
-from storage.rows import Bar, Distribution, Split
+from storage.records import Bar, Distribution, Split
 from tests.data.conftest import figures
 from tests.fakes.website import Answer, Website, chunked, page, redirect, unbounded
 

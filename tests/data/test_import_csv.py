@@ -9,14 +9,14 @@ from bot.data import csv_table
 from bot.data.provider import known_fund, rows_by_kind
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR
-from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
+from storage.records import Bar, Distribution, FundFacts, Multiple, Split
 from tests.data.imports import PRICES, SESSIONS, read, refusal
 from tests.shared_data import FOLDER, shared
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from storage.rows import Observation
+    from storage.records import Observation
 
 DAY = ("IWM", "2020-12-11")
 

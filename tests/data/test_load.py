@@ -11,7 +11,7 @@ from bot.analytics.sessions import Sessions
 from bot.data.load import PENDING, PENDING_COLUMNS, build_market, frame_of, read_frames
 from storage import observations
 from storage.db import open_database
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Observation, Provisional, Split, columns
+from storage.records import KINDS, Bar, Distribution, FundFacts, Observation, Provisional, Split, columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

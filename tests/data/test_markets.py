@@ -12,7 +12,7 @@ from bot.data.load import Markets, read_frames
 from bot.errors import BadInput, NoData
 from storage import observations
 from storage.db import open_database
-from storage.rows import (
+from storage.records import (
     KINDS,
     Bar,
     CompanySums,

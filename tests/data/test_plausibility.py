@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.data.plausibility import Evidence, check_bars, check_distributions, contradicts_adjusted
-from storage.rows import Bar, Distribution, Provisional
+from storage.records import Bar, Distribution, Provisional
 from tests.shared_data import prices, shared
 
 if TYPE_CHECKING:

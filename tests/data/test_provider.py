@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bot.data.provider import Empty, FetchOutcome, NetworkDown, Ok, RateLimited, Rejected, SchemaChanged, UnknownSymbol
-from storage.rows import Bar, Distribution, Multiple
+from storage.records import Bar, Distribution, Multiple
 
 BAR = Bar("IWM", "2020-12-11", 190.3)
 PAID = Distribution("IWM", "2020-12-11", 0.6)

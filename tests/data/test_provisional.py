@@ -12,13 +12,13 @@ from bot.data.load import pending_frame
 from bot.data.provider import observations_of
 from bot.data.provisional import accept, confirm_pending, mark_answer, pending_sessions
 from storage import observations
-from storage.rows import KINDS, Bar, Distribution, FundFacts, Provisional, Split
+from storage.records import KINDS, Bar, Distribution, FundFacts, Provisional, Split
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.data.provider import Observations
-    from storage.rows import Observation
+    from storage.records import Observation
 
 DAYS = [f"{day:%Y-%m-%d}" for day in Sessions().between(pd.Timestamp("2020-11-16"), pd.Timestamp("2020-12-11"))]
 LAST = DAYS[-1]

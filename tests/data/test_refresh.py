@@ -13,7 +13,7 @@ from bot.data.provider import AccessRefused, Empty, FetchOutcome, NetworkDown, O
 from bot.data.refresh import refresh
 from storage import observations, sources
 from storage.db import Database, open_database
-from storage.rows import Bar, FundFacts, Multiple, Split
+from storage.records import Bar, FundFacts, Multiple, Split
 from tests.fakes.yahoo_pages import Fund, sample_fund
 from tests.funds import PAIR
 

@@ -15,7 +15,7 @@ from bot.data.load import build_market
 from bot.data.provider import rows_by_kind
 from bot.data.sample import sample_observations
 from docs import sample as simulation
-from storage.rows import Distribution
+from storage.records import Distribution
 from tests.frames import frames
 from tests.funds import LARGE, PAIR, SMALL
 

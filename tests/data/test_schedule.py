@@ -19,7 +19,7 @@ from bot.data.provider import (
     observations_of,
 )
 from storage.observations import add
-from storage.rows import Bar, Split
+from storage.records import Bar, Split
 from storage.sources import IMPORTED, SourceStatus
 from tests.data.statuses import source_status
 

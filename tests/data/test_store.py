@@ -11,7 +11,7 @@ from bot.analytics.sessions import Sessions
 from bot.data.provider import Observations, Ok, rows_by_kind
 from bot.data.store import store, store_file, with_withdrawals
 from storage import observations, sources
-from storage.rows import Bar, Distribution, Observation, Split
+from storage.records import Bar, Distribution, Observation, Split
 from tests.data.imports import PRICES, read
 
 if TYPE_CHECKING:

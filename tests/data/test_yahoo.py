@@ -14,7 +14,7 @@ import pytest
 
 from bot.data.provider import Empty, FetchOutcome, NetworkDown, RateLimited, SchemaChanged, UnknownSymbol
 from bot.data.yahoo import RecordedRequest, Yahoo, find_problem, outcome_of_error
-from storage.rows import Bar, Distribution, FundFacts, Multiple, Split
+from storage.records import Bar, Distribution, FundFacts, Multiple, Split
 from tests.data.conftest import CLOSES, COMPLETED, day, figures, forget
 from tests.fakes.yahoo_pages import at
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.data.yahoo_rows import bar_rows, fund_rows, multiple_rows, sector_rows
-from storage.rows import FundFacts
+from storage.records import FundFacts
 
 NAMES = ("Price/Earnings", "Price/Book", "Price/Sales", "Price/Cashflow")
 COMPLETED = pd.bdate_range("2026-01-26", "2026-02-04")

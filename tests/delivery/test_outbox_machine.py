@@ -20,7 +20,7 @@ from bot.delivery.outcome import ErrorClass, FailedSend, delivered_parts, reason
 from bot.delivery.rate_limiter import SendPostponed
 from storage import chat_store, outbox
 from storage.db import open_database
-from storage.rows import instant, parse_instant, select
+from storage.records import instant, parse_instant, select
 from tests.storage.messages import queue_message
 
 if TYPE_CHECKING:

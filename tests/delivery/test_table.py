@@ -15,7 +15,7 @@ from bot.delivery.send import REPEAT_MARK, compose
 from bot.messages.html import strip_html
 from storage import outbox
 from storage.outbox import OutboxMessage
-from storage.rows import instant
+from storage.records import instant
 from tests.delivery.office import DOWN, ME, THIRD, YOU, Office, open_office
 from tests.fakes.botapi import RecordedRequest
 from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, garbled, hang, refusal, server_error

@@ -18,7 +18,7 @@ from bot.services import wall_clock
 from storage.backup import restore
 from storage.db import StorageError, connect_unchecked, open_database, refuse_unsound
 from storage.observations import add, newest
-from storage.rows import KINDS, Bar, FundFacts
+from storage.records import KINDS, Bar, FundFacts
 from tests.storage.test_migrations import SCAFFOLD, in_order_of_references, row_of
 
 SESSIONS, ROWS = 300, 28

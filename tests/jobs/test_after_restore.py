@@ -13,7 +13,7 @@ from bot.local.terminal import NoRateLimiter
 from storage import chat_store, outbox, sources
 from storage.backup import backup, restore
 from storage.outbox import RestoreReport, settle_restore
-from storage.rows import get_meta
+from storage.records import get_meta
 from tests.fakes.botapi import FakeBotApi
 from tests.jobs.desk import DAYS, QUIET, Desk, after_close
 from tests.storage.messages import queue_message

@@ -23,7 +23,7 @@ from bot.jobs.notices import announce_ends
 from bot.services import Caller, CallerChat, alert_views, alerts
 from storage import alert_store
 from storage.outbox import OutboxMessage
-from storage.rows import select_as
+from storage.records import select_as
 from tests.jobs.desk import FIRST, Desk, after_close, sessions
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import pytest
 
 from bot.data.yahoo import Yahoo
 from bot.jobs.scheduler import Scheduler
-from storage.rows import Bar
+from storage.records import Bar
 from tests.data.conftest import CLOSES, COMPLETED, fake, loopback, yahoo, yahoo_cache
 from tests.fakes.yahoo import FakeYahoo
 from tests.fakes.yahoo_pages import Fund

@@ -9,7 +9,7 @@ from bot.analytics.sessions import Sessions
 from bot.jobs.notices import report_outages
 from bot.text import date_phrase
 from storage import alert_store, chat_store
-from storage.rows import Multiple
+from storage.records import Multiple
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import RULE, Desk, after_close, bar, sessions
 from tests.jobs.test_scheduler import scheduled

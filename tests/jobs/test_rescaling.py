@@ -11,7 +11,7 @@ from bot.analytics.metrics import METRICS
 from bot.messages.html import strip_html
 from storage import alert_store, chat_store
 from storage.db import DiskFull
-from storage.rows import Split
+from storage.records import Split
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import DAYS, RULE, Desk, after_close, full_disk
 

@@ -14,7 +14,7 @@ from bot.errors import BadInput
 from bot.services import Caller, CallerChat, Transaction, alert_views, alerts, context_of
 from bot.services.alert_views import Unreadable, view_alert
 from storage import alert_store
-from storage.rows import Split
+from storage.records import Split
 from tests.funds import SMALL
 from tests.jobs.desk import Desk, after_close, sessions
 

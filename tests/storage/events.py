@@ -9,7 +9,7 @@ from storage import alert_store
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.rows import Moment
+    from storage.records import Moment
 
 
 def add_event(db: sqlite_utils.Database, *, now: Moment, **columns: Any) -> int | None:  # noqa: ANN401 - the fields of a NewEvent

@@ -29,7 +29,7 @@ from storage import db as database_module
 from storage.backup import remove, restore
 from storage.db import connect, create_file, integrity_check
 from storage.migrations import m001_schema
-from storage.rows import get_meta
+from storage.records import get_meta
 
 _EVENTS = {"os.link", "os.remove", "os.rename", "shutil.copyfile"}
 

@@ -11,7 +11,7 @@ from storage.outbox import MessageBody, NewMessage, OutboxMessage, enqueue, find
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.rows import Moment, Row
+    from storage.records import Moment, Row
 
 NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))
 BODY = MessageBody("<b>\u2212 1 %</b>", [[("Chart", "c:1")]])

@@ -28,7 +28,7 @@ from storage.db import (
     open_database,
 )
 from storage.migrations import MIGRATIONS
-from storage.rows import get_meta, set_meta
+from storage.records import get_meta, set_meta
 from tests.storage.conftest import ORPHAN, refused
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from storage.chat_store import (
     set_summary,
     summary_times,
 )
-from storage.rows import parse_instant
+from storage.records import parse_instant
 from tests.storage.events import add_event
 
 if TYPE_CHECKING:

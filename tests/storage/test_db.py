@@ -34,7 +34,7 @@ from storage.db import (
     refuse_unsound,
 )
 from storage.migrations import NAMES
-from storage.rows import get_meta, set_meta
+from storage.records import get_meta, set_meta
 from tests.storage.conftest import ORPHAN, refused
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 HALF_A_TRANSACTION = """
 import sys
 from storage.db import open_database
-from storage.rows import set_meta
+from storage.records import set_meta
 
 def half(db):
     set_meta(db, "word", "new")

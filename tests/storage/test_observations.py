@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from storage.observations import JITTER, Written, add, agree, first_observed, latest_session, newest, newest_columns
-from storage.rows import KINDS, Bar, CompanySums, Distribution, FundFacts, Multiple, SectorWeight, Split
+from storage.records import KINDS, Bar, CompanySums, Distribution, FundFacts, Multiple, SectorWeight, Split
 from tests.storage.conftest import refused
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from storage.rows import Observation
+    from storage.records import Observation
 
 
 DAY = "2020-12-11"

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from storage import outbox, sources
 from storage.chat_store import deactivate, ensure_chat
 from storage.db import Refused
-from storage.rows import get_meta, parse_instant, select
+from storage.records import get_meta, parse_instant, select
 from tests.storage.messages import BODY, NOON, ONE, TWO, claim, claimed, put, queue_message, row_of
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from storage.observations import RESTATED_FROM, Restatement, add, recent, restatements
-from storage.rows import Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
+from storage.records import Bar, Distribution, FundFacts, Multiple, SectorWeight, Split
 
 if TYPE_CHECKING:
     from random import Random
 
     import sqlite_utils
 
-    from storage.rows import Observation
+    from storage.records import Observation
 
 
 ONE, TWO, THREE = (f"2020-12-11T{hour}:00:00Z" for hour in (21, 22, 23))

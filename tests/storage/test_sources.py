@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.rows import get_meta, parse_instant, set_meta
+from storage.records import get_meta, parse_instant, set_meta
 from storage.sources import (
     StoredOutage,
     add_outage_chats,

@@ -30,7 +30,7 @@ from bot.pair import DEFAULT_PAIR, PUBLIC_FILES, Fund, Pair
 from bot.text import command_line
 from storage import observations
 from storage.observations import Written
-from storage.rows import FundFacts
+from storage.records import FundFacts
 
 # A fund's price stays this close to its NAV: IWM's own file is 13% above it in July 2001, 7% in January 2002.
 NEAR = 0.05

@@ -32,7 +32,7 @@ from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.text import MONTHS, counted, listed
-from storage.rows import Distribution, FundFacts, Observation, SectorWeight
+from storage.records import Distribution, FundFacts, Observation, SectorWeight
 
 HEADER_WITHIN = 40  # rows: the longest preamble has ten
 MISSING = frozenset({"", "-", "--"})

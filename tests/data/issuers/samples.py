@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from storage.rows import Distribution, FundFacts, SectorWeight
+from storage.records import Distribution, FundFacts, SectorWeight
 from tests.data.issuers.builders import csv_file
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from bot.pair import DEFAULT_PAIR, Pair
 from storage import observations, sources
 from storage.db import open_database
 from storage.observations import Written
-from storage.rows import Bar, Distribution, FundFacts, Observation, SectorWeight, parse_instant
+from storage.records import Bar, Distribution, FundFacts, Observation, SectorWeight, parse_instant
 from tests import shared_data
 from tests.data.conftest import figures
 from tests.data.issuers import samples

@@ -16,7 +16,7 @@ from bot.data.csv_cells import PLAIN
 from bot.data.holdings import Constituent, Holdings
 from bot.data.issuers.layouts import read_issuer
 from bot.errors import ImportRejected
-from storage.rows import Distribution, FundFacts
+from storage.records import Distribution, FundFacts
 from tests import shared_data
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls, xlsx

@@ -23,7 +23,7 @@ from bot.messages.canvas import LIGHT
 from bot.messages.html import strip_html
 from bot.messages.pages.flows import flows_answer
 from storage import observations, sources
-from storage.rows import Bar, FundFacts
+from storage.records import Bar, FundFacts
 from tests import shared_data
 from tests.fakes.yahoo_proxy import Answer
 

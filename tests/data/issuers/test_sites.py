@@ -22,7 +22,7 @@ from bot.data.issuers.fetch import IssuerFiles
 from bot.data.refresh import build_providers, refresh
 from bot.pair import DEFAULT_PAIR
 from storage import observations
-from storage.rows import KINDS, Distribution, FundFacts
+from storage.records import KINDS, Distribution, FundFacts
 from tests.data.conftest import CLOSES, forget, iwm
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, spreadsheetml, xlsx
