@@ -31,7 +31,7 @@ from bot.messages.alerts.card import alert_page, new_alert_page, snooze_menu
 from bot.messages.alerts.guide import edit_menu
 from bot.messages.alerts.notices import waiting_note
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, capital, code, lines
+from bot.messages.html import Html, bold, capital, code, lines, moment
 from bot.services import alert_views, alerts
 from bot.services.alert_views import ShownAlert, refuse_ended, refuse_paused
 from bot.services.alerts import StartedAlert
@@ -46,6 +46,7 @@ _NUMBER = re.compile(r"[-\u2212]?[0-9]+(?:\.[0-9]+)?")
 _SPAN = re.compile(r"(?:for\s+)?(\d{1,4})\s*(h|hours?|d|days?|w|weeks?|m|months?)", re.IGNORECASE)
 _UNTIL = re.compile(r"until\s+(\S+)", re.IGNORECASE)
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24, "m": 30 * 24}
+_AT_THE_END = "What fires meanwhile comes as one message at its end."
 _LONGEST = dt.timedelta(days=366)  # past it the alert itself has ended
 
 
@@ -65,10 +66,28 @@ async def snooze(ask: Ask, number: int, text: str) -> Answer:
         shown = await alert_views.show(caller, number, refuse_ended, refuse_paused)
         return snooze_menu(shown.alert, shown.context)
     until = snooze_end(text, caller.now, caller.chat.zone, f"/alert {number} snooze")
-    remark = "Snoozed: what fires meanwhile comes as one message at its end."
-    if until is None:
-        remark = "Snooze ended: what fired meanwhile comes as one message."
+    remark = "Snoozed. " + _AT_THE_END if until else "Snooze ended. What fired meanwhile comes as one message."
     return await render_shown(await alerts.snooze(caller, number, until), remark)
+
+
+async def on_snooze(ask: Ask) -> Answer:
+    """/snooze: hold the messages of all alerts of the chat for a while; without words, the spans as buttons."""
+    if not ask.text:
+        spans = tuple((span, f"/snooze {span}") for span in ("2h", "1d", "1w", "1m"))
+        html = lines(
+            bold("How long should all alerts be snoozed?"), "Or type: " + code("/snooze until 2030-12-31"), _AT_THE_END
+        )
+        return Answer(html, buttons=(spans, (("End snooze", "/snooze off"), ("Alerts", "/alerts"))))
+    until = snooze_end(ask.text, ask.now, ask.caller.chat.zone, "/snooze")
+    count = await alerts.snooze_all(ask.caller, until)
+    if not count:
+        raise BadInput("No alert is snoozed." if until is None else "There is no active alert to snooze.", "/alerts")
+    title = (
+        f"{counted(count, 'alert')} snoozed until {moment(until, ask.caller.chat.zone)}." if until else "Snooze ended."
+    )
+    toast = f"{title} {_AT_THE_END}" if until else f"{title} What fired meanwhile comes as one message."
+    row = (("End snooze", "/snooze off"), ("Alerts", "/alerts")) if until else (("Alerts", "/alerts"),)
+    return Answer(lines(bold(title), toast.removeprefix(title).strip()), buttons=(row,), toast=toast)
 
 
 async def pause(ask: Ask, number: int, _: str) -> Answer:

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from bot.alerts.lexer import METRIC_WORDS
 from bot.analytics.metrics import METRICS
-from bot.chat import admin, alert_commands, info, market_commands, privacy, start
+from bot.chat import admin, alert_commands, alert_edit, info, market_commands, privacy, start
 from bot.chat.access import Ask, Role
 from bot.chat.settings import changes_settings, on_settings
 from bot.messages.common import Answer, flow_steps
@@ -84,6 +84,7 @@ COMMANDS: tuple[Command, ...] = (
     _command("backtest", market_commands.on_backtest),
     _command("alerts", alert_commands.on_alerts),
     _command("history", alert_commands.on_history),
+    _command("snooze", alert_edit.on_snooze, changes=bool),
     _command("summary", info.on_summary, changes=info.changes_summary),
     _command("pin", info.on_pin, role=Role.ADMIN),
     _command("settings", on_settings, changes=changes_settings),

@@ -224,6 +224,19 @@ async def snooze(caller: Caller, number: int, until: dt.datetime | None) -> Show
     return await _change_and_show(caller, write)
 
 
+async def snooze_all(caller: Caller, until: dt.datetime | None) -> int:
+    """Hold the messages of all active alerts of a chat until an instant; None ends that. Returns of how many."""
+
+    def write(db: sqlite_utils.Database) -> int:
+        active = [alert for alert in alert_store.alerts_of(db, caller.chat.id) if alert.life == Life.ACTIVE]
+        chosen = [alert for alert in active if until is not None or alert.snoozed_until is not None]
+        for alert in chosen:
+            alert_store.update_alert(db, alert.alert_id, snoozed_until=until)
+        return len(chosen)
+
+    return await caller.change(write)
+
+
 async def pause(caller: Caller, number: int) -> ShownAlert:
     """Stop evaluating an alert until it is resumed; its snooze ends."""
 

@@ -60,7 +60,7 @@ async def test_it_is_pushed_once_when_it_fires_and_its_text_stays_whatever_is_ta
     (less,) = await october.press(pushed, "‹ Back")
     assert labels(less) == ["Chart", "Edit ▸", "Snooze ▸", "More ▸"]
     for path, line, note, shown in (
-        (["Snooze ▸", "1w"], "#1: Snoozed: what fires meanwhile comes as one message at its end.", None, "End snooze"),
+        (["Snooze ▸", "1w"], "#1: Snoozed. What fires meanwhile comes as one message at its end.", None, "End snooze"),
         (["More ▸", "Pause"], "#1: It sends nothing until you resume it.", None, "Resume"),
         (["Resume"], "#1: Resumed; it starts afresh.", "Resumed.", "Snooze ▸"),
         (["More ▸", "Off"], "#1: off.", "Alert #1 is off.", "Undo"),

@@ -127,11 +127,29 @@ async def test_ending_the_snooze_tells_at_once_what_fired(october: Talk) -> None
     await pass_to(october, OCTOBER + 2 * DAY)
     (card,) = await october.ask("/alert 1")
     (ended,) = await october.press(card, "End snooze")
-    assert "\nSnooze ended: what fired meanwhile comes as one message.\n" in ended.text
+    assert "\nSnooze ended. What fired meanwhile comes as one message.\n" in ended.text
     assert "End snooze" not in labels(ended)
     (text,) = await pass_to(october, OCTOBER + 2 * DAY)
     assert "6 Oct 2020" in text
     assert await pass_to(october, OCTOBER + 3 * DAY) == []
+
+
+async def test_all_alerts_of_the_chat_are_snoozed_at_once(october: Talk) -> None:
+    assert (await october.ask("/snooze off"))[0].text == "No alert is snoozed.\nSee: /alerts"
+    await october.ask("/alert excess 3m > -50pp")
+    await october.ask("/alert 2 pause")
+    await october.ask("/alert ratio > sma 200 silent")
+    (choice,) = await october.ask("/snooze")
+    (snoozed,) = await october.press(choice, "1w")
+    assert snoozed.text == (
+        "2 alerts snoozed until Mon 12 Oct 2020, 18:00.\nWhat fires meanwhile comes as one message at its end."
+    )
+    assert [row["snoozed_until"] is not None for row in await october.rows("alerts")] == [True, False, True]
+    assert await pass_to(october, OCTOBER + 2 * DAY) == []
+    (ended,) = await october.press(snoozed, "End snooze")
+    assert ended.text == "Snooze ended.\nWhat fired meanwhile comes as one message."
+    (text,) = await pass_to(october, OCTOBER + 2 * DAY)
+    assert text.startswith("2 events while alerts were snoozed")
 
 
 async def test_snooze_alone_asks_for_how_long(october: Talk) -> None:
