@@ -23,7 +23,6 @@ from bot.errors import BadInput
 from bot.messages.alerts import guide
 from bot.messages.alerts.card import alert_page, buttons_answer, rule_chart_answer
 from bot.messages.alerts.history import EVENTS_A_PAGE, alert_list, explanation, history_answer
-from bot.messages.alerts.notices import FIRES_SINCE_DAYS, trial_message
 from bot.messages.common import Answer
 from bot.messages.html import lines
 from bot.services import alert_views, alerts, metrics_for
@@ -100,12 +99,6 @@ async def chart(ask: Ask, number: int, _: str) -> Answer:
     return await asyncio.to_thread(rule_chart_answer, shown.alert, shown.context, ask.theme, fires)
 
 
-async def test(ask: Ask, number: int, _: str) -> Answer:
-    """Show what the message would look like now."""
-    shown, fires = await alert_views.show_with_fire_count(ask.caller, number, FIRES_SINCE_DAYS)
-    return await asyncio.to_thread(trial_message, shown.alert, shown.context, fires)
-
-
 async def history(ask: Ask, number: int | None, _: str = "", page: int = 1) -> Answer:
     """Show the events of one alert, or of all the chat's alerts, newest first."""
     skip = (page - 1) * EVENTS_A_PAGE
@@ -119,7 +112,6 @@ Action = Callable[["Ask", int, str], Awaitable[Answer]]
 LOOKS: dict[str, Action] = {
     "why": explain,
     "chart": chart,
-    "test": test,
     "history": history,
     "more": more,
     "less": less,

@@ -141,4 +141,4 @@ async def on_pin(ask: Ask) -> Answer:
         raise BadInput(f"“{words[:40]}” is not understood; /pin posts a live board, /pin off ends it.", "/pin")
     remarks = await boards.post(ask.caller)
     note = "It is edited after each close and when an alert changes, without a sound."
-    return Answer(lines(bold("The live board is above."), *remarks, note), buttons=((("Off", "/pin off"),),))
+    return Answer(lines(bold("The live board is posted."), *remarks, note), buttons=((("Off", "/pin off"),),))

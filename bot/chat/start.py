@@ -9,12 +9,14 @@
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from zoneinfo import ZoneInfo
 
 from bot.alerts.presets import name_of, presets_for
+from bot.analytics.metrics import METRICS
 from bot.chat.access import Ask
 from bot.chat.alert_commands import guide_page
 from bot.chat.settings import SETTINGS
@@ -28,12 +30,11 @@ from bot.services import alert_views, alerts, chats
 from bot.text import clock_time
 
 _LINK = "alert_"  # t.me/NAME_OF_THE_BOT?start=alert_ratio_above_sma_200
-_CHANGES = ("add", "zone", "summary")
 
 
 def changes_start(text: str) -> bool:
-    """Return whether the words after /start change anything."""
-    return text.split(" ", maxsplit=1)[0].lower() in _CHANGES
+    """Return whether the words after /start are a step, which changes something or leads on to what does."""
+    return text.split(" ", maxsplit=1)[0].lower() in _STEPS
 
 
 async def on_start(ask: Ask) -> Answer:
@@ -46,7 +47,9 @@ async def on_start(ask: Ask) -> Answer:
     if not step.lower().startswith(_LINK):
         return answer
     context = await alert_views.evaluation_context(ask.caller)
-    rule = " ".join(step[len(_LINK) :].split("_"))
+    rule = step[len(_LINK) :].replace("_", " ")
+    for name in METRICS:  # some have underscores of their own
+        rule = re.sub(rf"^{name.replace('_', ' ')}\b", name, rule)
     try:
         return await asyncio.to_thread(guide_page, rule, context, ask.now)
     except BadInput as error:

@@ -382,7 +382,7 @@ class _Commit:
         if result.expired and result.alert is not None:
             update(life=Life.EXPIRED, reason=ENDED)
             ended = structs.replace(stored, expires_on=result.alert.rule.until)
-            self._queue_notice(result, notices.ended_notice([ended]), "ended")
+            self._queue_notice(result, notices.ends_notice([ended], has_ended=True), "ended")
 
     def _revise(self, revised: evaluate.EventInForce, stored: _StoredEvent) -> None:
         """Withdraw or restate a stored event: what waits is changed, what was sent gets one correction.

@@ -74,13 +74,11 @@ def _end_alerts(db: sqlite_utils.Database, default_zone: str, now: dt.datetime) 
             if last_day - created > _WEEK:  # the reply to a shorter one said so
                 ending[place].append(alert)
     writer = OutboxWriter(db, now, default_zone)
-    for event, by_place, notice in (
-        ("ends", ending, notices.ending_soon_notice),
-        ("ended", ended, notices.ended_notice),
-    ):
+    for event, by_place in (("ends", ending), ("ended", ended)):
         for place, alerts in by_place.items():
             key = f"{alerts[0].number}@{alerts[0].expires_on}:{now:%Y-%m-%dT%H:%M:%S}"
-            writer.notice(place, f"{event}:{place[0]}:{key}", notice(alerts))
+            notice = notices.ends_notice(alerts, has_ended=event == "ended")
+            writer.notice(place, f"{event}:{place[0]}:{key}", notice)
     return len(ending) + len(ended)
 
 

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import math
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +48,6 @@ COPY, INSERT = "copy:", "insert:"  # a tap copies the text, or puts it into the 
 # AS_EDIT in front: the answer takes the message's place; AS_NEW: it is a message of its own, because what
 # was pushed (an alert) must not vanish.
 AS_EDIT, AS_NEW = "e", "r"
-_REPLY_COMMANDS = re.compile(r"/alert \d+ test")  # sent below an alert's card
 MAX_BUTTON_DATA, MAX_BUTTON_TEXT = 64, 256  # bytes
 _PAGES = {
     "Compare": "/compare",
@@ -147,7 +145,7 @@ def _button_row(row: tuple[Button, ...], prefix: str) -> tuple[Button, ...]:
     shown = []
     for label, line in row:
         is_text = line.startswith((COPY, INSERT))
-        data = line if is_text else (AS_NEW if _REPLY_COMMANDS.fullmatch(line) else prefix) + line
+        data = line if is_text else prefix + line
         if len(data.encode()) <= (MAX_BUTTON_TEXT if is_text else MAX_BUTTON_DATA):
             shown.append((label, data))
     return tuple(shown)

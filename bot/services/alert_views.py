@@ -206,13 +206,6 @@ def fires_since(db: sqlite_utils.Database, chat_id: int, since: dt.date) -> tupl
     return tuple((event.number, event.rule, event.session) for event in reversed(fires))
 
 
-async def show_with_fire_count(caller: Caller, number: int, days: int) -> tuple[ShownAlert, int]:
-    """Return one alert and how often it fired in the last `days`."""
-    market = await caller.services.markets.current()
-    since = (market.last_completed - dt.timedelta(days=days)).date().isoformat()
-    return await show_with(caller, number, lambda db, alert: alert_store.fires_since(db, alert.alert_id, since))
-
-
 def last_fire(db: sqlite_utils.Database, alert: StoredAlert) -> tuple[RecordedFire | None, bool]:
     """Return an alert's last fire as it is stored, and whether revised data took that fire back."""
     recent = alert_store.list_events(db, alert_id=alert.alert_id, limit=_EXPLAINED_EVENTS)

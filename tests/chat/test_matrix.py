@@ -37,14 +37,14 @@ EXPECTED: dict[str, dict[Role, str]] = {
 # or has changed hands is noticed.
 ROLES = {
     Role.MEMBER: (
-        "/start", "/start where", "/alert", "/alert 1", "/alert new", "/alert 1 why", "/alert 1 chart", "/alert 1 test",
+        "/start", "/alert", "/alert 1", "/alert new", "/alert 1 why", "/alert 1 chart",
         "/alert 1 history", "/alert 1 edit", "/alert 1 more", "/alert 1 less",
         "/alert 1 snooze", "/snooze", "/summary", "/summary now", "/summary weekly now", "/settings",
         "/settings zone", "/settings quiet",
         "/settings returns", "/settings theme", "/settings numbers",
     ),
     Role.ADMIN: (
-        "/snooze 1d", "/snooze off", "/start add all", "/start zone UTC", "/start summary off",
+        "/snooze 1d", "/snooze off", "/start where", "/start add all", "/start zone UTC", "/start summary off",
         "/alert ratio > 0.7", "/alert 1 edit > 0.8", "/alert 1 snooze 1d", "/alert 1 snooze off",
         "/alert 1 pause", "/alert 1 resume", "/alert 1 renew", "/alert 1 off", "/alert 1 back",
         "/alert 1 rescale", "/alert 1 ok",

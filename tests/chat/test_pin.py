@@ -23,7 +23,7 @@ async def board_edits(talk: Talk, days: int = 0) -> int:
 
 async def test_the_board_is_posted_pinned_and_edited_when_it_changes_only(october: Talk) -> None:
     board, answer = await october.ask("/pin")
-    assert answer.text.startswith("The live board is above.\nIt is edited after each close")
+    assert answer.text.startswith("The live board is posted.\nIt is edited after each close")
     assert board.text.startswith("SPY leads this year by ")
     assert "Trend breaks ▓▓▓▓▓▓▓░ " in board.text
     assert (october.api.chat(ME).pinned, board.silent) == ([board.message_id], True)

@@ -1,11 +1,14 @@
 """First contact: three steps by taps, in private and in a group, and links that open the guide."""
 
+import datetime as dt
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot.alerts.presets import PRESETS
 from bot.chat.reply import ADMINISTRATORS_ONLY
+from bot.messages.pages.start import summary_step
 from tests.chat.talk import GROUP, Talk, labels, talking
 
 ADMIN, MEMBER = 1, 2
@@ -47,7 +50,7 @@ async def test_every_step_can_be_skipped_and_gone_back_and_one_rule_be_taken(tal
     (page,) = await talk.press(page, "Next ›")
     (page,) = await talk.press(page, "Other")
     (page,) = await talk.press(page, "America")
-    assert page.text == "Which city in America? Page 1 of 8."
+    assert page.text == "Which city in America? Page 1 of 2."
     (page,) = await talk.press(page, "More ›")
     (page,) = await talk.press(page, "‹ Previous")
     (page,) = await talk.press(page, "Anchorage 09:00")
@@ -67,8 +70,9 @@ async def test_a_group_that_adds_the_bot_is_greeted_and_its_administrators_set_i
     assert greeting.text.splitlines()[1] == "Administrators choose what it tells; everybody may ask."
     (page,) = await talk.press(greeting, "Set it up", MEMBER)
     assert page.message_id == greeting.message_id
-    assert await talk.press(page, "All", MEMBER) == []
-    assert talk.notes()[-1] == ADMINISTRATORS_ONLY
+    for label in ("All", "Later ›"):
+        assert await talk.press(page, label, MEMBER) == []
+        assert talk.notes()[-1] == ADMINISTRATORS_ONLY
     (page,) = await talk.press(page, "All", ADMIN)
     assert {row["chat_id"] for row in await talk.rows("alerts")} == {GROUP}
     talk.api.change_membership(GROUP, "member", "administrator")
@@ -82,6 +86,7 @@ async def test_a_group_that_adds_the_bot_is_greeted_and_its_administrators_set_i
         ("alert_ratio_above_sma_200", "Your rule: IWM/SPY above its 200-day average."),
         ("alert_trend_breaks", "Trend breaks: IWM/SPY above its 200-day average."),
         ("alert_excess_3m_below_-2pp", "Your rule: IWM's lead in total return over 3m below −2pp."),
+        ("alert_ratio_vs_sma_200_above_5_percent", "Your rule: IWM/SPY against its 200-day average above 5%."),
         ("alert_ratio_near_5", "The rule of this link cannot be read: “near” is not one of the choices after “ratio”."),
         ("abc", "Small caps against large caps: IWM and SPY\n"),
     ],
@@ -99,3 +104,26 @@ async def test_without_prices_nothing_is_offered_and_a_wrong_time_is_said(tmp_pa
         assert labels(page)[0] == "Later ›"
         (refused,) = await talk.ask("/start summary noon-ish")
         assert refused.text.startswith("“noon-ish” is not a time of day")
+
+
+@pytest.mark.parametrize(
+    ("zone", "today", "time"),
+    [
+        ("America/New_York", "2020-07-01", "16:45"),
+        ("Europe/Berlin", "2020-03-20", "22:45"),  # summer time begins later there
+        ("Australia/Sydney", "2020-07-01", "08:45"),
+        ("Asia/Kolkata", "2020-07-01", "03:15"),
+    ],
+)
+def test_after_the_close_is_after_it_all_year(zone: str, today: str, time: str) -> None:
+    now = dt.datetime.fromisoformat(f"{today}T17:00:00+00:00")
+    assert f"After the close, {time}" in [
+        label for row in summary_step(ZoneInfo(zone), now, is_set=False).buttons for label, _ in row
+    ]
+
+
+async def test_any_city_is_six_taps_from_an_alert_and_a_summary(talk: Talk) -> None:
+    (page,) = await talk.ask("/start")
+    for label in ("All", "Other", "America", "More ›", "Yakutat 09:00", "18:30"):
+        (page,) = await talk.press(page, label)
+    assert "Time zone: America/Yakutat.\nDaily summary: 18:30.\n" in page.text

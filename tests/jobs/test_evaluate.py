@@ -218,8 +218,10 @@ async def test_an_alert_expires_after_its_last_day_and_says_so(desk: Desk) -> No
     assert await desk.evaluate([0.65], "2020-01-17") == []
     assert await desk.life(alert) == "expired: its last day has passed"
     _, payload = await desk.payloads()
-    assert payload["plain"] == ("Alert #1 has ended: 16 Jan 2020 was its last day.\nratio > 0.6 until 2020-01-16")
-    assert payload["buttons"] == [[["Renew for a year", "r/alert 1 renew"], ["Alerts", "r/alerts"]]]
+    assert payload["plain"] == (
+        "Alert #1 has ended.\nLast day 16 Jan 2020: #1 ratio > 0.6 until 2020-01-16\nRenewed, it starts afresh."
+    )
+    assert payload["buttons"] == [[["Renew #1", "r/alert 1 renew"]], [["Alerts", "r/alerts"]]]
     desk.restart()
     assert await desk.evaluate() == []
 
@@ -230,7 +232,7 @@ async def test_the_last_day_itself_is_evaluated_before_the_end(desk: Desk) -> No
     assert await desk.life(alert) == "expired: its last day has passed"
     assert await desk.titles() == [
         "#1 fired · close of Fri 17 Jan 2020",
-        "Alert #1 has ended: 18 Jan 2020 was its last day.",
+        "Alert #1 has ended.",
     ]
 
 

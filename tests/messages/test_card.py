@@ -15,7 +15,7 @@ from bot.errors import NoData
 from bot.local.botapi import parse_html
 from bot.messages.alerts.card import alert_page, card_buttons, more_buttons, new_alert_page, rule_chart_answer
 from bot.messages.alerts.history import alert_list, explanation
-from bot.messages.alerts.notices import ended_notice, event_list, fire_line, fired_message, paused_message
+from bot.messages.alerts.notices import ends_notice, event_list, fire_line, fired_message, paused_message
 from bot.messages.canvas import LIGHT
 from bot.messages.common import COPY, Answer
 from bot.messages.html import visible_length
@@ -124,28 +124,28 @@ LOOKS, COPIES = "Chart Why History", "Copy the rule All alerts ‹ Back"
             {},
             "Chart Edit ▸ Snooze ▸ More ▸",
             "Snooze ▸ Why More ▸",
-            ["Edit ▸ Test Pause Off", "Also tell me when it goes back"],
+            ["Edit ▸ Pause Off", "Also tell me when it goes back"],
         ),
         (
             "ratio crosses 0.6",
             {"snoozed_until": LATER},
             "Chart Edit ▸ End snooze More ▸",
             "End snooze Why More ▸",
-            ["Edit ▸ Test Pause Off"],
+            ["Edit ▸ Pause Off"],
         ),
         (
             "ratio crosses 0.6",
             {"life": Life.PAUSED},
             "Chart Resume More ▸",
             "Why Resume More ▸",
-            ["Edit ▸ Test Resume Off"],
+            ["Edit ▸ Resume Off"],
         ),
         (
             "ratio > 0.6 and back",
             {"life": Life.PAUSED, "reason": SPLIT},
             "Chart Rescale Resume More ▸",
             "Why Rescale Resume More ▸",
-            ["Edit ▸ Test Resume Off"],
+            ["Edit ▸ Resume Off"],
         ),
         ("ratio > 0.6", {"life": Life.EXPIRED}, "Chart Renew More ▸", "Why Renew More ▸", ["Renew for a year"]),
         ("ratio > 0.6", {"life": Life.DONE}, "Chart Renew More ▸", "Why Renew More ▸", ["Renew for a year"]),
@@ -192,7 +192,7 @@ def test_a_note_is_shown_as_it_was_typed(note: str) -> None:
         fired_message(noted, event, RISEN, 1, 0).text,
         explanation(noted, fire, RISEN).text,
         event_list([line], sample=False).html,
-        ended_notice([stored(noted)]).html,
+        ends_notice([stored(noted)], has_ended=True).html,
         paused_message(3, str(rule), "why <b>&amp;").html,
     ):
         assert str(rule) in parse_html(answer)[0]

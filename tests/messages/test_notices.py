@@ -5,7 +5,6 @@ import pytest
 
 from bot.alerts.engine import ConditionValue, Event
 from bot.alerts.view import AlertView, EvaluationContext
-from bot.errors import NoData
 from bot.messages.alerts.notices import (
     DataGap,
     event_list,
@@ -13,8 +12,6 @@ from bot.messages.alerts.notices import (
     fired_message,
     outage_notice,
     paused_message,
-    trial_event,
-    trial_message,
 )
 from bot.messages.common import Answer
 from bot.messages.html import Html
@@ -157,42 +154,3 @@ def test_a_paused_alert_says_why_and_what_can_be_done() -> None:
     answer = paused_message(3, "ratio > 0.6", "“ratios” is not a metric any more.")
     assert shown(answer)[:2] == ["Alert #3 is paused: “ratios” is not a metric any more.", "ratio > 0.6"]
     assert button_labels(answer) == [["Resume", "Off"]]
-
-
-def test_a_test_is_the_message_of_now_marked_as_one() -> None:
-    answer = trial_message(alert_view("ratio > 0.6", FLAT), FLAT, 2)
-    assert shown(answer)[:3] == [
-        "TEST - nothing has fired",
-        "IWM/SPY crossed above 0.6",
-        "0.5050 against 0.6 (−15.83%), close of Thu 11 Mar 2021. Before: 0.5040.",
-    ]
-    assert "Fired 3 times in 90 days." in shown(answer)
-    assert answer.buttons == ((("#3", "/alert 3"), ("Edit", "/alert 3 edit")),)
-    once = shown(trial_message(alert_view("ratio > 0.6 once", FLAT), FLAT, 0))
-    assert "It was set to fire once and is now done." in once
-
-
-def test_a_rule_that_crosses_is_shown_on_the_side_it_stands() -> None:
-    assert trial_event(alert_view("ratio crosses 0.6", FLAT), FLAT).ops == ("<",)
-    assert trial_event(alert_view("ratio crosses 0.4", FLAT), FLAT).ops == (">",)
-
-
-def test_the_figures_are_those_of_the_last_session_that_has_them_all() -> None:
-    of = context(market(LONG, units={"IWM": [250.0 + number for number in range(298)]}))
-    event = trial_event(alert_view("ratio > 0.6 and flow iwm 5d > $1bn", of), of)
-    assert str(event.session) == "2021-03-09"
-    assert None not in event.previous
-    first = context(market([50.0]))  # with nothing before it
-    assert trial_event(alert_view("ratio > 0.6", first), first).previous == (None,)
-
-
-def test_without_any_figure_there_is_nothing_to_show() -> None:
-    with pytest.raises(NoData, match=r"^There are no figures yet for pe iwm morningstar > 25x, so there"):
-        trial_message(alert_view("pe iwm > 25x", FLAT), FLAT, 0)
-
-
-def test_the_figures_of_a_test_are_as_old_as_they_are() -> None:
-    of = context(market(LONG, behind=2))
-    lines = shown(trial_message(alert_view("ratio > 0.6", of), of, 0))
-    assert lines[3] == "Late by 2 sessions: the bot was off, or the data came late or had to be confirmed."
-    assert lines[-1] == "Source: CSV import, 2 sessions old."

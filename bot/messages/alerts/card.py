@@ -150,7 +150,7 @@ def more_buttons(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Bu
     rule = ("Copy the rule", COPY + str(alert.rule))
     return (
         (button("Chart", "chart"), button("Why", "why"), button("History", "history")),
-        *(() if has_ended else ((button("Edit ▸", "edit"), button("Test", "test"), pause, button("Off", "off")),)),
+        *(() if has_ended else ((button("Edit ▸", "edit"), pause, button("Off", "off")),)),
         *(() if has_ended or both_ways else ((button("Also tell me when it goes back", "back"),),)),
         *(((button("Renew for a year", "renew"),),) if has_ended or ends_soon(alert, context) else ()),
         (rule, ALL_ALERTS, button("‹ Back", "less")),

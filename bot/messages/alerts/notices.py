@@ -1,12 +1,11 @@
 """Messages that alerts send by themselves.
 
 One alert fired, several fired while nothing could be sent, a fire is withdrawn on revised figures, an alert
-is paused or ends, the data that alerts read stops or returns, a split pauses alerts. A trial shows what an
-alert's message would look like now.
+is paused or ends, the data that alerts read stops or returns, a split pauses alerts.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,17 +14,16 @@ import pandas as pd
 from bot.alerts import engine
 from bot.alerts.revision import ConditionValues, Revision
 from bot.alerts.rule import Condition, Rule
-from bot.alerts.series import PATIENCE, rule_lag, subject_of_rule
+from bot.alerts.series import PATIENCE, subject_of_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS, newest_session
 from bot.analytics.trend import ratio
 from bot.analytics.units import NOT_AVAILABLE, PERCENT
-from bot.errors import NoData
 from bot.messages import common
 from bot.messages.alerts import words
 from bot.messages.alerts.card import card_buttons
-from bot.messages.common import Answer, Button
+from bot.messages.common import Answer
 from bot.messages.html import Html, bold, capital, code, escape, lines, session_phrase
 from bot.text import counted, date_phrase, short_date
 from storage.alert_store import SplitChange, StoredAlert
@@ -36,7 +34,6 @@ MOST_LISTED = 20  # events or alerts in one message; those beyond are counted
 _MOST_WAITING = 5  # alerts that the notice of an outage names
 _RENEWALS_IN_A_ROW = 4
 _ALERTS_HINT = ": /alerts"
-TRIAL_MARK = "TEST - nothing has fired"
 # Why several events are sent in one message.
 AWAY, QUIET, SNOOZE, ASLEEP = "away", "quiet", "snooze", "asleep"
 _LIST_TITLES = {
@@ -146,43 +143,6 @@ def _rank(condition: Condition, event: engine.Event, context: EvaluationContext)
     return f"{capital(rank)}." if rank is not None else ""
 
 
-def trial_message(alert: AlertView, context: EvaluationContext, fires: int) -> Answer:
-    """The message with the figures of the last session that has any. `fires` counts those of 90 days.
-
-    Raises NoData while a condition has no figure at all.
-    """
-    event, number = trial_event(alert, context), alert.number
-    late = max(context.market.sessions_behind(pd.Timestamp(event.session)) - rule_lag(alert.rule, METRICS), 0)
-    message = fired_message(alert, event, context, fires + 1, late)
-    buttons = (((f"#{number}", f"/alert {number}"), ("Edit", f"/alert {number} edit")),)
-    return Answer(lines(bold(TRIAL_MARK), message.html), quote=message.quote, buttons=buttons)
-
-
-def trial_event(alert: AlertView, context: EvaluationContext) -> engine.Event:
-    """The event of a rule that fired at the last session on which all of its conditions have figures.
-
-    It fires on the side that is true then, or on the first one if the rule is false.
-    """
-    rule, state = alert.rule, alert.state
-    samples = context.histories.samples(rule, sessions=context.market.sessions)
-    complete = [sample for sample in samples if all(figures.both for figures in sample.figures)]
-    if not complete:
-        raise NoData(f"There are no figures yet for {rule}, so there is nothing to show.")
-    last, sides = complete[-1], engine.side_ops(rule)
-    ops = next((side for side in sides if engine.truth(rule, side, last)), sides[0])
-    previous = tuple(figures.value for figures in complete[-2].figures) if len(complete) > 1 else ()
-    return engine.Event(
-        kind=engine.FIRED,
-        session=last.session,
-        ops=ops,
-        figures=last.figures,
-        levels=engine.rearm_levels(rule, state, ops, last.figures),
-        previous=previous or (None,) * len(last.figures),
-        since=last.session,
-        done=rule.once,
-    )
-
-
 def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:
     """Events that were not sent when they happened, in one message; those beyond 20 are counted."""
     count = len(event_lines)
@@ -272,41 +232,23 @@ def paused_message(number: int, rule: str, reason: str) -> Answer:
     return Answer(html, buttons=((("Resume", f"/alert {number} resume"), ("Off", f"/alert {number} off")),))
 
 
-def ending_soon_notice(alerts: Sequence[StoredAlert]) -> Answer:
-    """Alerts that end within days, each with a button that keeps it for another year."""
-    alert, count = alerts[0], len(alerts)
-    if count > 1:
-        head = bold(f"{count} alerts end soon") + ". If you renew them, they go on for a year from today."
-        return _list_of_ends(head, alerts)
-    head = bold(f"Alert #{alert.number} ends soon") + f": its last day is {_last_day(alert, date_phrase)}."
-    html = lines(head, code(alert.rule), "If you renew it, it goes on for a year from today.")
-    off = ("Off", f"/alert {alert.number} off")
-    return Answer(html, buttons=((_renew(alert, "Renew for a year"), off),))
-
-
-def ended_notice(alerts: Sequence[StoredAlert]) -> Answer:
-    """Alerts whose last day has passed."""
-    if len(alerts) == 1:
-        (alert,) = alerts
-        head = bold(f"Alert #{alert.number} has ended") + f": {_last_day(alert)} was its last day."
-        buttons = (_renew(alert, "Renew for a year"), ("Alerts", "/alerts"))
-        return Answer(lines(head, code(alert.rule)), buttons=(buttons,))
-    return _list_of_ends(bold(f"{len(alerts)} alerts have ended") + ": their last day has passed.", alerts)
-
-
-def _list_of_ends(head: Html, alerts: Sequence[StoredAlert]) -> Answer:
-    rows = [Html("{} · {}").format(_last_day(alert), _number_and_rule(alert)) for alert in alerts]
-    renewals = [_renew(alert, f"Renew #{alert.number}") for alert in alerts[:MOST_LISTED]]
+def ends_notice(alerts: Sequence[StoredAlert], *, has_ended: bool) -> Answer:
+    """Alerts whose last day has passed, or that end within days, each with a button that keeps it for another year."""
+    count, verb = len(alerts), "ended" if has_ended else "ends soon"
+    title = f"{count} alerts {'have ended' if has_ended else 'end soon'}"
+    if count == 1:
+        title = f"Alert #{alerts[0].number} {'has ' if has_ended else ''}{verb}"
+    outcome = "Renewed, it starts afresh." if has_ended else "Renewed, it goes on for a year from today."
+    rows = [
+        Html("Last day {}: {}").format(
+            NOT_AVAILABLE if alert.expires_on is None else short_date(alert.expires_on), _number_and_rule(alert)
+        )
+        for alert in alerts
+    ]
+    renewals = [(f"Renew #{alert.number}", f"/alert {alert.number} renew") for alert in alerts[:MOST_LISTED]]
     buttons = (*common.in_rows(renewals, _RENEWALS_IN_A_ROW), (("Alerts", "/alerts"),))
-    return Answer(lines(head, *common.shortened(rows, MOST_LISTED, _ALERTS_HINT)), buttons=buttons)
-
-
-def _last_day(alert: StoredAlert, phrase: Callable[[dt.date], str] = short_date) -> str:
-    return phrase(alert.expires_on) if alert.expires_on is not None else NOT_AVAILABLE
-
-
-def _renew(alert: StoredAlert, label: str) -> Button:
-    return label, f"/alert {alert.number} renew"
+    html = lines(bold(title + "."), *common.shortened(rows, MOST_LISTED, _ALERTS_HINT), outcome)
+    return Answer(html, buttons=buttons)
 
 
 def _number_and_rule(alert: StoredAlert) -> Html:

@@ -20,6 +20,7 @@ from bot.messages.common import Answer, Button, in_rows
 from bot.messages.html import Html, bold, lines, session_phrase, zone_label, zone_name
 from bot.messages.pages.help import PURPOSE
 from bot.messages.pages.summary import led
+from bot.text import counted
 
 _YTD = Window("ytd")
 CITIES = (
@@ -28,7 +29,7 @@ CITIES = (
 )
 _NAMES = {"Asia/Kolkata": "Mumbai"}  # a larger city with the same time
 REGIONS = ("Africa", "America", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
-_CITIES_A_PAGE = 24
+_CITIES_A_PAGE = 90  # of the 100 buttons that Telegram shows
 _AFTER_CLOSE = dt.time(16, 45)  # in New York, when the close has settled
 
 
@@ -76,7 +77,8 @@ def _frequency(past: Frequency) -> str:
     if past.since is None or past.until is None:
         return ""
     years = max(round((past.until - past.since).days / 365.25), 1)
-    return f" It would have fired {words.times(past.count)} in {years} year{'s' if years > 1 else ''}."
+    count = f"have fired {words.times(past.count)}" if past.count else "not have fired"
+    return f" It would {count} in {counted(years, 'year')}."
 
 
 def zones_page(zone: ZoneInfo, now: dt.datetime) -> Answer:
@@ -92,7 +94,7 @@ def zones_page(zone: ZoneInfo, now: dt.datetime) -> Answer:
 
 
 def region_page(region: str, page: int, now: dt.datetime) -> Answer:
-    """The cities of a region, 24 a page, with the time there; the regions themselves for an unknown one."""
+    """The cities of a region, 90 a page, with the time there; the regions themselves for an unknown one."""
     back = ("‹ Back", "/start where")
     if region not in REGIONS:
         choices = [(name, f"/start region {name}") for name in REGIONS]
@@ -108,7 +110,7 @@ def region_page(region: str, page: int, now: dt.datetime) -> Answer:
         if 1 <= other <= pages
     )
     title = bold(f"Which city in {region}?") + (f" Page {page} of {pages}." if pages > 1 else "")
-    return Answer(lines(title), buttons=(*in_rows(choices, 2), (*turns, back)))
+    return Answer(lines(title), buttons=(*in_rows(choices, 3), (*turns, back)))
 
 
 def _time(zone: str, now: dt.datetime) -> str:
@@ -117,8 +119,7 @@ def _time(zone: str, now: dt.datetime) -> str:
 
 def summary_step(zone: ZoneInfo, now: dt.datetime, *, is_set: bool) -> Answer:
     """The third step: when the daily summary comes. `is_set`: whether the zone was set just now."""
-    local = dt.datetime.combine(now.astimezone(EXCHANGE).date(), _AFTER_CLOSE, EXCHANGE).astimezone(zone)
-    after = f"{local:%H:%M}"
+    after = f"{_after_close(zone, now.astimezone(EXCHANGE).date()):%H:%M}"
     html = lines(
         bold(f"Your time zone is {zone_label(zone.key)}: {_time(zone.key, now)} now.") if is_set else None,
         bold("3 of 3. A summary every day?"),
@@ -128,6 +129,13 @@ def summary_step(zone: ZoneInfo, now: dt.datetime, *, is_set: bool) -> Answer:
     times = ((f"After the close, {after}", f"/start summary {after}"),)
     more = (*((time, f"/start summary {time}") for time in ("18:30", "08:00")), ("No", "/start summary off"))
     return Answer(html, buttons=(times, more, (("‹ Back", "/start where"),)))
+
+
+def _after_close(zone: ZoneInfo, today: dt.date) -> dt.time:
+    """The time in a zone that is after the close on every day of a year, whichever has its summer time."""
+    days = (today + dt.timedelta(weeks=week) for week in range(52))
+    local = [dt.datetime.combine(day, _AFTER_CLOSE, EXCHANGE).astimezone(zone) for day in days]
+    return max(local, key=lambda at: at.replace(tzinfo=None) - at.astimezone(EXCHANGE).replace(tzinfo=None)).time()
 
 
 def done_page(context: EvaluationContext, names: Sequence[str], summary: str) -> Answer:
