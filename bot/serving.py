@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telegram import BotCommandScopeAllChatAdministrators, BotCommandScopeAllGroupChats, BotCommandScopeChat
 from telegram.error import InvalidToken, TelegramError
-from telegram.ext import Application
+from telegram.ext import Application, ExtBot
 
 from bot.chat.updates import POLL_RETRIES, PerChatProcessor, Poller, UpdatesRequest
 from bot.concurrency import living_children, run_in_daemon_thread
@@ -191,19 +191,32 @@ async def _show_menus(bot: Bot) -> None:
     from bot.messages.pages.help import described  # noqa: PLC0415 - as above
 
     telegram, services = bot.application.bot, bot.services
-    about, short = described(services.pair)
+    name, about, short = described(services.pair)
     calls = [
         telegram.set_my_commands(menu(Role.ADMIN)),
         telegram.set_my_commands(menu(Role.MEMBER), scope=BotCommandScopeAllGroupChats()),
         telegram.set_my_commands(menu(Role.ADMIN), scope=BotCommandScopeAllChatAdministrators()),
+        _rename(telegram, name),
         telegram.set_my_description(about),
         telegram.set_my_short_description(short),
     ]
     if (owner := services.config.access.owner) is not None:
         calls.append(telegram.set_my_commands(menu(Role.OWNER), scope=BotCommandScopeChat(owner)))
-    for result in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(result, TelegramError):  # the owner's fails until they have written to the bot
-            _log.warning("a menu of commands was not set: %s", error_text(result))
+    await asyncio.gather(*map(_set, calls))
+
+
+async def _set(call: Awaitable[object]) -> None:
+    """Wait for a call. That of the owner's menu fails until they have written to the bot."""
+    try:
+        await call
+    except TelegramError as error:
+        _log.warning("a menu of commands was not set: %s", error_text(error))
+
+
+async def _rename(telegram: ExtBot[Any], name: str) -> None:
+    """Give the bot its name unless it has it: Telegram allows few changes of it a day."""
+    if (await telegram.get_my_name()).name != name:
+        await telegram.set_my_name(name)
 
 
 async def _connect(link: Link) -> str:

@@ -65,10 +65,11 @@ def pytest_collection_finish() -> None:
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """A folder with a configuration that names the fake Bot API."""
     from tests.fakes.botapi import FakeBotApi  # noqa: PLC0415 - late: few tests need a bot at work
-    from tests.place import ME, Place  # noqa: PLC0415 - as above
+    from tests.place import ME, OWNER, Place  # noqa: PLC0415 - as above
 
     async with FakeBotApi() as api:
         api.chat(ME)
+        api.chat(OWNER)
         made = Place(tmp_path, api)
         made.configure()
         yield made

@@ -186,9 +186,9 @@ async def test_work_that_blocks_the_event_loop_or_a_child_does_not_hold_up_the_e
 
 
 async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
-    place.api.chat(OWNER)
     async with at_work(place) as (_, task):
         await place.api.until(lambda: len(place.api.calls("setMyCommands")) == 4, PATIENCE)
+        await place.api.until(lambda: len(place.api.descriptions) == 3, PATIENCE)
         assert await told_to_stop(task) == ""
     menus = {scope: {entry["command"] for entry in menu} for scope, menu in place.api.commands.items()}
     private, group, admins, owner = (
@@ -197,8 +197,15 @@ async def test_the_owners_menu_has_what_is_theirs_alone(place: Place) -> None:
     assert private == admins
     assert admins - group == {"export", "forgetme", "pin"}
     assert owner - private == {"admin"}
-    assert set(place.api.descriptions) == {"description", "short_description"}
-    assert all("IWM and SPY" in text for text in place.api.descriptions.values())
+    texts = dict(place.api.descriptions)
+    assert texts.pop("name") == "IWM vs SPY alerts"
+    assert set(texts) == {"description", "short_description"}
+    assert all("IWM and SPY" in text for text in texts.values())
+    async with at_work(place) as (_, task):  # a name that it has already is not set again
+        await place.api.until(lambda: len(place.api.calls("setMyShortDescription")) == 2, PATIENCE)
+        assert await told_to_stop(task) == ""
+    assert len(place.api.calls("getMyName")) == 2
+    assert len(place.api.calls("setMyName")) == 1
 
 
 @pytest.mark.parametrize(("fault", "warnings"), [(bad_gateway(), 1), (hang(), 0)])
@@ -254,7 +261,6 @@ async def test_a_full_disk_at_the_start_is_waited_for_and_the_owner_told_once(
         return await real(*arguments, **named)
 
     monkeypatch.setattr(step, full_at_first)
-    place.api.chat(OWNER)
     async with at_work(place) as (_, task):
         assert (await place.answer("/about", "About")).text
         assert await told_to_stop(task) == ""
@@ -359,7 +365,6 @@ async def test_what_cannot_be_put_away_is_logged_and_the_end_comes(
     async def fail(_: object) -> None:
         raise DiskFull("The disk is full.")
 
-    place.api.chat(OWNER)
     async with at_work(place) as (_, task):
         monkeypatch.setattr("bot.delivery.outcome.StatusWrites.flush", fail)
         assert (await place.answer("/about", "About")).text

@@ -36,7 +36,13 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TOAST_LIMIT = 200
 CALLBACK_DATA_LIMIT = 64  # bytes of UTF-8
 COPY_LIMIT = 256
-DESCRIPTION_LIMIT, SHORT_DESCRIPTION_LIMIT = 512, 120
+TEXTS_OF_THE_BOT = {"name": 64, "description": 512, "short_description": 120}  # characters
+# Fields that a scope of commands needs beside its type.
+SCOPES: dict[object, tuple[str, ...]] = {
+    **dict.fromkeys(("default", "all_private_chats", "all_group_chats", "all_chat_administrators"), ()),
+    **dict.fromkeys(("chat", "chat_administrators"), ("chat_id",)),
+    "chat_member": ("chat_id", "user_id"),
+}
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes of all files of one call
 CHAT_ACTIONS = frozenset({
     "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice",
@@ -69,6 +75,8 @@ PARAMETERS = {
     "answerInlineQuery": "inline_query_id results cache_time is_personal next_offset button",
     "sendChatAction": "business_connection_id chat_id message_thread_id action",
     "setMyCommands": "scope language_code commands",
+    "getMyName": "language_code",
+    "setMyName": "name language_code",
     "setMyDescription": "description language_code",
     "setMyShortDescription": "short_description language_code",
     "getChatMember": "chat_id user_id",
@@ -209,6 +217,12 @@ class WholeBotApi(BotApi):
             if not 1 <= len(str(command.get("description", ""))) <= 256:
                 raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
         scope = call.mapping("scope") or {"type": "default"}
+        if scope.get("type") not in SCOPES:
+            raise bad_request("can't parse BotCommandScope: unsupported type specified")
+        if set(scope) != {"type", *SCOPES[scope["type"]]}:
+            raise bad_request("can't parse BotCommandScope: wrong fields")
+        if "chat_id" in scope and int(scope["chat_id"]) not in self.chats:
+            raise bad_request("chat not found")
         language = call.fields.get("language_code", "")
         self.commands[f"{scope.get('type')}/{scope.get('chat_id', '')}/{language}"] = commands
         return True
@@ -217,7 +231,7 @@ class WholeBotApi(BotApi):
 def _describe(api: WholeBotApi, call: Call) -> bool:
     """Store a text about the bot."""
     ((name, text),) = call.fields.items()
-    if len(text) > (DESCRIPTION_LIMIT if name == "description" else SHORT_DESCRIPTION_LIMIT):
+    if len(text) > TEXTS_OF_THE_BOT[name]:
         raise bad_request(f"{name.replace('_', ' ')} is too long")
     api.descriptions[name] = text
     return True
@@ -286,6 +300,8 @@ METHODS.update(
         "deleteWebhook": lambda _api, _call: True,
         "getUpdates": _method(WholeBotApi.get_updates),
         "setMyCommands": _method(WholeBotApi.set_my_commands),
+        "getMyName": _method(lambda api, _: {"name": api.descriptions.get("name", "Small vs large")}),
+        "setMyName": _method(_describe),
         "setMyDescription": _method(_describe),
         "setMyShortDescription": _method(_describe),
         "getChatMember": _method(WholeBotApi.get_chat_member),

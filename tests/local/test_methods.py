@@ -74,6 +74,10 @@ def raw(method: str, **fields: object) -> Callable[[ExtBot[None]], Awaitable[Any
     return lambda bot: bot.do_api_request(method, api_kwargs=fields)
 
 
+def scoped(scope: dict[str, object]) -> Callable[[ExtBot[None]], Awaitable[Any]]:
+    return raw("setMyCommands", commands=[], scope=scope)
+
+
 def message(**fields: object) -> Callable[[ExtBot[None]], Awaitable[Any]]:
     return raw("sendMessage", chat_id=ME, text="x", **fields)
 
@@ -86,7 +90,7 @@ def button(**fields: object) -> Callable[[ExtBot[None]], Awaitable[Any]]:
 REFUSALS: dict[str, list[Callable[[ExtBot[None]], Awaitable[Any]]]] = {
     'Method sendmessage has no argument "colour"': [message(colour=1)],
     "Chat_id is empty": [raw("sendMessage", text="x")],
-    "Chat not found": [raw("sendMessage", chat_id="nobody", text="x")],
+    "Chat not found": [raw("sendMessage", chat_id="nobody", text="x"), scoped({"type": "chat", "chat_id": 404})],
     "Message_id is empty": [raw("editMessageText", chat_id=ME, text="x")],
     "Message_id is invalid": [raw("editMessageText", chat_id=ME, message_id="1_0", text="x")],
     "User_id is invalid": [raw("getChatMember", chat_id=ME, user_id="me")],
@@ -180,6 +184,9 @@ REFUSALS: dict[str, list[Callable[[ExtBot[None]], Awaitable[Any]]]] = {
     TOO_OLD: [lambda bot: bot.answer_callback_query("12"), lambda bot: bot.answer_inline_query("12", [])],
     "Bot_command_invalid": [lambda bot: bot.set_my_commands([BotCommand("Compare", "x")])],
     "Bot_command_description_invalid": [lambda bot: bot.set_my_commands([BotCommand("compare", "")])],
+    "Name is too long": [lambda bot: bot.set_my_name("x" * 65)],
+    "Can't parse botcommandscope: unsupported type specified": [scoped({"type": "groups"})],
+    "Can't parse botcommandscope: wrong fields": [scoped({"type": "chat"}), scoped({"type": "default", "chat_id": ME})],
     "Bot_commands_too_much": [raw("setMyCommands", commands=[{"command": "a", "description": "b"}] * 101)],
 }
 

@@ -55,10 +55,14 @@ PURPOSE = (
 )
 
 
-def described(pair: Pair) -> tuple[str, str]:
-    """Return what the bot is, as an empty chat shows it and as its profile does: 512 and 120 characters."""
+def described(pair: Pair) -> tuple[str, str, str]:
+    """Return the bot's name, and what it is as an empty chat and as its profile show it.
+
+    They have at most 64, 512 and 120 characters.
+    """
     title = pair.fill("Small caps against large caps: {small} and {large}.")
-    return f"{title} {PURPOSE}\n\n{DISCLAIMER}", f"{title} Performance, flows, valuation, alerts."
+    name, short = pair.fill("{small} vs {large} alerts"), "Performance, flows, valuation, alerts."
+    return name, f"{title} {PURPOSE}\n\n{DISCLAIMER}", f"{title} {short}"
 
 
 def help_page(topic: str, entries: Sequence[Entry], pair: Pair, metrics: Mapping[str, Metric] | None = None) -> Answer:
