@@ -115,7 +115,7 @@ async def test_many_ends_of_a_day_are_one_message_a_chat(desk: Desk) -> None:
     assert first["plain"].splitlines()[-2] == "... and 5 more: /alerts"
     assert first["buttons"][0][0] == ["Renew #1", "r/alert 1 renew"]
     assert sum(len(row) for row in first["buttons"]) == 21
-    assert (await at(desk, "2021-01-16T12:00"))[0] == "25 alerts have ended: their last day has passed."
+    assert (await at(desk, "2021-01-16T12:00"))[0] == "25 alerts have ended."
 
 
 async def test_notices_of_ends_wait_for_quiet_hours_and_go_to_their_topic(desk: Desk) -> None:
