@@ -22,8 +22,7 @@ import pytest
 
 import bot
 import storage
-from bot.alerts.grammar import _SENTENCE_WORDS
-from bot.alerts.lexer import PHRASES
+from bot.alerts.lexer import GENERAL, PHRASES, SENTENCE, SPECIFIC
 from bot.data.csv_layouts import DIALECTS
 from bot.data.issuers.formats import _OPEN
 from bot.delivery.outcome import RULES
@@ -32,11 +31,12 @@ METHODS = ("match", "fullmatch", "search", "split", "findall", "finditer", "sub"
 CALLS = {*METHODS, "compile"}
 # Calls with an expression that is put together when it is needed, and what it may be.
 _VARIABLE: dict[str, list[str]] = {
-    "re.compile(pattern, re.IGNORECASE)": [pattern.pattern for pattern, _ in PHRASES],
+    "re.compile(pattern.format(**_SPELLINGS['parts']), re.IGNORECASE)": [pattern.pattern for pattern, _ in PHRASES],
+    "re.compile(pattern)": [pattern.pattern for pattern in (*SENTENCE.values(), *SPECIFIC.values())],
+    r"re.compile(f'\\b(?:{pattern})\\b')": [pattern.pattern for pattern in GENERAL.values()],
     "re.compile(_OPEN.format(tag))": [_OPEN.format("Row")],
     "re.fullmatch(dialect.dates, date)": [dialect.dates for dialect in DIALECTS],
     "re.search(f\"\\\\b{re.escape(name.replace('_', ' '))}\\\\b\", words)": [r"\bratio\b"],
-    "re.search(f'\\\\b(?:{pattern})\\\\b', words)": [rf"\b(?:{words})\b" for words in _SENTENCE_WORDS.values()],
     "re.search(self.pattern, str(error), re.IGNORECASE)": [rule.pattern for rule in RULES],
     "re.compile(f'{stem}-(\\\\d{{4}}-\\\\d\\\\d-\\\\d\\\\d){suffix}{ending}')": [r"bot-(\d{4}-\d\d-\d\d)\.db"],
     "re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)": ["token"],

@@ -78,24 +78,27 @@ _WINDOW_START = re.compile(r"[0-9]|since$")
 _PERCENTILE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%?")
 
 
-def parse_rule(text: str, registry: Mapping[str, Metric], *, subject: bool = False) -> Rule:
+def parse_rule(text: str, registry: Mapping[str, Metric], *, subject: bool = False, guesses: bool = True) -> Rule:
     """The rule of a typed line, on the metrics of `registry`. Raises BadInput.
 
     With `subject` the comparison was not typed: no message asks for one, and it need not be possible.
+    Without `guesses` no message offers the rule that a sentence may mean.
     """
     if len(text) > MOST_CHARACTERS:
         raise BadInput(f"A rule has at most {MOST_CHARACTERS} characters, not {len(text)}.")
     if (bare_text := lexer.without_request(text)) != text:
         try:
-            return parse_rule(bare_text, registry, subject=subject)
+            return parse_rule(bare_text, registry, subject=subject, guesses=guesses)
         except BadInput as error:
-            if error.example == nearest_rule(bare_text, registry):
+            meant = nearest_rule(bare_text, registry) if guesses else ""
+            if meant in ("", error.example):
                 raise
+            raise BadInput("That is a sentence, not a rule. Do you mean this one?", meant) from error
     tokens = lexer.Tokens(lexer.tokenize(text))
     if not tokens.text:
         example = next(iter(registry.values())).example
         raise BadInput("A rule needs a metric, a comparison and a target.", example)
-    rule = _RuleParser(tokens, registry, () if subject else (_COMPARISON,)).rule()
+    rule = _RuleParser(tokens, registry, () if subject else (_COMPARISON,), guesses=guesses).rule()
     if len(str(rule)) > MOST_CHARACTERS:
         bare = str(replace(rule, note=""))
         problem = f"Written out, the rule has more than {MOST_CHARACTERS} characters."
@@ -124,7 +127,10 @@ def parse_subject(
 class _RuleParser:
     """Parses the tokens of one rule from left to right."""
 
-    def __init__(self, tokens: lexer.Tokens, registry: Mapping[str, Metric], following: tuple[str, ...]) -> None:
+    def __init__(
+        self, tokens: lexer.Tokens, registry: Mapping[str, Metric], following: tuple[str, ...], *, guesses: bool
+    ) -> None:
+        self._guesses = guesses
         self._following = following  # what may be typed after the arguments
         self._tokens = tokens
         self._registry = registry
@@ -241,10 +247,11 @@ class _RuleParser:
             if not self._following:
                 problem = "A metric is missing. All metrics: /help metrics"
             return BadInput(problem, self._so_far(funds))
-        meant = "" if self._conditions else nearest_rule(tokens.all, registry)
-        begins_sentence = _SENTENCE_WORD.fullmatch(tokens.text) is not None
+        meant = nearest_rule(tokens.all, registry) if self._guesses and not self._conditions else ""
+        near = lexer.nearest_word(tokens.text, [*registry, *words])
+        begins_sentence = not near and any(pattern.fullmatch(tokens.text) for pattern in lexer.GENERAL.values())
         is_sentence = meant and (begins_sentence or not set(OPS) & set(tokens.all.split()))
-        if not is_sentence and (near := lexer.nearest_word(tokens.text, [*registry, *words])):
+        if near and not is_sentence:
             example = registry[words.get(near, near)].example
             return BadInput(f"“{tokens.typed}” is not a metric. Did you mean {near}?", example)
         following = self._named_metric(words, 1)
@@ -257,7 +264,8 @@ class _RuleParser:
             return self._not_a_fund(others[0], registry[following[1]] if following else first)
         if meant:
             return BadInput(f"“{tokens.typed}” is not a metric. Do you mean this rule?", meant)
-        return BadInput(f"“{tokens.typed}” is not a metric. All metrics: /help metrics", self._so_far(funds))
+        question = "" if self._conditions or not self._following else "What should it watch? "
+        return BadInput(f"“{tokens.typed}” is not a metric. {question}All metrics: /help metrics", self._so_far(funds))
 
     def _so_far(self, funds: Sequence[str]) -> str:
         """The conditions read so far, else a rule on the fund that was typed, else an empty string."""
@@ -420,70 +428,63 @@ class _RuleParser:
             raise BadInput(error.sentence, example) from error
 
 
-# Words of a sentence by the metric that they are about; the first metric counts.
-_SENTENCE_WORDS = {
-    "excess": r"beat\w*|outperform\w*|underperform\w*|lead\w*|lag\w*|ahead|behind|trail\w*|gap",
-    "flow": r"money|cash|(?:in|out)?flow\w*",
-    "pe_premium": r"expensive\w*|cheap\w*|valu\w+|premium",
-    "ratio_vs_sma": r"average|trend\w*",
-}
-_SENTENCE_WORD = re.compile("money|cash|" + "|".join(v for k, v in _SENTENCE_WORDS.items() if k != "flow"))
-_SENTENCE_BELOW = re.compile(
-    r"<|\b(?:underperform\w*|lag\w*|behind|trail\w*|outflow\w*|leav\w+|cheap\w*|fall\w*|drop\w*|loses?)\b"
-)
-_SENTENCE_WINDOW = re.compile(
-    r"\b(?:(?P<count>\d{1,4})[ -]?(?P<unit>d|w|m|y)(?:ays?|eeks?|onths?|ears?)?"
-    r"|(?:an?|one) (?P<one>d|w|m|y)(?:ay|eek|onth|ear))\b"
-)
-_SENTENCE_AMOUNT = re.compile(
-    r"(?P<minus>[-\u2212]?)\$?(?P<number>\d+(?:\.\d+)?) ?(?P<scale>bn?|mn?|billion|million)?"
-    r" ?(?P<unit>%|percent|pp|points?|x)?(?![\w.])"
-)
-
-
-_SHARES = ("%", "pp")
-
-
 def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
     """The rule that a sentence is most likely about, or an empty string when it names no metric.
 
     It is a guess from single words, to be confirmed: whose, which way, over which window, how much.
     """
-    words = text.lower().replace("_", " ")
-    names = {name: name for name in registry} | _metric_words(registry)
-    named = [name for name in names if re.search(rf"\b{re.escape(name.replace('_', ' '))}\b", words)]
-    meant = [name for name, pattern in _SENTENCE_WORDS.items() if re.search(rf"\b(?:{pattern})\b", words)]
-    metric = registry.get(names[max(named, key=len)] if named else next(iter(meant), ""))
+    plain = text.lower()
+    for name, fund in zip(("small", "large"), _fund_words(registry), strict=False):
+        plain = lexer.SENTENCE[name].sub(fund, plain)
+    words = " ".join(token.text for token in lexer.tokenize(lexer.without_request(plain).replace("_", " ")))
+    with suppress(BadInput):
+        return str(parse_rule(words, registry, guesses=False))
+    funds = [word for word in re.findall(r"\w+", words) if word in _fund_words(registry)]
+    metric = _meant_metric(words, registry, names_fund=bool(funds))
     if metric is None:
         return ""
     usual, kinds = parse_rule(metric.example, registry).conditions[0], {p.kind for p in metric.parameters}
-    funds = [word for word in re.findall(r"\w+", words) if word in _fund_words(registry)]
     if not funds and any(parameter.required for parameter in metric.parameters):
         funds = [_fund_words(registry)[0]]
-    below = _SENTENCE_BELOW.search(words) is not None
+    below, away = (lexer.SENTENCE[name].search(words) is not None for name in ("below", "away"))
     if len(funds) > 1 and "fund" not in kinds and funds[0] != _fund_words(registry)[0]:
-        below = not below  # the large fund beats the small one
-    window = _SENTENCE_WINDOW.search(words)
-    amount = _SENTENCE_AMOUNT.search(words.replace(window[0], " ") if window else words)
-    symbol, sign = metric.unit.symbol, "-" if below and metric.range.low < 0 else ""
-    target = f"{sign}{str(usual.target).removeprefix('-')}" if usual.target.kind == AMOUNT else usual.target
+        below = away = not below  # the large fund beats the small one
+    below = below or metric.range.high == 0
+    moving, window = lexer.SENTENCE["moving"].search(words), lexer.SENTENCE["window"].search(words)
+    amount = lexer.SENTENCE["amount"].search(words.replace(window[0], " " * len(window[0])) if window else words)
+    is_level = amount is not None and lexer.SENTENCE["level"].search(words[: amount.start()]) is not None
+    sign = "-" if metric.range.high == 0 or (below and metric.range.low < 0 and (away or not is_level)) else ""
+    target = f"{sign}{str(usual.target).removeprefix('-')}" if usual.target.kind == AMOUNT else str(usual.target)
+    symbol = metric.unit.symbol
+    if moving:
+        target = moving[0]
     # A percentage is meant where points are, and a number without a unit in the metric's.
-    fits = amount is not None and (not amount["unit"] or symbol in (_SHARES if amount["unit"] != "x" else "x"))
-    if amount is not None and fits:
+    elif amount and (not amount["unit"] or symbol in ("x" if amount["unit"] == "x" else ("%", "pp"))):
         scale = (amount["scale"] or "")[:1] if symbol == "$" else ""
         number = f"${amount['number']}{scale}" if symbol == "$" else amount["number"]
         target = f"{amount['minus'] or sign}{number}{metric.unit.suffix}"
-    subject = " ".join(
-        (
-            metric.name,
-            *(funds[:1] if "fund" in kinds else ()),
-            *([f"{window['count'] or 1}{window['unit'] or window['one']}"] if window and "window" in kinds else ()),
-        )
-    )
-    for guess in (f"{subject} {'<' if below else '>'} {target}", f"{subject} {usual.op} {usual.target}"):
+    fund = funds[0] if funds and "fund" in kinds else ""
+    span = ""
+    if window and "window" in kinds:
+        span = window["named"] or f"{window['count'] or 1}{window['unit'] or window['one']}"
+    op = CROSSES if CROSSES in words else "<" if below else ">"
+    for guess in (f"{op} {target}", f"{usual.op} {usual.target}"):
         with suppress(BadInput):
-            return str(parse_rule(guess, registry))
+            return str(parse_rule(f"{metric.name} {fund} {span} {guess}", registry))
     return metric.example
+
+
+def _meant_metric(words: str, registry: Mapping[str, Metric], *, names_fund: bool) -> Metric | None:
+    """The metric that a sentence is about: by words that say more than a name, a name, or other words."""
+    names = {name: name for name in registry} | _metric_words(registry)
+    named = [name for name in names if re.search(rf"\b{re.escape(name.replace('_', ' '))}\b", words)]
+    meant = [name for name, pattern in lexer.SPECIFIC.items() if pattern.search(words)]
+    meant += [names[max(named, key=lambda name: (names[name] != "ratio", len(name)))]] if named else []
+    for name, pattern in lexer.GENERAL.items():
+        metric = registry.get(name)
+        if metric and (names_fund or not any(p.required for p in metric.parameters)) and pattern.search(words):
+            meant.append(name)
+    return next((registry[name] for name in meant if name in registry), None)
 
 
 def _fund_words(registry: Mapping[str, Metric]) -> tuple[str, ...]:
@@ -545,14 +546,11 @@ def _window_or_none(text: str) -> Window | None:
 
 
 def _describe(parameter: Parameter) -> str:
-    match parameter.kind:
-        case "count":
-            return f"a number of sessions from {parameter.low} to {parameter.high}"
-        case "window":
-            return "a window (5d, 1w, 3m, 1y)" if parameter.counted else "a window (5d, 3m, ytd)"
-        case "date":
-            return "a date (since 2010-01-04)"
-    return f"a {parameter.kind} ({lexer.choices(list(parameter.words))})"
+    return {
+        "count": f"a number of sessions from {parameter.low} to {parameter.high}",
+        "window": "a window (5d, 1w, 3m, 1y)" if parameter.counted else "a window (5d, 3m, ytd)",
+        "date": "a date (since 2010-01-04)",
+    }.get(parameter.kind, f"a {parameter.kind} ({lexer.choices(list(parameter.words))})")
 
 
 def _option_example(name: str, bare: Rule, registry: Mapping[str, Metric]) -> str:

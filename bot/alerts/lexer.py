@@ -10,68 +10,32 @@ Also here: the cursor over tokens, counts, and suggestions for misspelt words.
 
 import difflib
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
 
 from bot.analytics.units import SCALES
-from bot.analytics.windows import named_dates
+from bot.analytics.windows import named_dates, named_windows
 
-_VERBS = r"(?:(?:is|are|goes|moves|rises|climbs|falls|drops|crosses|crossing|cross)\s+)?(?:back\s+)?"
-_OWN = r"(?:\b(?:its|the)\s+)?"
-_DASH = r"\s*+(?:-\s*+)?"
-_REACHES = r"\b(?:at|hits?|makes?|reach(?:es)?)\s+(?:an?\s+|the\s+)?(?:new\s+)?"
-_DAYS = rf"{_DASH}(?:d|days?|sessions?)"
+_SPELLINGS: dict[str, dict[str, Any]] = tomllib.loads(
+    files("bot.alerts").joinpath("spellings.toml").read_text(encoding="utf-8")
+)
+
 
 # (what is typed, what it means), applied in this order outside quotes.
 PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), meaning)
-    for pattern, meaning in (
-        (r"≥|=>|\bat least\b", " >= "),
-        (r"≤|=<|\bat most\b", " <= "),
-        (r"[\u2010-\u2015\u2212\ufe63\uff0d](?=[$.0-9])", "-"),  # other hyphens, dashes and minus signs
-        (r"&&?", " and "),
-        (r"\band\s+back\b(?!\s+(?:above|over|below|under)\b)", " back "),
-        (rf"\b{_VERBS}(?:above|over|more than|greater than|higher than)\b", " > "),
-        (rf"\b{_VERBS}(?:below|under|less than|lower than)\b", " < "),
-        (r"\b(?:crosses|crossing|cross)\b", " crosses "),
-        (rf"{_OWN}\b(\d+)(?:{_DAYS})?{_DASH}(?:(?:simple )?(?:moving )?average|[ds]?ma)\b", r" sma \1 "),
-        (rf"{_OWN}\b(?:52{_DASH}weeks?|(?:1|one|a){_DASH}year){_DASH}(high|low)\b", r" \1 252 "),
-        (rf"{_OWN}\b(\d+){_DAYS}{_DASH}(high|low)\b", r" \2 \1 "),
-        (rf"{_REACHES}high (\d+)\b", r" > high \1 "),
-        (rf"{_REACHES}low (\d+)\b", r" < low \1 "),
-        (r"\b(?:is|goes|turns)\s+positive\b(?!\s*[<>])", " > 0 "),
-        (r"\b(?:is|goes|turns)\s+negative\b(?!\s*[<>])", " < 0 "),
-        (rf"{_OWN}\b(\d+(?:\.\d+)?)(?:st|nd|rd|th) percentile\b", r" pct \1 "),
-        (r"\b(sma|high|low|pct)([0-9])", r"\1 \2"),
-        (r"\bp/(e|b|s|cf|fcf)\b", r"p\1"),
-        (r"\blosses-in\b", "losses_in"),
-        (r"\bre-arm\b", " rearm "),
-        (rf"\bfor (\d+){_DAYS}(?: in a row)?\b|\b(\d+){_DAYS} in a row\b", r" confirm \1\2 "),
-        (r"\b(?:at|from|if|into|its|of|the|when)\b", " "),
-        (r",(?=\s|$)", " "),
-    )
+    (re.compile(pattern.format(**_SPELLINGS["parts"]), re.IGNORECASE), meaning)
+    for pattern, meaning in _SPELLINGS["lexer"]["phrases"]
 )
-
-# Other words for a metric; the pair ("iwm/spy") is one for the ratio.
-METRIC_WORDS = {
-    word: metric
-    for metric, words in {
-        "ratio": "trend relative_strength",
-        "ratio_vs_sma": "mansfield",
-        "excess": "outperformance",
-        "corr": "correlation",
-        "flow": "flows inflow inflows outflow outflows",
-        "pe_premium": "premium",
-        "yield": "dividend_yield",
-        "price": "close",
-        "return": "returns",
-        "volatility": "vol",
-        "from_high": "distance_to_high",
-        "from_low": "distance_to_low",
-    }.items()
-    for word in words.split()
-}
+# Other words for a metric.
+METRIC_WORDS = {word: metric for metric, words in _SPELLINGS["metrics"].items() for word in words.split()}
+# What sentences say, by part; and what they are about, by metric: before its name is looked for, and after.
+SENTENCE = {part: re.compile(pattern) for part, pattern in _SPELLINGS["sentence"].items()}
+SPECIFIC = {metric: re.compile(pattern) for metric, pattern in _SPELLINGS["specific"].items()}
+GENERAL = {metric: re.compile(rf"\b(?:{pattern})\b") for metric, pattern in _SPELLINGS["general"].items()}
 # Words that count money leaving as positive: the rule is the mirror of what was typed.
 NEGATIVE_WORDS = frozenset({"outflow", "outflows"})
 
@@ -100,8 +64,10 @@ class Token:
 
 
 _REQUEST = re.compile(
-    r"(?:please\s+)?(?:(?:alert|message|notify|ping|tell|warn)\s+me|let\s+me\s+know)"
-    r"\s+(?:as soon as|if|that|when|whenever)\s",
+    r"(?:(?:please|can you|could you|i want you to)\s+){0,2}"
+    r"(?:(?:(?:alert|inform|message|notify|ping|remind|tell|text|warn)\s+)?(?:me|us)|let\s+(?:me|us)\s+know"
+    r"|(?:send|give)\s+(?:me|us)\s+an?\s+(?:alert|message|note)|i\s+(?:want|would like|need)\s+to\s+know)"
+    r"\s+(?:as soon as|if|once|that|when|whenever)\s",
     re.IGNORECASE,
 )
 
@@ -134,7 +100,7 @@ def _is_invisible(letter: str) -> bool:
 
 
 def _plain(text: str) -> list[Token]:
-    text = named_dates(text)
+    text = named_windows(named_dates(text))
     for pattern, meaning in PHRASES:
         text = pattern.sub(meaning, text)
     return [Token(token.lower(), token) for token in _TOKEN.findall(text)]

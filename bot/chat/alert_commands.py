@@ -4,13 +4,12 @@
 """
 
 import asyncio
-import contextlib
 import datetime as dt
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from bot.alerts.grammar import parse_rule, reads_percent_as_points
+from bot.alerts.grammar import nearest_rule, parse_rule, reads_percent_as_points
 from bot.alerts.presets import Preset, preset_of
 from bot.alerts.rule import CROSSES, Rule
 from bot.alerts.view import EvaluationContext
@@ -180,8 +179,14 @@ def guide_page(chosen: str, context: EvaluationContext, now: dt.datetime) -> Ans
     steps = _arguments(metric, words[1:])[1] if metric else words
     if metric is not None and (not steps or steps[0] in _OPS):
         return _metric_step(metric, words[1:], context, now)
-    with contextlib.suppress(BadInput):  # a rule in words that the guide does not offer
+    try:  # a rule in words that the guide does not offer
         return _confirmation_page(str(parse_rule(chosen, metrics)), context, now, "/alert new")
+    except BadInput as error:
+        if metric is None and (meant := nearest_rule(chosen, metrics)):
+            page = _confirmation_page(meant, context, now, "/alert new")
+            return replace(page, html=lines("Do you mean this? Nothing is set yet.", page.html))
+        if metric is None and steps[1:]:
+            raise BadInput(error.sentence, f"/alert new {error.example}" if error.example else "/alert") from error
     after = f" after “{' '.join(words[: len(words) - len(steps)])}”" if metric else ""
     raise BadInput(f"“{steps[0]}” is not one of the choices{after}.", "/alert new")
 
@@ -250,4 +255,4 @@ def _read_rule(text: str, market: Market, *, subject: bool = False) -> Rule:
     try:
         return parse_rule(text, metrics_for(market), subject=subject)
     except BadInput as error:
-        raise BadInput(error.sentence, "/alert new") from error
+        raise BadInput(error.sentence, f"/alert new {error.example}".rstrip()) from error

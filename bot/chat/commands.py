@@ -3,21 +3,27 @@
 Their texts are in commands.toml.
 """
 
+import datetime as dt
 import re
 import tomllib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
-from bot.alerts.lexer import METRIC_WORDS
-from bot.analytics.metrics import METRICS
+from bot.alerts.grammar import parse_rule, parse_subject
+from bot.alerts.lexer import without_request
+from bot.analytics.metrics import METRICS, metrics_of
 from bot.chat import admin, alert_commands, alert_edit, info, market_commands, privacy, start
 from bot.chat.access import Ask, Role
 from bot.chat.settings import changes_settings, on_settings
+from bot.errors import BadInput
 from bot.messages.common import Answer, flow_steps
 from bot.messages.html import lines
-from bot.messages.pages.help import Entry, help_page
+from bot.messages.pages.help import Entry, has_help, help_page, metric_name
+from bot.pair import Pair
 from bot.services import metrics_for
+from bot.services.questions import parse_question, plain_question, without_filler
 
 Handler = Callable[[Ask], Awaitable[Answer]]
 
@@ -44,9 +50,7 @@ async def on_help(ask: Ask) -> Answer:
     word = ask.text.lower().lstrip("/").partition("@")[0].strip("?! ")
     if (command := BY_NAME.get(word)) is not None:
         return help_page(command.name, entries(owner=ask.is_owner), ask.services.pair)
-    name = re.sub("[ -]", "_", word.replace("/", ""))
-    name = METRIC_WORDS.get(name, name)
-    if name not in METRICS:
+    if (name := metric_name(word)) not in METRICS:
         return help_page(word or ask.text, entries(owner=ask.is_owner), ask.services.pair)
     market = await ask.services.markets.current()
     page = help_page(name, entries(owner=ask.is_owner), ask.services.pair, metrics_for(market))
@@ -97,6 +101,55 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 BY_NAME: dict[str, Command] = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
+
+
+# What only a rule has: an amount with its unit, or a comparison.
+_AMOUNT = re.compile(
+    r"[0-9] ?(?:%|x\b|pp|points?|percent|[mb]n?\b|[mb]illion)|[$<>]|\b(?:above|below)\b", re.IGNORECASE
+)
+_SHORT_QUESTION = 2  # words behind a command that are taken as they are
+_ALERT_NUMBER = re.compile(r"\balert (?:no\.? ?|number |#)?([0-9]{1,9})\b", re.IGNORECASE)
+_WHAT_IS = re.compile(r"(?:what(?:'s| is| are| does)|explain|define) (?:an? |the )?", re.IGNORECASE)
+
+
+def plain_request(text: str, pair: Pair, today: dt.date) -> tuple[str, str] | None:
+    """Return the command and its words that words without a slash ask for, None if they ask for nothing.
+
+    None creates an alert: a rule, or what may be meant as one, opens in the guide.
+    """
+    metrics, (name, _, words) = metrics_of(pair), text.partition(" ")
+    command = BY_NAME.get(name.lower().strip("?!.,"))
+    is_rule = without_request(text) != text
+    with suppress(BadInput):
+        is_rule = parse_rule(text, metrics, guesses=False) is not None
+    if is_rule or (command is None and _AMOUNT.search(text)):
+        return ("alert", f"new {text}")
+    if command is None:
+        question = plain_question(text, pair, today)
+        return _mentioned(text, pair, today) if question is None else ("compare", question)
+    if command.handler is alert_commands.on_alert and alert_commands.changes(words) and not words[0].isdigit():
+        words = f"new {words}"
+    elif command.changes is None and (text.endswith("?") or len(words.split()) > _SHORT_QUESTION):
+        words = plain_question(words, pair, today) or ""
+    return (command.name, words)
+
+
+def _mentioned(text: str, pair: Pair, today: dt.date) -> tuple[str, str] | None:
+    """Return the command for the alert, word, metric or command that a sentence mentions, None for none."""
+    line, metrics = without_filler(text), metrics_of(pair)
+    if (match := _ALERT_NUMBER.search(text)) is not None:
+        return ("alert", match[1])
+    if match := _WHAT_IS.match(text):
+        word = text[match.end() :].strip("?!. ").removesuffix(" mean")
+        if has_help(word):
+            return ("help", word)
+    with suppress(BadInput):
+        asked = parse_question(line, "/chart", pair, today, rest=True)
+        parse_subject(" ".join(asked.rest), asked.windows, metrics)
+        if text.lower() not in metrics and line not in BY_NAME:
+            return ("chart", line)
+    commands = (BY_NAME.get(word) for word in line.split())
+    return next(((command.name, "") for command in commands if command and command.role is Role.MEMBER), None)
 
 
 def first_step(line: str) -> str:

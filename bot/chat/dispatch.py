@@ -38,7 +38,7 @@ from telegram.ext import (
 
 from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, person_of
-from bot.chat.commands import BY_NAME, COMMANDS, FORGET, Command, first_step
+from bot.chat.commands import BY_NAME, COMMANDS, FORGET, Command, first_step, plain_request
 from bot.delivery.outcome import REFUSED_BY_CHAT, ErrorClass, classify, error_text, put_to_sleep
 from bot.errors import BadInput, BotError
 from bot.messages.common import AS_EDIT, AS_NEW, Answer, payload_of
@@ -47,7 +47,7 @@ from bot.messages.pages.compare import Card, cards
 from bot.messages.pages.start import group_welcome
 from bot.services import Services, chats
 from bot.services.chats import ChatSettings
-from bot.services.questions import load_market, parse_question, plain_question
+from bot.services.questions import load_market, parse_question
 from bot.text import counted
 from storage import chat_store
 from storage.db import StorageError
@@ -69,11 +69,15 @@ _UNSENT = (ErrorClass.LATER, ErrorClass.UNKNOWN, ErrorClass.HALTED, ErrorClass.P
 
 @dataclass(frozen=True)
 class CommandRequest:
-    """A command's name and words; with `edit`, the answer replaces the message with the button."""
+    """A command's name and words; with `edit`, the answer replaces the message with the button.
+
+    `plain` words begin with no slash.
+    """
 
     name: str
     words: str
     edit: bool = False
+    plain: bool = False
     forwarded: bool = False
 
 
@@ -107,7 +111,7 @@ def _parse_message(message: Message, text: str) -> CommandRequest | None:
     match = _LINE.fullmatch(text)
     if match is None:
         name, *words = text.split(maxsplit=1) or [""]
-        return CommandRequest(name, "".join(words).strip()) if private and name else None
+        return CommandRequest(name, "".join(words).strip(), plain=True) if private and name else None
     addressed = match["bot"]
     if addressed and addressed.lower() != message.get_bot().username.lower():
         return None
@@ -312,13 +316,13 @@ class Dispatcher:
         _log.warning("an answer to chat %s did not arrive: %s", chat, error_text(error))
 
     def _read_request(self, update: Update) -> CommandRequest | None:
-        """Return the request of an update; plain words in a private chat may ask what /compare answers."""
+        """Return the request of an update; plain words are a request for the command that they ask for."""
         request = parse_update(update)
-        if request is None or not request.name or request.name.lower() in BY_NAME:
+        if request is None or not request.name or (request.name.lower() in BY_NAME and not request.plain):
             return request
-        typed, today = f"{request.name} {request.words}", self._services.clock().date()
-        words = plain_question(typed, self._services.pair, today)
-        return request if words is None else replace(request, name="compare", words=words)
+        typed, today = f"{request.name} {request.words}".strip(), self._services.clock().date()
+        name, words = plain_request(typed, self._services.pair, today) or (request.name, request.words)
+        return replace(request, name=name, words=words)
 
     def _ask(self, update: Update, words: str) -> Ask | None:
         chat, user = update.effective_chat, update.effective_user
@@ -345,7 +349,7 @@ class Dispatcher:
         if request.forwarded:
             raise BadInput(reply.FORWARDED)
         if command is None:
-            return reply.unknown_command(request.name, ask.text, BY_NAME, self._services.pair)
+            return reply.unknown_command(request.name, BY_NAME, self._services.pair)
         await self._check_role(update, context, ask, command)
         async with reply.typing_indicator(context.bot, update):
             return await command.handler(ask)

@@ -13,11 +13,10 @@ from telegram import Bot, InlineKeyboardMarkup, InputFile, InputMediaPhoto, Mess
 from telegram.constants import ChatAction, ChatType, ParseMode
 from telegram.error import BadRequest, NetworkError, TelegramError
 
-from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import metrics_of
 from bot.delivery.outcome import ErrorClass, classify
 from bot.delivery.send import keyboard
-from bot.errors import Ambiguous, BadInput, BotError
+from bot.errors import Ambiguous, BotError
 from bot.messages import html
 from bot.messages.charts import ChartSpec
 from bot.messages.common import AS_EDIT, AS_NEW, Answer, Attachment, Button
@@ -35,6 +34,7 @@ OWNER_ONLY = "Only this bot's owner may use /admin, in their private chat with i
 MAX_TOAST_LENGTH = 200  # characters of the text of answerCallbackQuery
 _MAX_QUOTE_LENGTH = 40
 _QUOTE_END = html.Html("</blockquote>")
+_PAGE = re.compile(r"/[a-z]+|/alert [0-9]+")  # a command alone, or an alert
 _LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
 
 
@@ -280,22 +280,16 @@ def error_answer(error: BotError, first_step: Callable[[str], str], typed: str =
             return Answer(html.lines(sentence), buttons=(row,))
     if not isinstance(sentence, html.Html):
         sentence = _LONG_QUOTE.sub(r"“\1…”", sentence)
-    lead = "Example: " if " " in example or not example.startswith("/") else "See: "
     step = first_step(example) if example.startswith("/") else ""
-    label = "Try the example" if step == example else "Set it up"
+    is_page = _PAGE.fullmatch(example) is not None
+    lead = "See: " if is_page else "Example: "
+    label = "Open it" if is_page else "Try the example" if step == example else "Set it up"
     button = ((label, step),) if step and step != typed else ()
     return Answer(html.lines(sentence, lead + html.code(example) if example else None), buttons=(button,))
 
 
-def unknown_command(name: str, words: str, known: Iterable[str], pair: Pair) -> Answer:
-    """Answer an unknown command: suggest the nearest one, or what can be done with a metric or a rule."""
-    typed = f"{name} {words}"
-    with suppress(BadInput):
-        parse_rule(typed, metrics_of(pair))
-        alert = f"/alert {typed}"
-        text = html.lines(html.bold("That reads as a rule."), "To be told when it turns true: " + html.code(alert))
-        buttons = (("Make it an alert", f"/alert new {typed}"), ("Backtest", f"/backtest {typed}"))
-        return Answer(text, buttons=(buttons,))
+def unknown_command(name: str, known: Iterable[str], pair: Pair) -> Answer:
+    """Answer an unknown command: suggest the nearest one, or what can be done with a metric."""
     word = name if len(name) <= _MAX_QUOTE_LENGTH else name[:_MAX_QUOTE_LENGTH] + "…"
     near = nearest(name.lstrip("/"), known)
     sentence = html.bold(f"“{word}” is not a command.") + (f" Did you mean /{near}?" if near else "")

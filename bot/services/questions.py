@@ -49,7 +49,7 @@ _DATE = re.compile(DATE)
 _DATE_OR_YEAR = re.compile(rf"{DATE}|(?:19|20)[0-9]{{2}}")
 # Words of a plain question that say nothing about the window, and those that say it is about the pair.
 _FILLER = re.compile(
-    r"an?|the|these|and|are|at|do|does|did|doing|for|from|how|i[ns]|it|la(?:rge|st)|of|on|over|past|small|caps?"
+    r"can|give|i|like|me|please|see|show|tell|us|want|you|an?|the|these|and|are|at|do|does|did|doing|for|from|how|i[ns]|it|la(?:rge|st)|of|on|over|past|small|caps?"
     r"|compared?|perform(?:ance|ed|ing)?|than|to|versus|vs|against|what|with"
 )
 _AS_OF = re.compile(r"\bas[ -]of\b", re.IGNORECASE)
@@ -275,17 +275,25 @@ def plain_question(text: str, pair: Pair, today: dt.date | None = None) -> str |
 
     "IWM vs SPY last 6 months" asks for 6months, "how are small caps doing?" for the usual windows.
     """
-    text = joined_windows(_AS_OF.sub("asof", named_dates(text)))
-    words = [word.strip("?!.;:").lower() for word in text.split()]
-    line = " ".join(word for word in words if not _FILLER.fullmatch(word))
+    line = without_filler(text)
     try:
         question = parse_question(line, "/compare", pair, today, kinds=True)
     except Ambiguous:
         return line
     except BadInput:
         return None
-    is_about_pair = not _ABOUT.union(pair.words).isdisjoint(words)
+    is_about_pair = not _ABOUT.union(pair.words).isdisjoint(_plain_words(text))
     return line if is_about_pair or question.windows else None
+
+
+def without_filler(text: str) -> str:
+    """Return plain words without those that say nothing, such as "how"; windows and dates are one word each."""
+    return " ".join(word for word in _plain_words(text) if not _FILLER.fullmatch(word))
+
+
+def _plain_words(text: str) -> list[str]:
+    text = joined_windows(_AS_OF.sub("asof", named_dates(text)))
+    return [word.strip("?!.;:").lower() for word in text.split()]
 
 
 def _with_date(question: MarketQuestion, word: str, words: list[str], example: str) -> MarketQuestion:

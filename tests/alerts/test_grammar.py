@@ -244,8 +244,8 @@ MISTAKES = {
         "ratio > sma 200 rearm 0.5": "“rearm” needs a target that stands still; “sma 200” moves.",
     },
     "": {
-        "zzz > 5": "“zzz” is not a metric. All metrics: /help metrics",
-        "hello": "“hello” is not a metric. All metrics: /help metrics",
+        "zzz > 5": "“zzz” is not a metric. What should it watch? All metrics: /help metrics",
+        "hello": "“hello” is not a metric. What should it watch? All metrics: /help metrics",
         "x" * 501: "A rule has at most 500 characters, not 501.",
     },
     "ratio > 5": {

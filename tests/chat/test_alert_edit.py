@@ -83,7 +83,7 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
 
 MISTAKES = {
     f"/alert 1 edit {RULE}": "Alert #1 has this rule already.\nExample: /alert 1 edit",
-    "/alert 1 edit excess 3m > 50pp": "Alert #2 has this rule already (active).\nExample: /alert 2",
+    "/alert 1 edit excess 3m > 50pp": "Alert #2 has this rule already (active).\nSee: /alert 2",
     "/alert 1 edit excess 3m > 5": (
         "“5” has no unit; this needs percentage points (pp).\nExample: /alert 1 edit excess 3m > 5pp"
     ),
@@ -202,7 +202,7 @@ async def test_renewing_keeps_to_the_quota_and_rules(october: Talk, monkeypatch:
     await october.ask("/alert 1 off")
     await october.ask(f"/alert {RULE}")
     (refused,) = await october.ask("/alert 1 renew")
-    assert refused.text == "Alert #2 has this rule already (active).\nExample: /alert 2"
+    assert refused.text == "Alert #2 has this rule already (active).\nSee: /alert 2"
     monkeypatch.setattr("bot.services.alerts.MOST_ALERTS", 1)
     (refused,) = await october.ask("/alert 1 renew")
     assert refused.text.startswith("This chat has 1 alerts, the most that are allowed.")
@@ -225,7 +225,7 @@ async def test_one_tap_adds_the_message_that_it_is_back_to_the_alert_as_it_stand
     (more,) = await october.press(answer, "More ▸")
     assert "Also tell me when it goes back" not in labels(more)
     assert (await october.ask("/alert 1 back"))[0].text == (
-        "Alert #1 tells you already when it goes back.\nExample: /alert 1"
+        "Alert #1 tells you already when it goes back.\nSee: /alert 1"
     )
     (answer,) = await october.ask("/alert 1 edit no back")
     assert f"#1: {RULE}\n" in answer.text
@@ -400,5 +400,5 @@ async def test_the_button_of_a_split_sets_the_alert_at_its_rescaled_level(octobe
     row = next(row for row in await october.rows("alerts") if row["number"] == 2)
     assert (row["rule"], row["life"], row["reason"]) == ("ratio > 0.3 rearm 0.275", "active", "")
     (again,) = await october.ask("/alert 2 rescale")
-    assert again.text == "Alert #2 is not paused by a split.\nExample: /alert 2"
+    assert again.text == "Alert #2 is not paused by a split.\nSee: /alert 2"
     assert not [text for text in await october.pass_to(OCTOBER + 2 * DAY) if "Split" in text.text]

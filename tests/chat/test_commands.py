@@ -31,7 +31,7 @@ NO_PRICES = (
 )
 WINDOWS = "5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30"
 COMPARE = "\nExample: /compare 3y tr asof 2020-12-11"
-HELP, RULE = "All commands: /help", "That reads as a rule."
+HELP = "All commands: /help"
 BACKTEST = "\nExample: /backtest ratio > sma 200 10y"
 TIMES = "such as 18:30 or 6:30pm.\nExample: /summary on 18:30"
 HERE = f"Windows: {WINDOWS}; dates: asof 2020-12-11."
@@ -145,18 +145,11 @@ UNKNOWN = (
         "drawdown is a metric (Drawdown). Alert: /alert drawdown < -30%",
         "Chart",
     ),
-    ("Excess 3m > 7pp", RULE, "To be told when it turns true: /alert Excess 3m > 7pp", "Backtest"),
-    (
-        "iwm inflows 5d above $1bn",
-        RULE,
-        "To be told when it turns true: /alert iwm inflows 5d above $1bn",
-        "Make it an alert",
-    ),
     (
         "Excess 3m > 7",
-        "“Excess” is not a command.",
-        "excess is a metric (Total-return gap). Alert: /alert excess 3m > 5pp",
-        "Alert",
+        "“7” has no unit; this needs percentage points (pp).",
+        "Example: /alert new excess 3m > 5pp",
+        "Try the example",
     ),
     (
         "/flow",

@@ -39,9 +39,7 @@ WRONG = {
     "/forgetme": "alerts",
     "/admin": """nonsense | approve | approve x | reject x | accept XYZ | accepted XYZ | broadcast | send 7
         accept IWM""",
-    "/comapre": "", "ratio": "> 0.9", "momentum": "", "hello": "there",
-    "alert": "me when IWM beats SPY by 5%",
-    "iwm": "inflows 5d above $1bn",
+    "/comapre": "", "momentum": "", "hello": "there",
 }  # fmt: skip
 LINES = [
     f"{command} {words.strip()}".strip()
@@ -119,6 +117,6 @@ async def test_an_alert_that_cannot_be_read_has_no_button_that_ends_it(chat: Tal
 
 async def test_a_guess_from_a_sentence_is_confirmed_in_the_guide(chat: Talk) -> None:
     (refused,) = await chat.ask("/alert alert me when IWM beats SPY by 5% over 3 months", OWNER)
-    assert refused.text == ("“beats” is not a metric. Do you mean this rule?\nExample: /alert excess 3m > 5pp")
+    assert refused.text == "That is a sentence, not a rule. Do you mean this one?\nExample: /alert excess 3m > 5pp"
     (page,) = await chat.press(refused, "Set it up")
     assert page.text.startswith("Your rule: IWM's lead in total return over 3m above 5pp.\n")

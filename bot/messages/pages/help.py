@@ -1,11 +1,13 @@
 """Help: one screen of commands, one page a command or metric, the list of metrics as buttons."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 
 from bot.alerts.grammar import WORDS
+from bot.alerts.lexer import METRIC_WORDS
 from bot.analytics.metrics import METRICS, RATIO_WORD, Metric, Parameter, metrics_of
 from bot.analytics.valuation import CONVENTIONS
 from bot.analytics.windows import EXAMPLES, AsOf
@@ -63,6 +65,18 @@ def described(pair: Pair) -> tuple[str, str, str]:
     title = pair.fill("Small caps against large caps: {small} and {large}.")
     name, short = pair.fill("{small} vs {large} alerts"), "Performance, flows, valuation, alerts."
     return name, f"{title} {PURPOSE}\n\n{DISCLAIMER}", f"{title} {short}"
+
+
+def metric_name(word: str) -> str:
+    """Return the name of the metric that a word or two mean, "" for none: pe for "P/E", flow for "inflows"."""
+    name = re.sub("[ -]", "_", word.lower().replace("/", ""))
+    name = METRIC_WORDS.get(name, name)
+    return name if name in METRICS else ""
+
+
+def has_help(word: str) -> bool:
+    """Return whether there is a page of help on a word other than a command."""
+    return bool(metric_name(word)) or word.lower() in _TERMS or word.lower() in WORDS
 
 
 def help_page(topic: str, entries: Sequence[Entry], pair: Pair, metrics: Mapping[str, Metric] | None = None) -> Answer:
