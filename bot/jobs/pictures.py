@@ -29,9 +29,10 @@ from bot.delivery.rate_limiter import PICTURE
 from bot.delivery.send import keyboard
 from bot.errors import BotError
 from bot.messages import common
+from bot.messages.alerts import words
 from bot.messages.canvas import THEMES, Theme
 from bot.messages.charts import ChartSpec
-from bot.messages.html import CAPTION_LIMIT, visible_length
+from bot.messages.html import CAPTION_LIMIT, capital, visible_length
 from bot.messages.pages.compare import compare_answer
 from bot.services import Services
 from bot.services.questions import answer_once
@@ -68,7 +69,9 @@ def want_summary_chart(services: Services, market: Market, dedups: Iterable[str]
 async def _alert_chart(
     context: EvaluationContext, rule: Rule, session: dt.date, theme: Theme, *, with_level: bool
 ) -> ChartSpec | None:
-    title = str(rule.bare) if with_level else rule.joined([row.subject for row in rule.conditions])
+    pair = context.market.pair
+    subjects = rule.joined([words.subject_words(condition, pair) for condition in rule.conditions])
+    title = capital(words.rule_words(rule, pair) if with_level else subjects)
     begin = context.market.require_end() - _SPAN
     make = partial(common.rule_chart_spec, with_amounts=with_level)
     spec, missing = await asyncio.to_thread(make, title, rule, context, theme, begin, [session])

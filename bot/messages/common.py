@@ -30,6 +30,7 @@ from bot.messages.html import (
     Html,
     age_phrase,
     bold,
+    capital,
     expandable,
     lines,
     localized,
@@ -402,7 +403,8 @@ def rule_chart_spec(  # noqa: PLR0913 - the rule, the context, and what is drawn
             if level is not None and condition.op != CROSSES and (band or rule.rearm is not None):
                 offset = -band if condition.op in ABOVE else band
                 rearm = level + offset if rule.rearm is None else level * 0 + rule.rearm
-            panels.append(ConditionPanel(condition.subject, values, unit, level, name, rearm))
+            phrase = metric_phrase(METRICS[condition.metric], dict(condition.arguments), context.market.pair)
+            panels.append(ConditionPanel(capital(phrase), values, unit, level, name, rearm))
         else:
             missing.append(str(condition))
     last = max((panel.series.last_valid_index() for panel in panels), default=None)

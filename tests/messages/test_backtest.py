@@ -73,7 +73,7 @@ def test_every_condition_is_drawn_up_to_the_newest_figure() -> None:
     whole = sample_market()
     older = replace(whole, multiples=whole.multiples[whole.multiples["session"] <= "2020-12-04"])
     panels, _, _ = drawing(backtest_of("ratio > sma 200 and corr 60 > 0.5")).args
-    assert [panel.name for panel in panels] == ["ratio", "corr 60"]
+    assert [panel.name for panel in panels] == ["IWM/SPY", "The correlation of both funds over 60 days"]
     (panel,), style, _ = drawing(backtest_of("pe_premium losses_in > 20%", market=older)).args
     assert panel.series.last_valid_index() == pd.Timestamp("2020-12-04")
     assert style.footer.endswith("close of Fri 4 Dec 2020")

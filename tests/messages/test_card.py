@@ -239,7 +239,7 @@ def test_every_condition_is_drawn_with_its_threshold_over_a_year_and_where_it_re
     assert shown(answer)[0] == "Alert #3: IWM/SPY above its 20-day average and IWM's flow over 5d below $1bn."
     panels, style, fires = drawing(answer).args
     assert [(panel.name, panel.level_name) for panel in panels] == [
-        ("ratio", "sma 20"), ("flow iwm 5d", "threshold"),
+        ("IWM/SPY", "sma 20"), ("IWM's flow over 5d", "threshold"),
     ]  # fmt: skip
     assert [str(panel.series.index[0].date()) for panel in panels] == ["2020-03-11", "2020-03-11"]
     assert [(panel.rearm - panel.level).iloc[-1] < 0 for panel in panels] == [True, False]
