@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.results import Result, number
-from storage.db import SQLITE_VERSION
+from storage.database import SQLITE_VERSION
 
 NAMES = ("judging", "replies", "start", "compare", "fanout", "summaries", "sql")
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -30,7 +30,7 @@ from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget, SlidingWindow
 from bot.delivery.request import TelegramRequest
 from storage import chat_store, outbox
-from storage.db import open_database
+from storage.database import open_database
 
 if TYPE_CHECKING:
     import sqlite_utils

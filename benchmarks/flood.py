@@ -31,7 +31,7 @@ from bot import app
 from bot.chat.dispatch import COMMANDS_PER_MINUTE
 from bot.config import Config
 from bot.serving import SWITCH_SECONDS, link_to_telegram
-from storage.db import open_database
+from storage.database import open_database
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 

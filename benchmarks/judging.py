@@ -42,13 +42,13 @@ from bot.data.store import store
 from bot.jobs.commit import Evaluation
 from bot.services import Services, context_of
 from storage import alert_store
-from storage.db import open_database
+from storage.database import open_database
 
 if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.alerts.view import EvaluationContext
-    from storage.db import Database
+    from storage.database import Database
 
 
 RUNS = 5

@@ -35,7 +35,7 @@ from benchmarks.start import PATIENCE, _running
 from bot.jobs.scheduler import Scheduler
 from bot.services import chats
 from bot.serving import SWITCH_SECONDS
-from storage.db import Database, open_database
+from storage.database import Database, open_database
 from tests.chat.talk import make_sample
 from tests.fakes.botapi import FakeBotApi
 from tests.fakes.pictures import png

@@ -26,7 +26,7 @@ from bot.data.provider import rows_by_kind
 from bot.data.sample import sample_observations
 from bot.data.store import store
 from storage import alert_store, chat_store, outbox
-from storage.db import Database, analyses, file_size, open_database
+from storage.database import Database, analyses, file_size, open_database
 
 if TYPE_CHECKING:
     import sqlite_utils

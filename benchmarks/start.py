@@ -32,7 +32,7 @@ import pandas as pd
 from benchmarks.results import Result, compared
 from bot.analytics.sessions import Sessions
 from bot.data.load import build_market, read_frames
-from storage.db import open_database
+from storage.database import open_database
 from tests.fakes.botapi import FakeBotApi
 
 FIRST = "2000-05-26"  # when IWM began

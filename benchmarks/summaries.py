@@ -25,7 +25,7 @@ from bot.config import Config
 from bot.data.load import Markets
 from bot.jobs.summaries import Summaries
 from bot.services import Services
-from storage.db import Database, open_database
+from storage.database import Database, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable

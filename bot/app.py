@@ -19,7 +19,7 @@ from bot.local.botapi import BotApi
 from bot.local.terminal import LOCAL_CHAT, LocalRequest, NoRateLimiter
 from bot.services import Services
 from bot.serving import TOKEN_REFUSED, App, Bot, Link
-from storage.db import Database
+from storage.database import Database
 
 _LOCAL_TOKEN = "0:local"  # noqa: S105 - no secret; python-telegram-bot demands one
 

@@ -19,18 +19,8 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import pydantic
 from platformdirs import user_data_path
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    StringConstraints,
-    ValidationError,
-)
 
 from bot import secrets
 from bot.errors import ConfigError
@@ -55,7 +45,7 @@ def default_database() -> Path:
     return user_data_path("small-versus-large-bot", appauthor=False) / "bot.db"
 
 
-def _require(condition: Callable[[Any], bool], sentence: str) -> BeforeValidator:
+def _require(condition: Callable[[Any], bool], sentence: str) -> pydantic.BeforeValidator:
     """Return a validator that refuses, with the sentence, values for which the condition is false."""
 
     def check(value: object) -> object:
@@ -63,10 +53,10 @@ def _require(condition: Callable[[Any], bool], sentence: str) -> BeforeValidator
             raise ValueError(sentence)
         return value
 
-    return BeforeValidator(check)
+    return pydantic.BeforeValidator(check)
 
 
-def _between(first: int, last: int, unit: str) -> BeforeValidator:
+def _between(first: int, last: int, unit: str) -> pydantic.BeforeValidator:
     sentence = f"must be a whole number of {unit} from {first} to {last}"
     return _require(lambda value: type(value) is int and first <= value <= last, sentence)
 
@@ -91,7 +81,7 @@ def _checked_url(url: str, example: str) -> str:
     raise ValueError(f"must be a URL such as {example}")
 
 
-def _ping_url(value: SecretStr) -> SecretStr:
+def _ping_url(value: pydantic.SecretStr) -> pydantic.SecretStr:
     """Return the URL percent-encoded, or an empty text for none.
 
     It is encoded here and not by httpx, so that httpx logs the very text that is hidden from logs.
@@ -101,7 +91,7 @@ def _ping_url(value: SecretStr) -> SecretStr:
     url = _checked_url(value.get_secret_value().strip(), "https://hc-ping.com/your-uuid")
     scheme, slashes, rest = url.partition("//")
     host, slash, path = rest.partition("/")
-    return SecretStr(f"{scheme}{slashes}{host}{slash}{quote(path, safe=_UNENCODED)}")
+    return pydantic.SecretStr(f"{scheme}{slashes}{host}{slash}{quote(path, safe=_UNENCODED)}")
 
 
 def _time_zone(value: str) -> str:
@@ -135,13 +125,15 @@ def _ticker(value: object) -> str:
 
 
 Flag = Annotated[bool, _require(lambda value: isinstance(value, bool), "must be true or false")]
-Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
-FilePath = Annotated[Path, BeforeValidator(_path)]
-Url = Annotated[Text, AfterValidator(lambda value: _checked_url(value.rstrip("/"), "https://api.telegram.org"))]
+Text = Annotated[str, pydantic.StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
+FilePath = Annotated[Path, pydantic.BeforeValidator(_path)]
+Url = Annotated[
+    Text, pydantic.AfterValidator(lambda value: _checked_url(value.rstrip("/"), "https://api.telegram.org"))
+]
 OptionalUrl = Annotated[
     str,
-    StringConstraints(strict=True, strip_whitespace=True),
-    AfterValidator(lambda value: value and _checked_url(value, "https://www.example.com/IWM_fund.xls")),
+    pydantic.StringConstraints(strict=True, strip_whitespace=True),
+    pydantic.AfterValidator(lambda value: value and _checked_url(value, "https://www.example.com/IWM_fund.xls")),
 ]
 UrlWithTicker = Annotated[
     Url, _require(lambda value: "{ticker}" in str(value), "must have {ticker} where the fund's ticker belongs")
@@ -155,14 +147,14 @@ SecNumber = Annotated[
 ]
 HeaderText = Annotated[
     str,
-    StringConstraints(strict=True, strip_whitespace=True),
+    pydantic.StringConstraints(strict=True, strip_whitespace=True),
     _require(
         lambda value: isinstance(value, str) and value.isascii() and value.isprintable(),
         "must be text in quotes, in letters without accents",
     ),
 ]
-PingUrl = Annotated[SecretStr, AfterValidator(_ping_url)]
-Ticker = Annotated[str, BeforeValidator(_ticker)]
+PingUrl = Annotated[pydantic.SecretStr, pydantic.AfterValidator(_ping_url)]
+Ticker = Annotated[str, pydantic.BeforeValidator(_ticker)]
 TelegramId = Annotated[
     int,
     _require(
@@ -177,15 +169,15 @@ PersonId = Annotated[
         "must be a person's id, which is positive; groups belong in chats",
     ),
 ]
-TimeZone = Annotated[Text, AfterValidator(_time_zone)]
-Date = Annotated[dt.date, BeforeValidator(_date)]
-ClockTime = Annotated[str, BeforeValidator(_clock_time)]
+TimeZone = Annotated[Text, pydantic.AfterValidator(_time_zone)]
+Date = Annotated[dt.date, pydantic.BeforeValidator(_date)]
+ClockTime = Annotated[str, pydantic.BeforeValidator(_clock_time)]
 
 
-class Section(BaseModel):
+class Section(pydantic.BaseModel):
     """One section of the file. In the example file a key without a default shows its field's example."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     def hidden(self) -> Iterator[str]:
         """Yield the texts that repr() leaves out: URLs, which may hold a key or a password."""
@@ -197,19 +189,19 @@ class Section(BaseModel):
 class TelegramSection(Section):
     """Access to the Bot API."""
 
-    token: SecretStr = SecretStr("")
+    token: pydantic.SecretStr = pydantic.SecretStr("")
     """The bot's token from @BotFather. It is safer in a file that only you can read, or in the
     environment variable TELEGRAM_BOT_TOKEN. The first of token, token_file and the variable counts."""
-    token_file: Text | None = Field(default=None, examples=["telegram.token"])
+    token_file: Text | None = pydantic.Field(default=None, examples=["telegram.token"])
     """A file with the token, relative to this file; its mode must be 600. No default."""
-    base_url: Url = Field(default="https://api.telegram.org", repr=False)
+    base_url: Url = pydantic.Field(default="https://api.telegram.org", repr=False)
     """The Bot API server, e.g. one of your own."""
 
 
 class StorageSection(Section):
     """The database."""
 
-    database: FilePath = Field(default_factory=default_database, examples=["bot.db"])
+    database: FilePath = pydantic.Field(default_factory=default_database, examples=["bot.db"])
     """The SQLite file that holds everything, relative to this file. Default: bot.db in the platform's data
     folder."""
 
@@ -219,7 +211,7 @@ class AccessSection(Section):
 
     mode: Literal["allowlist", "open"] = "allowlist"
     """"allowlist": only the ids below and whom you let in from the chat; "open": everybody."""
-    owner: PersonId | None = Field(default=None, examples=[123456789])
+    owner: PersonId | None = pydantic.Field(default=None, examples=[123456789])
     """Your own Telegram user id. You are notified when something needs attention. No default."""
     users: frozenset[PersonId] = frozenset()
     """Ids of the people who may use the bot. The owner always may."""
@@ -244,12 +236,12 @@ class CalendarSection(Section):
 class FundSection(Section):
     """A fund of the pair in full, as the section [pair.small] or [pair.large]."""
 
-    ticker: Ticker = Field(default="", validate_default=True)
+    ticker: Ticker = pydantic.Field(default="", validate_default=True)
     name: Text = ""
     index: Text = ""
-    issuer_file: OptionalUrl = Field(default="", repr=False)
-    holdings_file: OptionalUrl = Field(default="", repr=False)
-    distributions_file: OptionalUrl = Field(default="", repr=False)
+    issuer_file: OptionalUrl = pydantic.Field(default="", repr=False)
+    holdings_file: OptionalUrl = pydantic.Field(default="", repr=False)
+    distributions_file: OptionalUrl = pydantic.Field(default="", repr=False)
     sec: SecNumber = ""
     distributes: Flag = True
 
@@ -266,13 +258,13 @@ def _fund(value: object) -> Fund:
 class PairSection(Section):
     """The two funds that are compared."""
 
-    small: Annotated[Fund, BeforeValidator(_fund)] = DEFAULT_PAIR.small
+    small: Annotated[Fund, pydantic.BeforeValidator(_fund)] = DEFAULT_PAIR.small
     """The fund of small companies, by its ticker, such as "IJR". To say more about it, write a section
     [pair.small] with ticker and any of: name; index; issuer_file, the URL of its workbook or NAV history
     at the issuer; holdings_file, the URL of its holdings, with {date} in it if the site takes a day as
     20201211; distributions_file, the URL of its list of distributions; sec, its series or CIK at the SEC;
     distributes, false if it never pays. Of IWM and SPY the bot knows them all; "" switches one off."""
-    large: Annotated[Fund, BeforeValidator(_fund)] = DEFAULT_PAIR.large
+    large: Annotated[Fund, pydantic.BeforeValidator(_fund)] = DEFAULT_PAIR.large
     """The fund of large companies, likewise, such as "IVV". A database holds one pair: another pair needs
     another database."""
 
@@ -293,7 +285,9 @@ class SourcesSection(Section):
     """Whether prices, distributions, splits, fund facts and multiples are fetched from Yahoo."""
     yahoo_timeout: Annotated[int, _between(1, 300, "seconds")] = 30
     """Seconds after which a request to Yahoo is given up."""
-    daily_csv: UrlWithTicker = Field(default="", repr=False, examples=["https://www.example.com/daily/{ticker}.csv"])
+    daily_csv: UrlWithTicker = pydantic.Field(
+        default="", repr=False, examples=["https://www.example.com/daily/{ticker}.csv"]
+    )
     """URL of a CSV of daily prices (Date,Close,...), with {ticker} in it, and {start} if the site takes a
     first date. It is a second source of prices that fills sessions missing at Yahoo where the two agree.
     It is asked only for sessions that Yahoo has not given 3 h 15 min after their close, or has dropped.
@@ -307,7 +301,7 @@ class IssuerSection(Section):
     """Whether a refresh fetches the issuers' files (those of [pair.small] and [pair.large]): NAV and
     shares outstanding, from which flows are computed, holdings and distributions. Each is asked for once a
     day at most. Where a site refuses programs, download the file in a browser and use “import issuer”."""
-    user_agent: HeaderText = Field(
+    user_agent: HeaderText = pydantic.Field(
         default="", examples=["Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"]
     )
     """What the bot calls itself there, for a site that refuses its own name and version, e.g. what your
@@ -317,7 +311,7 @@ class IssuerSection(Section):
 class SecSection(Section):
     """Filings at the US Securities and Exchange Commission (SEC)."""
 
-    contact: HeaderText = Field(default="", examples=["Jane Doe jane@example.com"])
+    contact: HeaderText = pydantic.Field(default="", examples=["Jane Doe jane@example.com"])
     """Your name and mail address, which the SEC wants to know of whoever asks for filings. With it the
     official flows of each month are fetched (form N-PORT, once a quarter), as a check. Default: none, and
     the SEC is not asked."""
@@ -335,7 +329,7 @@ class BackupSection(Section):
 
     enabled: Flag = True
     """Whether the running bot copies its database every night and verifies the copy."""
-    directory: FilePath | None = Field(default=None, examples=["backups"])
+    directory: FilePath | None = pydantic.Field(default=None, examples=["backups"])
     """The folder of the copies, relative to this file. Default: backups, beside the database."""
     time: ClockTime = "03:30"
     """Local time of the copy, in the time zone of [time]."""
@@ -346,7 +340,7 @@ class BackupSection(Section):
 class HeartbeatSection(Section):
     """A dead man's switch."""
 
-    url: PingUrl = SecretStr("")
+    url: PingUrl = pydantic.SecretStr("")
     """URL that the bot calls while it is well, e.g. that of a dead man's switch, which raises the alarm
     when the calls stop. Most hold a secret; it is never logged. Default: none."""
     minutes: Annotated[int, _between(1, 1440, "minutes")] = 5
@@ -361,17 +355,17 @@ class LogSection(Section):
     people write and what the bot answers. Secrets are never logged."""
 
 
-class Config(BaseModel):
+class Config(pydantic.BaseModel):
     """Everything that can be configured, with its default, by section."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     telegram: TelegramSection = TelegramSection()
-    storage: StorageSection = Field(default_factory=StorageSection)
+    storage: StorageSection = pydantic.Field(default_factory=StorageSection)
     access: AccessSection = AccessSection()
     time: TimeSection = TimeSection()
     calendar: CalendarSection = CalendarSection()
-    pair: Annotated[Pair, BeforeValidator(_pair)] = DEFAULT_PAIR
+    pair: Annotated[Pair, pydantic.BeforeValidator(_pair)] = DEFAULT_PAIR
     sources: SourcesSection = SourcesSection()
     issuer: IssuerSection = IssuerSection()
     sec: SecSection = SecSection()
@@ -379,7 +373,7 @@ class Config(BaseModel):
     backup: BackupSection = BackupSection()
     heartbeat: HeartbeatSection = HeartbeatSection()
     log: LogSection = LogSection()
-    _command_options: str = PrivateAttr("")
+    _command_options: str = pydantic.PrivateAttr("")
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -448,7 +442,7 @@ def load_config(
     problems: list[str] = []
     try:
         config = Config(**{name: table for name, table in tables.items() if name in Config.model_fields})
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         sentences = sorted(_problems(error), key=lambda problem: problem[1]["type"] == "extra_forbidden")
         problems = [_sentence(location, problem) for location, problem in sentences]
     problems += [_unknown_section(name, value) for name, value in tables.items() if name not in Config.model_fields]
@@ -503,11 +497,11 @@ def _proxy_problems(environment: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _problems(error: ValidationError, outer: _Location = ()) -> Iterator[tuple[_Location, Mapping[str, Any]]]:
+def _problems(error: pydantic.ValidationError, outer: _Location = ()) -> Iterator[tuple[_Location, Mapping[str, Any]]]:
     """Yield the location and pydantic's description of each problem, also of those in a fund's section."""
     for problem in error.errors(include_url=False):
         location, inner = (*outer, *problem["loc"]), problem.get("ctx", {}).get("error")
-        if isinstance(inner, ValidationError):
+        if isinstance(inner, pydantic.ValidationError):
             yield from _problems(inner, location)
         else:
             yield location, problem

@@ -32,7 +32,7 @@ from bot.delivery.outcome import error_text
 from bot.delivery.rate_limiter import SendBudget
 from bot.delivery.request import TelegramRequest
 from storage import sources
-from storage.db import Database, DiskFault, DiskFull, StorageError
+from storage.database import Database, DiskFault, DiskFull, StorageError
 
 if TYPE_CHECKING:
     from bot.config import Config

@@ -22,7 +22,7 @@ from bot.cli.demo import DEMO_NOW, QUESTIONS_NOW, play
 from bot.config import Config
 from bot.local.terminal import LocalClock, Terminal
 from docs.phone import Bubble, Chat, draw
-from storage.db import open_database
+from storage.database import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable

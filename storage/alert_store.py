@@ -18,23 +18,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import sqlite_utils
 
-from storage import outbox
+from storage import outbox, records
 from storage.chat_store import next_alert_number
-from storage.db import Refused
-from storage.records import (
-    Moment,
-    Parameters,
-    Row,
-    change,
-    insert,
-    insert_all,
-    instant,
-    select,
-    select_as,
-    select_first,
-    select_value,
-    stored_value,
-)
+from storage.database import Refused
 
 SWITCHED_OFF = "switched off"
 
@@ -95,7 +81,7 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
     owner_id: int,
     rule: str,
     rule_json: str,
-    now: Moment,
+    now: records.Moment,
     session: str | None = None,
     expires_on: str | None = None,
     thread_id: int | None = None,
@@ -114,38 +100,38 @@ def add_alert(  # noqa: PLR0913 - an alert's columns, by name
         "owner_id": owner_id,
         "rule": rule,
         "rule_json": rule_json,
-        "created_at": instant(now),
+        "created_at": records.instant(now),
         "created_session": session,
         "level_session": session,
         "expires_on": expires_on,
         "thread_id": thread_id,
         "last_split_id": newest_split_id(db),
     }
-    return alerts_by_id(db, [insert(db, "alerts", row) or 0])[0]
+    return alerts_by_id(db, [records.insert(db, "alerts", row) or 0])[0]
 
 
 def get_alert(db: sqlite_utils.Database, chat_id: int, number: int) -> StoredAlert | None:
     """Returns a chat's alert by the number people see, or None."""
     sql = "SELECT * FROM alerts WHERE chat_id = ? AND number = ?"
-    return select_first(db, StoredAlert, sql, (chat_id, number))
+    return records.select_first(db, StoredAlert, sql, (chat_id, number))
 
 
 def is_unchanged(db: sqlite_utils.Database, alert: StoredAlert) -> bool:
     """Returns whether an alert still has the rule and the life with which it was read."""
     sql = "SELECT 1 FROM alerts WHERE alert_id = ? AND rule_json = ? AND life = ?"
-    return bool(select(db, sql, (alert.alert_id, alert.rule_json, alert.life)))
+    return bool(records.select(db, sql, (alert.alert_id, alert.rule_json, alert.life)))
 
 
 def alerts_by_id(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> list[StoredAlert]:
     """Returns the alerts with these ids, as far as they exist, in the order of their ids."""
     sql = "SELECT * FROM alerts WHERE alert_id IN (SELECT value FROM json_each(?)) ORDER BY alert_id"
-    return select_as(db, StoredAlert, sql, (json.dumps(list(alert_ids)),))
+    return records.select_as(db, StoredAlert, sql, (json.dumps(list(alert_ids)),))
 
 
 def alerts_of(db: sqlite_utils.Database, chat_id: int) -> list[StoredAlert]:
     """Returns a chat's active and paused alerts in the order of their numbers."""
     sql = "SELECT * FROM alerts WHERE chat_id = ? AND life IN ('active', 'paused') ORDER BY number"
-    return select_as(db, StoredAlert, sql, (chat_id,))
+    return records.select_as(db, StoredAlert, sql, (chat_id,))
 
 
 def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
@@ -154,7 +140,7 @@ def active_alerts(db: sqlite_utils.Database) -> list[StoredAlert]:
         SELECT alerts.* FROM alerts JOIN chats USING (chat_id)
         WHERE life = 'active' AND status <> 'inactive' ORDER BY alert_id
     """
-    return select_as(db, StoredAlert, sql)
+    return records.select_as(db, StoredAlert, sql)
 
 
 def recently_ended(db: sqlite_utils.Database, session: str) -> list[StoredAlert]:
@@ -168,7 +154,7 @@ def recently_ended(db: sqlite_utils.Database, session: str) -> list[StoredAlert]
         AND alert_id IN (SELECT alert_id FROM alert_events WHERE session >= ?)
         ORDER BY alert_id
     """
-    return select_as(db, StoredAlert, sql, (SWITCHED_OFF, session))
+    return records.select_as(db, StoredAlert, sql, (SWITCHED_OFF, session))
 
 
 def expiring_alerts(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
@@ -178,7 +164,7 @@ def expiring_alerts(db: sqlite_utils.Database, by: str) -> list[ExpiringAlert]:
         WHERE life IN ('active', 'paused') AND expires_on <= ? AND status <> 'inactive'
         ORDER BY expires_on, alert_id
     """
-    return select_as(db, ExpiringAlert, sql, (by,))
+    return records.select_as(db, ExpiringAlert, sql, (by,))
 
 
 def update_alert(db: sqlite_utils.Database, alert_id: int, **columns: object) -> bool:
@@ -189,10 +175,10 @@ def update_alert(db: sqlite_utils.Database, alert_id: int, **columns: object) ->
     """
     if "expires_on" in columns:
         columns.setdefault("announced_expiry", None)
-    values = {column: stored_value(value) for column, value in columns.items()}
+    values = {column: records.stored_value(value) for column, value in columns.items()}
     settings = ", ".join(f"{column} = :{column}" for column in columns)
     sql = f"UPDATE alerts SET {settings} WHERE alert_id = :alert"  # noqa: S608 - names of the schema
-    return change(db, sql, {**values, "alert": alert_id}) == 1
+    return records.change(db, sql, {**values, "alert": alert_id}) == 1
 
 
 def mark_expiry_announced(db: sqlite_utils.Database, alert_id: int) -> bool:
@@ -201,7 +187,7 @@ def mark_expiry_announced(db: sqlite_utils.Database, alert_id: int) -> bool:
         UPDATE alerts SET announced_expiry = expires_on
         WHERE alert_id = ? AND announced_expiry IS NOT expires_on
     """
-    return change(db, sql, (alert_id,)) == 1
+    return records.change(db, sql, (alert_id,)) == 1
 
 
 def switch_off(db: sqlite_utils.Database, alert_id: int) -> bool:
@@ -235,7 +221,7 @@ def prune_states(db: sqlite_utils.Database, rows: Iterable[tuple[int, str]]) -> 
 def current_state(db: sqlite_utils.Database, alert_id: int) -> StoredState | None:
     """Returns the newest stored state and its session, or None without any."""
     sql = "SELECT session, state FROM alert_states WHERE alert_id = ? ORDER BY session DESC LIMIT 1"
-    return select_first(db, StoredState, sql, (alert_id,))
+    return records.select_first(db, StoredState, sql, (alert_id,))
 
 
 def stored_states(db: sqlite_utils.Database, alert_ids: Iterable[int]) -> dict[int, list[str]]:
@@ -322,12 +308,12 @@ class StoredSubject(msgspec.Struct, frozen=True):
 
 def subjects(db: sqlite_utils.Database) -> list[StoredSubject]:
     """Returns all subjects."""
-    return select_as(db, StoredSubject, "SELECT * FROM subjects")
+    return records.select_as(db, StoredSubject, "SELECT * FROM subjects")
 
 
 def get_subject(db: sqlite_utils.Database, subject: str) -> StoredSubject | None:
     """Returns a subject, None before its first evaluation."""
-    return select_first(db, StoredSubject, "SELECT * FROM subjects WHERE subject = ?", (subject,))
+    return records.select_first(db, StoredSubject, "SELECT * FROM subjects WHERE subject = ?", (subject,))
 
 
 def save_subjects(db: sqlite_utils.Database, rows: Iterable[tuple[str, str, str]]) -> None:
@@ -411,16 +397,16 @@ class NewEvent(NamedTuple):
 
 def next_event_id(db: sqlite_utils.Database) -> int:
     """Returns an id above those of all events."""
-    return (select_value(db, int, "SELECT max(event_id) FROM alert_events") or 0) + 1
+    return (records.select_value(db, int, "SELECT max(event_id) FROM alert_events") or 0) + 1
 
 
-def add_events(db: sqlite_utils.Database, events: Sequence[NewEvent], now: Moment) -> set[int]:
+def add_events(db: sqlite_utils.Database, events: Sequence[NewEvent], now: records.Moment) -> set[int]:
     """Store events under ids from `next_event_id` on. Returns the ids of those that were stored before."""
-    created = {"created_at": instant(now)}
+    created = {"created_at": records.instant(now)}
     details = (msgspec.json.encode(event.detail).decode() for event in events)
     rows = [{**event._asdict(), "detail": detail, **created} for event, detail in zip(events, details, strict=True)]
     key = ("alert_id", "session", "transition", "revision")
-    if insert_all(db, "alert_events", rows, unique=key) == len(rows):
+    if records.insert_all(db, "alert_events", rows, unique=key) == len(rows):
         return set()
     event_ids = {event.event_id for event in events}
     sql = "SELECT event_id FROM alert_events WHERE event_id >= ?"
@@ -468,8 +454,10 @@ def deferred_events(db: sqlite_utils.Database) -> list[DeferredEvent]:
     return _select_events(db, DeferredEvent, sql)
 
 
-def _select_events(db: sqlite_utils.Database, row_type: type[E], sql: str, parameters: Parameters = ()) -> list[E]:
-    rows = [{**row, "detail": msgspec.json.decode(row["detail"])} for row in select(db, sql, parameters)]
+def _select_events(
+    db: sqlite_utils.Database, row_type: type[E], sql: str, parameters: records.Parameters = ()
+) -> list[E]:
+    rows = [{**row, "detail": msgspec.json.decode(row["detail"])} for row in records.select(db, sql, parameters)]
     return msgspec.convert(rows, list[row_type])  # type: ignore[valid-type]
 
 
@@ -480,13 +468,13 @@ def prune_events(db: sqlite_utils.Database, before: str, limit: int) -> int:
             SELECT event_id FROM alert_events INDEXED BY alert_events_session
             WHERE session < ? AND deferred IS NULL LIMIT ?)
     """
-    return change(db, sql, (before, limit))
+    return records.change(db, sql, (before, limit))
 
 
 def next_revision(db: sqlite_utils.Database, alert_id: int) -> int:
     """Returns the number of the alert's next revision: one above that of all its events."""
     sql = "SELECT max(revision) FROM alert_events WHERE alert_id = ?"
-    return (select_value(db, int, sql, (alert_id,)) or 0) + 1
+    return (records.select_value(db, int, sql, (alert_id,)) or 0) + 1
 
 
 def fire_sessions(db: sqlite_utils.Database, alert_ids: Iterable[int], since: str) -> dict[int, list[dt.date]]:
@@ -520,14 +508,14 @@ def set_deferral(db: sqlite_utils.Database, event_id: int, reason: str | None) -
 def deferral_and_message(db: sqlite_utils.Database, event_id: int) -> tuple[str | None, int | None]:
     """Returns why an event is deferred, and the outbox message that reports it; None twice if deleted."""
     sql = "SELECT deferred, message FROM alert_events WHERE event_id = ?"
-    rows = select(db, sql, (event_id,))
+    rows = records.select(db, sql, (event_id,))
     return (rows[0]["deferred"], rows[0]["message"]) if rows else (None, None)
 
 
 def assign_message(db: sqlite_utils.Database, event_ids: Iterable[int], message: int | None) -> int:
     """Record the outbox message that reports these events (None: none will). Returns how many there are."""
     sql = "UPDATE alert_events SET deferred = NULL, message = ? WHERE event_id = ?"
-    return sum(change(db, sql, (message, event_id)) for event_id in event_ids)
+    return sum(records.change(db, sql, (message, event_id)) for event_id in event_ids)
 
 
 def defer_queued(db: sqlite_utils.Database, chat_id: int) -> int:
@@ -542,7 +530,7 @@ def defer_queued(db: sqlite_utils.Database, chat_id: int) -> int:
     outbox.hold_notices(db, chat_id)
     deferred = 0
     for message in outbox.unsent_alerts(db, chat_id):
-        if count := change(db, sql, (message, chat_id)):
+        if count := records.change(db, sql, (message, chat_id)):
             outbox.withdraw(db, message)
             deferred += count
     return deferred
@@ -556,7 +544,7 @@ def untold_fire(db: sqlite_utils.Database, alert_id: int) -> dt.date | None:
         WHERE alert_id = ? AND transition IN ('fired', 'restated') AND refused_at IS NOT NULL
         AND (deferred = 'asleep' OR outbox.status IN ('queued', 'waiting'))
     """
-    session = select_value(db, str, sql, (alert_id,))
+    session = records.select_value(db, str, sql, (alert_id,))
     return dt.date.fromisoformat(session) if session else None
 
 
@@ -580,7 +568,7 @@ class SplitChange(msgspec.Struct, frozen=True):
 
 def newest_split_id(db: sqlite_utils.Database) -> int:
     """Returns the id of the newest row of splits, 0 without any."""
-    return select_value(db, int, "SELECT max(id) FROM splits") or 0
+    return records.select_value(db, int, "SELECT max(id) FROM splits") or 0
 
 
 def new_split_changes(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]:
@@ -592,23 +580,23 @@ def new_split_changes(db: sqlite_utils.Database) -> dict[int, list[SplitChange]]
         SELECT alert_id, last_split_id, coalesce(level_session, substr(created_at, 1, 10)) AS since
         FROM alerts WHERE last_split_id < ? ORDER BY +alert_id
     """
-    alerts = select(db, sql, (newest_split_id(db),))
+    alerts = records.select(db, sql, (newest_split_id(db),))
     if not alerts:
         return {}
     sql = "SELECT id, ticker, session, source, ratio FROM splits WHERE source <> 'sample' ORDER BY id"
-    rows = select(db, sql)
+    rows = records.select(db, sql)
     current = _ratios_in_force(rows)
     changes: dict[int, list[SplitChange]] = {}
     for alert in alerts:
         known = _ratios_in_force(row for row in rows if row["id"] <= alert["last_split_id"])
         since = dt.date.fromisoformat(alert["since"])
-        later = [change for change in _split_changes(known, current) if change.session > since]
+        later = [split for split in _split_changes(known, current) if split.session > since]
         if later:
             changes[alert["alert_id"]] = later
     return changes
 
 
-def _ratios_in_force(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+def _ratios_in_force(rows: Iterable[records.Row]) -> dict[tuple[str, str], float]:
     """Returns the ratio by (session, ticker) after rows in the order in which they came."""
     by_source: dict[tuple[str, str], dict[str, float | None]] = {}
     for row in rows:

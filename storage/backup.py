@@ -14,31 +14,7 @@ from typing import TypeVar
 
 import sqlite_utils
 
-from storage.db import (
-    BESIDE,
-    DatabaseBroken,
-    DatabaseBusy,
-    DatabaseMissing,
-    DiskFault,
-    DiskFull,
-    StorageError,
-    add_name,
-    beside,
-    connect,
-    connect_unchecked,
-    create_file,
-    integrity_check,
-    is_current,
-    reason_of,
-    refuse_link,
-    refuse_lost,
-    refuse_missing,
-    refuse_unsound,
-    replace_durably,
-    sync_folder,
-    transaction,
-    translate_errors,
-)
+from storage import database
 
 # Bytes 18 and 19 of a database in WAL mode; SQLite only reads one in which the first of them is higher.
 _WAL_FORMAT = b"\x02\x02"
@@ -51,34 +27,34 @@ def backup(path: Path, target: str | os.PathLike[str]) -> dict[str, int]:
     reads, neither writes nor checkpoints, which is what the WAL-reset bug needs. A database of an earlier
     version is copied as it is. An older file at `target` is replaced only by a sound copy.
     """
-    refuse_lost(path)
-    refuse_missing(path)
+    database.refuse_lost(path)
+    database.refuse_missing(path)
     file = Path(target)
     part = file.with_name(f"{file.name}.part")
-    with connect_unchecked(path, read_only=True) as db:
-        is_current(db, path)  # refuses another program's
+    with database.connect_unchecked(path, read_only=True) as db:
+        database.is_current(db, path)  # refuses another program's
         if file.resolve() == _file_of(db).resolve() or Path(f"{file}-wal").exists():
-            raise StorageError(f"{file} is a database in use; name another file, e.g. bot-copy.db.")
-        refuse_link(file)
+            raise database.StorageError(f"{file} is a database in use; name another file, e.g. bot-copy.db.")
+        database.refuse_link(file)
         with _building(part, file, f"The backup {file} could not be written"):
             counts = _copy(db, part)
             if not _is_sound_copy(part, counts):
-                refuse_unsound(path)  # the copy shows what is wrong with the database
-                raise DatabaseBroken(f"{file} does not agree with the database, nothing was kept; try again.")
-            replace_durably(part, file)
+                database.refuse_unsound(path)  # the copy shows what is wrong with the database
+                raise database.DatabaseBroken(f"{file} does not agree with the database, nothing was kept; try again.")
+            database.replace_durably(part, file)
     return counts
 
 
 @contextmanager
 def _building(part: Path, file: Path, failure: str) -> Iterator[None]:
     """Name `file` in the errors of `part`, which nobody typed, and remove what is left of it at the end."""
-    refuse_link(part)
+    database.refuse_link(part)
     try:
         yield
-    except (DiskFault, DiskFull) as err:
+    except (database.DiskFault, database.DiskFull) as err:
         raise type(err)(str(err).replace(str(part), str(file))) from err
     except OSError as err:
-        raise DiskFault(f"{failure} ({err.strerror}).") from err
+        raise database.DiskFault(f"{failure} ({err.strerror}).") from err
     finally:
         with suppress(OSError):
             remove(part)
@@ -95,25 +71,25 @@ def _copy(db: sqlite_utils.Database, file: Path) -> dict[str, int]:
     transaction of its own connection the driver's backup would wait for ever.
     """
     remove(file)
-    create_file(file)
-    with transaction(db, "BEGIN"):
+    database.create_file(file)
+    with database.transaction(db, "BEGIN"):
         counts = row_counts(db)
-        with connect_unchecked(file) as copy:
+        with database.connect_unchecked(file) as copy:
             db.conn.backup(copy.conn)
     return counts
 
 
 def remove(file: Path) -> None:
     """Delete a database with the files that SQLite keeps beside it."""
-    for suffix in ("", *BESIDE):
+    for suffix in ("", *database.BESIDE):
         Path(f"{file}{suffix}").unlink(missing_ok=True)
 
 
 def _is_sound_copy(file: Path, counts: dict[str, int]) -> bool:
     """Whether the copy is sound and complete. Leaves it as one file."""
-    with connect_unchecked(file) as copy:
+    with database.connect_unchecked(file) as copy:
         copy.execute("PRAGMA journal_mode=DELETE")
-        return not integrity_check(copy) and row_counts(copy) == counts
+        return not database.integrity_check(copy) and row_counts(copy) == counts
 
 
 def row_counts(db: sqlite_utils.Database) -> dict[str, int]:
@@ -131,15 +107,15 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
     its result is returned. Raises StorageError, and then the database is as it was.
     """
     if not file.is_file():
-        raise DatabaseMissing(f"There is no backup {file}.")
+        raise database.DatabaseMissing(f"There is no backup {file}.")
     if path.exists() and file.samefile(path):
-        raise StorageError(f"{file} is the database itself; name a backup.")
+        raise database.StorageError(f"{file} is the database itself; name a backup.")
     part = path.with_name(f"{path.name}.restore")
     with _building(part, path, f"{path} could not be replaced"):
         with _naming_backup(file):
             _copy_backup(file, part)
-            with translate_errors(file), closing(connect(part, read_only=False)) as db:
-                with transaction(db, "BEGIN IMMEDIATE"):
+            with database.translate_errors(file), closing(database.connect(part, read_only=False)) as db:
+                with database.transaction(db, "BEGIN IMMEDIATE"):
                     settled = settle(db)
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 _refuse_unsound(db, file)
@@ -149,17 +125,17 @@ def restore(file: Path, path: Path, aside: Path, settle: Callable[[sqlite_utils.
 
 def _copy_backup(file: Path, part: Path) -> None:
     """Copy a backup and verify the copy. Raises DatabaseBroken if the backup is not sound."""
-    with connect_unchecked(file, read_only=True) as db:
-        if not is_current(db, file) and not db.table_names():
-            raise DatabaseBroken(f"{file} is empty; name a backup of this program.")
+    with database.connect_unchecked(file, read_only=True) as db:
+        if not database.is_current(db, file) and not db.table_names():
+            raise database.DatabaseBroken(f"{file} is empty; name a backup of this program.")
         counts = _copy(db, part)
     with file.open("rb") as head:
         if head.read(20)[18:] > _WAL_FORMAT:
-            raise DatabaseBroken(f"{file} is of a later format of SQLite's; name another backup.")
-    with connect_unchecked(part) as copy:
+            raise database.DatabaseBroken(f"{file} is of a later format of SQLite's; name another backup.")
+    with database.connect_unchecked(part) as copy:
         _refuse_unsound(copy, file)
         if row_counts(copy) != counts:
-            raise DatabaseBroken(f"{file} could not be copied whole; nothing was replaced.")
+            raise database.DatabaseBroken(f"{file} could not be copied whole; nothing was replaced.")
 
 
 @contextmanager
@@ -167,17 +143,19 @@ def _naming_backup(file: Path) -> Iterator[None]:
     """Raise DatabaseBroken in a sentence about the backup: it is at fault, not its copy or --db."""
     try:
         yield
-    except DatabaseBroken as err:
+    except database.DatabaseBroken as err:
         if err.__cause__ is None:
-            raise DatabaseBroken(str(err).replace("file, e.g. --db bot.db", "backup")) from None
-        reason = reason_of(err.__cause__)
-        raise DatabaseBroken(f"{file} is not sound, nothing was replaced: {reason}; name another backup.") from err
+            raise database.DatabaseBroken(str(err).replace("file, e.g. --db bot.db", "backup")) from None
+        reason = database.reason_of(err.__cause__)
+        raise database.DatabaseBroken(
+            f"{file} is not sound, nothing was replaced: {reason}; name another backup."
+        ) from err
 
 
 def _refuse_unsound(db: sqlite_utils.Database, file: Path) -> None:
-    if problems := integrity_check(db):
-        raise DatabaseBroken(
-            f"{file} is not sound, nothing was replaced: {reason_of(problems[0])}; name another backup."
+    if problems := database.integrity_check(db):
+        raise database.DatabaseBroken(
+            f"{file} is not sound, nothing was replaced: {database.reason_of(problems[0])}; name another backup."
         )
 
 
@@ -187,11 +165,11 @@ def _swap(part: Path, path: Path, aside: Path) -> None:
         _checkpoint(path)
     for suffix in ("", "-wal", "-journal"):
         if (old := Path(f"{path}{suffix}")).exists():
-            add_name(old, Path(f"{aside}{suffix}"))
-    for old in beside(path):
+            database.add_name(old, Path(f"{aside}{suffix}"))
+    for old in database.beside(path):
         old.unlink(missing_ok=True)  # left behind, it would be read into the new file
-    sync_folder(path.parent)  # else a power cut could keep the new name alone
-    replace_durably(part, path)
+    database.sync_folder(path.parent)  # else a power cut could keep the new name alone
+    database.replace_durably(part, path)
 
 
 def _checkpoint(path: Path) -> None:
@@ -200,10 +178,10 @@ def _checkpoint(path: Path) -> None:
     A damaged file keeps its log. Raises DatabaseBusy while another program has the file open.
     """
     try:
-        refuse_unsound(path)
-        with connect_unchecked(path) as db:
+        database.refuse_unsound(path)
+        with database.connect_unchecked(path) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except DatabaseBroken:
+    except database.DatabaseBroken:
         return
     if Path(f"{path}-wal").exists():
-        raise DatabaseBusy(f"Another program has {path} open; end it first, e.g. an import or a replication.")
+        raise database.DatabaseBusy(f"Another program has {path} open; end it first, e.g. an import or a replication.")

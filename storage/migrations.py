@@ -1,6 +1,6 @@
 """The tables, as migrations: one is added for each change, and one that was released is never changed.
 
-All pending migrations run in one transaction with foreign keys off (storage/db.py), so none may be transactional=False.
+All pending migrations run in one transaction with foreign keys off (database.py), so none may be transactional=False.
 
 Every value is stored twice, in its table and in an index of it. SQLite's integrity check compares the two, so that it
 notices a flipped bit inside a number, a date or a rule too, with which the file stays well-formed.

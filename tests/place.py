@@ -12,7 +12,7 @@ from pathlib import Path
 from bot import app, serving
 from bot.config import Config
 from bot.local.botapi import ApiMessage
-from storage.db import open_database
+from storage.database import open_database
 from tests.fakes.botapi import FakeBotApi
 
 ROOT = Path(__file__).parents[1]

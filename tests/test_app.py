@@ -14,7 +14,7 @@ from bot.config import Config
 from bot.data.provider import Observations
 from bot.data.store import store
 from bot.jobs import scheduler
-from storage.db import hold_lock, open_database
+from storage.database import hold_lock, open_database
 from storage.records import Bar
 from tests.fakes.botapi_faults import refusal
 from tests.place import ME, PATIENCE, Place, at_work, told_to_stop

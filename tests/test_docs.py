@@ -21,7 +21,7 @@ from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.local.terminal import Terminal, converse
 from docs import pictures, tables
-from storage.db import open_database
+from storage.database import open_database
 from tests.fakes.chart_texts import leave_out_drawing
 
 ROOT = Path(__file__).parents[1]

@@ -30,7 +30,7 @@ from bot.cli import demo, main
 from bot.errors import ConfigError
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.services.questions import refuse_reserved_tickers
-from storage.db import open_database
+from storage.database import open_database
 from tests.chat.people import command_lines
 from tests.chat.talk import ME, OWNER, STEP, Talk, talking
 from tests.fakes.chart_texts import leave_out_drawing

@@ -20,7 +20,7 @@ from bot import serving
 from bot.chat.commands import BY_NAME
 from bot.chat.updates import CONFLICT
 from storage import chat_store, outbox, sources
-from storage.db import DatabaseBroken, DiskFull, connect, open_database
+from storage.database import DatabaseBroken, DiskFull, connect, open_database
 from tests.fakes.botapi_faults import Fault, answer, bad_gateway, drop, hang, refusal
 from tests.place import ME, OWNER, PATIENCE, Place, at_work, told_to_stop
 from tests.storage.messages import queue_message

@@ -16,7 +16,7 @@ from bot.services import chats, provisional
 from bot.text import counted, date_phrase, did_you_mean, short_date
 from storage.backup import backup
 from storage.chat_store import APPROVED, REJECTED, AccessRequest
-from storage.db import StorageError
+from storage.database import StorageError
 from storage.outbox import NewMessage
 
 _ID = re.compile(r"-?[1-9][0-9]{0,15}")

@@ -22,19 +22,10 @@ from telegram import (
     InputTextMessageContent,
     Message,
     Update,
+    ext,
 )
 from telegram.constants import ParseMode
 from telegram.error import ChatMigrated, TelegramError
-from telegram.ext import (
-    Application,
-    CallbackContext,
-    CallbackQueryHandler,
-    ChatMemberHandler,
-    InlineQueryHandler,
-    MessageHandler,
-    TypeHandler,
-    filters,
-)
 
 from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, person_of
@@ -50,10 +41,10 @@ from bot.services.chats import ChatSettings
 from bot.services.questions import load_market, parse_question
 from bot.text import counted
 from storage import chat_store
-from storage.db import StorageError
+from storage.database import StorageError
 
 _log = logging.getLogger(__name__)
-Context: TypeAlias = "CallbackContext[Any, Any, Any, Any]"
+Context: TypeAlias = "ext.CallbackContext[Any, Any, Any, Any]"
 _INLINE_EXAMPLE = "6m total"
 _INLINE_CACHE = 60  # seconds for which Telegram answers the same query of the same person itself
 _LINE = re.compile(r"/(?P<name>\w+)(?:@(?P<bot>\w+))?(?P<words>.*)", re.DOTALL)
@@ -195,15 +186,15 @@ class Dispatcher:
         self._gate = AccessGate(services)
         self._refused: dict[tuple[int, int], None] = {}  # messages by chat and id, oldest first
 
-    def register(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
+    def register(self, application: ext.Application[Any, Any, Any, Any, Any, Any]) -> None:
         """Add the handlers to the application."""
-        new, edited = filters.UpdateType.MESSAGE, filters.UpdateType.EDITED_MESSAGE
-        application.add_handler(MessageHandler(filters.TEXT & (new | edited), self.on_request))
-        application.add_handler(CallbackQueryHandler(self.on_request))
-        application.add_handler(InlineQueryHandler(self.on_inline_query))
-        application.add_handler(ChatMemberHandler(self.on_membership, ChatMemberHandler.MY_CHAT_MEMBER))
-        application.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE & new, self.on_migration))
-        application.add_handler(TypeHandler(Update, self.on_other))
+        new, edited = ext.filters.UpdateType.MESSAGE, ext.filters.UpdateType.EDITED_MESSAGE
+        application.add_handler(ext.MessageHandler(ext.filters.TEXT & (new | edited), self.on_request))
+        application.add_handler(ext.CallbackQueryHandler(self.on_request))
+        application.add_handler(ext.InlineQueryHandler(self.on_inline_query))
+        application.add_handler(ext.ChatMemberHandler(self.on_membership, ext.ChatMemberHandler.MY_CHAT_MEMBER))
+        application.add_handler(ext.MessageHandler(ext.filters.StatusUpdate.MIGRATE & new, self.on_migration))
+        application.add_handler(ext.TypeHandler(Update, self.on_other))
         application.add_error_handler(self.on_error)
 
     async def on_request(self, update: Update, context: Context) -> None:

@@ -225,7 +225,7 @@ class LazyCommand(click.Command):
             config = self._load_config(options["config_file"], options["database"])
             redact_output({*config.secrets, *proxy_secrets(os.environ)})
             from bot.jobs import backup_files  # noqa: PLC0415 - --help does without
-            from storage.db import StorageError, hold_lock  # noqa: PLC0415 - as above
+            from storage.database import StorageError, hold_lock  # noqa: PLC0415 - as above
         try:
             if "sound" in self._needs:
                 backup_files.refuse_lost_database(config)

@@ -18,7 +18,7 @@ from bot.concurrency import Backoff
 from bot.errors import BotError
 from bot.pair import DEFAULT_PAIR, Pair
 from storage import sources
-from storage.db import TWO_WRITERS_SAFE, Database, DiskFault, DiskFull, hold_lock, open_database
+from storage.database import TWO_WRITERS_SAFE, Database, DiskFault, DiskFull, hold_lock, open_database
 from storage.records import get_meta, set_meta
 
 if TYPE_CHECKING:

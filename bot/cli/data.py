@@ -27,7 +27,7 @@ from bot.jobs.backup_files import backup_file, dated_backups, refuse_lost_databa
 from bot.text import counted
 from storage import sources
 from storage.backup import backup, restore, row_counts
-from storage.db import Database, hold_lock, open_database, real_file, refuse_link, refuse_lost, replace_durably
+from storage.database import Database, hold_lock, open_database, real_file, refuse_link, refuse_lost, replace_durably
 from storage.outbox import RestoreReport, settle_restore
 
 if TYPE_CHECKING:

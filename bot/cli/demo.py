@@ -36,7 +36,7 @@ from bot.pair import DEFAULT_PAIR
 from bot.text import date_phrase, short_date
 from storage import observations
 from storage.backup import row_counts
-from storage.db import Database, DiskFault, open_database, refuse_link
+from storage.database import Database, DiskFault, open_database, refuse_link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable

@@ -25,7 +25,7 @@ from bot.jobs.backup_files import dated_backups, failing_since, refuse_lost_data
 from bot.secrets import is_readable_by_others, token_secret
 from bot.text import counted
 from storage import chat_store, outbox, sources
-from storage.db import (
+from storage.database import (
     SQLITE_VERSION,
     TWO_WRITERS_SAFE,
     DatabaseMissing,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from bot.analytics.sessions import Sessions
     from bot.config import Config
     from bot.pair import Pair
-    from storage.db import Database
+    from storage.database import Database
 
 
 LEAST_DISK = 100 * 2**20  # bytes: room for a year of growth and the write-ahead log

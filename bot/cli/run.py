@@ -14,7 +14,7 @@ from bot.cli.console import log_briefly, log_fully, open_exclusively, open_when_
 from bot.errors import BotError
 from bot.text import counted
 from storage import outbox
-from storage.db import refuse_missing
+from storage.database import refuse_missing
 
 if TYPE_CHECKING:
     from bot.config import Config

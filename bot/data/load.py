@@ -33,7 +33,7 @@ from bot.errors import BadInput, NoData
 from bot.pair import DEFAULT_PAIR, Pair
 from bot.text import date_phrase
 from storage import observations
-from storage.db import Database
+from storage.database import Database
 from storage.observations import fingerprint, first_observed
 from storage.records import KINDS, Bar, FundFacts, Moment, Observation, Provisional, Split
 

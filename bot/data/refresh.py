@@ -40,7 +40,7 @@ from bot.data.store import store, with_withdrawals
 from bot.data.yahoo import Yahoo
 from bot.text import listed
 from storage import sources
-from storage.db import Database
+from storage.database import Database
 from storage.observations import Written
 from storage.sources import SourceStatus
 

@@ -24,7 +24,7 @@ from bot.delivery.outcome import DrainReport, ErrorClass, StatusWrites
 from bot.delivery.rate_limiter import NOTICE, PUSH_PATIENCE, SendPostponed, Slot
 from bot.delivery.send import PAUSE_REASONS, PRIORITIES, RateLimits, Sender, SendingMarks
 from storage import outbox
-from storage.db import Database, DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
+from storage.database import Database, DatabaseBroken, DatabaseMissing, DiskFault, DiskFull, StorageError
 from storage.outbox import OutboxMessage, ReadyMessage
 from storage.records import not_earlier, parse_instant
 

@@ -26,12 +26,12 @@ from bot.delivery.rate_limiter import SendPostponed, seconds_of
 from bot.messages.html import escape
 from bot.secrets import redact
 from storage import alert_store, chat_store, outbox
-from storage.db import Refused, StorageError
+from storage.database import Refused, StorageError
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.db import Database
+    from storage.database import Database
     from storage.outbox import OutboxMessage
 
 

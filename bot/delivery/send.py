@@ -21,7 +21,7 @@ from bot.messages.common import COPY, INSERT
 from bot.messages.html import MESSAGE_LIMIT, split_html, strip_html
 from bot.secrets import redact, token_secret
 from storage import outbox
-from storage.db import Database, StorageError
+from storage.database import Database, StorageError
 from storage.outbox import OutboxMessage, ReadyMessage
 from storage.records import not_earlier
 

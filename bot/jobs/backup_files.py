@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.text import command_line
-from storage.db import RESTORE, DatabaseBroken, StorageError, refuse_unsound
+from storage.database import RESTORE, DatabaseBroken, StorageError, refuse_unsound
 from storage.records import get_meta
 
 if TYPE_CHECKING:

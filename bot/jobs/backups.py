@@ -21,7 +21,7 @@ from bot.messages.common import Answer
 from bot.messages.html import escape
 from bot.services import Services
 from storage.backup import backup
-from storage.db import StorageError
+from storage.database import StorageError
 from storage.records import get_meta, remove_meta, set_meta
 
 _log = logging.getLogger(__name__)

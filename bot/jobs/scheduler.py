@@ -42,7 +42,7 @@ from bot.messages.pages.trend import trend_answer
 from bot.services import EVENTS_KEPT, OUTBOX_KEPT, Services, wall_clock
 from bot.services.questions import answer_once
 from storage import alert_store, chat_store, outbox, sources
-from storage.db import StorageError, analyses
+from storage.database import StorageError, analyses
 
 _log = logging.getLogger(__name__)
 HEARTBEAT_TIMEOUT = 10.0  # seconds

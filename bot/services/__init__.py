@@ -24,7 +24,7 @@ from bot.data.load import Markets
 from bot.pair import Pair
 from storage import chat_store
 from storage.chat_store import StoredChat
-from storage.db import Database
+from storage.database import Database
 
 T = TypeVar("T")
 OUTBOX_KEPT = dt.timedelta(days=90)  # for messages that were sent or given up

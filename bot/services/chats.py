@@ -19,7 +19,7 @@ from bot.errors import BadInput
 from bot.services import DAILY, Caller, Services, ensure_chat
 from storage import chat_store, outbox
 from storage.chat_store import APPROVED, REJECTED, AccessRequest, ExportedRow, StoredChat
-from storage.db import StorageError, file_size
+from storage.database import StorageError, file_size
 from storage.outbox import MessageBody, NewMessage
 from storage.records import get_meta, set_meta
 

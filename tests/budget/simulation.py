@@ -17,7 +17,7 @@ from telegram.ext import ExtBot
 from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import Budget, SendBudget, SlidingWindow
 from storage import chat_store, outbox
-from storage.db import Database, open_database
+from storage.database import Database, open_database
 from tests.budget.loop import simulate
 from tests.budget.telegram import Sent, Telegram, draws
 from tests.storage.messages import queue_message

@@ -27,8 +27,8 @@ from bot.cli.console import open_locked
 from bot.config import Config
 from bot.delivery.rate_limiter import Budget, ChatId, SendBudget, SlidingWindow
 from bot.jobs import scheduler
-from storage import db
-from storage.db import hold_lock
+from storage import database as db
+from storage.database import hold_lock
 from tests.chaos import script
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads would not survive the fork

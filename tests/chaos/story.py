@@ -18,7 +18,7 @@ from typing import Any
 
 from bot.local.botapi import Json
 from bot.local.methods import Call
-from storage.db import StorageError, broken_references, integrity_check, open_database
+from storage.database import StorageError, broken_references, integrity_check, open_database
 from storage.records import select
 from tests.chaos import script
 from tests.chaos.lives import SLOTS, SPEED

@@ -19,7 +19,7 @@ from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
 from bot.local.botapi import ApiMessage, Json
 from bot.serving import link_to_telegram
-from storage.db import Database, open_database
+from storage.database import Database, open_database
 from tests.fakes.botapi import FakeBotApi
 
 ME, YOU, OWNER, GROUP = 42, 43, 7, -100200

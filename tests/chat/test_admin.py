@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from storage.db import open_database
+from storage.database import open_database
 from storage.observations import add
 from storage.records import Bar, Provisional
 from tests.chat.talk import GROUP, ME, OWNER, Talk

@@ -15,7 +15,7 @@ from bot.chat.privacy import STORED
 from bot.delivery.outcome import ErrorClass, FailedSend, settle_failure
 from bot.local.botapi import Json
 from storage import alert_store, chat_store, outbox, sources
-from storage.db import open_database
+from storage.database import open_database
 from storage.outbox import OutboxMessage
 from tests.chat.people import rows
 from tests.chat.talk import GROUP, ME, OWNER, YOU, Talk, prepared, talking

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.local.botapi import bad_request
-from storage.db import DiskFault
+from storage.database import DiskFault
 from tests.chat.talk import GROUP, ME, OCTOBER, OWNER, RULE, Talk, prepared, talking
 from tests.fakes.botapi_faults import refusal
 

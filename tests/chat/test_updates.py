@@ -23,7 +23,7 @@ from bot.local.botapi import Json
 from bot.messages.common import Answer
 from bot.messages.html import Html
 from storage import chat_store
-from storage.db import DiskFull
+from storage.database import DiskFull
 from tests.chat.talk import GROUP, ME, YOU, Talk
 from tests.fakes.botapi_faults import Fault, answer, bad_gateway, drop, flood, hang, refusal
 

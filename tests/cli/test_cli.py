@@ -14,7 +14,7 @@ from bot import __version__, cli
 from bot.cli import COMPLETION_VARIABLE, SCRIPT, Instant, commands, data
 from bot.data.csv_formats import FORMATS
 from bot.errors import OUT_OF_MEMORY, BotError
-from storage.db import open_database
+from storage.database import open_database
 from storage.records import set_meta
 from tests.cli.conftest import Call, Result, process
 

@@ -16,7 +16,7 @@ from bot.data.provider import observations_of, rows_by_kind
 from bot.data.sample import sample_observations
 from bot.data.store import store
 from storage import observations, outbox
-from storage.db import hold_lock, open_database
+from storage.database import hold_lock, open_database
 from storage.records import KINDS, Bar, Observation, Provisional, SectorWeight
 from tests.cli.conftest import Call, Files, Result
 from tests.data.issuers import samples

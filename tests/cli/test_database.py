@@ -7,7 +7,7 @@ from bot.cli import console
 from bot.cli.console import open_when_there_is_room
 from bot.pair import DEFAULT_PAIR
 from storage import sources
-from storage.db import Database, DiskFault, DiskFull, StorageError, open_database
+from storage.database import Database, DiskFault, DiskFull, StorageError, open_database
 
 FULL = "The disk is full: bot.db could not be written; free some room and try again."
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import sqlite_utils
 
-import storage.db
+import storage.database
 from bot import __version__
 from bot.analytics.sessions import Sessions
 from bot.cli import doctor
@@ -34,7 +34,7 @@ from bot.jobs.backup_files import FAILING, backup_file
 from bot.jobs.scheduler import TICK_SECONDS
 from bot.pair import DEFAULT_PAIR
 from storage import chat_store, outbox, sources
-from storage.db import SQLITE_VERSION, hold_lock, open_database
+from storage.database import SQLITE_VERSION, hold_lock, open_database
 from storage.migrations import NAMES
 from storage.records import Bar, FundFacts, set_meta
 from tests.cli.conftest import Call, process
@@ -559,7 +559,7 @@ def test_an_old_sqlite_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_integrity_check_finds_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     write(lambda _db, **_: None)
     assert found("database") == Finding(OK, "database", f"bot.db is sound, its schema is {max(NAMES)}")
-    monkeypatch.setattr(storage.db, "integrity_check", lambda _db, **_: ["one", "two"])
+    monkeypatch.setattr(storage.database, "integrity_check", lambda _db, **_: ["one", "two"])
     assert found("database") == Finding(
         FAIL, "database", "bot.db is damaged (one); restore a backup in its place (python -m bot restore FILE)."
     )

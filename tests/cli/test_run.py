@@ -10,7 +10,7 @@ import sqlite_utils
 from bot.analytics.sessions import Sessions
 from bot.jobs import scheduler
 from storage import chat_store, outbox
-from storage.db import hold_lock, open_database
+from storage.database import hold_lock, open_database
 from tests.cli.conftest import Call, Files, Result, process
 from tests.data.conftest import forget
 from tests.fakes.botapi import FakeBotApi

@@ -46,7 +46,7 @@ DESCRIPTORS = """
 import os, sys
 from bot import cli
 from bot.cli import console
-from storage.db import open_database
+from storage.database import open_database
 def shown(config, **_):
     with open_database(config.storage.database):
         null = os.stat(os.devnull)

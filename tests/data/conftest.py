@@ -11,7 +11,7 @@ import sqlite_utils
 
 from bot.data.provider import Ok
 from bot.data.yahoo import Yahoo
-from storage.db import open_database
+from storage.database import open_database
 from storage.migrations import MIGRATIONS
 from tests.fakes.website import Website
 from tests.fakes.yahoo import FakeYahoo
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bot.data.provider import FetchOutcome, Observations
-    from storage.db import Database
+    from storage.database import Database
 
 # Two weeks of 2020 with made-up prices; the distribution and the split are made up too.
 COMPLETED = pd.bdate_range("2020-11-30", "2020-12-11")

@@ -20,7 +20,7 @@ from bot.data.load import build_market, read_frames
 from bot.data.refresh import FetchReport, refresh
 from bot.data.store import store
 from storage import observations
-from storage.db import Database, open_database
+from storage.database import Database, open_database
 from storage.records import Bar, CompanySums, Multiple, SectorWeight
 from tests.fakes.yahoo_pages import company
 

@@ -15,7 +15,7 @@ from bot.data.sample import sample_observations
 from bot.data.store import store, store_file
 from bot.errors import NoData
 from storage import observations
-from storage.db import open_database
+from storage.database import open_database
 from storage.observations import recent
 from storage.records import KINDS, Bar, Distribution, FundFacts, Multiple, Provisional, SectorWeight, Split
 from tests.data.imports import read, refusal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bot.data.provider import Observations
     from bot.data.store import FileContents
-    from storage.db import Database
+    from storage.database import Database
     from storage.observations import Written
     from storage.records import Observation
 

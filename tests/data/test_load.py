@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from bot.analytics.sessions import Sessions
 from bot.data.load import PENDING, PENDING_COLUMNS, build_market, frame_of, read_frames
 from storage import observations
-from storage.db import open_database
+from storage.database import open_database
 from storage.records import KINDS, Bar, Distribution, FundFacts, Observation, Provisional, Split, columns
 
 if TYPE_CHECKING:

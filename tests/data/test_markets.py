@@ -11,7 +11,7 @@ from bot.data import load
 from bot.data.load import Markets, read_frames
 from bot.errors import BadInput, NoData
 from storage import observations
-from storage.db import open_database
+from storage.database import open_database
 from storage.records import (
     KINDS,
     Bar,
@@ -27,7 +27,7 @@ from storage.records import (
 
 if TYPE_CHECKING:
     from bot.data.source_selection import Frames
-    from storage.db import Database
+    from storage.database import Database
 
 
 FRIDAY = dt.datetime(2020, 12, 11, 22, tzinfo=dt.UTC)

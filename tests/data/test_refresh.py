@@ -12,7 +12,7 @@ from bot.data.load import build_market, read_frames
 from bot.data.provider import AccessRefused, Empty, FetchOutcome, NetworkDown, Ok, Provider, RateLimited, UnknownSymbol
 from bot.data.refresh import refresh
 from storage import observations, sources
-from storage.db import Database, open_database
+from storage.database import Database, open_database
 from storage.records import Bar, FundFacts, Multiple, Split
 from tests.fakes.yahoo_pages import Fund, sample_fund
 from tests.funds import PAIR

@@ -18,7 +18,7 @@ from bot.messages.canvas import LIGHT
 from bot.messages.html import strip_html
 from bot.messages.pages.compare import compare_answer
 from storage import sources
-from storage.db import Database, open_database
+from storage.database import Database, open_database
 from tests.data.conftest import forget
 from tests.fakes.website import page
 from tests.fakes.yahoo_pages import sample_fund

@@ -17,7 +17,7 @@ from tests.data.imports import PRICES, read
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.db import Database
+    from storage.database import Database
 
 
 def test_storing_twice_changes_nothing(database: Database) -> None:

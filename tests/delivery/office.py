@@ -14,7 +14,7 @@ from telegram.ext import ExtBot
 from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget
 from storage import chat_store, outbox
-from storage.db import Database, open_database
+from storage.database import Database, open_database
 from tests.fakes.botapi import FakeBotApi
 from tests.storage.messages import queue_message
 

@@ -18,7 +18,7 @@ from bot.delivery.drain import OVER_AFTER, OutageNotifier
 from bot.delivery.outcome import DrainReport
 from bot.delivery.rate_limiter import SendBudget, SlidingWindow
 from storage import chat_store, outbox
-from storage.db import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
+from storage.database import DatabaseBroken, DatabaseBusy, DatabaseMissing, DiskFault, DiskFull, Refused
 from tests.delivery.office import DOWN, ME, NOWHERE, OWNER, REFUSED, SICK, START, THIRD, YOU, Office
 from tests.fakes.botapi_faults import bad_gateway, flood, hang
 from tests.jobs.desk import full_disk

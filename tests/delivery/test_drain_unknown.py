@@ -9,7 +9,7 @@ import pytest
 from bot.delivery import send
 from bot.delivery.outcome import DrainReport
 from storage import outbox
-from storage.db import DiskFull
+from storage.database import DiskFull
 from tests.delivery.office import DOWN, ME, OWNER, YOU, Office
 from tests.fakes.botapi_faults import Fault, bad_gateway, drop, flood, garbled, hang, server_error
 from tests.jobs.desk import full_disk

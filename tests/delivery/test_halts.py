@@ -10,7 +10,7 @@ from telegram.ext import ExtBot
 from bot.delivery.outcome import DrainReport, StatusWrite
 from bot.delivery.rate_limiter import SendPostponed, seconds_of
 from storage import outbox
-from storage.db import DiskFull
+from storage.database import DiskFull
 from storage.outbox import OutboxMessage
 from tests.delivery.office import ME, THIRD, YOU, Office
 from tests.fakes.botapi_faults import flood

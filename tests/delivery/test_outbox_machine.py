@@ -19,7 +19,7 @@ from telegram.error import ChatMigrated, RetryAfter, TelegramError
 from bot.delivery.outcome import ErrorClass, FailedSend, delivered_parts, reason_after, settle_failure
 from bot.delivery.rate_limiter import SendPostponed
 from storage import chat_store, outbox
-from storage.db import open_database
+from storage.database import open_database
 from storage.records import instant, parse_instant, select
 from tests.storage.messages import queue_message
 

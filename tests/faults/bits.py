@@ -16,7 +16,7 @@ from bot.errors import BotError
 from bot.jobs.backup_files import refuse_lost_database, with_restore_command
 from bot.services import wall_clock
 from storage.backup import restore
-from storage.db import StorageError, connect_unchecked, open_database, refuse_unsound
+from storage.database import StorageError, connect_unchecked, open_database, refuse_unsound
 from storage.observations import add, newest
 from storage.records import KINDS, Bar, FundFacts
 from tests.storage.test_migrations import SCAFFOLD, in_order_of_references, row_of

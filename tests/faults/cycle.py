@@ -13,7 +13,7 @@ import pandas as pd
 from bot.delivery.drain import Delivery
 from bot.delivery.rate_limiter import SendBudget
 from bot.jobs.scheduler import Scheduler
-from storage.db import broken_references, integrity_check
+from storage.database import broken_references, integrity_check
 from tests.chaos.script import Script
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.disk import failing

@@ -22,7 +22,7 @@ from bot.messages.html import strip_html
 from bot.services import Services, context_of
 from bot.services.alert_views import read_rule, read_state
 from storage import alert_store, chat_store, observations
-from storage.db import DiskFull, open_database
+from storage.database import DiskFull, open_database
 from storage.records import KINDS, Bar, FundFacts, Observation, select
 from tests.funds import LARGE, SMALL
 from tests.titles import title_of

@@ -14,7 +14,7 @@ from bot.jobs.backup_files import backup_file, dated_backups
 from bot.jobs.backups import RETRY, Backups, backup_due
 from storage import backup, chat_store
 from storage.backup import row_counts
-from storage.db import DiskFull, open_database
+from storage.database import DiskFull, open_database
 from tests.jobs.desk import Desk
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -9,7 +9,7 @@ import sqlite_utils
 from bot.jobs import commit
 from bot.jobs.evaluate import Alerts, Evaluator
 from storage import alert_store, chat_store
-from storage.db import DiskFull
+from storage.database import DiskFull
 from tests.jobs.desk import DAYS, RULE, Desk, full_disk, sessions
 from tests.titles import title_of
 

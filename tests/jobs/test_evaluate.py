@@ -10,7 +10,7 @@ from bot.jobs import commit
 from bot.jobs.notify import NotifiedResult, Notifier
 from bot.messages.alerts import notices
 from storage import alert_store, chat_store, outbox
-from storage.db import DiskFull
+from storage.database import DiskFull
 from tests.jobs.desk import DAYS, FIRST, QUIET, RULE, Desk, after_close, full_disk, sessions
 from tests.titles import title_of
 

@@ -10,7 +10,7 @@ from bot.alerts.grammar import parse_rule
 from bot.analytics.metrics import METRICS
 from bot.messages.html import strip_html
 from storage import alert_store, chat_store
-from storage.db import DiskFull
+from storage.database import DiskFull
 from storage.records import Split
 from tests.funds import LARGE, SMALL
 from tests.jobs.desk import DAYS, RULE, Desk, after_close, full_disk

@@ -14,7 +14,7 @@ from bot.jobs import scheduler as tick
 from bot.jobs.scheduler import TICK_SECONDS, Scheduler
 from bot.services import OUTBOX_KEPT
 from storage import outbox, sources
-from storage.db import DiskFull
+from storage.database import DiskFull
 from tests.jobs.desk import Desk, sessions
 from tests.storage.messages import claim, queue_message
 

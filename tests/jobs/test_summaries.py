@@ -16,7 +16,7 @@ from bot.messages.html import strip_html
 from bot.messages.pages import summary
 from bot.text import date_phrase
 from storage import chat_store, outbox
-from storage.db import DiskFull
+from storage.database import DiskFull
 from tests.jobs.desk import DAYS, QUIET, Desk, full_disk, sessions
 
 _UPDATES = count(1)

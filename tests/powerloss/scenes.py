@@ -21,7 +21,7 @@ from bot.jobs.backup_files import dated_backups
 from bot.jobs.backups import make_backup
 from bot.local.botapi import ApiChat, ApiMessage
 from storage.backup import backup, restore
-from storage.db import broken_references, integrity_check, open_database
+from storage.database import broken_references, integrity_check, open_database
 from storage.records import get_meta, select, set_meta
 from tests.fakes.botapi import FakeBotApi
 from tests.faults.cycle import CHATS, REPEAT, prepare, served, tick

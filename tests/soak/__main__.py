@@ -37,7 +37,7 @@ from bot.data.sample import sample_observations
 from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
 from bot.services import context_of
-from storage.db import open_database
+from storage.database import open_database
 from tests.fakes.botapi import FakeBotApi
 
 MOST_GROWTH, MOST_CONNECTIONS, MOST_THREADS = 0.02, 40, 16

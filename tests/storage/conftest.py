@@ -14,9 +14,9 @@ import pytest
 import sqlite_utils
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver it chose
 
-from storage import db as database_module
+from storage import database as database_module
 from storage.chat_store import ensure_chat
-from storage.db import Database, open_database, transaction
+from storage.database import Database, open_database, transaction
 from storage.migrations import MIGRATIONS
 from tests.storage import kills
 

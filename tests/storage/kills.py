@@ -25,9 +25,9 @@ from pathlib import Path
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
-from storage import db as database_module
+from storage import database as database_module
 from storage.backup import remove, restore
-from storage.db import connect, create_file, integrity_check
+from storage.database import connect, create_file, integrity_check
 from storage.migrations import m001_schema
 from storage.records import get_meta
 

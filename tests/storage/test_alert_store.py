@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from storage import alert_store, observations
 from storage.chat_store import deactivate, forget_chat, migrate_chat, reactivate
-from storage.db import Refused
+from storage.database import Refused
 from storage.records import Split
 from tests.storage.events import add_event
 

@@ -15,9 +15,9 @@ import pytest
 import sqlite_utils
 
 from storage import backup as module
-from storage import db as db_module
+from storage import database as db_module
 from storage.backup import backup, restore, row_counts
-from storage.db import (
+from storage.database import (
     Database,
     DatabaseBroken,
     DatabaseBusy,
@@ -84,7 +84,7 @@ def test_an_older_copy_and_a_broken_left_over_are_replaced(filled: Database, tmp
 def test_a_differing_copy_is_dropped(filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "copy.sqlite3"
     target.write_text("old")
-    monkeypatch.setattr(module, "integrity_check", lambda _: ["row 1 missing from index"])
+    monkeypatch.setattr(db_module, "integrity_check", lambda _: ["row 1 missing from index"])
     with refused(DatabaseBroken, f"{target} does not agree with the database, nothing was kept; try again."):
         backup(filled.path, target)
     assert target.read_text() == "old"
@@ -406,8 +406,7 @@ def test_a_power_cut_leaves_the_old_database_under_its_second_name_and_the_new_o
     path: Path, copy: Path, aside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[tuple[str, bool]] = []
-    for owner in (db_module, module):
-        monkeypatch.setattr(owner, "sync_folder", lambda folder: synced.append((folder.name, aside.exists())))
+    monkeypatch.setattr(db_module, "sync_folder", lambda folder: synced.append((folder.name, aside.exists())))
     monkeypatch.setattr(db_module, "sync", lambda file: synced.append((file.name, aside.exists())))
     restore(copy, path, aside, nothing)
     folder = path.parent.name

@@ -31,7 +31,7 @@ from tests.storage.events import add_event
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.db import Database
+    from storage.database import Database
 
 
 NOON, ONE, TWO = (f"2020-12-11T{hour}:00:00Z" for hour in (12, 13, 14))

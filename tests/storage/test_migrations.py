@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlite_utils
 
-from storage.db import integrity_check, open_database
+from storage.database import integrity_check, open_database
 from storage.migrations import MIGRATIONS, NAMES
 from tests.storage.kills import LATER, LATER_NAMES
 

@@ -9,14 +9,14 @@ from msgspec.structs import asdict
 
 from storage import outbox, sources
 from storage.chat_store import deactivate, ensure_chat
-from storage.db import Refused
+from storage.database import Refused
 from storage.records import get_meta, parse_instant, select
 from tests.storage.messages import BODY, NOON, ONE, TWO, claim, claimed, put, queue_message, row_of
 
 if TYPE_CHECKING:
     import sqlite_utils
 
-    from storage.db import Database
+    from storage.database import Database
 
 
 ALMOST_TWO = datetime(2020, 12, 11, 13, 59, 59, 1, tzinfo=UTC)

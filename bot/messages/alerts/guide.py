@@ -16,17 +16,8 @@ from bot.alerts.backtest import Frequency, frequency
 from bot.alerts.presets import Preset, presets_for
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, Condition, Rule, Target
 from bot.alerts.view import AlertView, EvaluationContext
+from bot.analytics import metrics
 from bot.analytics.market import Market
-from bot.analytics.metrics import (
-    METRICS,
-    RATIO_WORD,
-    Argument,
-    Metric,
-    Parameter,
-    close_behind,
-    metric_value,
-    metrics_of,
-)
 from bot.analytics.units import LEVEL, MINUS, MULTIPLE, PRICE, SHARE
 from bot.messages.alerts import card, words
 from bot.messages.common import INSERT, SAMPLE_NOTICE, Answer, Button, in_rows, metric_phrase
@@ -94,7 +85,7 @@ def topic_page() -> Answer:
     return Answer(html, buttons=(*rows, _back_button("/alert")))
 
 
-def topic_of(metric: Metric) -> str:
+def topic_of(metric: metrics.Metric) -> str:
     """The topic under which a metric is offered."""
     if metric.part == "prices":
         return "performance" if metric.name in _PERFORMANCE else "trend"
@@ -103,10 +94,10 @@ def topic_of(metric: Metric) -> str:
 
 def metric_page(pair: Pair, topic: str, page: int) -> Answer:
     """The metrics of a topic, six a page. Shows the page nearest to the given number."""
-    metrics = [metric for metric in metrics_of(pair).values() if topic_of(metric) == topic]
-    pages = math.ceil(len(metrics) / _METRICS_A_PAGE)
+    offered = [metric for metric in metrics.metrics_of(pair).values() if topic_of(metric) == topic]
+    pages = math.ceil(len(offered) / _METRICS_A_PAGE)
     page = min(max(page, 1), pages)
-    shown = metrics[(page - 1) * _METRICS_A_PAGE : page * _METRICS_A_PAGE]
+    shown = offered[(page - 1) * _METRICS_A_PAGE : page * _METRICS_A_PAGE]
     html = lines(
         bold(TOPICS[topic]) + (f" · page {page} of {pages}" if pages > 1 else ""),
         *(bold(metric.title) + f": {metric.meaning}" for metric in shown),
@@ -117,7 +108,9 @@ def metric_page(pair: Pair, topic: str, page: int) -> Answer:
     return Answer(html, buttons=(*rows, *filter(None, [before + after]), _back_button("/alert new")))
 
 
-def parameter_page(line: str, metric: Metric, parameter: Parameter, choices: Sequence[str], back: str) -> Answer:
+def parameter_page(
+    line: str, metric: metrics.Metric, parameter: metrics.Parameter, choices: Sequence[str], back: str
+) -> Answer:
     """The question for one argument."""
     typed = "Or type the rule, e.g. " + code(f"/alert {metric.example}")
     html = lines(bold(metric.title), metric.meaning, _QUESTIONS[parameter.kind], typed)
@@ -126,15 +119,15 @@ def parameter_page(line: str, metric: Metric, parameter: Parameter, choices: Seq
     return Answer(html, buttons=(*in_rows(buttons, columns), _back_button(back)))
 
 
-def _choice_label(parameter: Parameter, word: str) -> str:
+def _choice_label(parameter: metrics.Parameter, word: str) -> str:
     if parameter.kind == "fund":
-        return "the ratio" if word == RATIO_WORD else word.upper()
+        return "the ratio" if word == metrics.RATIO_WORD else word.upper()
     name = word.replace("_", " ")
     return f"{name} (default)" if word == str(parameter.default).lower() else name
 
 
 def comparison_page(
-    line: str, metric: Metric, arguments: dict[str, Argument], context: EvaluationContext, back: str
+    line: str, metric: metrics.Metric, arguments: dict[str, metrics.Argument], context: EvaluationContext, back: str
 ) -> Answer:
     """The question whether above, below, or either way."""
     html = lines(
@@ -148,18 +141,18 @@ def comparison_page(
     return Answer(html, buttons=(*rows, _back_button(back)))
 
 
-def _current_value(metric: Metric, arguments: Mapping[str, Argument], market: Market) -> str:
-    current = metric_value(metric, market, dict(arguments))
+def _current_value(metric: metrics.Metric, arguments: Mapping[str, metrics.Argument], market: Market) -> str:
+    current = metrics.metric_value(metric, market, dict(arguments))
     value = f"n/a, {current.reason}" if current.value is None else metric.unit.show(current.value)
     if current.session is None:
         return f"Now {value}."
-    close = close_behind(metric, market, dict(arguments), current.session)
+    close = metrics.close_behind(metric, market, dict(arguments), current.session)
     return f"Now {value} (close of {short_date(close)}, {current.source})."
 
 
 def target_page(line: str, condition: Condition, context: EvaluationContext, back: str) -> Answer:
     """The question for the threshold: levels of its own history, with how often each would have fired."""
-    metric = metrics_of(context.market.pair)[condition.metric]
+    metric = metrics.metrics_of(context.market.pair)[condition.metric]
     targets = suggested_targets(condition, context)
     rows = [
         (str(target).replace("-", MINUS), meaning, None if fires is None else str(fires))
@@ -169,7 +162,7 @@ def target_page(line: str, condition: Condition, context: EvaluationContext, bac
     html = lines(
         bold(f"{capital(words.subject_words(condition, context.market.pair))} {way} what?"),
         bold(SAMPLE_NOTICE) if context.market.is_sample else None,
-        _current_value(METRICS[condition.metric], dict(condition.arguments), context.market),
+        _current_value(metrics.METRICS[condition.metric], dict(condition.arguments), context.market),
         pre(table((way, "which is", "fires*"), rows)),
         "* in the last 5 years, or since its history begins",
         "Or type one, e.g. " + code(f"/alert {metric.example}"),
@@ -220,7 +213,7 @@ class Suggestion(NamedTuple):
 
 def suggested_targets(condition: Condition, context: EvaluationContext) -> list[Suggestion]:
     """Targets for the metric, arguments and comparison of `condition`, whose own target is ignored."""
-    metric, meanings = METRICS[condition.metric], dict[Target, str]()
+    metric, meanings = metrics.METRICS[condition.metric], dict[Target, str]()
     for target, meaning in _candidates(metric, condition.op, _past_values(condition, context)):
         if target.kind != AMOUNT or metric.range.allows(condition.op, target.value):
             meanings.setdefault(target, meaning)
@@ -237,7 +230,7 @@ def _past_values(condition: Condition, context: EvaluationContext) -> pd.Series:
     return context.histories.series(with_any_target).value.dropna()
 
 
-def _candidates(metric: Metric, op: str, values: pd.Series) -> list[tuple[Target, str]]:
+def _candidates(metric: metrics.Metric, op: str, values: pd.Series) -> list[tuple[Target, str]]:
     """Possible targets with their meanings: levels of its own history, zero, its average, its extremes."""
     symbol, is_level = metric.unit.symbol, metric.unit.name in _LEVELS
     candidates: list[tuple[Target, str]] = []
@@ -280,7 +273,7 @@ def neighbouring_targets(condition: Condition, context: EvaluationContext) -> li
         values = _past_values(condition, context)
         if len(values) < _LEAST_VALUES:
             return []
-        grid, range_ = _grid(values), METRICS[condition.metric].range
+        grid, range_ = _grid(values), metrics.METRICS[condition.metric].range
         amounts = [_rounded(target.value + way * grid, grid) for way in (-1, 1)]
         return [replace(target, value=a) for a in amounts if range_.allows(condition.op, a)]
     steps = _PERCENTILES if target.kind == "pct" else _COUNTS

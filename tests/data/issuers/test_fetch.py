@@ -17,7 +17,7 @@ from bot.data.provider import AccessRefused, FetchOutcome, NetworkDown, Observat
 from bot.data.refresh import FIGURES, refresh
 from bot.pair import DEFAULT_PAIR, Pair
 from storage import observations, sources
-from storage.db import open_database
+from storage.database import open_database
 from storage.observations import Written
 from storage.records import Bar, Distribution, FundFacts, Observation, SectorWeight, parse_instant
 from tests import shared_data
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from bot.data.refresh import FetchReport
     from bot.data.store import FileContents
-    from storage.db import Database
+    from storage.database import Database
     from tests.fakes.website import Website
 
 

@@ -29,7 +29,7 @@ from tests.fakes.yahoo_proxy import Answer
 
 if TYPE_CHECKING:
     from bot.data.provider import FetchOutcome
-    from storage.db import Database
+    from storage.database import Database
     from tests.fakes.yahoo import FakeYahoo
 
 SESSIONS = Sessions()

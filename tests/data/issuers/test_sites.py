@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from bot.data.refresh import FetchReport
-    from storage.db import Database
+    from storage.database import Database
     from tests.fakes.yahoo import FakeYahoo
 
 NOW = dt.datetime(2020, 12, 14, 21, 30, tzinfo=dt.UTC)  # Monday after the close: holdings are Friday's

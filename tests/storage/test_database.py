@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlite_utils
 
-from storage import db as database_module
-from storage.db import (
+from storage import database as database_module
+from storage.database import (
     Database,
     DatabaseBroken,
     DatabaseBusy,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 HALF_A_TRANSACTION = """
 import sys
-from storage.db import open_database
+from storage.database import open_database
 from storage.records import set_meta
 
 def half(db):
@@ -391,7 +391,7 @@ def test_reading_leaves_nothing_beside(path: Path) -> None:
 
 
 def test_of_a_large_file_the_history_is_checked_when_the_whole_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.db.CHECKED_WHOLE", 1)
+    monkeypatch.setattr("storage.database.CHECKED_WHOLE", 1)
     with open_database(path) as opened:
         for statement in (
             "INSERT INTO meta VALUES ('key', 'value')",
@@ -511,7 +511,7 @@ def test_a_migration_that_breaks_references_is_undone(older: Path, monkeypatch: 
 
 HOLD = """
 import sys
-from storage.db import hold_lock
+from storage.database import hold_lock
 with hold_lock(sys.argv[1]):
     print("ready", flush=True)
     sys.stdin.read()
