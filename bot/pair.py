@@ -1,7 +1,9 @@
 """The two funds that the bot compares. The configuration names them, and every Market carries them."""
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.resources import files
 
 
 @dataclass(frozen=True)
@@ -76,30 +78,6 @@ class Pair:
         return template.format(small=small, large=large, small_word=small_word, large_word=large_word, **words)
 
 
-# Where programs got the files in autumn 2026. In a browser the same addresses download them.
-_ISHARES = (
-    "https://www.blackrock.com/varnish-api/blk-one01-product-data/product-data/api/v1/get-fund-document"
-    "?appType=PRODUCT_PAGE&appSubType=ISHARES&targetSite=us-ishares&locale=en_US&portfolioId=239710"
-    "&userType=individual"
-)
-_SSGA = "https://www.ssga.com/library-content/products/fund-data/etfs/us"
-DEFAULT_PAIR = Pair(
-    Fund(
-        "IWM",
-        "iShares Russell 2000 ETF",
-        "Russell 2000",
-        issuer_file=f"{_ISHARES}&component=fundDownload",
-        holdings_file=f"{_ISHARES}&component=holdings&asOfDate={{date}}",
-        sec="S000004344",
-    ),
-    Fund(
-        "SPY",
-        "SPDR S&P 500 ETF Trust",
-        "S&P 500",
-        issuer_file=f"{_SSGA}/navhist-us-en-spy.xlsx",
-        holdings_file=f"{_SSGA}/holdings-daily-us-en-spy.xlsx",
-        distributions_file=f"{_SSGA}/spdr-etf-historical-distributions.xlsx",
-        sec="884394",
-    ),
-)
+_FUNDS = tomllib.loads(files("bot").joinpath("pair.toml").read_text(encoding="utf-8"))
+DEFAULT_PAIR = Pair(Fund(**_FUNDS["small"]), Fund(**_FUNDS["large"]))
 PUBLIC_FILES = frozenset(url for fund in DEFAULT_PAIR for url in fund.files.values())

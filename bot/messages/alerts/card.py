@@ -5,6 +5,7 @@ A page has four lines at most before its quote, and one row of buttons; [More] s
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -85,7 +86,7 @@ def _details(alert: AlertView, context: EvaluationContext, *first: str | None) -
         context,
         *first,
         words.waiting_phrase(alert, context),
-        *words.rank_sentences(alert, context),
+        *words.rank_sentences(alert.rule, context),
         None if has_ended else words.rearm_phrase(alert, context),
         words.ending_phrase(alert),
         words.next_check(context) if alert.life is Life.ACTIVE else None,
@@ -115,14 +116,15 @@ def rule_chart_answer(alert: AlertView, context: EvaluationContext, theme: Theme
     return Answer(html, draw, "alert", buttons, quote=words.details(alert, context))
 
 
+def _button(alert: AlertView, label: str, action: str) -> Button:
+    return label, f"/alert {alert.number} {action}"
+
+
 def card_buttons(
     alert: AlertView, *, pushed: bool = False, reminds: bool = False, often: bool = False
 ) -> tuple[tuple[Button, ...], ...]:
     """The buttons below a message about one alert, four at most; below one that was `pushed`, what fits a fire."""
-
-    def button(label: str, action: str) -> Button:
-        return label, f"/alert {alert.number} {action}"
-
+    button = partial(_button, alert)
     row = [button("Got it", "ok")] if reminds else []
     if alert.life is Life.ACTIVE and not alert.state.done:
         snooze = button("Snooze ▸", "snooze") if alert.snoozed_until is None else button("End snooze", "snooze off")
@@ -140,10 +142,7 @@ def card_buttons(
 
 def more_buttons(alert: AlertView, context: EvaluationContext) -> tuple[tuple[Button, ...], ...]:
     """All buttons of one alert. One that has ended can only be viewed and renewed."""
-
-    def button(label: str, action: str) -> Button:
-        return label, f"/alert {alert.number} {action}"
-
+    button = partial(_button, alert)
     has_ended = alert.life.has_ended or alert.state.done
     both_ways = alert.rule.back or any(condition.op == CROSSES for condition in alert.rule.conditions)
     pause = button("Pause", "pause") if alert.life is Life.ACTIVE else button("Resume", "resume")

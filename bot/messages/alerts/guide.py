@@ -186,7 +186,7 @@ def confirmation(
         code(str(rule)),
         preset.meaning if preset else None,
         words.waiting_phrase(alert, context),
-        *words.rank_sentences(alert, context),
+        *words.rank_sentences(rule, context),
         words.rearm_phrase(alert, context),
         *card.next_steps(rule, context),
     )

@@ -5,15 +5,14 @@ is paused or ends, the data that alerts read stops or returns, a split pauses al
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pandas as pd
 
 from bot.alerts import engine
 from bot.alerts.revision import ConditionValues, Revision
-from bot.alerts.rule import Condition, Rule
+from bot.alerts.rule import Rule
 from bot.alerts.series import PATIENCE, subject_of_rule
 from bot.alerts.view import AlertView, EvaluationContext, Life
 from bot.analytics.market import Market
@@ -24,7 +23,7 @@ from bot.messages import common
 from bot.messages.alerts import words
 from bot.messages.alerts.card import card_buttons
 from bot.messages.common import Answer
-from bot.messages.html import Html, bold, capital, code, escape, lines, session_phrase
+from bot.messages.html import Html, bold, code, escape, lines, session_phrase
 from bot.text import counted, date_phrase, short_date
 from storage.alert_store import SplitChange, StoredAlert
 
@@ -83,7 +82,7 @@ def fired_message(
     quote = words.details(
         alert,
         context,
-        *_ranks(rule, event, context),
+        *words.rank_sentences(rule, context, event.session),
         words.rearmed(rule, event),
         f"A reminder comes every {counted(rule.remind, 'session')} while it is true, until you tap Got it."
         if event.kind == engine.REMINDER
@@ -127,20 +126,6 @@ def _figures(rule: Rule, event: engine.Event, context: EvaluationContext) -> str
     close = context.once(key, lambda: session_phrase(common.newest_close(rule, market, session)))
     earlier = f" Before: {'; '.join(before)}." if len(before) == len(rows) else ""
     return f"{'; '.join(now)}, {close}.{earlier}{f' {common.SAMPLE_NOTICE}' if market.is_sample else ''}"
-
-
-def _ranks(rule: Rule, event: engine.Event, context: EvaluationContext) -> Iterator[str]:
-    for condition in rule.conditions:
-        rank = context.once((condition.subject, event.session), partial(_rank, condition, event, context))
-        if rank:
-            yield rank if len(rule.conditions) == 1 else f"{condition.subject}: {rank[0].lower()}{rank[1:]}"
-
-
-def _rank(condition: Condition, event: engine.Event, context: EvaluationContext) -> str:
-    """A sentence on the place of a condition's value in its history, or an empty text."""
-    history = context.histories.series(condition).value.loc[: pd.Timestamp(event.session)]
-    rank = common.percentile_phrase(history)
-    return f"{capital(rank)}." if rank is not None else ""
 
 
 def event_list(event_lines: Sequence[Html], *, sample: bool, why: str = AWAY) -> Answer:

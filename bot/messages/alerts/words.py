@@ -7,6 +7,7 @@ else about the alert is in the quote of `details`.
 import datetime as dt
 import math
 from collections.abc import Sequence
+from functools import partial
 from textwrap import shorten
 from zoneinfo import ZoneInfo
 
@@ -170,14 +171,19 @@ def last_session(condition: Condition, context: EvaluationContext) -> pd.Timesta
     return context.histories.series(condition).value.last_valid_index()
 
 
-def rank_sentences(alert: AlertView, context: EvaluationContext) -> list[str]:
-    """Return the percentile of every condition's newest value, named if there are several."""
-    conditions = alert.rule.conditions
-    ranks = [common.percentile_phrase(context.histories.series(condition).value) for condition in conditions]
+def rank_sentences(rule: Rule, context: EvaluationContext, session: dt.date | None = None) -> list[str]:
+    """Return the percentile of every condition's value on a session, by default the newest; several are named."""
+    last = None if session is None else pd.Timestamp(session)
+
+    def rank(condition: Condition) -> str | None:
+        return common.percentile_phrase(context.histories.series(condition).value.loc[:last])
+
+    subjects = [condition.subject for condition in rule.conditions]
+    ranks = [context.once(("rank", c.subject, session), partial(rank, c)) for c in rule.conditions]
     return [
-        f"{condition.subject}: {rank}." if len(conditions) > 1 else f"{capital(rank)}."
-        for condition, rank in zip(conditions, ranks, strict=True)
-        if rank is not None
+        f"{subject}: {phrase}." if len(subjects) > 1 else f"{capital(phrase)}."
+        for subject, phrase in zip(subjects, ranks, strict=True)
+        if phrase is not None
     ]
 
 
