@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import csv
 import io
+import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
@@ -147,68 +149,19 @@ def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     return [SectorWeight(ticker, session, level.replace("_", " "), cells["name"], weight)]
 
 
-_DATE = ("session", "day", "as of")
+_CONVERTERS = {"prices": _price_rows, "fund-facts": _fact_rows, "multiples": _multiple_rows, "weights": _weight_rows}
 
 
-def _columns(*names: str, **aliases: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Columns and the other names of each; those of an export, source and instant, are in every format."""
-    return {"date": _DATE, **dict.fromkeys((*names, SOURCE_COLUMN, OBSERVED_COLUMN), ()), **aliases}
+def _format(command: str, fields: dict[str, Any]) -> Format:
+    columns = {name: tuple(others) for name, others in fields["columns"].items()}
+    columns |= {SOURCE_COLUMN: (), OBSERVED_COLUMN: ()}
+    required, fills = tuple(fields["required"]), tuple(fields["fills"])
+    dialects = DIALECTS if command == "prices" else ()
+    return Format(command, fields["title"], columns, required, fills, _CONVERTERS[command], fields["closed"], dialects)
 
 
-FORMATS = {
-    form.command: form
-    for form in (
-        Format(
-            "prices",
-            "daily prices",
-            {
-                **_columns("open", "high", "low", "close", "volume", date=("session", "day")),
-                **_columns("provisional", "dividends provisional"),
-                "dividends": ("dividend", "distributions", "distribution"),
-                "stock splits": ("stock split", "splits", "split"),
-            },
-            ("date", "close"),
-            ("bars", "distributions", "splits"),
-            _price_rows,
-            "refuse",
-            DIALECTS,
-        ),
-        Format(
-            "fund-facts",
-            "fund facts",
-            _columns(
-                "flow",
-                nav=("nav per share", "net asset value"),
-                shares=("shares outstanding", "units"),
-                assets=("total net assets", "net assets", "aum"),
-            ),
-            ("date", "nav", "shares"),
-            ("fund_facts",),
-            _fact_rows,
-            "drop",
-        ),
-        Format(
-            "multiples",
-            "multiples",
-            _columns(
-                *("convention", "basis", "value", "holdings date", "price date", "coverage"), metric=("multiple",)
-            ),
-            ("date", "metric", "convention", "value"),
-            ("multiples",),
-            _multiple_rows,
-            "before",
-        ),
-        Format(
-            "weights",
-            "weights",
-            _columns("level", name=("sector", "group", "industry group"), weight=("weight (%)", "percent")),
-            ("date", "name", "weight"),
-            ("sector_weights",),
-            _weight_rows,
-            "before",
-        ),
-    )
-}
+_TABLE = files("bot.data").joinpath("csv_formats.toml").read_text(encoding="utf-8")
+FORMATS = {command: _format(command, fields) for command, fields in tomllib.loads(_TABLE).items()}
 
 
 @dataclass(frozen=True)

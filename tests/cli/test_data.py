@@ -39,7 +39,7 @@ GOLDEN = (
 )
 # What the days between the published ones decide too, so that only the whole history gives it.
 GOLDEN_BY_DAY = (("ytd", "+$0.82bn"), ("+$5.55bn",), ("200-day", "+13.08%"))
-COMPARE = "/compare since 2020-09-30 asof 2020-12-13"
+COMPARE = "/compare 1w 1m 6m ytd 1y since 2020-09-30 asof 2020-12-13"
 FLOWS = "/flows ytd since 2020-09-30 asof 2020-12-11"
 TREND = "/trend asof 2020-12-11"
 WRONG = "line 4: close “dear” is not a number\nline 5: close 0 is not above zero"
