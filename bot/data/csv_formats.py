@@ -35,7 +35,6 @@ from storage.records import (
     Provisional,
     SectorWeight,
     Split,
-    value_columns,
 )
 
 if TYPE_CHECKING:
@@ -160,8 +159,10 @@ def _format(command: str, fields: dict[str, Any]) -> Format:
     return Format(command, fields["title"], columns, required, fills, _CONVERTERS[command], fields["closed"], dialects)
 
 
-_TABLE = files("bot.data").joinpath("csv_formats.toml").read_text(encoding="utf-8")
-FORMATS = {command: _format(command, fields) for command, fields in tomllib.loads(_TABLE).items()}
+_TABLE = tomllib.loads(files("bot.data").joinpath("csv_formats.toml").read_text(encoding="utf-8"))
+FORMATS = {command: _format(command, fields) for command, fields in _TABLE.items()}
+# Titles of the columns of an export, before source and instant, and the fields that they hold.
+EXPORTED_COLUMNS: dict[str, dict[str, str]] = {command: fields["exported"] for command, fields in _TABLE.items()}
 
 
 @dataclass(frozen=True)
@@ -194,22 +195,6 @@ def export(db: sqlite_utils.Database, form: str, ticker: str) -> Export:
     used = {row.source for row in rows}
     labels = tuple(label for name, label in LABELS.items() if name in used)
     return Export(out.getvalue(), len(lines), labels)
-
-
-# Titles of the columns of an export, before source and instant, and the fields that they hold.
-EXPORTED_COLUMNS: dict[str, dict[str, str]] = {
-    "prices": {
-        "Date": "session",
-        **{name.title(): name for name in ("open", "high", "low", "close", "volume")},
-        "Dividends": "amount",
-        "Stock Splits": "ratio",
-        "Provisional": "provisional",
-        "Dividends Provisional": "amount provisional",
-    },
-    "fund-facts": {"date": "session", **{name: name for name in value_columns(FundFacts)}},
-    "multiples": {"date": "session", **{name: name for name in (*Multiple.key[2:], *value_columns(Multiple))}},
-    "weights": {"date": "session", "level": "level", "name": "sector", "weight": "weight"},
-}
 
 
 def _price_lines(rows: Iterable[Observation], names: tuple[str, ...]) -> list[list[object]]:
