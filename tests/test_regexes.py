@@ -37,6 +37,7 @@ _VARIABLE: dict[str, list[str]] = {
     "re.compile(_OPEN.format(tag))": [_OPEN.format("Row")],
     "re.fullmatch(dialect.dates, date)": [dialect.dates for dialect in DIALECTS],
     "re.search(f\"\\\\b{re.escape(name.replace('_', ' '))}\\\\b\", words)": [r"\bratio\b"],
+    "re.sub(f\"^{name.replace('_', ' ')}\\\\b\", name, rule)": [r"^ratio vs sma\b"],
     "re.search(self.pattern, str(error), re.IGNORECASE)": [rule.pattern for rule in RULES],
     "re.compile(f'{stem}-(\\\\d{{4}}-\\\\d\\\\d-\\\\d\\\\d){suffix}{ending}')": [r"bot-(\d{4}-\d\d-\d\d)\.db"],
     "re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)": ["token"],

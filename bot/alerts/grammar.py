@@ -436,9 +436,10 @@ def nearest_rule(text: str, registry: Mapping[str, Metric]) -> str:
     plain = text.lower()
     for name, fund in zip(("small", "large"), _fund_words(registry), strict=False):
         plain = lexer.SENTENCE[name].sub(fund, plain)
-    words = " ".join(token.text for token in lexer.tokenize(lexer.without_request(plain).replace("_", " ")))
+    typed = " ".join(token.text for token in lexer.tokenize(lexer.without_request(plain)))
     with suppress(BadInput):
-        return str(parse_rule(words, registry, guesses=False))
+        return str(parse_rule(typed, registry, guesses=False))
+    words = typed.replace("_", " ")
     funds = [word for word in re.findall(r"\w+", words) if word in _fund_words(registry)]
     metric = _meant_metric(words, registry, names_fund=bool(funds))
     if metric is None:

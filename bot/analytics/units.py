@@ -23,11 +23,11 @@ SCALES = {
 _SUFFIXES = {"%": "%", "percent": "%", "pct": "%", "pp": "pp", "pts": "pp", "points": "pp", "x": "x"}
 _WORDS = {"$": "dollars", "%": "percent (%)", "pp": "percentage points (pp)", "x": "times (x)"}
 # A comma between thousands ("1,000" and "1,234.5") groups them; any other is a decimal comma ("1,5", "0,520"
-# and "1.234,5").
+# and "1.234,5"). Two points group thousands ("1.000.000").
 _GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?"
 _AMOUNT = re.compile(
     r"(?P<sign>[-+\u2212]?)(?P<dollar>\$?)(?P<sign2>[-+\u2212]?)"
-    rf"(?:(?P<grouped>{_GROUPED})|(?P<german>[1-9]\d{{0,2}}(?:\.\d{{3}})+,\d+|\d+,\d+)"
+    rf"(?:(?P<grouped>{_GROUPED})|(?P<german>[1-9]\d{{0,2}}(?:\.\d{{3}}){{2,}}|[1-9]\d{{0,2}}(?:\.\d{{3}})+,\d+|\d+,\d+)"
     r"|(?P<plain>\d+(?:\.\d*)?|\.\d+))\s*"
     rf"(?:(?P<scale>{'|'.join(sorted(filter(None, SCALES), reverse=True))})\s*)?"
     rf"(?P<unit>{'|'.join(sorted(_SUFFIXES, reverse=True))})?",

@@ -184,7 +184,7 @@ def guide_page(chosen: str, context: EvaluationContext, now: dt.datetime) -> Ans
     except BadInput as error:
         if metric is None and (meant := nearest_rule(chosen, metrics)):
             page = _confirmation_page(meant, context, now, "/alert new")
-            return replace(page, html=lines("Do you mean this? Nothing is set yet.", page.html))
+            return replace(page, html=lines("Do you mean this?", page.html))
         if metric is None and steps[1:]:
             raise BadInput(error.sentence, f"/alert new {error.example}" if error.example else "/alert") from error
     after = f" after “{' '.join(words[: len(words) - len(steps)])}”" if metric else ""

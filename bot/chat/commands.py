@@ -104,9 +104,7 @@ BY_NAME: dict[str, Command] = {name: command for command in COMMANDS for name in
 
 
 # What only a rule has: an amount with its unit, or a comparison.
-_AMOUNT = re.compile(
-    r"[0-9] ?(?:%|x\b|pp|points?|percent|[mb]n?\b|[mb]illion)|[$<>]|\b(?:above|below)\b", re.IGNORECASE
-)
+_AMOUNT = re.compile(r"[0-9] ?(?:%|x\b|pp|points?|percent|[mb]n\b|[mb]illion)|[$<>]|\b(?:above|below)\b", re.IGNORECASE)
 _SHORT_QUESTION = 2  # words behind a command that are taken as they are
 _ALERT_NUMBER = re.compile(r"\balert (?:no\.? ?|number |#)?([0-9]{1,9})\b", re.IGNORECASE)
 _WHAT_IS = re.compile(r"(?:what(?:'s| is| are| does)|explain|define) (?:an? |the )?", re.IGNORECASE)

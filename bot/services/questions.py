@@ -44,7 +44,7 @@ MOST_ANSWERS = 64  # that a Market keeps; with the figures of a picture each tak
 _KINDS = {"tr": True, "total": True, "price": False, "both": None}
 _DATE_WORDS = ("asof", "known", "since")
 # Between the funds, which are both in every answer, and between two dates.
-_JOINTS = ("vs", "versus", "against", "and", "between", "from", "to", "until", "till", "through", "over", "-", "\u2013")
+_JOINTS = frozenset({"the", "vs", "versus", "against", "and", "between", "from", "to", "until", "over", "-", "\u2013"})
 _DATE = re.compile(DATE)
 _DATE_OR_YEAR = re.compile(rf"{DATE}|(?:19|20)[0-9]{{2}}")
 # Words of a plain question that say nothing about the window, and those that say it is about the pair.

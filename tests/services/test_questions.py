@@ -7,7 +7,7 @@ from bot.analytics.market import Market
 from bot.analytics.windows import AsOf, Window
 from bot.errors import NoData
 from bot.pair import DEFAULT_PAIR
-from bot.services.questions import MOST_ANSWERS, answer_once, parse_question, plain_question
+from bot.services.questions import MOST_ANSWERS, answer_once, parse_question
 
 EXAMPLE = "/compare 3y"
 
@@ -39,12 +39,6 @@ def test_other_words_are_left_to_the_command_where_it_takes_some() -> None:
     assert (question.rest, question.windows) == (("ratio_vs_sma", "200"), (Window("y", 5),))
 
 
-@pytest.mark.parametrize("text", ["30.09.2020", "2020-09-30", "since 30.9.2020"])
-def test_a_date_by_itself_begins_the_window(text: str) -> None:
-    question = parse_question(text, EXAMPLE, DEFAULT_PAIR)
-    assert [str(window) for window in question.windows] == ["since 2020-09-30"]
-
-
 async def test_a_page_is_computed_once_a_market_for_all_who_ask_and_an_error_again() -> None:
     computed: list[object] = []
 
@@ -71,47 +65,6 @@ async def test_a_page_is_computed_once_a_market_for_all_who_ask_and_an_error_aga
     assert computed[3:5] == [-1, -1]
 
 
-@pytest.mark.parametrize(
-    ("typed", "windows", "asof"),
-    [
-        ("1y,3y", ["1y", "3y"], None),
-        ("6 months, 2 years", ["6m", "2y"], None),
-        ("3 mos 10 sessions", ["3m", "10d"], None),
-        ("max qtd MTD", ["max", "qtd", "mtd"], None),
-        ("2020", ["since 2019-12-31"], None),
-        ("since Sep 2020", ["since 2020-08-31"], None),
-        ("30 September 2020", ["since 2020-09-30"], None),
-        ("2020-01-02 30.06.2020", ["since 2020-01-02"], "2020-06-30"),
-        ("1y asof 2020-11", ["1y"], "2020-11-30"),
-    ],
-)
-def test_windows_and_dates_are_read_as_people_write_them(typed: str, windows: list[str], asof: str | None) -> None:
-    question = parse_question(typed, "/compare 3y", DEFAULT_PAIR)
-    assert [str(window) for window in question.windows] == windows
-    assert question.dates.asof == (pd.Timestamp(asof) if asof else None)
-
-
 def test_a_command_without_windows_takes_a_bare_date_as_the_day_asked_about() -> None:
     question = parse_question("30 Sep 2020", "/multiples", DEFAULT_PAIR, most_windows=0)
     assert question.dates.asof == pd.Timestamp("2020-09-30")
-
-
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("6m", "6m"),
-        ("iwm", "iwm"),
-        ("small caps", ""),
-        ("How are small caps doing?", ""),
-        ("IWM vs SPY last 6 months", "iwm spy 6months"),
-        ("what did IWM do this year?", "iwm ytd"),
-        ("compare 1y, 3y", "1y, 3y"),
-        ("small caps since Sep 30 2020", "since 2020-09-30"),
-        ("hello", None),
-        ("are you there?", None),
-        ("iwm inflows 5d above $1bn", None),
-        ("", None),
-    ],
-)
-def test_plain_words_that_compare_answers_are_told_from_others(typed: str, words: str | None) -> None:
-    assert plain_question(typed, DEFAULT_PAIR) == words
