@@ -16,8 +16,8 @@ from bot.delivery.drain import Delivery
 from bot.delivery.outcome import error_text
 from bot.jobs.scheduler import Scheduler
 from bot.local.botapi import BotApi
-from bot.local.terminal import LOCAL_CHAT, LocalRequest, NoRateLimiter
-from bot.services import Services
+from bot.local.terminal import LocalRequest, NoRateLimiter
+from bot.services import LOCAL_CHAT, Services
 from bot.serving import TOKEN_REFUSED, App, Bot, Link
 from storage.database import Database
 

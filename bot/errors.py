@@ -62,7 +62,11 @@ class Ambiguous(BadInput):
 
 
 class NoData(BotError):
-    """The stored data cannot answer the question."""
+    """The stored data cannot answer the question. `step`: what the bot's owner can do about it."""
+
+    def __init__(self, reason: str, step: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"{reason} {step}".strip())
 
 
 class ChartFailed(BotError):

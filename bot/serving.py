@@ -245,7 +245,7 @@ async def _recover_state(bot: Bot) -> None:
 
     Waits on a full disk: a bot that ended would be restarted again and again.
     """
-    from bot.local.terminal import LOCAL_CHAT  # noqa: PLC0415 - loaded by now
+    from bot.services import LOCAL_CHAT  # noqa: PLC0415 - as above
     from bot.services.chats import deactivate_denied_chats  # noqa: PLC0415 - as above
 
     for failures in itertools.count():

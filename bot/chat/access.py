@@ -16,7 +16,7 @@ from bot.errors import BotError
 from bot.messages.canvas import LIGHT, THEMES, Theme
 from bot.messages.common import AS_EDIT, Answer, payload_of
 from bot.messages.html import bold, code, lines
-from bot.services import Caller, CallerChat, Services, chats
+from bot.services import LOCAL_CHAT, Caller, CallerChat, Services, chats
 from bot.services.chats import ANONYMOUS_ADMIN, SHARED
 from storage import chat_store
 from storage.outbox import NewMessage
@@ -81,8 +81,8 @@ class Ask:
 
     @property
     def is_owner(self) -> bool:
-        """Whether the bot's owner asks, in their private chat."""
-        return self.user_id == self.chat_id == self.services.config.access.owner
+        """Whether the bot's owner asks, in their private chat or in the terminal."""
+        return self.user_id == self.chat_id and self.user_id in {self.services.config.access.owner, LOCAL_CHAT}
 
     @property
     def caller(self) -> Caller:

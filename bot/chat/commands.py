@@ -6,7 +6,7 @@ Their texts are in commands.toml.
 import datetime as dt
 import re
 import tomllib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -25,14 +25,12 @@ from bot.pair import Pair
 from bot.services import metrics_for
 from bot.services.questions import parse_question, plain_question, without_filler
 
-Handler = Callable[[Ask], Awaitable[Answer]]
-
 
 @dataclass(frozen=True)
 class Command(Entry):
     """One command: its entry in /help, its handler, and who may use it."""
 
-    handler: Handler
+    handler: market_commands.Handler
     role: Role = Role.MEMBER  # who may use it at all
     aliases: tuple[str, ...] = ()  # other names that are understood, not shown in the menu
     changes: Callable[[str], bool] | None = None  # whether these words change something: administrators only
@@ -54,7 +52,7 @@ async def on_help(ask: Ask) -> Answer:
         return help_page(word or ask.text, entries(owner=ask.is_owner), ask.services.pair)
     market = await ask.services.markets.current()
     page = help_page(name, entries(owner=ask.is_owner), ask.services.pair, metrics_for(market))
-    steps = flow_steps(market, market.pair.tickers) if METRICS[name].part == "facts" else ()
+    steps = flow_steps(market, market.pair.tickers) if ask.is_owner and METRICS[name].part == "facts" else ()
     return replace(page, html=lines(page.html, *steps))
 
 
@@ -63,7 +61,11 @@ _TEXTS = tomllib.loads(files("bot.chat").joinpath("commands.toml").read_text(enc
 
 
 def _command(
-    name: str, handler: Handler, *, role: Role = Role.MEMBER, changes: Callable[[str], bool] | None = None
+    name: str,
+    handler: market_commands.Handler,
+    *,
+    role: Role = Role.MEMBER,
+    changes: Callable[[str], bool] | None = None,
 ) -> Command:
     texts = _TEXTS[name]
     usage, example = texts.get("usage", ""), texts.get("example", "")

@@ -31,7 +31,7 @@ from bot.chat import reply
 from bot.chat.access import AccessGate, Ask, Redelivered, Role, may_change, person_of
 from bot.chat.commands import BY_NAME, COMMANDS, FORGET, Command, first_step, plain_request
 from bot.delivery.outcome import REFUSED_BY_CHAT, ErrorClass, classify, error_text, put_to_sleep
-from bot.errors import BadInput, BotError
+from bot.errors import BadInput, BotError, NoData
 from bot.messages.common import AS_EDIT, AS_NEW, Answer, payload_of
 from bot.messages.html import lines, localized, strip_html
 from bot.messages.pages.compare import Card, cards
@@ -216,7 +216,8 @@ class Dispatcher:
         try:
             try:
                 answer, refused = await self._answer(update, context, ask, request), False
-            except BotError as error:
+            except BotError as raised:
+                error = NoData(raised.reason) if isinstance(raised, NoData) and not ask.is_owner else raised
                 line = f"/{request.name.lower()} {request.words}".strip()
                 answer, refused = reply.error_answer(error, first_step, line), True
             if answer is None:
@@ -379,7 +380,8 @@ class Dispatcher:
             return await asyncio.to_thread(cards, market, question.dates, question.windows, total)
         except BotError as error:
             title = "Not understood" if isinstance(error, BadInput) else "No data"
-            return [Card(title, error.sentence, lines(error.sentence))]
+            sentence = error.reason if isinstance(error, NoData) else error.sentence
+            return [Card(title, sentence, lines(sentence))]
 
     async def on_error(self, update: object, context: Context) -> None:
         """Log an internal error and tell the person in one line."""

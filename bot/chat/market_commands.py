@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -13,7 +15,7 @@ from bot.analytics.windows import YTD, AsOf, Window, named_dates, out_of_range, 
 from bot.chat.access import Ask
 from bot.errors import BadInput
 from bot.messages.canvas import Theme
-from bot.messages.common import Answer
+from bot.messages.common import MORE, Answer
 from bot.messages.pages.backtest import backtest_answer, backtest_choices
 from bot.messages.pages.chart import metric_answer
 from bot.messages.pages.compare import compare_answer
@@ -27,6 +29,7 @@ from bot.services import metrics_for
 from bot.services.alert_views import evaluation_context
 from bot.services.questions import MOST_WINDOWS, MarketQuestion, answer_once, backtest, load_market, parse_question
 
+Handler: TypeAlias = Callable[[Ask], Awaitable[Answer]]
 _COMPARISON = re.compile(r"(\S[^<>]*+)[<>]")
 _MULTIPLES = "/multiples asof 2020-12-11"
 _SECTORS = "/sectors asof 2020-12-11"
@@ -34,6 +37,20 @@ _BACKTEST = "/backtest ratio > sma 200 10y"
 _YEARS = re.compile(r"\s([0-9]+)\s*(?:y|years?)\s*$", re.IGNORECASE)
 _ASOF = re.compile(r"\sasof\s+(\S+)\s*$", re.IGNORECASE)
 _DEFAULT_YEARS, _MOST_YEARS = 5, 30
+
+
+def paged(handler: Handler) -> Handler:
+    """Return the handler of a command whose answers have pages: "more" and "more 3" ask for a further one."""
+    name = handler.__name__.removeprefix("on_")
+
+    @wraps(handler)
+    async def answer_page(ask: Ask) -> Answer:
+        more = MORE.search(ask.text)
+        ask.text = ask.text[: more.start()] if more else ask.text
+        number = int(more[1] or 2) if more else 1
+        return (await handler(ask)).page(f"/{name} {ask.text.strip()}".strip(), number, owner=ask.is_owner)
+
+    return answer_page
 
 
 async def _load(
@@ -57,6 +74,7 @@ async def _load_part(
     return question, market, part
 
 
+@paged
 async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
     question, market = await _load(ask, "/compare 3y tr asof 2020-12-11", kinds=True)
@@ -64,36 +82,42 @@ async def on_compare(ask: Ask) -> Answer:
     return await answer_once(compare_answer, market, question.dates, ask.theme, question.windows, total)
 
 
+@paged
 async def on_trend(ask: Ask) -> Answer:
     """/trend: whether the trend is breaking."""
     question, market = await _load(ask, "/trend 5y", most_windows=1)
     return await answer_once(trend_answer, market, question.dates, ask.theme, question.window)
 
 
+@paged
 async def on_seasons(ask: Ask) -> Answer:
     """/seasons: what the ratio did in each calendar month."""
     question, market = await _load(ask, "/seasons 10y", most_windows=1)
     return await answer_once(seasons_answer, market, question.dates, ask.theme, question.window)
 
 
+@paged
 async def on_flows(ask: Ask) -> Answer:
     """/flows: net flows of both funds."""
     question, market = await _load(ask, "/flows 3m asof 2020-12-11")
     return await answer_once(flows_answer, market, question.dates, ask.theme, question.windows)
 
 
+@paged
 async def on_multiples(ask: Ask) -> Answer:
     """/multiples: valuation multiples by convention and source."""
     question, market, kind = await _load_part(ask, _MULTIPLES, kinds)
     return await answer_once(multiples_answer, market, question.dates, ask.theme, kind)
 
 
+@paged
 async def on_why(ask: Ask) -> Answer:
     """/why: what moved the prices."""
     question, market = await _load(ask, "/why ytd", most_windows=1)
     return await answer_once(attribution_answer, market, question.dates, ask.theme, question.window or YTD)
 
 
+@paged
 async def on_fundamentals(ask: Ask) -> Answer:
     """/fundamentals: what prices and multiples imply per share."""
     question, market = await _load(ask, "/fundamentals 1y", most_windows=1)
@@ -101,12 +125,14 @@ async def on_fundamentals(ask: Ask) -> Answer:
     return await answer_once(fundamentals_answer, market, question.dates, ask.theme, window)
 
 
+@paged
 async def on_sectors(ask: Ask) -> Answer:
     """/sectors: sector weights of both funds."""
     question, market, part = await _load_part(ask, _SECTORS, parts)
     return await answer_once(sectors_answer, market, question.dates, ask.theme, part)
 
 
+@paged
 async def on_chart(ask: Ask) -> Answer:
     """/chart: the chart of any metric; without one, the list as buttons."""
     if (subject := _COMPARISON.match(ask.text)) is not None:
@@ -137,6 +163,7 @@ def _chart_of(rule: str) -> str:
     return f"/chart {subject[1].rstrip()}" if subject else "/chart"
 
 
+@paged
 async def on_backtest(ask: Ask) -> Answer:
     """/backtest: the rule's fires over the last years; without a rule, rules to choose from."""
     text = named_dates(ask.text.strip(), ask.today)

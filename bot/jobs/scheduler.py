@@ -169,7 +169,7 @@ class Scheduler:
             await answer_once(compare_answer, market, AsOf(), theme, (), None)
             await answer_once(trend_answer, market, AsOf(), theme, None)
             await answer_once(flows_answer, market, AsOf(), theme, ())
-            await answer_once(multiples_answer, market, AsOf(), theme)
+            await answer_once(multiples_answer, market, AsOf(), theme, "")
 
     async def _prune(self) -> None:
         """Delete what is old, once a day and whenever the clock was set back; in pieces, as commands wait."""

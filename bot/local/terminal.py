@@ -25,8 +25,8 @@ from bot.concurrency import run_in_daemon_thread
 from bot.delivery.rate_limiter import ChatId, SendBudget, Slot
 from bot.local.botapi import ApiEvent, ApiMessage, BotApi, Json, StoredFile, Upload
 from bot.local.methods import Call, answer
+from bot.services import LOCAL_CHAT
 
-LOCAL_CHAT = 1  # the terminal's chat and its person; no account of Telegram has this id
 PROMPT = "› "
 _PRESS = re.compile(r"\[([0-9]{1,4})\]|([0-9]{1,4})")
 _SHOWS_FILE = ("sendPhoto", "sendDocument", "editMessageMedia")

@@ -2,9 +2,11 @@
 
 import datetime as dt
 import math
+import re
+import textwrap
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import accumulate
 
@@ -18,11 +20,13 @@ from bot.analytics.companies import TRAILING, FundSums, Sums
 from bot.analytics.market import NO_SOURCE, Market, ProvisionalFigures, per_market
 from bot.analytics.metrics import METRICS, Argument, Arguments, Metric, close_behind, sources_of
 from bot.analytics.performance import TOO_SHORT, Performance
+from bot.analytics.sources import SAMPLE
 from bot.analytics.trend import percentile_rank
 from bot.analytics.units import LEVEL, MULTIPLE, NOT_AVAILABLE, PERCENT, POINTS, USD, Unit
 from bot.analytics.valuation import FundMultiple, MultipleFigure
 from bot.analytics.windows import AsOf, Window
 from bot.data.issuers.fetch import by_hand
+from bot.data.provider import LABELS
 from bot.messages.canvas import ChartStyle, Theme
 from bot.messages.charts import FIXED, ChartSpec, ConditionPanel, rule_chart
 from bot.messages.html import (
@@ -31,11 +35,13 @@ from bot.messages.html import (
     age_phrase,
     bold,
     capital,
+    code,
     expandable,
     lines,
     localized,
     pre,
     session_phrase,
+    split_html,
     strip_html,
     table,
 )
@@ -65,6 +71,9 @@ DISCLAIMER = "Not investment advice."
 AVERAGE = 200
 LEAST_RANKED = 20  # values, among which one has a percentile
 _LEAST_USUAL = 60  # values, of which it can be said what is usual
+_MOST_ROWS, _COLUMNS = 16, 38  # of a phone: what stands before a quote
+_PAGE = 560  # UTF-16 units of a further page, so that it has no more rows either
+MORE = re.compile(r"(?:^|\s)more(?: (\d))?$", re.IGNORECASE)  # asks for a further page
 _NEAR = pd.DateOffset(months=10)  # within it a date needs no year
 # What it means that something comes by luck, in less than so many percent of all cases.
 _VERDICTS = ((5, "hardly luck"), (20, "perhaps luck"), (101, "no better than luck"))
@@ -89,6 +98,7 @@ class Answer:
     quote  base dates, conventions, sources and the like: prose in an expandable quote below the text
     draw   a chart, drawn when it is needed; the text is then its caption, of at most CAPTION_LIMIT units
     name   of the picture's file
+    steps  what only the bot's owner can do about what is missing: imports and sources, in the owner's chat
     toast  what a tap on the button that asked for it is answered with, at most 200 characters
     below  what the answer to a button shows below a message that was pushed, or a picture, in place of what was
            there before: the message stays and takes the answer's buttons; empty: only these change
@@ -102,23 +112,54 @@ class Answer:
     quote: Html | None = None
     toast: str | None = None
     below: Html | None = None
+    steps: tuple[str, ...] = ()
 
     @property
     def text(self) -> Html:
-        """The text of the message: `html` and the quote.
+        """The text of the message, or of its first page: the body and what of the quote fits a caption."""
+        body, shown, _ = self._parts()
+        return lines(body, expandable(lines(*shown)) if shown else None)
 
-        Of the quote of a picture's caption that is too long, the lines before the last one, which names the
-        sources, are left out, as many as must.
+    def page(self, line: str, number: int = 1, *, owner: bool = False) -> "Answer":
+        """Return a page of the answer to a command line, with buttons to the others.
+
+        The first is all that fits a picture's caption. The others are the rest of the quote; the picture stays.
+        `owner`: with the steps that only the bot's owner can take.
+        """
+        if owner and self.steps:
+            return replace(self, quote=lines(*self.steps, self.quote), steps=()).page(line, number)
+        rest = split_html(lines(*self._parts()[2]), _PAGE)
+        if not rest:
+            return self
+        if number > 1:
+            number = min(number, len(rest) + 1)
+            further = (("More", f"{line} more {number + 1}"),) if number <= len(rest) else ()
+            first, label = self.html.split("\n", 1)[0], SAMPLE_NOTICE if SAMPLE_NOTICE in self.html else None
+            html = lines(Html(first), label, Html(rest[number - 2]))
+            return replace(self, html=html, quote=None, buttons=((("Back", line), *further),))
+        more = f"{line} more"
+        if len(f"{AS_EDIT}{more}".encode()) > MAX_BUTTON_DATA:
+            return replace(self, quote=lines(self.quote, "The rest: " + code(more)))
+        return replace(self, buttons=(*self.buttons, (("More", more),)))
+
+    def _parts(self) -> tuple[Html, list[Html], list[Html]]:
+        """Return the body, the sentences of the quote that are shown, and those that a caption has no room for.
+
+        The body has at most _MOST_ROWS rows: what stands below its table and exceeds them begins the quote. Of a
+        quote that is too long the last sentence, which names the sources, is shown first.
         """
         if self.quote is None:
-            return self.html
-        if self.draw is None:
-            return lines(self.html, expandable(self.quote))
-        *sentences, last = self.quote.split("\n")
-        room = CAPTION_LIMIT - len(strip_html(self.html)) - len(strip_html(last)) - 2
-        kept = list(accumulate(len(strip_html(sentence)) + 1 for sentence in sentences))
-        shown = sentences[: bisect_right(kept, room)]
-        return lines(self.html, expandable(lines(*map(Html, (*shown, last)))))
+            return self.html, [], []
+        body, sentences = self.html.split("\n"), self.quote.split("\n") if self.quote else []
+        rows = accumulate(max(len(textwrap.wrap(strip_html(line), _COLUMNS)), 1) for line in body)
+        table_end = max((at for at, line in enumerate(body, start=1) if "</pre>" in line), default=1)
+        fitting = max(bisect_right(list(rows), _MOST_ROWS), table_end)
+        html, quote = Html("\n".join(body[:fitting])), list(map(Html, [*body[fitting:], *sentences]))
+        if self.draw is None or not quote:
+            return html, quote, []
+        room = CAPTION_LIMIT - len(strip_html(html)) - len(strip_html(quote[-1])) - 2
+        kept = bisect_right(list(accumulate(len(strip_html(sentence)) + 1 for sentence in quote[:-1])), room)
+        return html, [*quote[:kept], quote[-1]], quote[kept:-1]
 
     def rows(self, prefix: str) -> list[list[tuple[str, str]]]:
         """Return label and data of each button."""
@@ -246,12 +287,17 @@ def _missing_sessions(market: Market) -> str | None:
     )
 
 
-def sources(parts: Mapping[str, str]) -> str:
-    """Return a line on the sources of parts, e.g. "Sources: Yahoo (prices); CSV import (flows)."."""
+def sources(parts: Mapping[str, str]) -> str | None:
+    """Return a line on the sources of parts, e.g. "Sources: Yahoo (prices); CSV import (flows).".
+
+    None if all are the sample, which the heading names.
+    """
     by_label: dict[str, list[str]] = {}
     for part, label in parts.items():
         if label and label != NO_SOURCE.label:
             by_label.setdefault(label, []).append(part)
+    if by_label.pop(LABELS[SAMPLE], None) and not by_label:
+        return None
     if len(by_label) < 2:
         return source_line(list(by_label))
     return source_line([f"{label} ({', '.join(names)})" for label, names in by_label.items()])
@@ -262,7 +308,7 @@ def source_line(labels: Sequence[str], remark: str = "") -> str:
     return f"{'Source' if len(labels) < 2 else 'Sources'}: {'; '.join(labels) or 'none'}{remark}."
 
 
-def market_sources(market: Market, *parts: str) -> str:
+def market_sources(market: Market, *parts: str) -> str | None:
     """Return the line that names the sources of "prices", "flows" or "multiples"."""
     return sources({part: fact_sources(market) if part == "flows" else market.source(part).label for part in parts})
 
@@ -460,13 +506,13 @@ def metric_phrase(metric: Metric, arguments: Arguments, pair: Pair) -> str:
     return pair.fill(metric.phrase, **{name: words(value) for name, value in arguments.items()})
 
 
-def returns_table(pair: Pair, returns: Sequence[Performance]) -> Html:
-    """Return the returns of both funds over windows as a table, with their gap."""
+def returns_table(pair: Pair, returns: Sequence[Performance], kind: str = "") -> Html:
+    """Return the returns of both funds over windows as a table, with their gap; `kind` heads the windows."""
     rows = [
         (str(row.window), PERCENT.show(row.small), PERCENT.show(row.large), POINTS.show(row.gap).rstrip("p"))
         for row in returns
     ]
-    return pre(table(("", *pair.tickers, "gap pp"), rows))
+    return pre(table((kind, *pair.tickers, "gap pp"), rows))
 
 
 def missing_returns(returns: Sequence[Performance]) -> list[str]:

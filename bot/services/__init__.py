@@ -30,6 +30,7 @@ T = TypeVar("T")
 OUTBOX_KEPT = dt.timedelta(days=90)  # for messages that were sent or given up
 EVENTS_KEPT = dt.timedelta(days=3 * 365)  # for what alerts did
 DAILY = "daily"  # kind of a planned summary
+LOCAL_CHAT = 1  # the terminal's chat and its person, an owner; no account of Telegram has this id
 
 
 @dataclass

@@ -38,8 +38,8 @@ def test_piped_commands_are_answered_in_plain_text_without_a_network(bot: Call, 
     )  # fmt: skip
     assert (said.code, said.err) == (0, "network: none clients: none\n")
     lines = said.out.splitlines()
-    table = lines.index("         IWM      SPY  gap pp")
-    assert lines[table + 4] == "ytd  +14.87%  +13.81%   +1.06"
+    table = lines.index("price      IWM      SPY  gap pp")
+    assert lines[table + 4] == "ytd    +14.87%  +13.81%   +1.06"
     assert max(len(line) for line in lines[table : table + 6]) <= 34
     assert any(line.startswith("  [1] 1m   [2] 6m   [3] ytd ") for line in lines)
     assert "[picture] pictures/01-compare.png" in lines

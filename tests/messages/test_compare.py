@@ -178,8 +178,10 @@ def test_a_close_missing_on_the_last_session_ends_the_comparison_a_session_earli
 
 @pytest.mark.parametrize(("total", "kind"), [(None, ""), (True, " tr"), (False, " price")])
 def test_buttons_keep_the_moment_and_the_kind_of_return(total: bool | None, kind: str) -> None:
-    above, below = compare_answer(market([50.0]), SUNDAY, LIGHT, total=total).buttons
+    above, kind_of_return, below = compare_answer(market([50.0]), SUNDAY, LIGHT, [Window("m", 1)], total).buttons
     assert above[1] == ("6m", f"/compare 6m{kind} asof 2020-12-13")
+    other = ("Price", "/compare 1m price") if total else ("Total return", "/compare 1m tr")
+    assert kind_of_return == ((other[0], f"{other[1]} asof 2020-12-13"),)
     assert below[0] == ("Trend", "/trend asof 2020-12-13")
     assert below[-1] == ("Why", "/why ytd asof 2020-12-13")
 

@@ -11,7 +11,7 @@ from bot.analytics.windows import AsOf
 from bot.messages.canvas import LIGHT
 from bot.messages.common import multiple_line, percentile_text
 from bot.messages.pages.multiples import kinds, multiples_answer
-from tests.messages.pages import button_labels, days, drawing, market, shown
+from tests.messages.pages import days, drawing, market, shown
 from tests.sample_market import sample_market
 
 ADVICE = (
@@ -25,17 +25,6 @@ def multiples(of: Market, kind: str = "") -> list[str]:
     return shown(multiples_answer(of, AsOf(), LIGHT, kind))
 
 
-def test_none_stored_says_how_they_come() -> None:
-    answer = multiples_answer(market([50.0] * 5), AsOf(), LIGHT)
-    assert shown(answer) == [
-        "No multiples yet · Wed 8 Jan 2020",
-        "n/a: no multiples are stored. Each refresh records Yahoo's of that day.",
-        ADVICE,
-    ]
-    assert answer.draw is None
-    assert button_labels(answer) == [["Compare", "Why"]]
-
-
 def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None:
     assert multiples(market([50.0] * 5, multiples=PE)) == [
         "IWM costs 25% more than SPY by P/E · Wed 8 Jan 2020",
@@ -43,7 +32,6 @@ def test_a_convention_with_its_age_and_advice_how_to_get_the_losses_in() -> None
         "       IWM    SPY  premium",
         "P/E  25.0x  20.0x   +25.0%",
         "P/E premium: no history of both funds to rank it in yet.",
-        ADVICE,
         "Source: CSV import; price date not stated.",
     ]
 

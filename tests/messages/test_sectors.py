@@ -6,7 +6,7 @@ from bot.analytics.market import Market
 from bot.analytics.windows import AsOf
 from bot.messages.canvas import LIGHT
 from bot.messages.pages.sectors import parts, sectors_answer
-from tests.messages.pages import SAMPLE, shown
+from tests.messages.pages import shown
 from tests.sample_market import sample_market
 
 
@@ -14,30 +14,12 @@ def lines(market: Market, part: str = "") -> list[str]:
     return shown(sectors_answer(market, AsOf(), LIGHT, part))
 
 
-def test_weights_of_both_funds_largest_difference_first() -> None:
-    text = lines(sample_market())
-    assert text[:3] == [
-        "IWM holds 14.0pp less information technology than SPY · Fri 11 Dec 2020",
-        SAMPLE,
-        "Sectors, simulated, 30 Nov 2020 (9 sessions old).",
-    ]
-    at = 3
-    assert [line.split() for line in text[at : at + 3]] == [
-        ["IWM", "SPY", "gap"],
-        ["Info", "tech", "13.6%", "27.6%", "−14.0pp"],
-        ["Communication", "2.4%", "10.6%", "−8.2pp"],
-    ]
-    assert {"Info tech", "Health care", "Real estate"} <= {line[:14].rstrip() for line in text}
-    revenue = "IWM 80.0%, SPY 59.0%, as of 30 Nov 2020 (9 sessions old)"
-    assert f"Share of revenue, United States: {revenue}; sample data." in text
-    assert text[-1] == "Source: sample data."
-
-
 def test_without_weights_it_says_so_and_how_to_get_them() -> None:
     whole = sample_market()
-    text = lines(replace(whole, weights=whole.weights.iloc[:0]))
+    answer = sectors_answer(replace(whole, weights=whole.weights.iloc[:0]), AsOf(), LIGHT)
+    assert answer.steps == ("Others are imported: python -m bot import weights FILE --ticker IWM",)
+    text = shown(answer)
     assert text[0].startswith("No weights are stored · ")
-    assert text[2].endswith("others are imported: python -m bot import weights FILE --ticker IWM")
     assert "Share of revenue from the home market: n/a, none imported." in text
 
 

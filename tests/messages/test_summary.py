@@ -28,8 +28,7 @@ Flows 20d: IWM +$2.5bn (+5.2%), SPY −$5.3bn (−1.7%).
 #2 IWM's flow over 5d above $1bn ▓▓▓▓▓▓▓░ $41.6m to go
 Daily summary · close of Fri 11 Dec 2020
 Price return; base closes: 1d 10 Dec 2020, 1w 4 Dec 2020, ytd 31 Dec 2019.
-P/E (losses included, forward): IWM 75.0x, SPY 27.8x; premium 170%, highest since 2014.
-Source: sample data."""
+P/E (losses included, forward): IWM 75.0x, SPY 27.8x; premium 170%, highest since 2014."""
 
 
 def shown(answer: Answer) -> list[str]:

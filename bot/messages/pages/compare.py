@@ -38,7 +38,7 @@ def compare_answer(
     rows = [performance(market, window, bool(total)) for window in windows]
     html = lines(
         common.heading(_leader(market.pair, rows), market, as_of),
-        common.returns_table(market.pair, rows),
+        common.returns_table(market.pair, rows, "total" if total else "price"),
         common.trend_line(market),
         common.flow_line(market),
         common.multiple_line(market),
@@ -54,9 +54,11 @@ def compare_answer(
     )
     word = {None: "", False: " price", True: " tr"}[total]
     offered = tuple((window, f"/compare {window}{word}{as_of.suffix}") for window in _OFFERED)
+    asked_again = " ".join(("/compare", *map(str, asked), "price" if total else "tr"))
+    kind = (("Price" if total else "Total return", f"{asked_again}{as_of.suffix}"),)
     pages = common.page_buttons(as_of, "Trend", "Flows", "Multiples", "Why")
     draw = _chart(market, asked, rows, bool(total), theme)
-    return Answer(html, draw, "compare", (offered, pages), quote=quote)
+    return Answer(html, draw, "compare", (offered, kind, pages), quote=quote)
 
 
 def _leader(pair: Pair, rows: Sequence[Performance]) -> str:

@@ -31,9 +31,9 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Wind
     tickers = market.pair.tickers
     frames = {ticker: flows.daily_flows(market, ticker) for ticker in tickers}
     missing = [ticker for ticker, frame in frames.items() if frame.empty]
-    next_step = common.flow_steps(market, tickers)
-    if missing and next_step:
-        next_step.append(f"Or a CSV file of its units: {market.import_line('fund-facts', missing[0])}")
+    steps = common.flow_steps(market, tickers)
+    if missing and steps:
+        steps.append(f"Or a CSV file of its units: {market.import_line('fund-facts', missing[0])}")
     summaries = {
         ticker: [flows.flow_summary(frame, window, market.anchor) for window in windows]
         for ticker, frame in frames.items()
@@ -48,7 +48,6 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Wind
         common.heading(_reading(market, asked[-1] if asked else _MONTH), market, as_of),
         pre(table(("", "flow", "of assets"), rows)) if rows else None,
         *(_units_line(market, ticker, frame) for ticker, frame in frames.items()),
-        *next_step,
     )
     quote = common.details(
         market,
@@ -63,10 +62,10 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Wind
     )
     pages = common.page_buttons(as_of, "Compare", "Trend", "Multiples", "Why")
     if len(missing) == len(tickers):
-        return Answer(html, buttons=(pages,), quote=quote)
+        return Answer(html, buttons=(pages,), quote=quote, steps=tuple(steps))
     spans = tuple((span, f"/flows {span}{as_of.suffix}") for span in ("20d", "3m", "ytd", "1y"))
     draw = _chart(market, asked[-1] if asked else YTD, theme)
-    return Answer(html, draw, "flows", (spans, pages), quote=quote)
+    return Answer(html, draw, "flows", (spans, pages), quote=quote, steps=tuple(steps))
 
 
 def _reading(market: Market, window: Window) -> str:

@@ -46,10 +46,10 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
     if leading is None:
         html = lines(
             common.heading("Nothing is implied: no multiples are stored", market, as_of),
-            "Each refresh records Yahoo's of that day; older ones are imported:",
-            market.import_line("multiples", market.pair.small.ticker),
+            "Each refresh records Yahoo's of that day.",
         )
-        return Answer(html, buttons=(pages,))
+        step = f"Older multiples are imported: {market.import_line('multiples', market.pair.small.ticker)}"
+        return Answer(html, buttons=(pages,), steps=(step,))
     kinds = {metric: valuation.kind_for(market, metric) or leading for metric in _PER_SHARE}
     others: dict[tuple[str, str], list[str]] = {}
     for metric, name in _PER_SHARE.items():

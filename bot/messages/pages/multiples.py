@@ -8,6 +8,7 @@ from bot.analytics import valuation
 from bot.analytics.companies import CAPPED, LEAST_COVERAGE, LOSSES_IN, POSITIVE, TRAILING
 from bot.analytics.market import Market
 from bot.analytics.metrics import METRICS
+from bot.analytics.sources import SAMPLE
 from bot.analytics.units import NOT_AVAILABLE, PERCENT, POINTS
 from bot.analytics.valuation import FundMultiple, MultipleFigure, convention_for
 from bot.analytics.windows import AsOf
@@ -42,8 +43,8 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme, kind: str | None
     figures = valuation.multiple_figures(market)
     if not figures:
         missing = f"{NOT_AVAILABLE}: no multiples are stored. Each refresh records Yahoo's of that day."
-        html = lines(common.heading("No multiples yet", market, as_of), missing, advice)
-        return Answer(html, buttons=(common.page_buttons(as_of, "Compare", "Why"),))
+        html = lines(common.heading("No multiples yet", market, as_of), missing)
+        return Answer(html, buttons=(common.page_buttons(as_of, "Compare", "Why"),), steps=(advice,))
     groups = _by_kind(market, figures)
     kind = kind if kind in groups else next(iter(groups))
     chosen = groups[kind]
@@ -71,7 +72,6 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme, kind: str | None
         *(common.companies_lines(market) if is_ours else ()),
         *_uncovered(market),
         _LEADS if is_ours else None,
-        advice if not any(f.convention == LOSSES_IN for f in figures) else None,
         _provenance(market, chosen),
         priced=False,
     )
@@ -82,7 +82,9 @@ def multiples_answer(market: Market, as_of: AsOf, theme: Theme, kind: str | None
         draw = partial(rule_chart, [common.metric_panel("", series, series, METRICS["pe_premium"].unit)], style)
     kinds = tuple((word, f"/multiples {word}{as_of.suffix}") for word in groups if word != kind)
     pages = common.page_buttons(as_of, "Compare", "Flows", "Fundamentals", "Why")
-    return Answer(html, draw, "multiples", (*common.in_rows(kinds, 2), pages), quote=quote)
+    buttons = (*common.in_rows(kinds, 2), pages)
+    steps = () if any(f.convention == LOSSES_IN for f in figures) else (advice,)
+    return Answer(html, draw, "multiples", buttons, quote=quote, steps=steps)
 
 
 _OTHER_PES = {("pe", POSITIVE), ("pe", CAPPED)}  # which stand beside the figures with losses included
@@ -199,12 +201,16 @@ def _ranks(figures: list[MultipleFigure]) -> list[str]:
     ]
 
 
-def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
-    """Return the source of a block's figures, and the date and coverage of the holdings behind them."""
+def _provenance(market: Market, figures: list[MultipleFigure]) -> str | None:
+    """Return the source of a block's figures, and the date and coverage of the holdings behind them.
+
+    The sample, which the heading names, is left out.
+    """
     rows = valuation.dated_multiples(market)
     same = (rows["convention"] == figures[0].convention) & (rows["basis"] == figures[0].basis)
     newest = rows[same].drop_duplicates(["ticker", "metric"], keep="last")
-    parts = [", ".join(LABELS.get(name, name) for name in sorted(set(newest["source"])))]
+    labels = [LABELS.get(name, name) for name in sorted(set(newest["source"])) if name != SAMPLE]
+    parts = [", ".join(labels)] if labels else []
     dates = sorted(newest["holdings_date"].dropna().unique()) if "holdings_date" in newest else []
     if dates:
         parts.append(f"holdings of {' and '.join(short_date(dt.date.fromisoformat(day)) for day in dates)}")
@@ -218,4 +224,5 @@ def _provenance(market: Market, figures: list[MultipleFigure]) -> str:
     last = rows.loc[rows["convention"] == figures[0].convention, "session"].max()
     if last > newest["session"].max():
         parts.append(f"the same figures until {short_date(last)}, so they are as of their last change")
-    return f"Source: {'; '.join(parts)}."
+    named = f"Source: {'; '.join(parts)}." if labels else f"{capital('; '.join(parts))}."
+    return named if parts else None

@@ -5,8 +5,8 @@ import re
 from functools import partial
 
 from bot.analytics.market import Market
-from bot.analytics.sources import COMPANIES
-from bot.analytics.units import NOT_AVAILABLE, POINTS, SHARE
+from bot.analytics.sources import COMPANIES, SAMPLE
+from bot.analytics.units import POINTS, SHARE
 from bot.analytics.valuation import GROUP, REVENUE, SECTOR, Weights, newest_weights
 from bot.analytics.windows import AsOf
 from bot.data.provider import LABELS
@@ -47,9 +47,9 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
     command = market.import_line("weights", market.pair.small.ticker)
     pages = page_buttons(as_of, "Compare", "Multiples", "Why")
     if not stored:
-        missing = f"{NOT_AVAILABLE}: each refresh fetches Yahoo's; others are imported: {command}"
-        html = lines(heading("No weights are stored", market, as_of), missing)
-        return Answer(html, buttons=(pages,), quote=details(market, *_revenue(market), priced=False))
+        html = lines(heading("No weights are stored", market, as_of), "Each refresh fetches Yahoo's.")
+        quote = details(market, *_revenue(market), priced=False)
+        return Answer(html, buttons=(pages,), quote=quote, steps=(f"Others are imported: {command}",))
     part = part if part in stored else next(iter(stored))
     entry = stored[part]
     shown, (small, large) = entry.frame.head(_ROWS_SHOWN), market.pair.tickers
@@ -73,7 +73,7 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
         market,
         f"Companies of a known sector: {_coverage(entry)} of weight." if covers else None,
         *_revenue(market),
-        None if _GROUPS in stored else f"Industry groups: none yet; each week they are added up, or {command}",
+        None if _GROUPS in stored else "Industry groups: none yet; each week they are added up.",
         sources({"weights": LABELS.get(entry.source, entry.source)}),
         priced=False,
     )
@@ -84,7 +84,8 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
         style = chart_style(f"{title}: weights in percent", market, theme, label, max(entry.sessions.values()))
         draw = partial(bar_chart, bars, SHARE, style)
     others = tuple((word.capitalize(), f"/sectors {word}{as_of.suffix}") for word in stored if word != part)
-    return Answer(html, draw, "sectors", (*in_rows(others, 3), pages), quote=quote)
+    steps = () if _GROUPS in stored else (f"Industry groups are imported, too: {command}",)
+    return Answer(html, draw, "sectors", (*in_rows(others, 3), pages), quote=quote, steps=steps)
 
 
 def parts(market: Market) -> dict[str, Weights]:
@@ -141,6 +142,6 @@ def _revenue(market: Market) -> list[str]:
                 for ticker, date in dates.items()
             ]
             dated = f", as of {shared}" if shared else ""
-            source = LABELS.get(entry.source, entry.source)
-            sentences.append(f"Share of revenue, {name}: {', '.join(parts)}{dated}; {source}.")
+            source = "" if entry.source == SAMPLE else f"; {LABELS.get(entry.source, entry.source)}"
+            sentences.append(f"Share of revenue, {name}: {', '.join(parts)}{dated}{source}.")
     return sentences or ["Share of revenue from the home market: n/a, none imported."]
