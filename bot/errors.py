@@ -64,9 +64,9 @@ class Ambiguous(BadInput):
 class NoData(BotError):
     """The stored data cannot answer the question. `step`: what the bot's owner can do about it."""
 
-    def __init__(self, reason: str, step: str = "") -> None:
+    def __init__(self, reason: str, example: str = "", *, step: str = "") -> None:
         self.reason = reason
-        super().__init__(f"{reason} {step}".strip())
+        super().__init__(f"{reason} {step}".strip(), example)
 
 
 class ChartFailed(BotError):

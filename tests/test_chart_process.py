@@ -84,7 +84,7 @@ async def test_a_chart_of_each_kind_has_the_same_words_in_the_chart_process() ->
     apart.close()
     assert there == here
     flows = there[list(specs).index("flows")]
-    assert {"IWM\n+$0.80bn", "SPY\n\u2212$33.08bn", "\u2212$30bn", "$0"} <= set(flows)
+    assert {"IWM\n+$2.48bn", "SPY\n\u2212$5.35bn", "\u2212$5bn", "$0"} <= set(flows)
 
 
 async def test_a_crash_costs_one_chart(caplog: pytest.LogCaptureFixture) -> None:

@@ -141,14 +141,14 @@ class Market:
         if not first:
             raise NoData(
                 "No prices are stored yet.",
-                f"Fetch them with “{command_line('refresh', self.options)}”, or import a file: "
+                step=f"Fetch them with “{command_line('refresh', self.options)}”, or import a file: "
                 f"{self.import_line('prices', tickers[0])}",
             )
         stored = "; ".join(f"{t} from {short_date(first[t])}" if t in first else f"{t} none" for t in tickers)
         missing = next((ticker for ticker in tickers if ticker not in first), self.pair.large.ticker)
         raise NoData(
             f"There is no session yet with a close of both funds (prices stored: {stored}).",
-            f"Import the rest: {self.import_line('prices', missing)}",
+            step=f"Import the rest: {self.import_line('prices', missing)}",
         )
 
     def import_line(self, kind: str, ticker: str) -> str:

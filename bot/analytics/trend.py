@@ -132,6 +132,19 @@ def channel_fit(r: pd.Series, since: dt.date = CHANNEL_FROM) -> pd.DataFrame:
     return frame
 
 
+def channel_lines(r: pd.Series, since: dt.date = CHANNEL_FROM) -> pd.DataFrame:
+    """Line of the last `channel_fit` and where its residual is 2 and -2, in R; no columns in the first three years."""
+    part = r.loc[pd.Timestamp(since) :]
+    if len(part) <= CHANNEL_MINIMUM:
+        return pd.DataFrame(index=part.index)
+    x, y = np.arange(len(part)), np.log(part.to_numpy())
+    slope, start = np.polyfit(x[:-1], y[:-1], 1)
+    line = start + slope * x
+    sigma = math.sqrt(float(np.square(y - line)[:-1].sum()) / (len(part) - 3))
+    sides = {"+2 sigma": 2, f"line from {channel_begin(r).year}": 0, "−2 sigma": -2}
+    return pd.DataFrame({name: np.exp(line + side * sigma) for name, side in sides.items()}, part.index)
+
+
 def drawdown(r: pd.Series) -> pd.Series:
     """100 (R / running maximum - 1), percent: zero at a high, otherwise negative."""
     return 100 * (r / r.cummax() - 1)

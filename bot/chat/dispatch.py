@@ -217,7 +217,9 @@ class Dispatcher:
             try:
                 answer, refused = await self._answer(update, context, ask, request), False
             except BotError as raised:
-                error = NoData(raised.reason) if isinstance(raised, NoData) and not ask.is_owner else raised
+                error = raised
+                if isinstance(raised, NoData) and not ask.is_owner:
+                    error = NoData(raised.reason, raised.example)
                 line = f"/{request.name.lower()} {request.words}".strip()
                 answer, refused = reply.error_answer(error, first_step, line), True
             if answer is None:

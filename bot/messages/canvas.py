@@ -113,7 +113,8 @@ class Panel:
 class Picture:
     """Panels below each other, with all that is written around them.
 
-    ratios       heights of the panels, by default equal
+    ratios       heights of the rows of panels, by default equal
+    columns      of panels; with several, each panel has its own days
     shared_days  whether all panels show the same days, else each its own
     """
 
@@ -123,30 +124,37 @@ class Picture:
     note: str = ""
     panel_height: float = PANEL_HEIGHT
     shared_days: bool = True
+    columns: int = 1
 
     def draw(self) -> bytes:
         """Return the picture as PNG."""
-        ratios = self.ratios or (1.0,) * len(self.panels)
+        ratios = self.ratios or (1.0,) * math.ceil(len(self.panels) / self.columns)
         height = HEIGHT + self.panel_height * (len(ratios) - 1)
-        figure, all_axes = new_figure(self.style, ratios, self.note, height)
+        figure, cells = new_figure(self.style, ratios, self.note, height, self.columns)
+        all_axes, empty = cells[: len(self.panels)], cells[len(self.panels) :]
+        for axes in empty:
+            axes.set_axis_off()
         for axes, panel in zip(all_axes, self.panels, strict=True):
             draw_panel(axes, panel, self.style.theme)
         days = [np.concatenate([line.x for line in panel.lines]) for panel in self.panels]
         if self.shared_days:
             days = [np.concatenate(days)] * len(days)
-        finish_layout(figure, all_axes, days, shared=self.shared_days)
+        finish_layout(figure, all_axes, days, shared=self.shared_days, ticks=6 // self.columns)
         return png(figure)
 
 
 @dataclass(frozen=True, eq=False)
 class BarPicture:
-    """Rows of horizontal bars, a bar for each name in every row: `values` are names x rows, NaN for none."""
+    """Rows of horizontal bars, a bar for each name in every row: `values` are names x rows, NaN for none.
+
+    Each row has a unit; the axis that of the first.
+    """
 
     style: ChartStyle
     rows: Sequence[str]
     names: Sequence[str]
     values: Sequence[Floats]
-    unit: Unit
+    units: Sequence[Unit]
 
     def draw(self) -> bytes:
         """Return the picture as PNG."""
@@ -156,14 +164,15 @@ class BarPicture:
         for number, (name, values) in enumerate(zip(self.names, self.values, strict=True)):
             at = places + thickness * ((count - 1) / 2 - number)
             bars = axes.barh(at, np.nan_to_num(values), 0.9 * thickness, color=theme.lines[number], label=name)
-            shown = ["n/a" if math.isnan(value) else self.unit.show(float(value)) for value in values]
+            cells = zip(values, self.units, strict=True)
+            shown = ["n/a" if math.isnan(value) else unit.show(float(value)) for value, unit in cells]
             for label in axes.bar_label(bars, labels=shown, padding=3):
                 _style_text(label, theme.lines[number])
         finite = np.concatenate([values[np.isfinite(values)] for values in self.values])
         low, high = limits(np.append(finite, 0.0))
         room = 0.12 * (high - low)  # for the values at the bars' ends
         axes.set_xlim(low - (room if low < -room else 0), high + room)
-        axes.set_xticks(*value_ticks(low, high, self.unit))
+        axes.set_xticks(*value_ticks(low, high, self.units[0]))
         axes.set_yticks(places, self.rows)
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x", color=theme.grid, linewidth=0.8)
@@ -177,8 +186,10 @@ class BarPicture:
         return png(figure)
 
 
-def new_figure(style: ChartStyle, ratios: Sequence[float], note: str, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with title, footer and sample label, and an empty panel for each height ratio."""
+def new_figure(
+    style: ChartStyle, ratios: Sequence[float], note: str, height: float, columns: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with title, footer and sample label, and a row of empty panels for each height ratio."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - late: half a second
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
@@ -195,7 +206,7 @@ def new_figure(style: ChartStyle, ratios: Sequence[float], note: str, height: fl
     top = (0.14 + _wrap(title, style.title) * TITLE_SIZE * _LINE_HEIGHT / 72) / height
     bottom = (0.14 + _wrap(footer, style.source, note) * TEXT_SIZE * _LINE_HEIGHT / 72) / height
     figure.set_layout_engine("constrained", rect=(0.005, bottom, 0.99, 1 - top - bottom))
-    panels = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=list(ratios))[:, 0]
+    panels = figure.subplots(len(ratios), columns, squeeze=False, height_ratios=list(ratios)).ravel()
     for axes in panels:  # a horizontal grid, a base line and no box
         axes.set_facecolor("none")
         for side, spine in axes.spines.items():
@@ -267,13 +278,15 @@ def _label_end(axes: Axes, line: Line, unit: Unit) -> None:
     _style_text(label, line.colour)
 
 
-def finish_layout(figure: Figure, panels: Sequence[Axes], days: Sequence[Floats], *, shared: bool) -> None:
+def finish_layout(
+    figure: Figure, panels: Sequence[Axes], days: Sequence[Floats], *, shared: bool, ticks: int = 6
+) -> None:
     """Set the date axes, lay out the figure, and place the end labels, which need the layout."""
     for axes, shown in zip(panels, days, strict=True):
         first, last = float(shown.min()), float(shown.max())
         margin = max(0.015 * (last - first), 0.5)
         axes.set_xlim(first - margin, last + margin)
-        axes.set_xticks(*(([], []) if shared and axes is not panels[-1] else date_ticks(first, last)))
+        axes.set_xticks(*(([], []) if shared and axes is not panels[-1] else date_ticks(first, last, ticks)))
         for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
             tick.set_parse_math(False)
     figure.draw_without_rendering()
@@ -350,13 +363,13 @@ def _decimals(step: float) -> int:
     return next((places for places in range(12) if math.isclose(round(step, places), step, rel_tol=1e-6)), 12)
 
 
-def date_ticks(first: float, last: float) -> Ticks:
-    """Return dates from `first` to `last` (days since 1970) with their labels: days, months or years."""
+def date_ticks(first: float, last: float, most: int = 6) -> Ticks:
+    """Return at most `most` dates from `first` to `last` (days since 1970) with labels: days, months or years."""
     from matplotlib import dates  # noqa: PLC0415 - late, with all of matplotlib
 
     locator: dates.DateLocator = dates.DayLocator()
     if last - first >= _MIN_DATED_DAYS:  # within fewer the automatic locator would name hours
-        locator = dates.AutoDateLocator(minticks=3, maxticks=6)
+        locator = dates.AutoDateLocator(minticks=min(3, most - 1), maxticks=most)
         locator.intervald[dates.MONTHLY] = [1, 2, 3, 6, 12]
     begin, end = dates.num2date(first), dates.num2date(last)
     places = [float(place) for place in locator.tick_values(begin, end) if first <= place <= last]

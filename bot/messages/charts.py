@@ -9,7 +9,7 @@ never bridged. A chart without any value raises NoData.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -17,14 +17,15 @@ import pandas as pd
 
 from bot.analytics.units import LEVEL, PERCENT, USD, Unit
 from bot.errors import NoData
-from bot.messages.canvas import HEIGHT, BarPicture, ChartStyle, Line, Panel, Picture
+from bot.messages.canvas import BarPicture, ChartStyle, Line, Panel, Picture
 
 if TYPE_CHECKING:
     from bot.messages.canvas import Floats
 
 FIXED = "threshold"  # name of a level that is an amount; one that moves has a name of its own
 FIRED = "fired"  # what marked sessions are called
-
+USUAL = "Shaded: where 8 of 10 of all days were"
+_SIDE_BY_SIDE = 3  # panels, from which on they would make a tall picture below each other
 
 Drawing: TypeAlias = Callable[[], bytes]  # makes a PNG; can be pickled
 SeriesByPanel: TypeAlias = Mapping[str, Mapping[str, pd.Series]]  # by title of the panel, name of the line
@@ -35,8 +36,9 @@ ChartSpec: TypeAlias = Callable[[], Drawing]  # a chart to be drawn later: a fun
 class ConditionPanel:
     """One condition of a rule, or a metric: its series, and the level that it is compared with.
 
-    rearm   where the rule re-arms
-    levels  fixed values to compare with; band, the ends of the usual values
+    rearm       where the rule re-arms
+    references  what the reader compares with, by name: another series, or one value
+    band        the ends of the usual values, of 8 days in 10
     """
 
     name: str
@@ -45,7 +47,7 @@ class ConditionPanel:
     level: pd.Series | None = None
     level_name: str = FIXED
     rearm: pd.Series | None = None
-    levels: tuple[float, ...] = ()
+    references: Mapping[str, pd.Series | float] = field(default_factory=dict)
     band: tuple[float, float] | None = None
 
     @property
@@ -66,7 +68,7 @@ def compare_chart(
     """
     if len(returns) > 1:
         panels = [Panel(_fund_lines(frame, style), PERCENT, name, 4) for name, frame in returns.items()]
-        return Picture(style, panels, panel_height=2.0, shared_days=False).draw
+        return small_multiples(panels, style)
     (frame,) = returns.values()
     above, theme = _fund_lines(frame, style), style.theme
     start, end = frame.index[0], frame.index[-1]
@@ -80,20 +82,26 @@ def compare_chart(
     return Picture(style, panels, (2.3, 1.0)[: len(panels)]).draw
 
 
-def flows_chart(flows: pd.DataFrame, style: ChartStyle) -> Drawing:
+def small_multiples(panels: Sequence[Panel], style: ChartStyle) -> Drawing:
+    """Draw panels below each other, from the third on side by side, each with its own days."""
+    columns = 1 if len(panels) < _SIDE_BY_SIDE else 2
+    return Picture(style, panels, panel_height=2.0 if columns == 1 else 1.7, shared_days=False, columns=columns).draw
+
+
+def flows_chart(flows: pd.DataFrame, style: ChartStyle, note: str = "") -> Drawing:
     """Draw the money into each fund added up over the window: sessions x funds, dollars a session."""
     sums = flows.cumsum()
     lines = _fund_lines(sums, style)
     unit = USD.in_one_scale(max(float(finite_values(sums[name]).abs().max()) for name in sums.columns))
-    return Picture(style, [Panel(lines, unit, shown=(0.0,))]).draw
+    return Picture(style, [Panel(lines, unit, shown=(0.0,))], note=note).draw
 
 
-def bar_chart(values: pd.DataFrame, unit: Unit, style: ChartStyle) -> Drawing:
-    """Draw a bar for each column in every row, the first row on top. Raises NoData without any value."""
+def bar_chart(values: pd.DataFrame, units: Sequence[Unit], style: ChartStyle) -> Drawing:
+    """Draw a bar for each column in every row, the first on top, with the rows' units. Raises NoData without any."""
     columns = [finite_values(values[name]).to_numpy() for name in values.columns]
     if all(np.isnan(column).all() for column in columns):
         raise _nothing_to_draw(style)
-    return BarPicture(style, list(map(str, values.index)), list(map(str, values.columns)), columns, unit).draw
+    return BarPicture(style, list(map(str, values.index)), list(map(str, values.columns)), columns, units).draw
 
 
 def finite_values(series: pd.Series) -> pd.Series:
@@ -115,18 +123,16 @@ def _line(series: pd.Series, colour: str, name: str = "", width: float = 2.0, st
 
 def _fund_lines(frame: pd.DataFrame, style: ChartStyle) -> list[Line]:
     """Return a line per column that has a value. Raises NoData if there are none."""
-    lines = _named_lines({str(name): frame[name] for name in frame.columns}, style, (2.2, 1.7), ("-", "-"))
+    lines = _named_lines({str(name): frame[name] for name in frame.columns}, style)
     if not lines:
         raise _nothing_to_draw(style)
     return lines
 
 
-def _named_lines(
-    series: Mapping[str, pd.Series], style: ChartStyle, widths: Sequence[float], patterns: Sequence[str]
-) -> list[Line]:
-    """Return a line per series that has a value. Colour, width and pattern follow its place."""
-    pens = zip(series.items(), style.theme.lines, widths, patterns, strict=False)
-    lines = [_line(values, colour, name, width, pattern) for (name, values), colour, width, pattern in pens]
+def _named_lines(series: Mapping[str, pd.Series], style: ChartStyle) -> list[Line]:
+    """Return a line per fund that has a value. Colour and width follow its place."""
+    pens = zip(series.items(), style.theme.lines, (2.2, 1.7), strict=False)
+    lines = [_line(values, colour, name, width) for (name, values), colour, width in pens]
     return [line for line in lines if line.drawable]
 
 
@@ -142,9 +148,13 @@ def rule_chart(panels: Sequence[ConditionPanel], style: ChartStyle, fires: Seque
         marked = series.reindex(_known(fires, series)) if fires else None
         marks = None if marked is None else (days(pd.DatetimeIndex(marked.index)), marked.to_numpy())
         title, ticks = (panel.name, 3) if len(panels) > 1 else ("", 5)
+        for name, reference in panel.references.items():
+            values = reference if isinstance(reference, pd.Series) else pd.Series(reference, series.index)
+            lines.append(_line(values.reindex(series.index), theme.lines[3], name, 1.2, ":"))
         shown = [line for line in lines if line.drawable]
-        drawn.append(Panel(shown, panel.shown_unit, title, ticks, levels=panel.levels, band=panel.band, marks=marks))
-    return Picture(style, drawn, note=f"○ {FIRED}" if fires else "").draw
+        drawn.append(Panel(shown, panel.shown_unit, title, ticks, band=panel.band, marks=marks))
+    notes = [f"○ {FIRED}"] * bool(fires) + [USUAL] * any(panel.band for panel in panels)
+    return Picture(style, drawn, note=" · ".join(notes)).draw
 
 
 def _known(sessions: Sequence[pd.Timestamp], series: pd.Series) -> list[pd.Timestamp]:
@@ -153,20 +163,14 @@ def _known(sessions: Sequence[pd.Timestamp], series: pd.Series) -> list[pd.Times
 
 
 def indexed_chart(panels: SeriesByPanel, unit: Unit, style: ChartStyle, base: float) -> Drawing:
-    """Draw panels of one scale below each other, but those without any value. All lines begin at `base`."""
-    # The patterns distinguish lines that overlap or are printed grey.
-    pens = (2.4, 1.8, 1.8, 1.8), ("-", "--", "-.", ":")
-    every = [(title, _named_lines(series, style, *pens)) for title, series in panels.items()]
+    """Draw panels of one scale, a line per fund, but those without any value. All lines begin at `base`."""
+    every = [(title, _named_lines(series, style)) for title, series in panels.items()]
     drawn = [(title, lines) for title, lines in every if lines]
     if not drawn:
         raise _nothing_to_draw(style)
     all_lines = [line for _, lines in drawn for line in lines]
     shown = (base, *(float(end(line.y)) for line in all_lines for end in (np.nanmin, np.nanmax)))
-    return Picture(
-        style,
-        [Panel(lines, unit, title, shown=shown, levels=(base,)) for title, lines in drawn],
-        panel_height=HEIGHT - 1,
-    ).draw
+    return small_multiples([Panel(lines, unit, title, 4, shown=shown, levels=(base,)) for title, lines in drawn], style)
 
 
 def _trimmed(series: pd.Series, style: ChartStyle) -> pd.Series:

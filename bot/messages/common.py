@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import accumulate
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -460,14 +461,14 @@ def rule_chart_spec(  # noqa: PLR0913 - the rule, the context, and what is drawn
 
 
 def metric_panel(
-    name: str, series: pd.Series, history: pd.Series, unit: Unit, levels: tuple[float, ...] = ()
+    name: str, series: pd.Series, history: pd.Series, unit: Unit, references: Mapping[str, float] = MappingProxyType({})
 ) -> ConditionPanel:
-    """Return the panel of a metric with its median and where 8 of 10 values were, unless `levels` replace them."""
+    """Return the panel of a metric with its median and where 8 of 10 values were, unless `references` replace them."""
     known = history.dropna()
-    if levels or len(known) < _LEAST_USUAL:
-        return ConditionPanel(name, series, unit, levels=levels)
+    if references or len(known) < _LEAST_USUAL:
+        return ConditionPanel(name, series, unit, references=references)
     low, median, high = (float(known.quantile(share)) for share in (0.1, 0.5, 0.9))
-    return ConditionPanel(name, series, unit, levels=(median,), band=(low, high))
+    return ConditionPanel(name, series, unit, references={"median": median}, band=(low, high))
 
 
 def within(market: Market, series: pd.Series, window: Window) -> pd.Series:

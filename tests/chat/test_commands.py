@@ -12,7 +12,7 @@ from bot.chat import market_commands
 from bot.chat.commands import BY_NAME, COMMANDS, Command
 from bot.local.botapi import ApiMessage
 from bot.messages.html import TABLE_WIDTH
-from tests.chat.talk import NOW, OCTOBER, STEP, Talk, talking
+from tests.chat.talk import NOW, OCTOBER, OWNER, STEP, Talk, talking
 from tests.storage.events import add_event
 
 ON_MARKET = {command.name for command in COMMANDS if command.handler.__module__ == market_commands.__name__} | {
@@ -25,10 +25,7 @@ WITH_PICTURE = {
     "compare", "trend", "seasons", "flows", "multiples", "chart", "fundamentals", "why", "sectors",
     "backtest",
 }  # fmt: skip
-NO_PRICES = (
-    "No prices are stored yet. Fetch them with “python -m bot refresh”, or import a file: "
-    "python -m bot import prices IWM_daily.csv --ticker IWM"
-)
+NO_PRICES = "No prices are stored yet."
 WINDOWS = "5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30"
 COMPARE = "\nExample: /compare 3y tr asof 2020-12-11"
 HELP = "All commands: /help"
@@ -204,7 +201,7 @@ async def test_the_help_of_a_multiple_names_the_convention_that_is_stored(talk: 
 
 async def test_the_help_of_flows_says_how_to_get_units_that_lack(tmp_path: Path) -> None:
     async with talking(None, tmp_path) as talk:
-        (flow,), (excess,) = await talk.ask("/help flow"), await talk.ask("/help excess")
+        (flow,), (excess,) = await talk.ask("/help flow", OWNER), await talk.ask("/help excess", OWNER)
     file = "issuer's file brings NAV and units: python -m bot refresh; or download https://www."
     assert [file in flow.text, file in excess.text] == [True, False]
 

@@ -59,10 +59,6 @@ MARKETS: dict[str, Callable[[], Market]] = {
     "imported": imported,
     "missing": lambda: market(LONG),
 }
-    "sample": sample_market,
-    "imported": imported,
-    "missing": lambda: market(LONG),
-}
 
 
 def test_every_command_that_answers_from_the_market_is_asked() -> None:

@@ -98,11 +98,11 @@ def test_a_chart_shows_what_is_usual_and_the_channel_its_breaks() -> None:
     of = sample_market()
     ((panel,), _), ((broken,), _) = (drawing(chart(name, of)).args for name in ("ratio", "channel"))
     history = METRICS["ratio"].history(of, {})
-    assert panel.levels == (history.median(),)
+    assert panel.references == {"median": history.median()}
     assert panel.band == (history.quantile(0.1), history.quantile(0.9))
-    assert (broken.levels, broken.band) == ((-2.0, 0.0, 2.0), None)
+    assert (list(broken.references.values()), broken.band) == ([2.0, 0.0, -2.0], None)
     short = drawing(chart("ratio", market([50.0] * 59))).args[0][0]
-    assert (short.levels, short.band) == ((), None)
+    assert (short.references, short.band) == ({}, None)
 
 
 def test_a_metric_on_facts_names_the_funds_own_source() -> None:

@@ -121,10 +121,18 @@ def test_assets_give_a_second_answer_where_the_source_states_them() -> None:
 
 def test_the_chart_begins_at_zero_and_has_only_funds_with_a_base() -> None:
     of = market([50.0] * 30, units={"IWM": [250.0 + number for number in range(30)], "SPY": [900.0] * 3})
-    frame, style = drawing(flows_answer(of, AsOf(), LIGHT, [Window("d", 5)])).args
+    frame, style, note = drawing(flows_answer(of, AsOf(), LIGHT, [Window("d", 5)])).args
     assert list(frame.columns) == ["IWM"]
     assert frame["IWM"].tolist() == [0.0] + [100e6] * 5
     assert style.title == "Money into the funds since 6 Feb 2020"
+    assert note == "No flow of SPY is known over 5d."
+
+
+@pytest.mark.parametrize(("count", "window"), [(30, "20d"), (21, "20d"), (20, "5d"), (2, "1d")])
+def test_text_and_picture_are_of_20_sessions_or_of_what_there_is(count: int, window: str) -> None:
+    answer = flows_answer(market([50.0] * 30, units={"IWM": [250.0 + n for n in range(count)]}), AsOf(), LIGHT)
+    assert shown(answer)[0].startswith(f"Money went into IWM, {window} · ")
+    assert len(drawing(answer).args[0]) == int(window.removesuffix("d")) + 1
 
 
 FUND = [250.0 + number % 2 for number in range(30)]

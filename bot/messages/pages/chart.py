@@ -14,8 +14,7 @@ from bot.messages.common import Answer
 from bot.messages.html import capital, code, lines, session_phrase
 
 _SPANS = ("6m", "1y", "5y", "max")
-_REFERENCES = "; dotted: the median of all days, shaded: where 8 of 10 were"
-_BREAKS = (-2.0, 0.0, 2.0)  # sigmas of the channel that the reader compares with
+_BREAKS = {"+2 sigma": 2.0, "the line": 0.0, "−2 sigma": -2.0}  # what the reader compares the channel with
 
 
 def metric_answer(
@@ -31,9 +30,9 @@ def metric_answer(
     rank = common.percentile_phrase(history)
     close = close_behind(metric, market, arguments, current.session)
     late = f" ({session_phrase(close)}, {common.age(market, close)})" if close != end else ""
-    levels = _BREAKS if metric.name == "channel" else ()
+    references = _BREAKS if metric.name == "channel" else {}
     shown = common.within(market, history, span)
-    panel = common.metric_panel("", shown, history, metric.unit, levels)
+    panel = common.metric_panel("", shown, history, metric.unit, references)
     html = lines(
         common.heading(f"{title}: {metric.unit.show(current.value)}{late}", market, as_of),
         f"{capital(rank)}." if rank is not None else None,
@@ -43,7 +42,7 @@ def metric_answer(
     quote = common.details(
         market,
         "Formula: " + metric.formula,
-        f"Chart: {common.window_title(span)}{_REFERENCES if panel.band else ''}.",
+        f"Chart: {common.window_title(span)}.",
         "Example of an alert: " + code(f"/alert {metric.example}"),
         common.sources({"data": current.source}),
         priced=metric.part == "prices",

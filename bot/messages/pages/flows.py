@@ -17,8 +17,8 @@ from bot.messages.common import Answer
 from bot.messages.html import capital, lines, pre, table
 from bot.text import MONTHS, counted, short_date
 
-_DAY, _MONTH = Window("d", 1), Window("d", 20)
-FLOW_WINDOWS = (_DAY, Window("d", 5), _MONTH, YTD)
+_DAY, _WEEK, _MONTH = Window("d", 1), Window("d", 5), Window("d", 20)
+FLOW_WINDOWS = (_DAY, _WEEK, _MONTH, YTD)
 _FLAGS_SHOWN = 3
 
 
@@ -44,8 +44,9 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Wind
         for ticker, fund in summaries.items()
         for flow in fund
     ]
+    window = asked[-1] if asked else _drawn_window(summaries)
     html = lines(
-        common.heading(_reading(market, asked[-1] if asked else _MONTH), market, as_of),
+        common.heading(_reading(market, window), market, as_of),
         pre(table(("", "flow", "of assets"), rows)) if rows else None,
         *(_units_line(market, ticker, frame) for ticker, frame in frames.items()),
     )
@@ -64,8 +65,14 @@ def flows_answer(market: Market, as_of: AsOf, theme: Theme, asked: Sequence[Wind
     if len(missing) == len(tickers):
         return Answer(html, buttons=(pages,), quote=quote, steps=tuple(steps))
     spans = tuple((span, f"/flows {span}{as_of.suffix}") for span in ("20d", "3m", "ytd", "1y"))
-    draw = _chart(market, asked[-1] if asked else YTD, theme)
+    draw = _chart(market, window, theme)
     return Answer(html, draw, "flows", (spans, pages), quote=quote, steps=tuple(steps))
+
+
+def _drawn_window(summaries: Mapping[str, Sequence[flows.FlowSummary]]) -> Window:
+    """Return 20 sessions, or the longest shorter window that some fund has a flow for."""
+    known = [flow.window for fund in summaries.values() for flow in fund if flow.dollars is not None]
+    return next((window for window in (_MONTH, _WEEK, _DAY) if window in known), _MONTH)
 
 
 def _reading(market: Market, window: Window) -> str:
@@ -166,7 +173,7 @@ def _official(market: Market) -> str | None:
 
 
 def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec | None:
-    """Return the chart of the funds whose flow is known, None without any."""
+    """Return the chart of the funds whose flow is known, with the names of the others, None without any."""
     columns, unconfirmed = {}, []
     for ticker in market.pair.tickers:
         frame = flows.daily_flows(market, ticker)
@@ -183,4 +190,6 @@ def _chart(market: Market, window: Window, theme: Theme) -> ChartSpec | None:
     last = max(column.index[-1] for column in columns.values())
     label = common.fact_sources(market)
     style = common.chart_style(f"Money into the funds since {since}{doubt}", market, theme, label, last)
-    return partial(flows_chart, pd.DataFrame(columns), style)
+    lacking = [ticker for ticker in market.pair.tickers if ticker not in columns]
+    note = f"No flow of {' and '.join(lacking)} is known over {common.window_title(window)}." if lacking else ""
+    return partial(flows_chart, pd.DataFrame(columns), style, note)

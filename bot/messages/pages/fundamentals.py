@@ -86,7 +86,7 @@ def fundamentals_answer(market: Market, as_of: AsOf, theme: Theme, window: Windo
         common.market_sources(market, "prices", "multiples"),
     )
     drawable = any(figure.is_indexed for figures in funds.values() for figure in figures)
-    draw = _chart(market, funds, f"Implied per share, indexed: {', '.join(names)}", theme) if drawable else None
+    draw = _chart(market, funds, f"Implied per share, {', '.join(names)}", theme) if drawable else None
     spans = tuple((span, f"/fundamentals {span}{tail}") for span in ("ytd", "1y", "5y"))
     return Answer(html, draw, "fundamentals", (spans, pages), quote=quote)
 
@@ -134,14 +134,14 @@ def _fund(market: Market, ticker: str, figures: Sequence[_Figure]) -> str:
 
 
 def _chart(market: Market, funds: Mapping[str, Sequence[_Figure]], title: str, theme: Theme) -> ChartSpec:
-    """Draw a panel a fund, its lines the indexed figures of the text, their base in its title if shared."""
-    panels = {}
-    for ticker, figures in funds.items():
-        bases = {figure.index.index[0] for figure in figures if len(figure.index)}
-        base = short_date(next(iter(bases))) if len(bases) == 1 else "base"
-        drawn = {figure.name: figure.index for figure in figures if figure.is_indexed}
-        panels[f"{ticker}, {base} = {INDEX_BASE:.0f}"] = drawn
-    last = max(figure.index.index[-1] for figures in funds.values() for figure in figures if len(figure.index))
+    """Draw a panel a figure, with a line a fund; the base is in the title if all have the same."""
+    every = [figure.index.index for figures in funds.values() for figure in figures if figure.is_indexed]
+    panels = {
+        name: {ticker: figures[at].index for ticker, figures in funds.items() if figures[at].is_indexed}
+        for at, name in enumerate(_PER_SHARE.values())
+    }
+    base, last = {index[0] for index in every}, max(index[-1] for index in every)
+    title += f", {short_date(base.pop()) if len(base) == 1 else 'base'} = {INDEX_BASE:.0f}"
     labels = dict.fromkeys(market.source(part).label for part in ("prices", "multiples"))
     style = common.chart_style(title, market, theme, ", ".join(labels), last)
     return partial(indexed_chart, panels, INDEX, style, INDEX_BASE)
@@ -189,7 +189,7 @@ def attribution_answer(market: Market, as_of: AsOf, theme: Theme, window: Window
         common.market_sources(market, "prices", "multiples", "flows"),
     )
     style = common.chart_style(f"What moved the price, {common.window_title(window)}", market, theme)
-    draw = partial(bar_chart, moves, PERCENT, style)
+    draw = partial(bar_chart, moves, list(_MOVES.values()), style)
     spans = tuple((span, f"/why {span}{as_of.suffix}") for span in ("6m", "ytd", "1y", "5y"))
     pages = common.page_buttons(as_of, "Compare", "Flows", "Multiples", "Fundamentals")
     return Answer(html, draw, "why", (spans, pages), quote=quote)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from functools import partial
 
 from bot.analytics.market import Market
@@ -15,6 +16,7 @@ from bot.messages.charts import bar_chart
 from bot.messages.common import Answer, chart_style, date_with_age, details, heading, in_rows, page_buttons, sources
 from bot.messages.html import lines, pre, table
 
+_SHOWN = replace(POINTS, decimals=1)  # a difference of weights
 _NAME_COLUMNS = 13  # characters of a name: what 34 columns leave beside the figures
 _ROWS_SHOWN = 10
 _GROUPS = "groups"
@@ -54,7 +56,7 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
     entry = stored[part]
     shown, (small, large) = entry.frame.head(_ROWS_SHOWN), market.pair.tickers
     rows = [
-        (_short(str(name)), SHARE.show(row[small]), SHARE.show(row[large]), POINTS.show(row["gap"], 1))
+        (_short(str(name)), SHARE.show(row[small]), SHARE.show(row[large]), _SHOWN.show(row["gap"]))
         for name, row in shown.iterrows()
     ]
     dates, shared = _dates(market, entry)
@@ -79,10 +81,10 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
     )
     draw = None
     if entry.both:
-        bars = shown[[small, large]].rename(index=lambda name: _short(str(name)))
-        label = LABELS.get(entry.source, entry.source)
-        style = chart_style(f"{title}: weights in percent", market, theme, label, max(entry.sessions.values()))
-        draw = partial(bar_chart, bars, SHARE, style)
+        bars = shown[["gap"]].rename(index=lambda name: _short(str(name)))
+        label, last = LABELS.get(entry.source, entry.source), max(entry.sessions.values())
+        style = chart_style(f"{title}: weight in {small} less that in {large}", market, theme, label, last)
+        draw = partial(bar_chart, bars, [_SHOWN] * len(bars), style)
     others = tuple((word.capitalize(), f"/sectors {word}{as_of.suffix}") for word in stored if word != part)
     steps = () if _GROUPS in stored else (f"Industry groups are imported, too: {command}",)
     return Answer(html, draw, "sectors", (*in_rows(others, 3), pages), quote=quote, steps=steps)
@@ -104,7 +106,7 @@ def _reading(market: Market, entry: Weights) -> str:
     gap = float(entry.frame["gap"].iloc[0])
     if not entry.both or math.isnan(gap):
         return f"Sectors of {' and '.join(entry.sessions)}"
-    size = POINTS.show(abs(gap), 1).lstrip("+")
+    size = _SHOWN.show(abs(gap)).lstrip("+")
     return f"{small} holds {size} {'more' if gap > 0 else 'less'} {_lower(name)} than {large}"
 
 

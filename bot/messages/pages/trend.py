@@ -61,7 +61,9 @@ def trend_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | Non
     r = trend.ratio(market)
     average, name = trend.of_ratio(market, trend.average, common.AVERAGE), f"{common.AVERAGE}-day average"
     shown = common.within(market, r, window or Window("y", 2))
-    panel = ConditionPanel("", shown, LEVEL, average.reindex(shown.index), name)
+    channel = trend.channel_lines(r)
+    drawn = {str(line): channel[line].reindex(shown.index) for line in channel.columns}
+    panel = ConditionPanel("", shown, LEVEL, average.reindex(shown.index), name, references=drawn)
     draw = partial(rule_chart, [panel], common.chart_style(f"{market.pair} and its {name}", market, theme))
     begin, tail = trend.channel_begin(r), as_of.suffix
     spans = [(span, f"/trend {span}{tail}") for span in ("6m", "2y", "5y")]
@@ -111,7 +113,7 @@ def seasons_answer(market: Market, as_of: AsOf, theme: Theme, window: Window | N
     )
     bars = pd.DataFrame({"mean": [s.mean for s in months]}, [MONTHS[s.month - 1] for s in months])
     title = f"{market.pair}: mean change in each month, {_month(changes.index[0])} to {_month(changes.index[-1])}"
-    draw = partial(bar_chart, bars, PERCENT, common.chart_style(title, market, theme))
+    draw = partial(bar_chart, bars, [PERCENT] * len(bars), common.chart_style(title, market, theme))
     buttons = (common.page_buttons(as_of, "Trend", "Compare"),)
     return Answer(html, draw, "seasons", buttons, quote=quote)
 
