@@ -25,17 +25,7 @@ from bot.data.csv_layouts import DIALECTS
 from bot.data.csv_table import Format
 from bot.data.provider import LABELS
 from bot.errors import NoData
-from storage import observations
-from storage.records import (
-    KINDS,
-    Bar,
-    Distribution,
-    FundFacts,
-    Multiple,
-    Provisional,
-    SectorWeight,
-    Split,
-)
+from storage import observations, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +43,7 @@ BOUNDS = {
 MOST_VOLUME = 1e12  # units a day: a thousand times those of SPY
 
 
-def check_facts(row: FundFacts) -> None:
+def check_facts(row: records.FundFacts) -> None:
     """Raise BadCell if NAV, share count or assets, or NAV times shares, cannot be a fund's."""
     for name, largest in BOUNDS.items():
         value = getattr(row, name)
@@ -90,14 +80,14 @@ def _price_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
         if low is not None and high is not None and low > high and not reason:  # columns were mixed up
             raise BadCell(f"low {low:g} is above high {high:g}")
         whole = None if volume is None else round(volume)
-        rows.append(Bar(ticker, session, close, opened, high, low, whole, reason))
+        rows.append(records.Bar(ticker, session, close, opened, high, low, whole, reason))
     elif opened is not None or high is not None or low is not None:
         raise BadCell("close is missing")
     exported = OBSERVED_COLUMN in cells
     if amount or (exported and amount is not None):
-        rows.append(Distribution(ticker, session, amount or None, held))
+        rows.append(records.Distribution(ticker, session, amount or None, held))
     if (ratio or (exported and ratio is not None)) and ratio != 1:
-        rows.append(Split(ticker, session, ratio or None))
+        rows.append(records.Split(ticker, session, ratio or None))
     return rows
 
 
@@ -106,14 +96,14 @@ def _reason(cells: Cells, column: str) -> int:
     if column not in cells:
         return 0
     value = cells.number(column) or 0
-    if value and value not in list(Provisional):
-        raise BadCell(f"{column} {value:g} is not between 0 and {max(Provisional)}")
+    if value and value not in list(records.Provisional):
+        raise BadCell(f"{column} {value:g} is not between 0 and {max(records.Provisional)}")
     return int(value)
 
 
 def _fact_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     nav, shares, assets = (cells.number(name, above_zero=True) for name in ("nav", "shares", "assets"))
-    row = FundFacts(ticker, session, nav, shares, assets, cells.number("flow", signed=True))
+    row = records.FundFacts(ticker, session, nav, shares, assets, cells.number("flow", signed=True))
     check_facts(row)
     return [row]
 
@@ -135,7 +125,7 @@ def _multiple_rows(cells: Cells, ticker: str, session: str) -> list[Observation]
     convention = cells.word("convention", CONVENTIONS)
     basis = cells.word("basis", BASES) if cells.get("basis") else "unstated"
     _, holdings, price = dates.values()
-    return [Multiple(ticker, session, metric, convention, basis, value, holdings, price, coverage)]
+    return [records.Multiple(ticker, session, metric, convention, basis, value, holdings, price, coverage)]
 
 
 def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
@@ -145,7 +135,7 @@ def _weight_rows(cells: Cells, ticker: str, session: str) -> list[Observation]:
     if not cells["name"]:
         raise BadCell("name is missing")
     level = cells.word("level", LEVELS) if cells.get("level") else LEVELS[0]
-    return [SectorWeight(ticker, session, level.replace("_", " "), cells["name"], weight)]
+    return [records.SectorWeight(ticker, session, level.replace("_", " "), cells["name"], weight)]
 
 
 _CONVERTERS = {"prices": _price_rows, "fund-facts": _fact_rows, "multiples": _multiple_rows, "weights": _weight_rows}
@@ -183,7 +173,7 @@ def export(db: sqlite_utils.Database, form: str, ticker: str) -> Export:
     rows = [
         row
         for kind in FORMATS[form].fills
-        for row in observations.vintages(db, KINDS[kind], ticker)
+        for row in observations.vintages(db, records.KINDS[kind], ticker)
         if row.source != SAMPLE
     ]
     if not rows:
@@ -202,9 +192,9 @@ def _price_lines(rows: Iterable[Observation], names: tuple[str, ...]) -> list[li
     lines: dict[tuple[str, str, str], dict[str, object]] = {}
     for row in rows:
         values = asdict(row)
-        if not isinstance(row, Bar):
+        if not isinstance(row, records.Bar):
             values = {name: value or 0 for name, value in values.items()}
-            if isinstance(row, Distribution):
+            if isinstance(row, records.Distribution):
                 values["amount provisional"] = values.pop("provisional")
         lines.setdefault((row.session, row.observed_at, row.source), {}).update(values)
     return [[values.get(name) for name in names] for _, values in sorted(lines.items())]
