@@ -37,7 +37,7 @@ from bot.analytics.metrics import METRICS
 from bot.analytics.sources import SAMPLE
 from bot.config import Config
 from bot.data.load import Markets
-from bot.data.sample import sample_observations
+from bot.data.provider import sample_observations
 from bot.data.store import store
 from bot.jobs.commit import Evaluation
 from bot.services import Services, context_of

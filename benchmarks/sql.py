@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from benchmarks.results import Result
 from bot.analytics.sources import SAMPLE
-from bot.data.provider import rows_by_kind
-from bot.data.sample import sample_observations
+from bot.data.provider import rows_by_kind, sample_observations
 from bot.data.store import store
 from storage import alert_store, chat_store, outbox
 from storage.database import Database, analyses, file_size, open_database

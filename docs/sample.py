@@ -31,8 +31,7 @@ from msgspec.structs import astuple
 from bot.analytics.flows import LOT
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import REVENUE, SECTOR
-from bot.data.provider import rows_by_kind
-from bot.data.sample import SAMPLE_FILE
+from bot.data.provider import SAMPLE_FILE, rows_by_kind
 from bot.pair import DEFAULT_PAIR
 from storage.records import Bar, Distribution, FundFacts, Multiple, SectorWeight
 

@@ -7,7 +7,7 @@ from bot.analytics.market import Market
 from bot.analytics.sessions import Sessions
 from bot.analytics.sources import SAMPLE
 from bot.data.load import build_market
-from bot.data.sample import sample_observations
+from bot.data.provider import sample_observations
 from tests.frames import frames
 
 OBSERVED = "2020-12-13T00:00:00Z"

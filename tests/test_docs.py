@@ -17,7 +17,7 @@ from bot.chat.commands import BY_NAME, COMMANDS
 from bot.cli import commands, demo
 from bot.cli.demo import QUESTIONS_NOW
 from bot.config import Config
-from bot.data.sample import sample_observations
+from bot.data.provider import sample_observations
 from bot.data.store import store
 from bot.local.terminal import Terminal, converse
 from docs import pictures, tables

@@ -17,9 +17,8 @@ from bot.cli import ISSUER_FILE
 from bot.cli.console import beside_the_bot, log_briefly, open_beside_the_bot, refuse_other_pair, say, spinner
 from bot.data.csv_formats import export
 from bot.data.csv_table import read_bytes
-from bot.data.holdings import stored_holdings
 from bot.data.import_csv import read_csv
-from bot.data.provider import known_fund
+from bot.data.provider import known_fund, stored_holdings
 from bot.data.provisional import pending_rows
 from bot.data.store import FileContents, store_file
 from bot.errors import BotError

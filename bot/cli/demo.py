@@ -26,7 +26,7 @@ from bot.analytics.sources import SAMPLE
 from bot.chat.commands import COMMANDS
 from bot.cli import print_error
 from bot.cli.console import log_briefly, open_exclusively, say, spinner
-from bot.data.sample import sample_observations
+from bot.data.provider import sample_observations
 from bot.data.store import store
 from bot.errors import BotError
 from bot.jobs.backup_files import refuse_lost_database

@@ -17,8 +17,7 @@ import sqlite_utils
 from bot.analytics import companies
 from bot.analytics.sources import COMPANIES
 from bot.analytics.valuation import GROUP, SECTOR
-from bot.data.holdings import Constituent, Holdings, stored_holdings
-from bot.data.provider import Empty, FetchOutcome, Ok, Provider
+from bot.data.provider import Constituent, Empty, FetchOutcome, Holdings, Ok, Provider, stored_holdings
 from bot.data.yahoo import BATCH, PAGE, CompanyPage, Yahoo
 from bot.data.yahoo_rows import NUMBERS
 from storage import sources

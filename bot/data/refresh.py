@@ -22,7 +22,6 @@ from bot.config import Config
 from bot.data import schedule
 from bot.data.companies import RUNS, Companies, Plan, Step
 from bot.data.csv_source import DailyCsv
-from bot.data.holdings import store_holdings
 from bot.data.issuers.fetch import OFFICIAL, IssuerFiles, SecFilings
 from bot.data.provider import (
     FILE_SOURCES,
@@ -34,6 +33,7 @@ from bot.data.provider import (
     Provider,
     RateLimited,
     rows_by_kind,
+    store_holdings,
 )
 from bot.data.provisional import confirm_pending, mark_answer, pending_sessions
 from bot.data.store import store, with_withdrawals

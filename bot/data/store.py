@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import sqlite_utils
 
-    from bot.data.holdings import Holdings
+    from bot.data.provider import Holdings
 
 EVENTS: tuple[type[Distribution | Split], ...] = (Distribution, Split)
 

@@ -26,7 +26,7 @@ from bot.messages.pages.summary import board_answer
 from bot.services import Caller, Services, context_of, ensure_chat
 from bot.services.alert_views import view_active_alerts
 from bot.services.chats import ChatSettings, settings_of
-from storage import chat_store, pins
+from storage import chat_store
 
 _log = logging.getLogger(__name__)
 _GONE = re.compile("message to edit not found|message can't be edited|MESSAGE_ID_INVALID", re.IGNORECASE)
@@ -44,7 +44,7 @@ class Boards:
     async def run(self) -> int:
         """Edit the boards whose text has changed. Returns how many were edited."""
         market, edited = await self._services.markets.current(), 0
-        boards = await self._services.database.run(pins.get_pins)
+        boards = await self._services.database.run(chat_store.get_pins)
         for pin in boards if market.end is not None else ():
             seen = market, pin.mark
             if self._seen.get(pin.chat_id) == seen or not self._delivery.serves(pin.chat_id):
@@ -59,7 +59,7 @@ class Boards:
                     break
                 if error_class in (None, ErrorClass.NOTHING, ErrorClass.DEAD):
                     message_id = None if error_class is ErrorClass.DEAD else pin.message_id
-                    update = partial(pins.update_pin, pin=pin, message_id=message_id, shown=_digest(text))
+                    update = partial(chat_store.update_pin, pin=pin, message_id=message_id, shown=_digest(text))
                     await self._services.database.run(update)
                 edited += error_class is None
         return edited
@@ -71,7 +71,7 @@ class Boards:
         """
         chat, bot = caller.chat, self._delivery.bot
         text = await self._text(await self._services.markets.current(), chat.id)
-        before = await self._services.database.run(partial(pins.get_pins, chat_id=chat.id))
+        before = await self._services.database.run(partial(chat_store.get_pins, chat_id=chat.id))
         message_id = before[0].message_id if before else None
         remarks = [GONE] if before and message_id is None else []
         try:
@@ -91,7 +91,7 @@ class Boards:
 
         def save(db: sqlite_utils.Database) -> None:
             ensure_chat(db, caller)
-            pins.save_pin(db, chat.id, message_id, _digest(text))
+            chat_store.save_pin(db, chat.id, message_id, _digest(text))
 
         await caller.change(save)
         try:
@@ -103,8 +103,8 @@ class Boards:
     async def remove(self, chat_id: int) -> bool:
         """Unpin a chat's board and edit it no more. Returns whether there was one."""
         database, bot = self._services.database, self._delivery.bot
-        board = await database.run(partial(pins.get_pins, chat_id=chat_id))
-        await database.run(partial(pins.drop_pin, chat_id=chat_id))
+        board = await database.run(partial(chat_store.get_pins, chat_id=chat_id))
+        await database.run(partial(chat_store.drop_pin, chat_id=chat_id))
         if board and (message_id := board[0].message_id) is not None:
             text = await self._text(await self._services.markets.current(), chat_id)
             await self._edit(chat_id, message_id, lines(text, bold("Not updated any more.")))

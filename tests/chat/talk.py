@@ -14,7 +14,7 @@ from bot import app
 from bot.analytics.market import Market
 from bot.analytics.sources import SAMPLE
 from bot.config import Config
-from bot.data.sample import sample_observations
+from bot.data.provider import sample_observations
 from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
 from bot.local.botapi import ApiMessage, Json

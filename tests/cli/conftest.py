@@ -15,7 +15,7 @@ from typing import TypeAlias
 import pytest
 
 from bot.cli import main
-from bot.data.sample import sample_observations
+from bot.data.provider import sample_observations
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from bot.cli import console
 from bot.data.csv_formats import FORMATS
-from bot.data.provider import observations_of, rows_by_kind
-from bot.data.sample import sample_observations
+from bot.data.provider import observations_of, rows_by_kind, sample_observations
 from bot.data.store import store
 from storage import observations, outbox
 from storage.database import hold_lock, open_database

@@ -15,8 +15,8 @@ from bot.analytics.metrics import METRICS
 from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import GROUP, SECTOR, company_sums, convention_for
 from bot.data.companies import SECTORS, Companies
-from bot.data.holdings import EQUITY, Constituent, Holdings, store_holdings
 from bot.data.load import build_market, read_frames
+from bot.data.provider import EQUITY, Constituent, Holdings, store_holdings
 from bot.data.refresh import FetchReport, refresh
 from bot.data.store import store
 from storage import observations

@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from bot.data.csv_cells import BadCell
 from bot.data.csv_formats import FORMATS, check_facts, export
 from bot.data.load import read_frames
-from bot.data.provider import LABELS, observations_of, rows_by_kind
-from bot.data.sample import sample_observations
+from bot.data.provider import LABELS, observations_of, rows_by_kind, sample_observations
 from bot.data.store import store, store_file
 from bot.errors import NoData
 from storage import observations

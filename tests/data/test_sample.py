@@ -12,8 +12,7 @@ from bot.analytics.sessions import Sessions
 from bot.analytics.sources import SAMPLE
 from bot.analytics.windows import parse_window
 from bot.data.load import build_market
-from bot.data.provider import rows_by_kind
-from bot.data.sample import sample_observations
+from bot.data.provider import rows_by_kind, sample_observations
 from docs import sample as simulation
 from storage.records import Distribution
 from tests.frames import frames

@@ -8,7 +8,7 @@ import pytest
 
 from bot.analytics.market import Market
 from bot.config import Config
-from bot.data.holdings import Holdings
+from bot.data.provider import Holdings
 from bot.data.refresh import switched_on
 from bot.messages.pages.status import (
     COUNTS_CHECKED,

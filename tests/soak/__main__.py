@@ -32,8 +32,7 @@ from bot.analytics.sources import SAMPLE
 from bot.chat.updates import Poller
 from bot.cli import share_heap
 from bot.config import Config
-from bot.data.provider import Empty, FetchOutcome, Provider
-from bot.data.sample import sample_observations
+from bot.data.provider import Empty, FetchOutcome, Provider, sample_observations
 from bot.data.store import store
 from bot.delivery.rate_limiter import SendBudget
 from bot.services import context_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import asdict, replace
 
-from storage import alert_store, chat_store, outbox, pins, sources
+from storage import alert_store, chat_store, outbox, sources
 from storage.chat_store import (
     StoredChat,
     claim_summary,
@@ -225,7 +225,7 @@ def group(db: sqlite_utils.Database) -> StoredChat:
     plan_summary(db, OLD, "daily", "2020-12-11", ONE)
     enqueue(db, OLD, "one")
     outbox.begin_halt(db, OLD, TWO)
-    pins.save_pin(db, OLD, 3, "")
+    chat_store.save_pin(db, OLD, 3, "")
     chat_store.decide_access(db, OLD, "approved", NOON, "Desk")
     return ensure_chat(db, OLD, "group", "Desk", NOON)
 

@@ -19,10 +19,10 @@ import sqlite_utils
 
 from bot.data import provider
 from bot.data.csv_source import ANY_FILE, USER_AGENT, DownloadedFile, download, short_reason
-from bot.data.holdings import store_holdings
 from bot.data.issuers.formats import LARGEST, WebPageInstead, decode, detect_format
 from bot.data.issuers.layouts import OtherFund, off_market_sentence, read_issuer, read_nport, text_of
 from bot.data.load import stored_closes
+from bot.data.provider import store_holdings
 from bot.data.source_selection import ISSUER
 from bot.data.store import FileContents, store_import, with_withdrawals
 from bot.errors import ImportRejected

@@ -24,9 +24,18 @@ import pandas as pd
 from bot.analytics.valuation import SECTOR
 from bot.data.csv_cells import PLAIN, BadCell, Cells, shorten
 from bot.data.csv_formats import FORMATS, WHOLE, check_facts
-from bot.data.holdings import EQUITY, Constituent, Holdings
 from bot.data.issuers.formats import ADVICE, NPORT, Grid, decode, detect_format, read_sheets
-from bot.data.provider import SEC, Observations, compared, known_fund, observations_of, rows_by_kind
+from bot.data.provider import (
+    EQUITY,
+    SEC,
+    Constituent,
+    Holdings,
+    Observations,
+    compared,
+    known_fund,
+    observations_of,
+    rows_by_kind,
+)
 from bot.data.source_selection import ISSUER
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected

@@ -16,8 +16,7 @@ from bot.analytics.market import Market
 from bot.analytics.sessions import Sessions
 from bot.analytics.sources import SAMPLE
 from bot.analytics.units import MINUS
-from bot.data.holdings import Holdings
-from bot.data.provider import LABELS, SEC
+from bot.data.provider import LABELS, SEC, Holdings
 from bot.data.schedule import closed_until, next_try
 from bot.messages import common
 from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label, zone_name

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bot.analytics.sessions import Sessions
 from bot.data.csv_cells import PLAIN
-from bot.data.holdings import Constituent, Holdings
 from bot.data.issuers.layouts import read_issuer
+from bot.data.provider import Constituent, Holdings
 from bot.errors import ImportRejected
 from storage.records import Distribution, FundFacts
 from tests import shared_data

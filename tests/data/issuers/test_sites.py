@@ -16,9 +16,9 @@ from bot import __version__
 from bot.analytics.sessions import Sessions
 from bot.config import Config
 from bot.data import companies, yahoo
-from bot.data.holdings import stored_holdings
 from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles
+from bot.data.provider import stored_holdings
 from bot.data.refresh import build_providers, refresh
 from bot.pair import DEFAULT_PAIR
 from storage import observations
