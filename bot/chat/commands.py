@@ -71,6 +71,8 @@ def _command(
     usage, example = texts.get("usage", ""), texts.get("example", "")
     usage = usage.replace("ACTIONS", "|".join(alert_commands.ACTIONS))
     aliases = tuple(texts.get("aliases", ()))
+    if handler.__module__ == market_commands.__name__:
+        handler = market_commands.paged(name, handler)
     return Command(name, usage, texts["help"], handler, role, aliases, changes, example=example)
 
 

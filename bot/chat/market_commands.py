@@ -3,8 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from functools import wraps
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 import pandas as pd
 
@@ -29,21 +28,18 @@ from bot.services import metrics_for
 from bot.services.alert_views import evaluation_context
 from bot.services.questions import MOST_WINDOWS, MarketQuestion, answer_once, backtest, load_market, parse_question
 
+W = TypeVar("W", bound=Window | None)
 Handler: TypeAlias = Callable[[Ask], Awaitable[Answer]]
 _COMPARISON = re.compile(r"(\S[^<>]*+)[<>]")
-_MULTIPLES = "/multiples asof 2020-12-11"
-_SECTORS = "/sectors asof 2020-12-11"
 _BACKTEST = "/backtest ratio > sma 200 10y"
 _YEARS = re.compile(r"\s([0-9]+)\s*(?:y|years?)\s*$", re.IGNORECASE)
 _ASOF = re.compile(r"\sasof\s+(\S+)\s*$", re.IGNORECASE)
 _DEFAULT_YEARS, _MOST_YEARS = 5, 30
 
 
-def paged(handler: Handler) -> Handler:
+def paged(name: str, handler: Handler) -> Handler:
     """Return the handler of a command whose answers have pages: "more" and "more 3" ask for a further one."""
-    name = handler.__name__.removeprefix("on_")
 
-    @wraps(handler)
     async def answer_page(ask: Ask) -> Answer:
         more = MORE.search(ask.text)
         ask.text = ask.text[: more.start()] if more else ask.text
@@ -61,20 +57,6 @@ async def _load(
     return await load_market(ask.services, question, example)
 
 
-async def _load_part(
-    ask: Ask, example: str, parts_of: Callable[[Market], Iterable[str]]
-) -> tuple[MarketQuestion, Market, str]:
-    """Return a question without window, its Market, and which of its parts is asked for, "" for the first."""
-    question = parse_question(ask.text, example, ask.services.pair, ask.today, rest=True, most_windows=0)
-    _, market = await load_market(ask.services, question)
-    part = " ".join(word for word in question.rest if word not in ask.services.pair.words)
-    if part and part not in (stored := list(parts_of(market))):
-        known = f"It can be {', '.join(stored)}." if stored else "Nothing is stored yet."
-        raise BadInput(f"“{part}” is not understood here. {known}", example)
-    return question, market, part
-
-
-@paged
 async def on_compare(ask: Ask) -> Answer:
     """/compare: who leads, by how much."""
     question, market = await _load(ask, "/compare 3y tr asof 2020-12-11", kinds=True)
@@ -82,57 +64,48 @@ async def on_compare(ask: Ask) -> Answer:
     return await answer_once(compare_answer, market, question.dates, ask.theme, question.windows, total)
 
 
-@paged
-async def on_trend(ask: Ask) -> Answer:
-    """/trend: whether the trend is breaking."""
-    question, market = await _load(ask, "/trend 5y", most_windows=1)
-    return await answer_once(trend_answer, market, question.dates, ask.theme, question.window)
-
-
-@paged
-async def on_seasons(ask: Ask) -> Answer:
-    """/seasons: what the ratio did in each calendar month."""
-    question, market = await _load(ask, "/seasons 10y", most_windows=1)
-    return await answer_once(seasons_answer, market, question.dates, ask.theme, question.window)
-
-
-@paged
 async def on_flows(ask: Ask) -> Answer:
     """/flows: net flows of both funds."""
     question, market = await _load(ask, "/flows 3m asof 2020-12-11")
     return await answer_once(flows_answer, market, question.dates, ask.theme, question.windows)
 
 
-@paged
-async def on_multiples(ask: Ask) -> Answer:
-    """/multiples: valuation multiples by convention and source."""
-    question, market, kind = await _load_part(ask, _MULTIPLES, kinds)
-    return await answer_once(multiples_answer, market, question.dates, ask.theme, kind)
+def on_window(page: Callable[[Market, AsOf, Theme, W], Answer], example: str, default: W) -> Handler:
+    """Return the handler of a command that takes one window."""
+
+    async def answer(ask: Ask) -> Answer:
+        question, market = await _load(ask, example, most_windows=1)
+        window = cast("W", question.window) if question.window else default
+        return await answer_once(page, market, question.dates, ask.theme, window)
+
+    return answer
 
 
-@paged
-async def on_why(ask: Ask) -> Answer:
-    """/why: what moved the prices."""
-    question, market = await _load(ask, "/why ytd", most_windows=1)
-    return await answer_once(attribution_answer, market, question.dates, ask.theme, question.window or YTD)
+def on_part(
+    page: Callable[[Market, AsOf, Theme, str], Answer], parts_of: Callable[[Market], Iterable[str]], example: str
+) -> Handler:
+    """Return the handler of a command that takes no window, but which of the parts is shown, "" for the first."""
+
+    async def answer(ask: Ask) -> Answer:
+        question = parse_question(ask.text, example, ask.services.pair, ask.today, rest=True, most_windows=0)
+        _, market = await load_market(ask.services, question)
+        part = " ".join(word for word in question.rest if word not in ask.services.pair.words)
+        if part and part not in (stored := list(parts_of(market))):
+            known = f"It can be {', '.join(stored)}." if stored else "Nothing is stored yet."
+            raise BadInput(f"“{part}” is not understood here. {known}", example)
+        return await answer_once(page, market, question.dates, ask.theme, part)
+
+    return answer
 
 
-@paged
-async def on_fundamentals(ask: Ask) -> Answer:
-    """/fundamentals: what prices and multiples imply per share."""
-    question, market = await _load(ask, "/fundamentals 1y", most_windows=1)
-    window = question.window or YTD
-    return await answer_once(fundamentals_answer, market, question.dates, ask.theme, window)
+on_trend = on_window(trend_answer, "/trend 5y", None)
+on_seasons = on_window(seasons_answer, "/seasons 10y", None)
+on_why = on_window(attribution_answer, "/why ytd", YTD)
+on_fundamentals = on_window(fundamentals_answer, "/fundamentals 1y", YTD)
+on_multiples = on_part(multiples_answer, kinds, "/multiples asof 2020-12-11")
+on_sectors = on_part(sectors_answer, parts, "/sectors asof 2020-12-11")
 
 
-@paged
-async def on_sectors(ask: Ask) -> Answer:
-    """/sectors: sector weights of both funds."""
-    question, market, part = await _load_part(ask, _SECTORS, parts)
-    return await answer_once(sectors_answer, market, question.dates, ask.theme, part)
-
-
-@paged
 async def on_chart(ask: Ask) -> Answer:
     """/chart: the chart of any metric; without one, the list as buttons."""
     if (subject := _COMPARISON.match(ask.text)) is not None:
@@ -163,7 +136,6 @@ def _chart_of(rule: str) -> str:
     return f"/chart {subject[1].rstrip()}" if subject else "/chart"
 
 
-@paged
 async def on_backtest(ask: Ask) -> Answer:
     """/backtest: the rule's fires over the last years; without a rule, rules to choose from."""
     text = named_dates(ask.text.strip(), ask.today)
