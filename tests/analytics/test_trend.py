@@ -128,6 +128,9 @@ def test_the_channel_starts_at_its_date_and_needs_three_years() -> None:
     assert fit["residual"].first_valid_index() == r.index[started + 756]
     assert fit["slope"].first_valid_index() == r.index[started + 756]
     assert fit.iloc[-1].equals(trend.channel_fit(r.loc["2010-01-04":]).iloc[-1])
+    upper, line, lower = np.log(trend.channel_lines(r).iloc[-1])
+    assert fit["residual"].iloc[-1] == pytest.approx(4 * (np.log(r.iloc[-1]) - line) / (upper - lower), rel=1e-6)
+    assert trend.channel_lines(walk(1, 756)).empty
     later = trend.channel_fit(r, dt.date(2009, 9, 1))
     assert later["residual"].first_valid_index() == r.index[r.index.searchsorted("2009-09-01") + 756]
 

@@ -101,6 +101,8 @@ async def test_pages(talk: Talk, name: str, chat: int, monkeypatch: pytest.Monke
 
     markets.at = markets.current = at  # type: ignore[method-assign, assignment]
     talk.api.chat(chat)
+    for rule in ("ratio > sma 200", "flow iwm 5d > $1bn"):
+        await talk.ask(f"/alert {rule}", chat)
     wrong, texts = [], list[str]()
     for line in (f"/{command} {words}".strip() for command, asked in LINES.items() for words in asked):
         talk.now += STEP

@@ -118,12 +118,21 @@ def test_sources_of_prices_that_disagree_are_named() -> None:
 
 
 def test_of_a_caption_too_long_the_quote_gives_way_but_for_its_sources() -> None:
-    quote = lines(*("x" * 300 for _ in range(3)), "Source: Yahoo.")
-    answer = Answer(Html("y" * 400), lambda: lambda: b"", quote=quote)
-    assert answer.text.count("x" * 300) == 2
-    assert "Source: Yahoo." in answer.text
-    assert visible_length(answer.text) <= CAPTION_LIMIT
-    assert replace(answer, draw=None).text.count("x" * 300) == 3
+    quote = lines(*("x" * 300 for _ in range(6)), "Source: Yahoo.")
+    answer = Answer(Html("y" * 400), lambda: lambda: b"", quote=quote, steps=("Import it.",))
+    assert (answer.text.count("x" * 300), "Source: Yahoo." in answer.text) == (2, True)
+    assert replace(answer, draw=None).text.count("x" * 300) == 6
+    pages = [answer.page("/flows 3m", number, owner=True) for number in (1, 2, 3, 4, 5)]
+    assert [page.text.count("x" * 300) for page in pages] == [1, 1, 1, 1, 1]
+    assert all(visible_length(page.text) <= CAPTION_LIMIT for page in pages)
+    assert [page.buttons[-1] for page in pages] == [
+        (("More", "/flows 3m more"),),
+        *((("Back", "/flows 3m"), ("More", f"/flows 3m more {number}")) for number in (3, 4, 5)),
+        (("Back", "/flows 3m"), ("More", "/flows 3m more 6")),
+    ]
+    assert "Import it." in pages[0].text
+    assert answer.page("/backtest " + 60 * "x").text.endswith("more</code></blockquote>")
+    assert "More" not in str(replace(answer, draw=None).page("/flows"))
 
 
 def lacking(held: str, ticker: str) -> str:

@@ -12,36 +12,12 @@ from bot.messages.common import Answer
 from bot.messages.pages.summary import summary_answer
 from tests import shared_data
 from tests.messages.pages import LONG, XNYS, alert_view, context, day, market, page
-from tests.sample_market import sample_market
 from tests.shared_data import shared
-
-SAMPLE_PAGE = """\
-IWM's largest inflow on record (from 31 Dec 2009): +$0.93bn · Fri 11 Dec 2020
-Sample data, not the market.
-IWM led by 1.27pp.
-         IWM      SPY  gap pp
-1d    +2.11%   +0.83%   +1.27
-1w    +1.12%   −0.96%   +2.08
-ytd  +14.87%  +13.81%   +1.06
-Trend: 13.1% over its 200-day average since 6 Oct.
-Flows 20d: IWM +$2.5bn (+5.2%), SPY −$5.3bn (−1.7%).
-#2 IWM's flow over 5d above $1bn ▓▓▓▓▓▓▓░ $41.6m to go
-Daily summary · close of Fri 11 Dec 2020
-Price return; base closes: 1d 10 Dec 2020, 1w 4 Dec 2020, ytd 31 Dec 2019.
-P/E (losses included, forward): IWM 75.0x, SPY 27.8x; premium 170%, highest since 2014."""
 
 
 def shown(answer: Answer) -> list[str]:
     """The lines before the quote."""
     return page(answer.html).splitlines()
-
-
-def test_the_whole_page() -> None:
-    of = context(sample_market())
-    standings = [alert_view("ratio > sma 200", of, number=1), alert_view("flow iwm 5d > $1bn", of, number=2)]
-    answer = summary_answer(of, standings, XNYS)
-    assert page(answer.text) == SAMPLE_PAGE
-    assert answer.buttons[0][0] == ("All 2 alerts", "/alerts")
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def test_the_chart_begins_at_the_windows_base(window: Window | None, first: str)
     sessions = panel.series.index
     assert (sessions[0], sessions[-1]) == (pd.Timestamp(first), pd.Timestamp("2020-12-11"))
     assert panel.level_name == "200-day average"
+    assert list(panel.references) == ["+2 sigma", "line from 2010", "−2 sigma"]
 
 
 def test_a_window_longer_than_the_history_shows_all_of_it() -> None:
