@@ -32,6 +32,9 @@ CALLS = {*METHODS, "compile"}
 # Calls with an expression that is put together when it is needed, and what it may be.
 _VARIABLE: dict[str, list[str]] = {
     "re.compile(pattern.format(**_SPELLINGS['parts']), re.IGNORECASE)": [pattern.pattern for pattern, _ in PHRASES],
+    "re.compile(_TABLE['windows']['numbered'], re.IGNORECASE)": [],
+    "re.compile(pattern, re.IGNORECASE)": [],
+    "re.compile(pattern.replace('MONTH', _TABLE['month']), re.IGNORECASE)": [],
     "re.compile(pattern)": [pattern.pattern for pattern in (*SENTENCE.values(), *SPECIFIC.values())],
     r"re.compile(f'\\b(?:{pattern})\\b')": [pattern.pattern for pattern in GENERAL.values()],
     "re.compile(_OPEN.format(tag))": [_OPEN.format("Row")],

@@ -160,17 +160,16 @@ class _RuleParser:
         if self._following:
             refuse_contradiction(bare)
         rule = replace(bare, **self._options(bare))
-        if rule.cooldown and rule.once:
-            raise BadInput("“cooldown” does nothing with “once”.", str(replace(rule, cooldown=0)))
-        if rule.remind and rule.once:
-            problem = "“remind” does not go with “once”, which ends with its first fire."
-            raise BadInput(problem, str(replace(rule, once=False)))
-        if rule.back and any(condition.op == CROSSES for condition in rule.conditions):
-            problem = "“and back” does nothing with “crosses”, which fires either way."
-            raise BadInput(problem, str(replace(rule, back=False)))
-        if rule.urgent and rule.silent:
-            problem = "“urgent” is sent in quiet hours too, “silent” without a sound: choose one of them."
-            raise BadInput(problem, str(replace(rule, silent=False)))
+        crosses = any(condition.op == CROSSES for condition in rule.conditions)
+        loud = "“urgent” is sent in quiet hours too, “silent” without a sound: choose one of them."
+        for excluded, problem, option in (
+            (rule.cooldown and rule.once, "“cooldown” does nothing with “once”.", "cooldown"),
+            (rule.remind and rule.once, "“remind” does not go with “once”, which ends with its first fire.", "once"),
+            (rule.back and crosses, "“and back” does nothing with “crosses”, which fires either way.", "back"),
+            (rule.urgent and rule.silent, loud, "silent"),
+        ):
+            if excluded:
+                raise BadInput(problem, str(replace(rule, **{option: type(getattr(rule, option))()})))
         return rule
 
     def _compared_metric(self) -> list[Condition]:

@@ -63,18 +63,9 @@ class Token:
     typed: str
 
 
-_REQUEST = re.compile(
-    r"(?:(?:please|can you|could you|i want you to)\s+){0,2}"
-    r"(?:(?:(?:alert|inform|message|notify|ping|remind|tell|text|warn)\s+)?(?:me|us)|let\s+(?:me|us)\s+know"
-    r"|(?:send|give)\s+(?:me|us)\s+an?\s+(?:alert|message|note)|i\s+(?:want|would like|need)\s+to\s+know)"
-    r"\s+(?:as soon as|if|once|that|when|whenever)\s",
-    re.IGNORECASE,
-)
-
-
 def without_request(text: str) -> str:
     """The text without words such as “tell me when” at its start."""
-    match = _REQUEST.match(text.strip())
+    match = SENTENCE["request"].match(text.strip())
     return text.strip()[match.end() :] if match else text
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TypeAlias
 
 import msgspec
@@ -29,36 +31,18 @@ EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|days?|sessions?|w|weeks?|m|mos?|months?|y|yrs?|years?)", re.IGNORECASE)
 _SPACED = re.compile(rf"\b{_COUNTED.pattern}\b", re.IGNORECASE)
 _NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-_PERIOD = "(?:day|week|month|quarter|year)"
-_NUMBERED = re.compile(rf"\b({'|'.join(_NUMBERS)})[ -](?={_PERIOD}s?\b)", re.IGNORECASE)
-# Windows in words: (what is typed, what it means), applied in this order.
-_PHRASES = (
-    (
-        re.compile(r"\b(?:this ([mqy])(?:onth|uarter|ear)|([mqy])(?:onth|uarter|ear)[ -]to[ -]date)\b", re.IGNORECASE),
-        r"\1\2td",
-    ),
-    (re.compile(rf"\b(?:last|past|previous) (?=[0-9]+ ?{_PERIOD[:-1]}|[dwmy]\b))", re.IGNORECASE), ""),
-    (re.compile(rf"\b(?:last|past|previous) (?={_PERIOD}\b)", re.IGNORECASE), "1 "),
-    (re.compile(r"\b1 quarter\b", re.IGNORECASE), "3 months"),
-    (re.compile(r"\ball[ -](?:time|history)\b(?! (?:high|low))", re.IGNORECASE), "max"),
-)
+_TABLE = tomllib.loads(files("bot.analytics").joinpath("dates.toml").read_text(encoding="utf-8"))
+_NUMBERED = re.compile(_TABLE["windows"]["numbered"], re.IGNORECASE)
+_PHRASES: list[tuple[re.Pattern[str], str]] = [
+    (re.compile(pattern, re.IGNORECASE), meaning) for pattern, meaning in _TABLE["windows"]["phrases"]
+]
+_DATES: dict[str, re.Pattern[str]] = {
+    name: re.compile(pattern.replace("MONTH", _TABLE["month"]), re.IGNORECASE)
+    for name, pattern in _TABLE["dates"].items()
+}
 # Dates in numbers, as a pattern. A year alone is one only after a word such as “since”.
 DATE = r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
 _DATE_FORMS = re.compile(r"(?P<year>[0-9]{4})(?:-[0-9]{2}){0,2}|[0-9]{1,2}(?P<joint>[./])[0-9]{1,2}(?P=joint)[0-9]{4}")
-_NAMED_DATE = re.compile(
-    r"\b(?:(?P<before>[0-9]{1,2})(?:st|nd|rd|th)?[ .-]{1,2})?"
-    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
-    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
-    r"(?:[ -](?P<day>[0-9]{1,2})(?:st|nd|rd|th)?)?,?[ -](?P<year>[0-9]{4})\b",
-    re.IGNORECASE,
-)
-# Dates counted from today.
-_RELATIVE_DATE = re.compile(
-    r"\b(?:(?P<near>today|yesterday)|(?P<this>this week|week[ -]to[ -]date)"
-    r"|(?P<count>[0-9]{1,2}) ?(?P<unit>[dwmy])(?:ays?|eeks?|onths?|ears?)? ago"
-    r"|(?:last )?(?P<day>mon|tue|wed|thu|fri|sat|sun)(?:s|nes|rs|ur)?(?:day)?)\b",
-    re.IGNORECASE,
-)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _DATE = "2020-12-11"  # an example
 _DAY: np.timedelta64 = np.timedelta64(1, "D")
@@ -248,17 +232,22 @@ def joined_windows(text: str) -> str:
 def named_dates(text: str, today: dt.date | None = None) -> str:
     """The text with dates in words as numbers: "Sep 30, 2020" and "30 September 2020", "Sep 2020".
 
-    With `today`, also those counted from it: "yesterday", "last friday", "3 months ago"; "this week" is
-    since the last Friday before it.
+    With `today`, also those that need it: "yesterday", "last friday", "3 months ago", and the latest 30 Sep;
+    "this week" is since the last Friday before it.
     """
 
     def written(match: re.Match[str]) -> str:
-        month = [name.lower() for name in MONTHS].index(match["month"][:3].lower()) + 1
-        day = match["before"] or match["day"]
-        return f"{match['year']}-{month:02}" + (f"-{int(day):02}" if day else "")
+        part = match.groupdict()
+        month_name = part["month"] or part.get("first") or part["alone"]
+        month = [name.lower() for name in MONTHS].index(month_name[:3].lower()) + 1
+        day = int(part["before"] or part["day"] or 0)
+        year = part.get("year") or (today.year - ((month, day) > (today.month, today.day)) if today else 0)
+        return f"{year}-{month:02}" + (f"-{day:02}" if day else "")
 
-    text = _NAMED_DATE.sub(written, text)
-    return _RELATIVE_DATE.sub(lambda match: _counted_date(match, today), text) if today else text
+    text = _DATES["named"].sub(written, text)
+    if today is None:
+        return text
+    return _DATES["relative"].sub(lambda match: _counted_date(match, today), _DATES["yearless"].sub(written, text))
 
 
 def _counted_date(match: re.Match[str], today: dt.date) -> str:

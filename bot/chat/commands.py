@@ -4,15 +4,14 @@ Their texts are in commands.toml.
 """
 
 import datetime as dt
-import re
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
-from bot.alerts.grammar import parse_rule, parse_subject
-from bot.alerts.lexer import without_request
+from bot.alerts.grammar import nearest_rule, parse_rule, parse_subject
+from bot.alerts.lexer import SENTENCE, without_request
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.chat import admin, alert_commands, alert_edit, info, market_commands, privacy, start
 from bot.chat.access import Ask, Role
@@ -107,11 +106,7 @@ COMMANDS: tuple[Command, ...] = (
 BY_NAME: dict[str, Command] = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
 
 
-# What only a rule has: an amount with its unit, or a comparison.
-_AMOUNT = re.compile(r"[0-9] ?(?:%|x\b|pp|points?|percent|[mb]n\b|[mb]illion)|[$<>]|\b(?:above|below)\b", re.IGNORECASE)
 _SHORT_QUESTION = 2  # words behind a command that are taken as they are
-_ALERT_NUMBER = re.compile(r"\balert (?:no\.? ?|number |#)?([0-9]{1,9})\b", re.IGNORECASE)
-_WHAT_IS = re.compile(r"(?:what(?:'s| is| are| does)|explain|define) (?:an? |the )?", re.IGNORECASE)
 
 
 def plain_request(text: str, pair: Pair, today: dt.date) -> tuple[str, str] | None:
@@ -124,7 +119,7 @@ def plain_request(text: str, pair: Pair, today: dt.date) -> tuple[str, str] | No
     is_rule = without_request(text) != text
     with suppress(BadInput):
         is_rule = parse_rule(text, metrics, guesses=False) is not None
-    if is_rule or (command is None and _AMOUNT.search(text)):
+    if is_rule or (command is None and SENTENCE["rule"].search(text)):
         return ("alert", f"new {text}")
     if command is None:
         question = plain_question(text, pair, today)
@@ -139,9 +134,9 @@ def plain_request(text: str, pair: Pair, today: dt.date) -> tuple[str, str] | No
 def _mentioned(text: str, pair: Pair, today: dt.date) -> tuple[str, str] | None:
     """Return the command for the alert, word, metric or command that a sentence mentions, None for none."""
     line, metrics = without_filler(text), metrics_of(pair)
-    if (match := _ALERT_NUMBER.search(text)) is not None:
+    if (match := SENTENCE["alert"].search(text)) is not None:
         return ("alert", match[1])
-    if match := _WHAT_IS.match(text):
+    if match := SENTENCE["explain"].match(text):
         word = text[match.end() :].strip("?!. ").removesuffix(" mean")
         if has_help(word):
             return ("help", word)
@@ -150,8 +145,15 @@ def _mentioned(text: str, pair: Pair, today: dt.date) -> tuple[str, str] | None:
         parse_subject(" ".join(asked.rest), asked.windows, metrics)
         if text.lower() not in metrics and line not in BY_NAME:
             return ("chart", line)
-    commands = (BY_NAME.get(word) for word in line.split())
-    return next(((command.name, "") for command in commands if command and command.role is Role.MEMBER), None)
+    for command in filter(None, map(BY_NAME.get, line.split())):
+        if command.role is Role.MEMBER:
+            return (command.name, "")
+    meant = nearest_rule(text, metrics) if text.endswith("?") else ""
+    if not meant:
+        return None
+    condition = parse_rule(meant, metrics).conditions[0]  # its convention is left to the Market
+    arguments = (str(value).lower() for kind, value in condition.arguments if kind != "convention")
+    return ("chart", " ".join((condition.metric, *arguments)))
 
 
 def first_step(line: str) -> str:

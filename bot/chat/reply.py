@@ -34,6 +34,7 @@ OWNER_ONLY = "Only this bot's owner may use /admin, in their private chat with i
 MAX_TOAST_LENGTH = 200  # characters of the text of answerCallbackQuery
 _MAX_QUOTE_LENGTH = 40
 _QUOTE_END = html.Html("</blockquote>")
+_PAGES = {"/alert": "Choose step by step", "/help": "Help"}
 _PAGE = re.compile(r"/[a-z]+|/alert [0-9]+")  # a command alone, or an alert
 _LONG_QUOTE = re.compile("“([^“”]{80})[^“”]{20,}”")
 
@@ -283,7 +284,15 @@ def error_answer(error: BotError, first_step: Callable[[str], str], typed: str =
     step = first_step(example) if example.startswith("/") else ""
     is_page = _PAGE.fullmatch(example) is not None
     lead = "See: " if is_page else "Example: "
-    label = "Open it" if is_page else "Try the example" if step == example else "Set it up"
+    label = (
+        "Choose step by step"
+        if step == "/alert"
+        else "Open it"
+        if is_page
+        else "Try the example"
+        if step == example
+        else "Set it up"
+    )
     button = ((label, step),) if step and step != typed else ()
     return Answer(html.lines(sentence, lead + html.code(example) if example else None), buttons=(button,))
 

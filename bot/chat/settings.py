@@ -24,16 +24,9 @@ _CITIES = (
     *("Europe/London", "Europe/Berlin", "Asia/Kolkata"),
     *("Asia/Singapore", "Asia/Tokyo", "UTC"),
 )
-_SPAN = re.compile(r"(\S+?(?: [ap]m)?)\s*(?:[-\u2013]|\bto\b| )\s*(\S+(?: [ap]m)?)")
+_SPAN = re.compile(r"(?:from )?(\S+?(?: [ap]m)?)\s*(?:[-\u2013]|\bto\b|\buntil\b| )\s*(\S+(?: [ap]m)?)")
 _OFFSET = re.compile(r"(?:utc|gmt)? ?(?P<sign>[-+\u2212\u2013]) ?(?P<hours>\d{1,2})(?::?(?P<minutes>\d{2}))?")
 _FARTHEST_WEST, _FARTHEST_EAST = 12, 14  # hours from UTC, where people live
-_SYNONYMS = {
-    "tr": "total",  # as /compare has it
-    **dict.fromkeys(("american", "british", "english", "uk", "us"), "1,234.5"),
-    **dict.fromkeys(("dutch", "german", "italian", "spanish"), "1.234,5"),
-    **dict.fromkeys(("french", "polish", "swedish"), "1 234,5"),
-    "swiss": "1'234.5",
-}
 _BUTTONS_PER_ROW = 3
 
 
@@ -61,7 +54,7 @@ def changes_settings(text: str) -> bool:
 async def on_settings(ask: Ask) -> Answer:
     """/settings shows all settings, /settings NAME one, /settings NAME VALUE sets it."""
     name, _, value = ask.text.partition(" ")
-    setting = SETTINGS.get(name.lower())
+    setting = SETTINGS.get(_spellings()["words"].get(name.lower(), name.lower()))
     if name and setting is None:
         near = nearest(name, SETTINGS)
         raise BadInput(
@@ -108,7 +101,7 @@ def _setting_page(ask: Ask, setting: Setting, chat: StoredChat | None) -> Answer
 
 @lru_cache(maxsize=1)
 def _spellings() -> dict[str, dict[str, str]]:
-    """Return what people write for zones: "abbreviations", and words for cities by zone."""
+    """Return what people write for zones ("abbreviations", "offsets", words for "cities" by zone) and other "words"."""
     return tomllib.loads(files("bot.chat").joinpath("zones.toml").read_text(encoding="utf-8"))
 
 
@@ -129,7 +122,7 @@ def _parse_zone(text: str) -> str:
     if (offset := _OFFSET.fullmatch(words)) is not None:
         return _zone_of_offset(text, offset)
     letters = (letter for letter in unicodedata.normalize("NFKD", words) if not unicodedata.combining(letter))
-    city = re.sub(r"[ .,]+", "_", "".join(letters)).strip("_")
+    city = re.sub(r"[ .]+", "_", "".join(letters).partition(",")[0]).strip("_")
     plain = re.sub("([aou])e", r"\1", city)  # Muenchen
     known = (_zones().get(name) for name in (city, city.replace("_", ""), plain))
     name = _spellings()["abbreviations"].get(words) or next(filter(None, known), None)
@@ -174,7 +167,7 @@ def _preference(name: str, title: str, description: str | Html, choices: tuple[s
 
     def parse(text: str) -> str:
         word = text.lower().replace("\u00a0", " ")
-        word = _SYNONYMS.get(word, word)
+        word = _spellings()["words"].get(word, word)
         if word not in choices:
             known = Html(" · ").join(map(code, choices))  # as code, in which numbers are not rewritten
             raise BadInput(lines(f"“{text[:40]}” is not one of these: " + known), f"/settings {name} {choices[-1]}")

@@ -5,12 +5,14 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import pandas as pd
 
 from bot.alerts.backtest import Frequency, Outcome, fires_without_band, frequency, outcomes
 from bot.alerts.grammar import grammar_words, is_plain
+from bot.alerts.lexer import SENTENCE
 from bot.alerts.presets import Preset, preset_of
 from bot.alerts.rule import Rule
 from bot.alerts.series import known_sessions, rule_lag
@@ -47,12 +49,8 @@ _DATE_WORDS = ("asof", "known", "since")
 _JOINTS = frozenset({"the", "vs", "versus", "against", "and", "between", "from", "to", "until", "over", "-", "\u2013"})
 _DATE = re.compile(DATE)
 _DATE_OR_YEAR = re.compile(rf"{DATE}|(?:19|20)[0-9]{{2}}")
-# Words of a plain question that say nothing about the window, and those that say it is about the pair.
-_FILLER = re.compile(
-    r"can|give|i|like|me|please|see|show|tell|us|want|you|an?|the|these|and|are|at|do|does|did|doing|for|from|how|i[ns]|it|la(?:rge|st)|of|on|over|past|small|caps?"
-    r"|compared?|perform(?:ance|ed|ing)?|than|to|versus|vs|against|what|with"
-)
 _AS_OF = re.compile(r"\bas[ -]of\b", re.IGNORECASE)
+# Words of a plain question that say it is about the pair.
 _ABOUT = frozenset({"cap", "caps", "small", "large", "compare", "smallcaps", "largecaps"})
 _GUIDE = "new"  # /alert new opens the guide
 _EXAMPLE_FUNDS = {"small": "IJR", "large": "IVV"}
@@ -243,6 +241,7 @@ def parse_question(
     question = MarketQuestion()
     text = joined_windows(_AS_OF.sub("asof", named_dates(text, today)))
     words = (text if rest else text.replace(",", " ")).split()
+    _order_dates(words, example)
     while words:
         word = words.pop(0)
         lower = word.lower()
@@ -270,11 +269,21 @@ def parse_question(
     return question
 
 
+def _order_dates(words: list[str], example: str) -> None:
+    """Put two dates by themselves, the ends of a span, in their order."""
+    dates = [at for at, word in enumerate(words) if _DATE.fullmatch(word)]
+    for first, second in pairwise(at for at in dates if not at or words[at - 1].lower() not in _DATE_WORDS):
+        if parse_date(words[first], example) > parse_date(words[second], example):
+            words[first], words[second] = words[second], words[first]
+
+
 def plain_question(text: str, pair: Pair, today: dt.date | None = None) -> str | None:
     """Return the words of /compare that plain words ask for, None if they ask for something else.
 
     "IWM vs SPY last 6 months" asks for 6months, "how are small caps doing?" for the usual windows.
     """
+    for name, word in zip(("small", "large"), pair.words, strict=True):
+        text = SENTENCE[name].sub(word, text)
     line = without_filler(text)
     try:
         question = parse_question(line, "/compare", pair, today, kinds=True)
@@ -288,7 +297,7 @@ def plain_question(text: str, pair: Pair, today: dt.date | None = None) -> str |
 
 def without_filler(text: str) -> str:
     """Return plain words without those that say nothing, such as "how"; windows and dates are one word each."""
-    return " ".join(word for word in _plain_words(text) if not _FILLER.fullmatch(word))
+    return " ".join(word for word in _plain_words(text) if not SENTENCE["filler"].fullmatch(word))
 
 
 def _plain_words(text: str) -> list[str]:

@@ -225,6 +225,10 @@ QUESTIONS = table("""
     30/9/2020 -> since 2020-09-30
     since 30 Sep 2020 -> since 2020-09-30
     from 30 Sep 2020 -> since 2020-09-30
+    30 sep -> since 2020-09-30
+    since march -> since 2020-02-29
+    dec 24 -> since 2019-12-24
+    2020-12-11 2020-09-30 -> since 2020-09-30 asof 2020-12-11
     2020-09 -> since 2020-08-31
     Sep 2020 -> since 2020-08-31
     2020 -> since 2019-12-31
@@ -251,14 +255,16 @@ QUESTIONS = table("""
 PLAIN = table("""
     iwm -> compare iwm
     6m -> compare 6m
-    small caps -> compare
-    how are small caps doing? -> compare
-    please show me small caps vs large caps -> compare
+    small caps -> compare iwm
+    how are small caps doing? -> compare iwm
+    please show me small caps vs large caps -> compare iwm spy
     IWM vs SPY last 6 months -> compare iwm spy 6months
     what did IWM do this year? -> compare iwm ytd
-    how did small caps do yesterday? -> compare yesterday
-    small caps since Sep 30 2020 -> compare since 2020-09-30
-    small caps since 09/10/2020 -> compare since 09/10/2020
+    how did small caps do yesterday? -> compare iwm yesterday
+    small caps since Sep 30 2020 -> compare iwm since 2020-09-30
+    small caps since 09/10/2020 -> compare iwm since 09/10/2020
+    russell 2000 vs S&P 500 this year -> compare iwm spy ytd
+    what happened yesterday? -> compare yesterday
     compare 1y, 3y -> compare 1y, 3y
     WHY -> why
     why 3m -> why 3m
@@ -274,6 +280,9 @@ PLAIN = table("""
     what is the percentile? -> help percentile
     what does sigma mean? -> help sigma
     explain the P/E -> help P/E
+    tell me about spy outflows -> chart spy outflows
+    how much money left spy last month? -> chart flow spy 1m
+    which is cheaper? -> chart pe_premium
     iwm volatility -> chart iwm volatility
     what is the p/e of iwm? -> chart p/e iwm
     correlation last 2 years -> chart correlation 2years
@@ -353,6 +362,7 @@ CHAT = table("""
     /settings zone EST -> EST is taken as the time of New York, summer time too.
     /settings zone pst -> PST is taken as the time of Los Angeles, summer time too.
     /settings zone CEST -> Time zone: Europe/Berlin (set)
+    /settings timezone Berlin, Germany -> Time zone: Europe/Berlin (set)
     /settings zone Atlantis -> “Atlantis” is not a time zone. Did you mean Canada/Atlantic?
     /settings zone UTC+10:30 -> Example: /settings zone Asia/Kolkata
     /settings numbers German -> Numbers: 1.234,5 (set)
@@ -364,6 +374,7 @@ CHAT = table("""
     /settings quiet 10 pm to 7 am -> Quiet hours: 22:00-07:00 (set)
     /settings quiet 2230 – 6.15 -> Quiet hours: 22:30-06:15 (set)
     /settings quiet 9.30 to 18:05 -> Quiet hours: 09:30-18:05 (set)
+    /settings quiet from 10pm until 7am -> Quiet hours: 22:00-07:00 (set)
     /settings QUIET Off -> Quiet hours: off (set)
     /settings returns TOTAL -> Returns: total (set)
     /settings returns tr -> Returns: total (set)

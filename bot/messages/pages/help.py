@@ -21,13 +21,9 @@ _DATES = "Market commands take asof DATE (the market of that day) and known DATE
 _MARKET_COMMANDS = {"compare", "trend", "flows", "multiples", "fundamentals", "why", "sectors", "chart"}
 _EXAMPLES = ("ratio", "excess", "flow", "pe_premium")
 _OPTIONS = " · ".join(word.usage for word in WORDS.values() if word.place == "option")
-_FIRES = (
-    "Rules are evaluated on completed sessions. An alert fires when its rule turns true, then waits "
-    "until the value is back past its re-arm level."
-)
 _BUTTONS_A_ROW = 3
 _TERMS = {
-    word: meaning.format(windows=EXAMPLES, dates=_DATES)
+    word: meaning.format(windows=EXAMPLES, dates=_DATES, options=_OPTIONS)
     for words, meaning in tomllib.loads(files(__package__).joinpath("terms.toml").read_text(encoding="utf-8")).items()
     for word in words.split(", ")
 }
@@ -121,19 +117,8 @@ def _overview(entries: Sequence[Entry]) -> Answer:
 def _command(entry: Entry, pair: Pair) -> Answer:
     more: tuple[object, ...] = ()
     if entry.name == "alert":
-        more = (
-            "",
-            "A rule: metric, comparison (> < >= <= crosses), target.",
-            "Targets: an amount, sma N, high N, low N, pct P. Join conditions with and, or.",
-            f"Options: {_OPTIONS}",
-            _FIRES,
-            *(code(f"/alert {metrics_of(pair)[name].example}") for name in _EXAMPLES),
-            "Metrics: /help metrics. Without a rule in mind, send /alert and choose.",
-            "",
-            "Send /alert 1 to see alert 1 with buttons for all that you can do with it. Typed, for example:",
-            "Edit: /alert 1 edit confirm 2, or /alert 1 edit and a whole new rule",
-            "Snooze: /alert 1 snooze 1d (or 2h, 1w, until DATE, off)",
-        )
+        examples = (code(f"/alert {metrics_of(pair)[name].example}") for name in _EXAMPLES)
+        more = ("", _TERMS["a rule"], *examples, _TERMS["an alert"])
     elif entry.name in _MARKET_COMMANDS:
         more = ("", _DATES, *([f"Windows: {EXAMPLES}."] if "window" in entry.usage else []))
     html = lines(
