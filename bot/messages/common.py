@@ -57,16 +57,7 @@ COPY, INSERT = "copy:", "insert:"  # a tap copies the text, or puts it into the 
 # was pushed (an alert) must not vanish.
 AS_EDIT, AS_NEW = "e", "r"
 MAX_BUTTON_DATA, MAX_BUTTON_TEXT = 64, 256  # bytes
-_PAGES = {
-    "Compare": "/compare",
-    "Trend": "/trend",
-    "Seasons": "/seasons",
-    "Sectors": "/sectors",
-    "Flows": "/flows",
-    "Multiples": "/multiples",
-    "Why": "/why ytd",
-    "Fundamentals": "/fundamentals ytd",
-}
+_PAGE_WINDOWS = {"Why": " ytd", "Fundamentals": " ytd"}  # of pages that are about one window
 SAMPLE_NOTICE = "Sample data, not the market."
 DISCLAIMER = "Not investment advice."
 AVERAGE = 200
@@ -174,7 +165,7 @@ def in_rows(buttons: Sequence[Button], width: int) -> tuple[tuple[Button, ...], 
 
 def page_buttons(as_of: AsOf, *labels: str) -> tuple[Button, ...]:
     """Return buttons that lead to other pages of the market, for the same date."""
-    return tuple((label, f"{_PAGES[label]}{as_of.suffix}") for label in labels)
+    return tuple((label, f"/{label.lower()}{_PAGE_WINDOWS.get(label, '')}{as_of.suffix}") for label in labels)
 
 
 def button_rows(rows: Sequence[Sequence[Button]], prefix: str) -> list[list[tuple[str, str]]]:

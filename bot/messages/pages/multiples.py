@@ -23,13 +23,7 @@ from bot.text import short_date
 _NO_EARNINGS = f"{common.NOT_MEANINGFUL}: not meaningful, all companies together earn nothing; see Earnings yield."
 _LEADS = "Most websites leave losses out, so their P/E is lower."
 _LOSSES_IN = {"IWM": " (IWM in December 2020: about 75x)"}  # how far that takes a fund, where it is known
-_SHORT_KINDS = {
-    "losses_in": "losses in",
-    "positive": "profits only",
-    "capped": "capped",
-    "morningstar": "Morningstar",
-    "yahoo": "Yahoo",
-}
+_KINDS = {"positive": "profits only", "morningstar": "Morningstar", "yahoo": "Yahoo"}  # conventions, shortened
 
 
 def multiples_answer(market: Market, as_of: AsOf, theme: Theme, kind: str | None = None) -> Answer:
@@ -102,7 +96,7 @@ def _by_kind(market: Market, figures: Sequence[MultipleFigure]) -> dict[str, lis
     groups: dict[str, list[MultipleFigure]] = {}
     for figure in figures:
         if not is_ours or (figure.metric, figure.convention) not in _OTHER_PES:
-            word = _SHORT_KINDS.get(figure.convention, figure.convention)
+            word = _KINDS.get(figure.convention, figure.convention.replace("_", " "))
             basis = "" if figure.basis == "unstated" else f" {figure.basis}"
             groups.setdefault(f"{word}{basis}", []).append(figure)
 

@@ -2,8 +2,10 @@
 
 import math
 import re
+import tomllib
 from dataclasses import replace
 from functools import partial
+from importlib.resources import files
 
 from bot.analytics.market import Market
 from bot.analytics.sources import COMPANIES, SAMPLE
@@ -21,25 +23,8 @@ _NAME_COLUMNS = 13  # characters of a name: what 34 columns leave beside the fig
 _ROWS_SHOWN = 10
 _GROUPS = "groups"
 _WORDS = {COMPANIES: "companies", "csv": "imported"}  # of sources, as they are typed
-_CLASSIFICATIONS = {
-    "yahoo": "Morningstar sectors via Yahoo",
-    COMPANIES: "Morningstar sectors of the companies",
-    "issuer": "Issuer's sectors",
-    "sample": "Sectors, simulated",
-}
+_NAMES = tomllib.loads(files(__package__).joinpath("sectors.toml").read_text(encoding="utf-8"))
 _LATER_WORD = re.compile(r"(?<=[\s/])[A-Z](?=[a-z])")  # not of an abbreviation such as REITs
-# Names that the table's first column cannot hold.
-_SHORTENED = {
-    "Biotech and pharma": "Bio & pharma",
-    "Information technology": "Info tech",
-    "Communication services": "Communication",
-    "Consumer discretionary": "Cons. discr.",
-    "Consumer staples": "Cons. staples",
-    "Consumer cyclical": "Cons. cyclic.",
-    "Consumer defensive": "Cons. defens.",
-    "Financial services": "Financial",
-    "Basic materials": "Materials",
-}
 
 
 def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") -> Answer:
@@ -61,7 +46,9 @@ def sectors_answer(market: Market, as_of: AsOf, theme: Theme, part: str = "") ->
     ]
     dates, shared = _dates(market, entry)
     of_each = ", ".join(f"{ticker} {date}" for ticker, date in dates.items())
-    title = "Industry groups" if entry.level == GROUP else _CLASSIFICATIONS.get(entry.source, "Sectors, imported")
+    title = (
+        "Industry groups" if entry.level == GROUP else _NAMES["classifications"].get(entry.source, "Sectors, imported")
+    )
     more, only = len(entry.frame) - len(shown), " and ".join(entry.sessions)
     html = lines(
         heading(_reading(market, entry), market, as_of),
@@ -129,7 +116,7 @@ def _dates(market: Market, entry: Weights) -> tuple[dict[str, str], str]:
 
 def _short(name: str) -> str:
     name = _LATER_WORD.sub(lambda word: word[0].lower(), name)
-    name = _SHORTENED.get(name, name)
+    name = _NAMES["shortened"].get(name, name)
     return name if len(name) <= _NAME_COLUMNS else name[: _NAME_COLUMNS - 1].rstrip() + "…"
 
 
