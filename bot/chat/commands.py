@@ -124,7 +124,7 @@ def plain_request(text: str, pair: Pair, today: dt.date) -> tuple[str, str] | No
     if command is None:
         question = plain_question(text, pair, today)
         return _mentioned(text, pair, today) if question is None else ("compare", question)
-    if command.handler is alert_commands.on_alert and alert_commands.changes(words) and not words[0].isdigit():
+    if command.handler is alert_commands.on_alert and first_step(f"alert {words}") == f"/alert new {words}":
         words = f"new {words}"
     elif command.changes is None and (text.endswith("?") or len(words.split()) > _SHORT_QUESTION):
         words = plain_question(words, pair, today) or ""

@@ -35,15 +35,24 @@ Show = Callable[["ChatSettings", "StoredChat | None"], str | Html]
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its description, its choices on buttons, and how it is parsed, stored and shown."""
+    """One setting: its choices on buttons, and how it is parsed, stored and shown. Its texts are in zones.toml."""
 
     name: str
-    title: str
-    description: str | Html
     choices: tuple[str, ...]
     parse: Callable[[str], str]
     store: Callable[[Caller, str], Awaitable[StoredChat]]
     show: Show
+
+    @property
+    def title(self) -> str:
+        """Its name, as people read it."""
+        return _spellings()["titles"][self.name]
+
+    @property
+    def description(self) -> str | Html:
+        """One or two sentences; a number in them is as code, in which it is not rewritten."""
+        before, number, after = _spellings()["settings"][self.name].partition(DEFAULT_NUMBERS)
+        return before + (code(number) if number else "") + after
 
 
 def changes_settings(text: str) -> bool:
@@ -163,7 +172,7 @@ async def _store_quiet(caller: Caller, span: str) -> StoredChat:
     return await chats.set_preferences(caller, quiet_from=start if end else None, quiet_to=end or None)
 
 
-def _preference(name: str, title: str, description: str | Html, choices: tuple[str, ...], show: Show) -> Setting:
+def _preference(name: str, choices: tuple[str, ...], show: Show) -> Setting:
 
     def parse(text: str) -> str:
         word = text.lower().replace("\u00a0", " ")
@@ -176,48 +185,22 @@ def _preference(name: str, title: str, description: str | Html, choices: tuple[s
     async def store(caller: Caller, word: str) -> StoredChat:
         return await chats.set_preferences(caller, **{name: None if word == "both" else word})
 
-    return Setting(name, title, description, choices, parse, store, show)
+    return Setting(name, choices, parse, store, show)
 
 
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
-        Setting(
-            "zone",
-            "Time zone",
-            "For the summary and quiet hours. A city is enough if only one has the name; UTC+1 is an hour ahead.",
-            _CITIES,
-            _parse_zone,
-            chats.set_time_zone,
-            lambda settings, _: zone_label(settings.zone),
-        ),
+        Setting("zone", _CITIES, _parse_zone, chats.set_time_zone, lambda settings, _: zone_label(settings.zone)),
         Setting(
             "quiet",
-            "Quiet hours",
-            "Alerts wait until they end and come as one list; urgent ones come at once.",
             ("21:00-07:00", "22:00-07:00", "23:00-08:00", "off"),
             _parse_quiet,
             _store_quiet,
             lambda _, chat: f"{chat.quiet_from}-{chat.quiet_to}" if chat and chat.quiet_from else "off",
         ),
-        _preference(
-            "returns",
-            "Returns",
-            "What /compare and the summary show unless you ask for something else: price return, total "
-            "return (distributions reinvested), or both. The summary has room for one: price, unless total "
-            "is set.",
-            tuple(RETURNS),
-            lambda _, chat: (chat.returns if chat else None) or "both",
-        ),
-        _preference("theme", "Charts", "The colours of charts.", tuple(THEMES), lambda settings, _: settings.theme),
-        _preference(
-            "numbers",
-            "Numbers",
-            "How numbers are written in texts. What you type, and the scales of charts, keep "
-            + code(DEFAULT_NUMBERS)
-            + ".",
-            tuple(NUMBERS),
-            lambda settings, _: code(settings.numbers or DEFAULT_NUMBERS),
-        ),
+        _preference("returns", tuple(RETURNS), lambda _, chat: (chat.returns if chat else None) or "both"),
+        _preference("theme", tuple(THEMES), lambda settings, _: settings.theme),
+        _preference("numbers", tuple(NUMBERS), lambda settings, _: code(settings.numbers or DEFAULT_NUMBERS)),
     )
 }
