@@ -272,7 +272,7 @@ async def _shut_down(application: App, poller: Poller, bot: Bot | None) -> None:
     if late:
         _log.warning("stopped with requests under way; the next start goes on with them")
         if bot:
-            bot.scheduler.cut()
+            bot.scheduler.work.cut()
         if isinstance(application.update_processor, PerChatProcessor):
             application.update_processor.cut()
     elif served:
@@ -286,7 +286,7 @@ async def _shut_down(application: App, poller: Poller, bot: Bot | None) -> None:
         if not step.cancelled() and (fault := step.exception()) is not None:
             _log.error("the shutdown failed in part", exc_info=fault)
     if late and bot:
-        bot.scheduler.cut_sending()
+        bot.scheduler.sending.cut()
         _, late = await asyncio.wait(late, timeout=LAST_SECONDS)
     for step in late:
         step.cancel()  # what still computes can no longer send its answer

@@ -31,7 +31,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
-from functools import cache
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -39,7 +38,7 @@ import sqlite_utils
 from filelock import FileLock, Timeout
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver it chose
 
-from storage.migrations import MIGRATIONS, NAMES, UNRELEASED
+from storage.migrations import MIGRATIONS, NAMES, UNRELEASED, changed_schema
 
 
 class StorageError(Exception):
@@ -321,28 +320,9 @@ def integrity_check(db: sqlite_utils.Database, *, whole: bool = True) -> list[st
             rows = [row[0] for check in checks for row in db.execute(check).fetchall()]
             lines = "\n".join(rows).splitlines()
             problems = [line for line in lines if line != "ok" and not line.startswith("*** in database")]
-            return problems or broken_references(db, parts) or _changed_schema(db)
+            return problems or broken_references(db, parts) or changed_schema(db)
     except DatabaseBroken as err:  # damaged too badly even for the check
         return [reason_of(err.__cause__ or err)]
-
-
-def _changed_schema(db: sqlite_utils.Database) -> list[str]:
-    """Returns a sentence for each table or index that is not as the applied migrations make it."""
-    applied = {migration.name for migration in MIGRATIONS.applied(db)}
-    changed = (_schema_of(NAMES) if applied == NAMES else set()) - _schema(db)
-    return [f"The definition of {name} has changed" for name, _ in sorted(changed)]
-
-
-def _schema(db: sqlite_utils.Database) -> set[tuple[str, str]]:
-    sql = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> ?"
-    return set(db.execute(sql, (MIGRATIONS.migrations_table,)).fetchall())
-
-
-@cache
-def _schema_of(_names: frozenset[str]) -> set[tuple[str, str]]:
-    with closing(sqlite_utils.Database(memory=True)) as db:
-        MIGRATIONS.apply(db)
-        return _schema(db)
 
 
 def create_file(path: Path) -> None:

@@ -6,6 +6,8 @@ Every value is stored twice, in its table and in an index of it. SQLite's integr
 notices a flipped bit inside a number, a date or a rule too, with which the file stays well-formed.
 """
 
+from contextlib import closing
+from functools import cache
 from importlib.resources import files
 
 import sqlite_utils
@@ -45,3 +47,22 @@ _COPIED = {
 }
 
 NAMES = frozenset(migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True)))
+
+
+def changed_schema(db: sqlite_utils.Database) -> list[str]:
+    """Returns a sentence for each table or index that is not as the applied migrations make it."""
+    applied = {migration.name for migration in MIGRATIONS.applied(db)}
+    changed = (_schema_of(NAMES) if applied == NAMES else set()) - _schema(db)
+    return [f"The definition of {name} has changed" for name, _ in sorted(changed)]
+
+
+def _schema(db: sqlite_utils.Database) -> set[tuple[str, str]]:
+    sql = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> ?"
+    return set(db.execute(sql, (MIGRATIONS.migrations_table,)).fetchall())
+
+
+@cache
+def _schema_of(_names: frozenset[str]) -> set[tuple[str, str]]:
+    with closing(sqlite_utils.Database(memory=True)) as db:
+        MIGRATIONS.apply(db)
+        return _schema(db)

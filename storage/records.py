@@ -248,6 +248,32 @@ class CompanySums(Observation, frozen=True):
     coverage: float
 
 
+EQUITY = "equity"
+
+
+class Constituent(msgspec.Struct, frozen=True, array_like=True):
+    """One line of a list of holdings. What a file does not give is "" or None: prices and values at SSGA."""
+
+    ticker: str  # as the issuer writes it: BRKB (iShares), BRK.B (SSGA)
+    name: str  # as the issuer writes it: MOOG INC CLASS A
+    sector: str  # by GICS; none at SSGA
+    asset_class: str  # EQUITY for companies, in small letters
+    quantity: float | None  # shares held
+    price: float | None  # dollars a share
+    value: float | None  # market value in dollars
+    weight: float  # percent of the fund
+    currency: str = ""  # of the price: USD
+
+
+class Holdings(msgspec.Struct, frozen=True):
+    """A fund's list of companies."""
+
+    ticker: str
+    as_of: str  # the day of the list, 2026-07-17
+    units: float | None  # the fund's own units of that day, at iShares
+    constituents: tuple[Constituent, ...]  # equities only, those without a price too
+
+
 K = TypeVar("K", bound=Observation)
 KINDS: dict[str, type[Observation]] = {
     kind.table: kind for kind in (Bar, Distribution, Split, FundFacts, Multiple, SectorWeight, CompanySums)

@@ -134,7 +134,7 @@ def source_statuses(db: sqlite_utils.Database) -> list[SourceStatus]:
     return records.select_as(db, SourceStatus, "SELECT * FROM sources ORDER BY source, subject")
 
 
-def save_holdings(db: sqlite_utils.Database, ticker: str, as_of: str, now: records.Moment, contents: str) -> bool:
+def save_holdings(db: sqlite_utils.Database, holdings: records.Holdings, now: records.Moment) -> bool:
     """Store a fund's list of holdings, unless that of a later day is stored. Returns whether it was."""
     sql = """
         INSERT INTO holdings (ticker, as_of, observed_at, contents) VALUES (?, ?, ?, ?)
@@ -142,12 +142,14 @@ def save_holdings(db: sqlite_utils.Database, ticker: str, as_of: str, now: recor
             as_of = excluded.as_of, observed_at = excluded.observed_at, contents = excluded.contents
         WHERE excluded.as_of >= as_of
     """
-    return records.change(db, sql, (ticker, as_of, records.instant(now), contents)) > 0
+    contents = msgspec.json.encode(holdings).decode()
+    return records.change(db, sql, (holdings.ticker, holdings.as_of, records.instant(now), contents)) > 0
 
 
-def holdings_contents(db: sqlite_utils.Database, ticker: str) -> str | None:
-    """Returns the contents of a fund's list of holdings, or None without one."""
-    return records.select_value(db, str, "SELECT contents FROM holdings WHERE ticker = ?", (ticker,))
+def stored_holdings(db: sqlite_utils.Database, ticker: str) -> records.Holdings | None:
+    """Returns the newest list of what a fund holds, or None without one."""
+    contents = records.select_value(db, str, "SELECT contents FROM holdings WHERE ticker = ?", (ticker,))
+    return None if contents is None else msgspec.json.decode(contents, type=records.Holdings)
 
 
 def held_funds(db: sqlite_utils.Database) -> set[str]:

@@ -18,7 +18,7 @@ from bot.cli.console import beside_the_bot, log_briefly, open_beside_the_bot, re
 from bot.data.csv_formats import export
 from bot.data.csv_table import read_bytes
 from bot.data.import_csv import read_csv
-from bot.data.provider import known_fund, stored_holdings
+from bot.data.provider import known_fund
 from bot.data.provisional import pending_rows
 from bot.data.store import FileContents, store_file
 from bot.errors import BotError
@@ -167,7 +167,8 @@ def _known(config: Config, database: Database) -> list[str]:
     sessions, now = Sessions(config.calendar.closed), dt.datetime.now(dt.UTC)
     frames = database.run_sync(read_frames)
     market = build_market(frames, sessions, now, config.pair, config.command_options)
-    held = {ticker: database.run_sync(partial(stored_holdings, ticker=ticker)) for ticker in market.pair.tickers}
+    tickers = market.pair.tickers
+    held = database.run_sync(lambda db: {ticker: sources.stored_holdings(db, ticker) for ticker in tickers})
     return knowledge(market, held, min(shutil.get_terminal_size().columns, 80))
 
 

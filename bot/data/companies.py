@@ -17,11 +17,11 @@ import sqlite_utils
 from bot.analytics import companies
 from bot.analytics.sources import COMPANIES
 from bot.analytics.valuation import GROUP, SECTOR
-from bot.data.provider import Constituent, Empty, FetchOutcome, Holdings, Ok, Provider, stored_holdings
+from bot.data.provider import Empty, FetchOutcome, Ok, Provider
 from bot.data.yahoo import BATCH, PAGE, CompanyPage, Yahoo
 from bot.data.yahoo_rows import NUMBERS
 from storage import sources
-from storage.records import CompanySums, Multiple, SectorWeight
+from storage.records import CompanySums, Constituent, Holdings, Multiple, SectorWeight
 from storage.sources import CompanyRow
 
 RUNS = FIGURES, GROUPS = ("companies", "groups")  # the kinds of runs
@@ -181,7 +181,7 @@ class Companies(Provider):
         self, kind: str, ticker: str, session: pd.Timestamp, db: sqlite_utils.Database
     ) -> Plan | FetchOutcome:
         """What a fund's run does next; an outcome where nothing can be done."""
-        holdings = stored_holdings(db, ticker)
+        holdings = sources.stored_holdings(db, ticker)
         if holdings is None:
             return Empty(f"there is no list of what {ticker} holds; import its holdings file")
         span = f"{session:%G-W%V}" if kind == GROUPS else f"{session:%Y-%m-%d}"

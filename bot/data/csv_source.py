@@ -52,8 +52,6 @@ def download(
     url: str, *, timeout: float, largest: int, accept: str = _TEXT, user_agent: str = USER_AGENT
 ) -> DownloadedFile | provider.FetchOutcome:
     """Download a file. `timeout` in seconds is for each step, `largest` in bytes, unpacked."""
-    import httpx  # noqa: PLC0415 - late: a bot without such a source needs it later, or never here
-
     for name in ("httpx", "httpcore"):  # at INFO and below they log addresses and headers
         logger = logging.getLogger(name)
         logger.setLevel(max(logger.level, logging.WARNING))

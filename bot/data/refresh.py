@@ -33,7 +33,6 @@ from bot.data.provider import (
     Provider,
     RateLimited,
     rows_by_kind,
-    store_holdings,
 )
 from bot.data.provisional import confirm_pending, mark_answer, pending_sessions
 from bot.data.store import store, with_withdrawals
@@ -250,7 +249,7 @@ def _success(
     )
     sources.record_address(db, name, subject, request.address)
     if outcome.holdings:
-        store_holdings(db, outcome.holdings, observed_at=now)
+        sources.save_holdings(db, outcome.holdings, now)
     if outcome.digest:
         sources.record_payload(db, name, subject, outcome.digest, after=f"{completed[-1]:%Y-%m-%d}")
     ok = bool(written) or outcome.holdings is not None

@@ -21,7 +21,7 @@ from bot.data.provisional import confirm_pending, mark_answer
 from bot.text import counted, listed
 from storage import observations, sources
 from storage.observations import Written
-from storage.records import KINDS, Distribution, Moment, Observation, Split
+from storage.records import KINDS, Distribution, Holdings, Moment, Observation, Split
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import sqlite_utils
 
-    from bot.data.provider import Holdings
 
 EVENTS: tuple[type[Distribution | Split], ...] = (Distribution, Split)
 

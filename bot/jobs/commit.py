@@ -248,7 +248,7 @@ def store_results(
     alert_store.set_evaluated(db, [(None, alert_id) for alert_id in level])
     alert_store.forget_changes(db, [result.stored.alert_id for result in kept])
     alert_store.save_subjects(db, evaluator.new_subjects())
-    alert_store.drop_subjects(db, evaluator.unused_subjects())
+    alert_store.drop_subjects(db, [batch.name for batch in evaluator.unused])
     return StoredRun(commit.fires, changed, level, kept)
 
 

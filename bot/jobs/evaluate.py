@@ -153,8 +153,8 @@ class Alerts:
         for progress in evaluator.progress.values():
             progress.batch.evaluated, figures = progress.after
             progress.batch.figures = figures or None
-        for subject in evaluator.unused:
-            del self.batches[subject]
+        for batch in evaluator.unused:
+            del self.batches[batch.subject]
         for alert_id in level:
             self.own.pop(alert_id, None)
         for result in results:
@@ -270,17 +270,13 @@ class Evaluator:
                 rows.append((progress.batch.name, last.isoformat(), encoded(figures)))
         return rows
 
-    def unused_subjects(self) -> list[str]:
-        """The names of subjects to delete."""
-        return [self._alerts.batches[subject].name for subject in self.unused]
-
     @property
-    def unused(self) -> list[Subject]:
-        """Subjects that no alert reads any more, and none has lately."""
+    def unused(self) -> list[Batch]:
+        """The batches of subjects that no alert reads any more, and none has lately."""
         sessions = self._market.sessions
         old = sessions[sessions <= self._market.last_completed][-2 * SESSIONS_KEPT :][0].date()
-        batches = self._alerts.batches.items()
-        return [key for key, batch in batches if batch.is_empty and (batch.evaluated or old) <= old]
+        batches = self._alerts.batches.values()
+        return [batch for batch in batches if batch.is_empty and (batch.evaluated or old) <= old]
 
     def evaluate(self, snapshots: Iterable[AlertSnapshot], events: Mapping[int, InForce]) -> list[EvaluationResult]:
         """Evaluate alerts and return the results of those that change; `events` are those in force.

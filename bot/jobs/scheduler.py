@@ -63,7 +63,10 @@ class TickResult:
 
 
 class Scheduler:
-    """Runs the jobs: refresh, evaluate, summarise, send. An error in one does not stop the others."""
+    """Runs the jobs: refresh, evaluate, summarise, send. An error in one does not stop the others.
+
+    work, sending  what is cut off at a shutdown: all jobs but the one that sends, and that one
+    """
 
     def __init__(self, services: Services, providers: Sequence[Provider], delivery: Delivery) -> None:
         self._services, self._providers, self._delivery = services, providers, delivery
@@ -71,7 +74,7 @@ class Scheduler:
         self._backups, self._heartbeat = Backups(services), Heartbeat(services)
         self._pictures, services.boards = Pictures(services, delivery), Boards(services, delivery)
         self._pruned_at: dt.datetime | None = None
-        self._work, self._sending = RunningWork(), RunningWork()
+        self.work, self.sending = RunningWork(), RunningWork()
 
     async def refresh(
         self, *, calls: int | None = None, force: bool = False, progress: Callable[[str], object] = str
@@ -191,14 +194,6 @@ class Scheduler:
             await run(methodcaller("execute", statement))
         self._pruned_at = now
 
-    def cut(self) -> None:
-        """Cut off the jobs but the one that sends, and begin none."""
-        self._work.cut()
-
-    def cut_sending(self) -> None:
-        """Cut off the job that sends."""
-        self._sending.cut()
-
     def schedule(self, application: Application[Any, Any, Any, Any, Any, Any]) -> None:
         """Schedule each job on its own, so that a slow source, backup or queue delays no other.
 
@@ -216,14 +211,14 @@ class Scheduler:
         }
         for name, job in jobs.items():
             queue.run_repeating(
-                partial(_as_callback, self._work, job),
+                partial(_as_callback, self.work, job),
                 TICK_SECONDS,
                 first=_FIRST_BACKUP_SECONDS if name == "backup" else FIRST_SECONDS,
                 name=name,
                 job_kwargs={"misfire_grace_time": _GRACE_SECONDS, "coalesce": True, "max_instances": 1},
             )
         late: dict[str, Any] = {"misfire_grace_time": None}
-        queue.run_once(partial(_as_callback, self._sending, self.send), 0, name="send", job_kwargs=late)
+        queue.run_once(partial(_as_callback, self.sending, self.send), 0, name="send", job_kwargs=late)
 
 
 async def _as_callback(work: RunningWork, job: Callable[[], Coroutine[Any, Any, object]], context: object) -> None:

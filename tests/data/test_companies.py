@@ -16,12 +16,12 @@ from bot.analytics.sessions import Sessions
 from bot.analytics.valuation import GROUP, SECTOR, company_sums, convention_for
 from bot.data.companies import SECTORS, Companies
 from bot.data.load import build_market, read_frames
-from bot.data.provider import EQUITY, Constituent, Holdings, store_holdings
 from bot.data.refresh import FetchReport, refresh
 from bot.data.store import store
 from storage import observations
 from storage.database import Database, open_database
-from storage.records import Bar, CompanySums, Multiple, SectorWeight
+from storage.records import EQUITY, Bar, CompanySums, Constituent, Holdings, Multiple, SectorWeight
+from storage.sources import save_holdings
 from tests.fakes.yahoo_pages import company
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class World:
 
     async def hold(self, *lists: Holdings) -> None:
         for holdings in lists:
-            await self.database.run(partial(store_holdings, holdings=holdings, observed_at=FRIDAY))
+            await self.database.run(partial(save_holdings, holdings=holdings, now=FRIDAY))
 
     async def run(
         self,

@@ -134,8 +134,8 @@ class Together:
         self.marks |= dict.fromkeys(level := evaluator.level())
         for name, session, figures in evaluator.new_subjects():
             self.subjects[name] = StoredSubject(name, dt.date.fromisoformat(session), figures)
-        for name in evaluator.unused_subjects():
-            self.subjects.pop(name, None)
+        for batch in evaluator.unused:
+            self.subjects.pop(batch.name, None)
         self.alerts.move_on(evaluator, level, [result for result in results if result.goes_on])
         for result in results:
             if not result.goes_on:

@@ -8,7 +8,6 @@ import pytest
 
 from bot.analytics.market import Market
 from bot.config import Config
-from bot.data.provider import Holdings
 from bot.data.refresh import switched_on
 from bot.messages.pages.status import (
     COUNTS_CHECKED,
@@ -21,6 +20,7 @@ from bot.messages.pages.status import (
 from bot.pair import DEFAULT_PAIR, Fund
 from bot.services.questions import StoredStatus
 from storage.observations import Restatement
+from storage.records import Holdings
 from storage.sources import SourceStatus
 from tests.data.statuses import source_status
 from tests.messages.pages import XNYS, days, empty, market, page, shown

@@ -22,13 +22,12 @@ from bot.data.csv_source import ANY_FILE, USER_AGENT, DownloadedFile, download, 
 from bot.data.issuers.formats import LARGEST, WebPageInstead, decode, detect_format
 from bot.data.issuers.layouts import OtherFund, off_market_sentence, read_issuer, read_nport, text_of
 from bot.data.load import stored_closes
-from bot.data.provider import store_holdings
 from bot.data.source_selection import ISSUER
 from bot.data.store import FileContents, store_import, with_withdrawals
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR, PUBLIC_FILES, Fund, Pair
 from bot.text import command_line
-from storage import observations
+from storage import observations, sources
 from storage.observations import Written
 from storage.records import FundFacts
 
@@ -86,7 +85,7 @@ def store_issuer(
         rows = with_withdrawals(db, ISSUER, ticker, provider.Ok(rows), pd.DatetimeIndex([]))
     written = store_import(db, rows, source=source, subject=contents.subject, observed_at=observed_at)
     if contents.holdings:
-        store_holdings(db, contents.holdings, observed_at=observed_at)
+        sources.save_holdings(db, contents.holdings, observed_at)
     if far:
         notes = (off_market_sentence(far), *contents.preview.notes)
         contents = replace(contents, preview=replace(contents.preview, notes=notes))

@@ -25,23 +25,13 @@ from bot.analytics.valuation import SECTOR
 from bot.data.csv_cells import PLAIN, BadCell, Cells, shorten
 from bot.data.csv_formats import FORMATS, WHOLE, check_facts
 from bot.data.issuers.formats import ADVICE, NPORT, Grid, decode, detect_format, read_sheets
-from bot.data.provider import (
-    EQUITY,
-    SEC,
-    Constituent,
-    Holdings,
-    Observations,
-    compared,
-    known_fund,
-    observations_of,
-    rows_by_kind,
-)
+from bot.data.provider import SEC, Observations, compared, known_fund, observations_of, rows_by_kind
 from bot.data.source_selection import ISSUER
 from bot.data.store import FileContents, Preview
 from bot.errors import ImportRejected
 from bot.pair import DEFAULT_PAIR, Fund, Pair
 from bot.text import MONTHS, counted, listed
-from storage.records import Distribution, FundFacts, Observation, SectorWeight
+from storage.records import EQUITY, Constituent, Distribution, FundFacts, Holdings, Observation, SectorWeight
 
 HEADER_WITHIN = 40  # rows: the longest preamble has ten
 MISSING = frozenset({"", "-", "--"})

@@ -16,7 +16,7 @@ from bot.analytics.market import Market
 from bot.analytics.sessions import Sessions
 from bot.analytics.sources import SAMPLE
 from bot.analytics.units import MINUS
-from bot.data.provider import LABELS, SEC, Holdings
+from bot.data.provider import LABELS, SEC
 from bot.data.schedule import closed_until, next_try
 from bot.messages import common
 from bot.messages.html import Html, bold, lines, moment, pre, table, zone_label, zone_name
@@ -24,6 +24,7 @@ from bot.pair import Pair
 from bot.services.questions import StoredStatus
 from bot.text import MONTHS, counted, date_phrase, short_date
 from storage.observations import Restatement
+from storage.records import Holdings
 from storage.sources import SourceStatus
 
 RESTATED_DAYS = 30

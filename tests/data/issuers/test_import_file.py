@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from bot.analytics.sessions import Sessions
 from bot.data.csv_cells import PLAIN
 from bot.data.issuers.layouts import read_issuer
-from bot.data.provider import Constituent, Holdings
 from bot.errors import ImportRejected
-from storage.records import Distribution, FundFacts
+from storage.records import Constituent, Distribution, FundFacts, Holdings
 from tests import shared_data
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, csv_file, spreadsheetml, xls, xlsx

@@ -18,11 +18,11 @@ from bot.config import Config
 from bot.data import companies, yahoo
 from bot.data.issuers import fetch as fetching
 from bot.data.issuers.fetch import IssuerFiles
-from bot.data.provider import stored_holdings
 from bot.data.refresh import build_providers, refresh
 from bot.pair import DEFAULT_PAIR
 from storage import observations
 from storage.records import KINDS, Distribution, FundFacts
+from storage.sources import stored_holdings
 from tests.data.conftest import CLOSES, forget, iwm
 from tests.data.issuers import samples
 from tests.data.issuers.builders import Book, Cell, spreadsheetml, xlsx
