@@ -401,24 +401,38 @@ def test_splits_after_an_alert_was_made_are_unseen_until_it_is_marked(db: sqlite
     assert changes_by_alert(db) == {}
 
 
-def test_a_split_that_two_sources_report_is_one(db: sqlite_utils.Database) -> None:
-    alert_id = alert(db)
-    split(db)
-    split(db, source="csv")
-    split(db, ratio=4.0, ticker="SPY")
-    assert changes_by_alert(db) == {alert_id: [("IWM", "2020-12-14", 2.0), ("SPY", "2020-12-14", 4.0)]}
-    alert_store.mark_all_splits_seen(db)
-    split(db, source="daily-csv")
-    assert changes_by_alert(db) == {}
+SEEN = None  # a step: the levels of all alerts allow for all splits
+WITHDRAWN: dict[str, Any] = {"ratio": None, "at": "23:00:00"}
 
 
-def test_a_late_split_of_old_and_one_of_the_sample_are_no_change(db: sqlite_utils.Database) -> None:
-    alert(db)
-    new(db)
-    split(db, "2005-06-09")
-    split(db, "2020-12-10")
-    split(db, source="sample")
-    assert changes_by_alert(db) == {}
+def change(ratio: float, ticker: str = "IWM", *, withdrawn: bool = False) -> alert_store.SplitChange:
+    return alert_store.SplitChange(ticker, dt.date(2020, 12, 14), ratio, withdrawn)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([{}, {"source": "csv"}, {"ratio": 4.0, "ticker": "SPY"}], [change(2.0), change(4.0, "SPY")]),
+        ([{}, SEEN, {"source": "daily-csv"}], []),  # two sources report one split
+        ([{"session": "2005-06-09"}, {"session": "2020-12-10"}, {"source": "sample"}], []),  # of old, of the sample
+        ([{}, SEEN, WITHDRAWN], [change(2.0, withdrawn=True)]),
+        ([{}, SEEN, WITHDRAWN, SEEN], []),
+        ([{}, WITHDRAWN], []),  # before any alert allowed for it
+        ([{}, {"source": "csv"}, SEEN, WITHDRAWN], []),  # the other source still reports it
+        ([{}, SEEN, {"ratio": 3.0, "at": "23:00:00"}], [change(1.5)]),  # by how much it is corrected
+    ],
+)
+def test_what_the_levels_of_alerts_do_not_allow_for(
+    db: sqlite_utils.Database, steps: list[dict[str, Any] | None], expected: list[alert_store.SplitChange]
+) -> None:
+    alert_ids = (alert(db), new(db).alert_id)
+    for step in steps:
+        if step is SEEN:
+            alert_store.mark_all_splits_seen(db)
+        else:
+            split(db, **step)
+    assert alert_store.new_split_changes(db) == (dict.fromkeys(alert_ids, expected) if expected else {})
+    assert [change.factor for change in expected if change.withdrawn] in ([], [0.5])
 
 
 def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.Database) -> None:
@@ -430,39 +444,3 @@ def test_a_split_known_when_the_level_was_typed_is_allowed_for(db: sqlite_utils.
     assert set(changes_by_alert(db)) == {early}  # without a session its level is the one it had
     alert_store.update_alert(db, early, level_session="2020-12-14", last_split_id=alert_store.newest_split_id(db))
     assert changes_by_alert(db) == {}
-
-
-def test_a_split_that_was_allowed_for_and_withdrawn_is_undone(db: sqlite_utils.Database) -> None:
-    alert_id = alert(db)
-    split(db)
-    alert_store.mark_all_splits_seen(db)
-    split(db, ratio=None, at="23:00:00")
-    withdrawn = alert_store.SplitChange("IWM", dt.date(2020, 12, 14), 2.0, withdrawn=True)
-    assert alert_store.new_split_changes(db) == {alert_id: [withdrawn]}
-    assert withdrawn.factor == 0.5
-    alert_store.mark_all_splits_seen(db)
-    assert alert_store.new_split_changes(db) == {}
-
-
-def test_a_split_withdrawn_before_any_alert_allowed_for_it_changes_nothing(db: sqlite_utils.Database) -> None:
-    alert(db)
-    split(db)
-    split(db, ratio=None, at="23:00:00")
-    assert alert_store.new_split_changes(db) == {}
-
-
-def test_a_split_that_another_source_still_reports_stays(db: sqlite_utils.Database) -> None:
-    alert(db)
-    split(db)
-    split(db, source="csv")
-    alert_store.mark_all_splits_seen(db)
-    split(db, ratio=None, at="23:00:00")
-    assert alert_store.new_split_changes(db) == {}
-
-
-def test_a_ratio_that_is_corrected_changes_the_levels_by_the_difference(db: sqlite_utils.Database) -> None:
-    alert_id = alert(db)
-    split(db)
-    alert_store.mark_all_splits_seen(db)
-    split(db, ratio=3.0, at="23:00:00")
-    assert changes_by_alert(db) == {alert_id: [("IWM", "2020-12-14", 1.5)]}

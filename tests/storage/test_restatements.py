@@ -46,8 +46,9 @@ def split(
     ratio: float | None = 2.0,
     observed_at: str | None = None,
     ticker: str = "IWM",
+    source: str = "yahoo",
 ) -> None:
-    give(db, observed_at or at(session), Split(ticker, session, ratio))
+    give(db, observed_at or at(session), Split(ticker, session, ratio), source)
 
 
 def give(db: sqlite_utils.Database, observed_at: str, row: Observation, source: str = "yahoo") -> None:
@@ -223,69 +224,48 @@ def test_neither_step_of_the_listing_reads_the_whole_table(db: sqlite_utils.Data
 # Splits
 
 
-def rebased(db: sqlite_utils.Database, ratio: float, *, on: str = "2020-12-14") -> None:
-    """A close of 190 on December 10, given in new units on the evening of `on`."""
-    put(db, at("2020-12-10"), 190.0)
-    put(db, at(on), round(190.0 / ratio, 2))
-
-
-@pytest.mark.parametrize("ratio", [2.0, 3.0, 1.5, 0.1])
-def test_what_a_split_does_to_older_closes_is_no_restatement(db: sqlite_utils.Database, ratio: float) -> None:
-    split(db, ratio=ratio)
-    rebased(db, ratio)
-    assert listed(db) == []
-
-
-def test_without_its_split_it_is_one(db: sqlite_utils.Database) -> None:
-    rebased(db, 2.0)
-    assert listed(db) == [("close", 190.0, 95.0)]
-    split(db)  # the split is stored later
-    assert listed(db) == []
+BEFORE, AFTER = ("2020-12-10", 190.0), ("2020-12-14", 95.0)  # closes of one session, given on two days
+GONE = {"ratio": None, "observed_at": at("2021-03-01")}
 
 
 @pytest.mark.parametrize(
-    ("session", "ticker"), [("2020-12-10", "IWM"), ("2020-12-15", "IWM"), ("2019-12-16", "IWM"), ("2020-12-14", "SPY")]
+    ("steps", "expected"),
+    [
+        *(([{"ratio": ratio}, BEFORE, ("2020-12-14", round(190.0 / ratio, 2))], []) for ratio in (2.0, 3.0, 1.5, 0.1)),
+        ([BEFORE, AFTER], [(190.0, 95.0)]),
+        ([BEFORE, AFTER, {}], []),  # the split is stored later
+        # a split elsewhere is no explanation
+        *(
+            ([{"session": day, "ticker": ticker, "observed_at": at("2020-12-09")}, BEFORE, AFTER], [(190.0, 95.0)])
+            for day, ticker in (
+                ("2020-12-10", "IWM"),
+                ("2020-12-15", "IWM"),
+                ("2019-12-16", "IWM"),
+                ("2020-12-14", "SPY"),
+            )
+        ),
+        # a source has a week for its history
+        ([{}, ("2020-12-14", 190.0), ("2020-12-21", 95.0)], []),
+        ([{}, ("2020-12-14", 190.0), ("2020-12-22", 95.0)], [(190.0, 95.0)]),
+        # after an absence a split explains, and later changes count
+        ([{}, ("2020-12-13", 190.0), ("2021-02-01", 95.0)], []),
+        ([{}, ("2020-12-13", 190.0), ("2021-02-01", 95.0), ("2021-02-02", 96.0)], [(95.0, 96.0)]),
+        # so does one that is taken back
+        ([{}, BEFORE, AFTER, GONE, ("2021-03-01", 190.0)], []),
+        ([{}, BEFORE, AFTER, GONE, ("2021-03-01", 190.0), ("2021-06-01", 191.0)], [(190.0, 191.0)]),
+        # two sources report it, and there are several at once
+        ([{}, {"source": "csv"}, {"session": "2020-12-16", "ratio": 3.0}, BEFORE, ("2020-12-16", 31.67)], []),
+    ],
 )
-def test_a_split_elsewhere_is_no_explanation(db: sqlite_utils.Database, session: str, ticker: str) -> None:
-    split(db, session, 2.0, at("2020-12-09"), ticker)
-    rebased(db, 2.0)
-    assert listed(db) == [("close", 190.0, 95.0)]
-
-
-@pytest.mark.parametrize(("on", "told"), [("2020-12-21", False), ("2020-12-22", True)])
-def test_a_source_has_a_week_for_its_history(db: sqlite_utils.Database, on: str, *, told: bool) -> None:
-    split(db)
-    put(db, at("2020-12-14", 1), 190.0)
-    put(db, at(on), 95.0)
-    assert bool(listed(db)) == told
-
-
-def test_after_an_absence_a_split_lists_nothing_and_later_changes_count(db: sqlite_utils.Database) -> None:
-    split(db)
-    put(db, at("2020-12-13"), 190.0)
-    put(db, at("2021-02-01"), 95.0)
-    assert listed(db) == []
-    put(db, at("2021-02-02"), 96.0)
-    assert listed(db) == [("close", 95.0, 96.0)]
-
-
-def test_a_split_taken_back_is_no_restatement_of_older_closes_either(db: sqlite_utils.Database) -> None:
-    split(db)
-    rebased(db, 2.0)
-    split(db, ratio=None, observed_at=at("2021-03-01"))
-    put(db, at("2021-03-01", 22), 190.0)
-    assert listed(db) == []
-    put(db, at("2021-06-01"), 191.0)
-    assert listed(db) == [("close", 190.0, 191.0)]
-
-
-def test_splits_that_two_sources_tell_and_several_splits_at_once(db: sqlite_utils.Database) -> None:
-    split(db)
-    give(db, at("2020-12-14"), Split("IWM", "2020-12-14", 2.0), "csv")
-    split(db, "2020-12-16", 3.0)
-    put(db, at("2020-12-10"), 180.0)
-    put(db, at("2020-12-16"), 30.0)
-    assert listed(db) == []
+def test_what_a_split_does_to_older_closes_is_no_restatement(
+    db: sqlite_utils.Database, steps: list[Any], expected: list[tuple[float, float]]
+) -> None:
+    for hour, step in enumerate(steps):
+        if isinstance(step, dict):
+            split(db, **step)
+        else:
+            put(db, at(step[0], hour + 1), step[1])
+    assert listed(db) == [("close", old, new) for old, new in expected]
 
 
 def test_shares_grow_by_a_split_and_amounts_shrink_up_to_their_rounding(db: sqlite_utils.Database) -> None:
