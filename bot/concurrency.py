@@ -47,10 +47,6 @@ class Backoff:
         doubled = self.first * (1 << min(max(failures, 0), _MOST_DOUBLINGS))
         return min(doubled, self.longest) * (1 + jitter / 4)
 
-    def seconds(self, failures: int) -> float:
-        """Return the wait in seconds."""
-        return self.wait(failures).total_seconds()
-
 
 async def run_in_daemon_thread(work: Callable[[], T], name: str) -> T:
     """Return or raise what `work` does, in a thread that does not delay the end of the process."""

@@ -230,7 +230,7 @@ async def _connect(link: Link) -> str:
         except InvalidToken:
             return TOKEN_REFUSED
         except TelegramError as error:
-            url, wait = link.config.telegram.base_url, POLL_RETRIES.seconds(failures)
+            url, wait = link.config.telegram.base_url, POLL_RETRIES.wait(failures).total_seconds()
             _log.warning("%s cannot be reached (%s); next try in %.0f s", url, error_text(error), wait)
             with suppress(StorageError):
                 await link.database.run(partial(sources.record_heartbeat, now=link.clock()))
@@ -253,7 +253,7 @@ async def _recover_state(bot: Bot) -> None:
             await bot.delivery.recover()
             deactivated = await deactivate_denied_chats(bot.services, except_chat=LOCAL_CHAT)
         except (DiskFault, DiskFull) as error:
-            wait = POLL_RETRIES.seconds(failures)
+            wait = POLL_RETRIES.wait(failures).total_seconds()
             _log.error("%s Next try in %.0f s", error, wait)
             await bot.delivery.outage_notifier.notify(error)
             await _sleep(wait)

@@ -37,7 +37,7 @@ from bot.chat.settings import SETTINGS
 from bot.cli import CLI_COMMANDS
 from bot.config import Config, Section, section_model
 from bot.data.csv_cells import COMMA
-from bot.data.csv_layouts import DIALECTS
+from bot.data.csv_table import DIALECTS
 from bot.data.provider import LABELS, STANDS_FOR
 from bot.messages.html import strip_html
 from bot.pair import DEFAULT_PAIR, Fund

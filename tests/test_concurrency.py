@@ -41,8 +41,8 @@ if __name__ == "__main__":
 
 def test_waits_double_up_to_the_longest() -> None:
     backoff = Backoff(dt.timedelta(seconds=1), dt.timedelta(seconds=30))
-    assert [backoff.seconds(failures) for failures in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    assert backoff.seconds(-1) == 1
+    assert [backoff.wait(failures).total_seconds() for failures in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    assert backoff.wait(-1).total_seconds() == 1
 
 
 def test_waits_are_spread_by_up_to_a_quarter() -> None:

@@ -23,7 +23,7 @@ import pytest
 import bot
 import storage
 from bot.alerts.lexer import GENERAL, PHRASES, SENTENCE, SPECIFIC
-from bot.data.csv_layouts import DIALECTS
+from bot.data.csv_table import DIALECTS
 from bot.data.issuers.formats import _OPEN
 from bot.delivery.outcome import RULES
 

@@ -186,7 +186,7 @@ class Poller:
         """Poll until another process uses the token. Returns the message for the operator."""
         failures, self._started_at = 0, self._monotonic()
         while True:
-            wait = POLL_RETRIES.seconds(failures)
+            wait = POLL_RETRIES.wait(failures).total_seconds()
             try:
                 problem = await self._poll(POLL_SECONDS)
             except Conflict as error:

@@ -109,7 +109,7 @@ def open_when_there_is_room(path: Path, pair: Pair) -> Iterator[Database]:
             try:
                 database = stack.enter_context(open_locked(path, pair))
             except DiskFull as error:
-                wait = DISK_RETRIES.seconds(failures)
+                wait = DISK_RETRIES.wait(failures).total_seconds()
                 _log.error("%s Next try in %.0f s", error, wait)
                 _sleep(wait)
             else:

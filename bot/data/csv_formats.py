@@ -21,8 +21,7 @@ from msgspec.structs import asdict
 
 from bot.analytics.sources import SAMPLE
 from bot.data.csv_cells import BadCell
-from bot.data.csv_layouts import DIALECTS
-from bot.data.csv_table import Format
+from bot.data.csv_table import DIALECTS, Format
 from bot.data.provider import LABELS
 from bot.errors import NoData
 from storage import observations, records

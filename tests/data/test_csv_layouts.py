@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.data import import_csv
 from bot.data.csv_cells import BadCell, notation_of
-from bot.data.csv_layouts import DIALECTS
+from bot.data.csv_table import DIALECTS
 from storage.records import Distribution, Split
 from tests.data.imports import SESSIONS, TODAY, read, refusal
 from tests.shared_data import FOLDER, shared

@@ -15,6 +15,7 @@ import sqlite_utils
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the driver it chose
 
 from storage import database as database_module
+from storage import migrations
 from storage.chat_store import ensure_chat
 from storage.database import Database, open_database, transaction
 from storage.migrations import MIGRATIONS
@@ -67,8 +68,9 @@ def later_release(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Makes the program one that knows one migration more: databases made before are older."""
 
     def release() -> None:
-        monkeypatch.setattr(database_module, "MIGRATIONS", kills.LATER)
-        monkeypatch.setattr(database_module, "NAMES", kills.LATER_NAMES)
+        for module in (database_module, migrations):
+            monkeypatch.setattr(module, "MIGRATIONS", kills.LATER)
+            monkeypatch.setattr(module, "NAMES", kills.LATER_NAMES)
 
     return release
 
