@@ -1,9 +1,10 @@
-"""Parts of sentences that every layer needs: command lines, counts, lists, dates, the nearest name."""
+"""Parts of sentences that every layer needs: command lines, counts, lists, dates, the nearest name, tables."""
 
 import datetime as dt
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 PROGRAM = "python -m bot"
 SHOWN = 10  # items of a list, by default
@@ -80,3 +81,11 @@ def short_date(day: dt.date) -> str:
 def date_phrase(day: dt.date) -> str:
     """A date in words: "Fri 11 Dec 2020"."""
     return f"{DAYS[day.weekday()]} {short_date(day)}"
+
+
+def load_toml(package: str, name: str) -> dict[str, Any]:
+    """Return the tables of a TOML file in a package."""
+    import tomllib  # noqa: PLC0415 - late: --help does without
+    from importlib.resources import files  # noqa: PLC0415 - as above
+
+    return tomllib.loads(files(package).joinpath(name).read_text(encoding="utf-8"))

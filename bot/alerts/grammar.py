@@ -17,10 +17,8 @@ possible value of the metric makes true, or false, is refused.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib.resources import files
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -33,6 +31,7 @@ from bot.analytics.windows import DATE, Window, parse_date, parse_window
 from bot.analytics.windows import WORDS as WINDOW_WORDS
 from bot.errors import BadInput
 from bot.pair import DEFAULT_PAIR
+from bot.text import load_toml
 
 MOST_CHARACTERS = 500  # a rule is quoted back in messages, several at once
 MOST_CONDITIONS = 5
@@ -58,10 +57,7 @@ class Word(NamedTuple):
 
 
 # Help, documentation and examples are made of these.
-WORDS = {
-    name: Word(**fields)
-    for name, fields in tomllib.loads(files("bot.alerts").joinpath("words.toml").read_text(encoding="utf-8")).items()
-}
+WORDS = {name: Word(**fields) for name, fields in load_toml("bot.alerts", "words.toml").items()}
 _JOINTS = ("and", "or")
 # Options, each as it is written in an example; that of `rearm` depends on the rule.
 _OPTIONS = {

@@ -10,19 +10,16 @@ Also here: the cursor over tokens, counts, and suggestions for misspelt words.
 
 import difflib
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from bot.analytics.units import SCALES
 from bot.analytics.windows import named_dates, named_windows
+from bot.text import load_toml
 
-_SPELLINGS: dict[str, dict[str, Any]] = tomllib.loads(
-    files("bot.alerts").joinpath("spellings.toml").read_text(encoding="utf-8")
-)
+_SPELLINGS: dict[str, dict[str, Any]] = load_toml("bot.alerts", "spellings.toml")
 
 
 # (what is typed, what it means), applied in this order outside quotes.

@@ -6,9 +6,7 @@ than at the newest session.
 """
 
 import math
-import tomllib
 from dataclasses import dataclass, replace
-from importlib.resources import files
 
 import msgspec
 
@@ -18,6 +16,7 @@ from bot.alerts.series import PERCENTILE_VALUES
 from bot.analytics.market import Market, per_market
 from bot.analytics.metrics import METRICS, metrics_of
 from bot.analytics.valuation import convention_for
+from bot.text import load_toml
 
 _DEARER = 1.1  # the amount stands for a multiple that is so many times the present one against the other
 _STEP = 5.0  # percent to which an amount is rounded up
@@ -37,10 +36,7 @@ class Preset:
     early: str = ""
 
 
-PRESETS = tuple(
-    Preset(name, **fields)
-    for name, fields in tomllib.loads(files("bot.alerts").joinpath("presets.toml").read_text(encoding="utf-8")).items()
-)
+PRESETS = tuple(Preset(name, **fields) for name, fields in load_toml("bot.alerts", "presets.toml").items())
 
 
 @per_market

@@ -10,11 +10,9 @@ each part of the Market reaches, which tells an outage from a holiday.
 """
 
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from importlib.resources import files
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -29,7 +27,7 @@ from bot.analytics.sources import TYPED_IN
 from bot.analytics.units import Unit
 from bot.analytics.windows import Window
 from bot.pair import DEFAULT_PAIR, Pair
-from bot.text import short_date
+from bot.text import load_toml, short_date
 
 Argument = Window | int | str
 Arguments = Mapping[str, Argument]
@@ -37,7 +35,7 @@ History: TypeAlias = "Callable[[Market, Arguments], pd.Series]"
 
 
 RATIO_WORD = "ratio"
-_TEXTS = tomllib.loads(files("bot.analytics").joinpath("metrics.toml").read_text(encoding="utf-8"))
+_TEXTS = load_toml("bot.analytics", "metrics.toml")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TypeAlias
 
 import msgspec
@@ -22,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bot.errors import Ambiguous, BadInput
-from bot.text import DAYS, MONTHS, short_date
+from bot.text import DAYS, MONTHS, load_toml, short_date
 
 Days: TypeAlias = "pd.DatetimeIndex | NDArray[np.datetime64]"
 NAMED = ("ytd", "qtd", "mtd", "max")
@@ -31,7 +29,7 @@ EXAMPLES = "5d, 1w, 3m, 1y, ytd, mtd, max, since 2020-09-30"
 _COUNTED = re.compile(r"(\d{1,5})\s*(d|days?|sessions?|w|weeks?|m|mos?|months?|y|yrs?|years?)", re.IGNORECASE)
 _SPACED = re.compile(rf"\b{_COUNTED.pattern}\b", re.IGNORECASE)
 _NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-_TABLE = tomllib.loads(files("bot.analytics").joinpath("dates.toml").read_text(encoding="utf-8"))
+_TABLE = load_toml("bot.analytics", "dates.toml")
 _NUMBERED = re.compile(_TABLE["windows"]["numbered"], re.IGNORECASE)
 _PHRASES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(pattern, re.IGNORECASE), meaning) for pattern, meaning in _TABLE["windows"]["phrases"]

@@ -4,11 +4,9 @@ Their texts are in commands.toml.
 """
 
 import datetime as dt
-import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.resources import files
 
 from bot.alerts.grammar import nearest_rule, parse_rule, parse_subject
 from bot.alerts.lexer import SENTENCE, without_request
@@ -23,6 +21,7 @@ from bot.messages.pages.help import Entry, has_help, help_page, metric_name
 from bot.pair import Pair
 from bot.services import metrics_for
 from bot.services.questions import parse_question, plain_question, without_filler
+from bot.text import load_toml
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ async def on_help(ask: Ask) -> Answer:
 
 
 FORGET = "forgetme"
-_TEXTS = tomllib.loads(files("bot.chat").joinpath("commands.toml").read_text(encoding="utf-8"))
+_TEXTS = load_toml("bot.chat", "commands.toml")
 
 
 def _command(

@@ -1,12 +1,10 @@
 """/settings: time zone, quiet hours, kind of return, charts and numbers, typed or set with buttons."""
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.resources import files
 from zoneinfo import ZoneInfo, available_timezones
 
 from bot.chat.access import Ask
@@ -16,7 +14,7 @@ from bot.messages.common import Answer, Button, in_rows
 from bot.messages.html import DEFAULT_NUMBERS, NUMBERS, Html, bold, code, lines, zone_label, zone_name
 from bot.services import Caller, chats
 from bot.services.chats import RETURNS, ChatSettings, settings_of
-from bot.text import clock_time, nearest
+from bot.text import clock_time, load_toml, nearest
 from storage.chat_store import StoredChat
 
 _CITIES = (
@@ -111,7 +109,7 @@ def _setting_page(ask: Ask, setting: Setting, chat: StoredChat | None) -> Answer
 @lru_cache(maxsize=1)
 def _spellings() -> dict[str, dict[str, str]]:
     """Return what people write for zones ("abbreviations", "offsets", words for "cities" by zone) and other "words"."""
-    return tomllib.loads(files("bot.chat").joinpath("zones.toml").read_text(encoding="utf-8"))
+    return load_toml("bot.chat", "zones.toml")
 
 
 @lru_cache(maxsize=1)

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
@@ -24,6 +22,7 @@ from bot.data.csv_cells import BadCell
 from bot.data.csv_table import DIALECTS, Format
 from bot.data.provider import LABELS
 from bot.errors import NoData
+from bot.text import load_toml
 from storage import observations, records
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def _format(command: str, fields: dict[str, Any]) -> Format:
     return Format(command, fields["title"], columns, required, fills, _CONVERTERS[command], fields["closed"], dialects)
 
 
-_TABLE = tomllib.loads(files("bot.data").joinpath("csv_formats.toml").read_text(encoding="utf-8"))
+_TABLE = load_toml("bot.data", "csv_formats.toml")
 FORMATS = {command: _format(command, fields) for command, fields in _TABLE.items()}
 # Titles of the columns of an export, before source and instant, and the fields that they hold.
 EXPORTED_COLUMNS: dict[str, dict[str, str]] = {command: fields["exported"] for command, fields in _TABLE.items()}

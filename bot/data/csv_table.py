@@ -6,15 +6,14 @@ The layouts of sites and programs that are recognised, DIALECTS, are a table of 
 import csv
 import io
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
 from bot.data.csv_cells import COMMA, CONTROL, NUMERIC_DATE, PLAIN, Cells, Notation, notation_of, shorten
 from bot.errors import ImportRejected
+from bot.text import load_toml
 from storage.records import Observation
 
 LARGEST_FILE = 8_000_000  # bytes: thirty years of daily rows are half a million
@@ -56,7 +55,7 @@ class Dialect:
 
 DIALECTS = tuple(
     Dialect(**{**fields, "titles": tuple(fields["titles"])})
-    for fields in tomllib.loads(files("bot.data").joinpath("csv_layouts.toml").read_text(encoding="utf-8"))["dialects"]
+    for fields in load_toml("bot.data", "csv_layouts.toml")["dialects"]
 )
 
 

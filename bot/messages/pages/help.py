@@ -1,10 +1,8 @@
 """Help: one screen of commands, one page a command or metric, the list of metrics as buttons."""
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 from bot.alerts.grammar import WORDS
 from bot.alerts.lexer import METRIC_WORDS
@@ -15,7 +13,7 @@ from bot.errors import BadInput
 from bot.messages.common import DISCLAIMER, Answer, in_rows
 from bot.messages.html import bold, capital, code, lines
 from bot.pair import Pair
-from bot.text import nearest
+from bot.text import load_toml, nearest
 
 _DATES = "Market commands take asof DATE (the market of that day) and known DATE (what was known by then)."
 _MARKET_COMMANDS = {"compare", "trend", "flows", "multiples", "fundamentals", "why", "sectors", "chart"}
@@ -24,7 +22,7 @@ _OPTIONS = " · ".join(word.usage for word in WORDS.values() if word.place == "o
 _BUTTONS_A_ROW = 3
 _TERMS = {
     word: meaning.format(windows=EXAMPLES, dates=_DATES, options=_OPTIONS)
-    for words, meaning in tomllib.loads(files(__package__).joinpath("terms.toml").read_text(encoding="utf-8")).items()
+    for words, meaning in load_toml("bot.messages.pages", "terms.toml").items()
     for word in words.split(", ")
 }
 

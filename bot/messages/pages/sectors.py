@@ -2,10 +2,8 @@
 
 import math
 import re
-import tomllib
 from dataclasses import replace
 from functools import partial
-from importlib.resources import files
 
 from bot.analytics.market import Market
 from bot.analytics.sources import COMPANIES, SAMPLE
@@ -17,13 +15,14 @@ from bot.messages.canvas import Theme
 from bot.messages.charts import bar_chart
 from bot.messages.common import Answer, chart_style, date_with_age, details, heading, in_rows, page_buttons, sources
 from bot.messages.html import lines, pre, table
+from bot.text import load_toml
 
 _SHOWN = replace(POINTS, decimals=1)  # a difference of weights
 _NAME_COLUMNS = 13  # characters of a name: what 34 columns leave beside the figures
 _ROWS_SHOWN = 10
 _GROUPS = "groups"
 _WORDS = {COMPANIES: "companies", "csv": "imported"}  # of sources, as they are typed
-_NAMES = tomllib.loads(files(__package__).joinpath("sectors.toml").read_text(encoding="utf-8"))
+_NAMES = load_toml("bot.messages.pages", "sectors.toml")
 _LATER_WORD = re.compile(r"(?<=[\s/])[A-Z](?=[a-z])")  # not of an abbreviation such as REITs
 
 
