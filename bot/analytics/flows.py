@@ -17,21 +17,10 @@ from numpy.typing import NDArray
 
 from bot.analytics.market import Market, per_market
 from bot.analytics.windows import Window
-from bot.text import short_date
+from bot.text import load_toml, short_date
 
 BIG, IMPOSSIBLE, SPIKE = "BIG", "IMPOSSIBLE", "SPIKE_REVERT"
-FLAGS = {
-    "SPLIT": "share count rescaled for a split, no flow that day",
-    "STALE": "share count unchanged for three sessions or more, it may be frozen",
-    "GAP": "one flow over several sessions, counts between are missing",
-    SPIKE: "a jump in the count that was undone within five sessions, left out",
-    IMPOSSIBLE: "above half of the assets in a day, n/a until it stands five sessions or two sources have it",
-    BIG: "above 15% of assets, unconfirmed until it stands five sessions or two sources have it",
-    "LARGE": "above 5% of assets",
-    "LOT": "the count did not change by whole lots of 50,000 shares",
-    "NAV": "net asset value more than 5% off the market price, which is used instead",
-    "REVISED": "the source has replaced the count that it gave first",
-}
+FLAGS: dict[str, str] = load_toml("bot.analytics", "flags.toml")
 STOOD = "above 15% of assets, confirmed: it stood for five sessions"
 SECONDED = "above 15% of assets, confirmed: a second source has the same count"
 FROZEN_SESSIONS = 3

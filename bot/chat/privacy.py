@@ -9,23 +9,11 @@ from bot.messages.common import Answer, Attachment
 from bot.messages.html import bold, capital, lines
 from bot.services import EVENTS_KEPT, OUTBOX_KEPT
 from bot.services.chats import forget, stored_tables
-from bot.text import counted
+from bot.text import counted, load_toml
 from storage.chat_store import ExportedRow
 
 _YES = "yes"
-# What each table holds about a chat, in the words of /privacy.
-STORED = {
-    "chats": "this chat's id, kind, title and settings",
-    "alerts": "its alerts and who created them",
-    "alert_states": "their current state",
-    "alert_events": "what fired",
-    "summaries": "which summaries were sent",
-    "outbox": "messages sent or waiting",
-    "pins": "which message is its live board",
-    "outage_chats": "of which missing data it was notified",
-    "halts": "until when Telegram wants nothing sent",
-    "access": "that it was let in, and the name of the person who asked",
-}
+STORED: dict[str, str] = load_toml("bot.chat", "stored.toml")
 # What a row is called, in the tables whose rows are counted by name.
 _COUNTED = {"alerts": "alert", "alert_events": "event", "summaries": "summary", "outbox": "message"}
 _JSON = ("payload", "detail", "rule_json", "state", "inputs")  # columns that hold JSON
