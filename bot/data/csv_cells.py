@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
-from zoneinfo import ZoneInfo
+
+from bot.analytics.sessions import EXCHANGE
 
 T = TypeVar("T", str, float)
 
@@ -34,7 +35,6 @@ _DATES = (
 )
 _EPOCH = re.compile(r"[0-9]{9,10}")
 _MONTHS = "january february march april may june july august september october november december".split()  # noqa: SIM905 - one line, not twelve
-_EXCHANGE = ZoneInfo("America/New_York")
 _DAY_SECONDS = 86_400
 
 _PLAIN = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,20})?")  # most cells; too short to overflow
@@ -74,7 +74,7 @@ class Notation:
         dates = {date for order in orders if (date := _date(text, order)) is not None}
         if self.seconds and _EPOCH.fullmatch(text):
             # Midnight in UTC is a date without a time; any other instant is a time of the exchange.
-            zone = _EXCHANGE if int(text) % _DAY_SECONDS else dt.UTC
+            zone = EXCHANGE if int(text) % _DAY_SECONDS else dt.UTC
             return dt.datetime.fromtimestamp(int(text), zone).date().isoformat()
         if not dates:
             raise BadCell(f"“{shorten(text)}” is not a date like 2020-12-11, Dec 11, 2020 or 11-Dec-2020")

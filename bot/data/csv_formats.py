@@ -140,11 +140,10 @@ _CONVERTERS = {"prices": _price_rows, "fund-facts": _fact_rows, "multiples": _mu
 
 
 def _format(command: str, fields: dict[str, Any]) -> Format:
-    columns = {name: tuple(others) for name, others in fields["columns"].items()}
-    columns |= {SOURCE_COLUMN: (), OBSERVED_COLUMN: ()}
-    required, fills = tuple(fields["required"]), tuple(fields["fills"])
+    columns = {**fields["columns"], SOURCE_COLUMN: (), OBSERVED_COLUMN: ()}
+    texts = {name: fields[name] for name in ("title", "required", "fills", "closed")}
     dialects = DIALECTS if command == "prices" else ()
-    return Format(command, fields["title"], columns, required, fills, _CONVERTERS[command], fields["closed"], dialects)
+    return Format(command, columns=columns, convert=_CONVERTERS[command], dialects=dialects, **texts)
 
 
 _TABLE = load_toml("bot.data", "csv_formats.toml")

@@ -18,7 +18,7 @@ import httpx
 import pandas as pd
 
 from bot import __version__
-from bot.analytics.sessions import Sessions
+from bot.analytics.sessions import FIRST_DAY, Sessions
 from bot.data import provider
 from bot.data.csv_formats import FORMATS
 from bot.data.csv_table import TEXT_NAME, decoded
@@ -114,7 +114,6 @@ def _body(response: httpx.Response, deadline: float, largest: int) -> Downloaded
 
 
 _LARGEST = 2_000_000  # bytes: thirty years of daily rows are half a million
-EARLIEST = dt.date(1993, 1, 1)  # before both funds: what {start} becomes for the whole history
 _JSON = "JSON instead of a CSV file"
 _SHORT = 300  # characters: a sentence that stands where the file should be
 _CHECK = "check the address and the key in the config's [sources] daily_csv"
@@ -155,7 +154,7 @@ class DailyCsv(provider.Provider):
 
     def _prices(self, ticker: str, start: dt.date | None, completed: pd.DatetimeIndex) -> provider.FetchOutcome:
         url = self._template.replace("{ticker}", ticker)
-        url = url.replace("{start}", (start or EARLIEST).isoformat())
+        url = url.replace("{start}", (start or FIRST_DAY).isoformat())  # all of its history
         body = download(url, timeout=self._timeout, largest=_LARGEST)
         if isinstance(body, provider.AccessRefused):
             return replace(body, instead=_CHECK)

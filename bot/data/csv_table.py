@@ -44,7 +44,7 @@ class Dialect:
     """
 
     name: str
-    titles: tuple[str, ...]
+    titles: Sequence[str]
     columns: Mapping[str, str] = field(default_factory=dict)
     dates: str = ""
     whole: bool = False
@@ -53,10 +53,7 @@ class Dialect:
     split_adjusted: bool = True
 
 
-DIALECTS = tuple(
-    Dialect(**{**fields, "titles": tuple(fields["titles"])})
-    for fields in load_toml("bot.data", "csv_layouts.toml")["dialects"]
-)
+DIALECTS = tuple(Dialect(**fields) for fields in load_toml("bot.data", "csv_layouts.toml")["dialects"])
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,9 @@ class Format:
 
     command: str
     title: str
-    columns: Mapping[str, tuple[str, ...]]
-    required: tuple[str, ...]
-    fills: tuple[str, ...]
+    columns: Mapping[str, Sequence[str]]
+    required: Sequence[str]
+    fills: Sequence[str]
     convert: Callable[[Cells, str, str], Sequence[Observation]]
     closed: str
     dialects: tuple[Dialect, ...] = ()

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from bot.analytics.sessions import EXCHANGE
 from bot.analytics.valuation import SECTOR
 from bot.data.csv_formats import BOUNDS
 from bot.data.plausibility import QUOTE_APART, contradicts_adjusted
@@ -30,8 +31,7 @@ _PE, _YIELD = (2.0, 2_000.0), (0.0, 0.25)
 _NAV, _ASSETS = (1.0, BOUNDS["nav"]), (1e6, BOUNDS["assets"])
 # A fund's market price stays this close to its net asset value; more means another day's figure.
 _NAV_NEAR = 0.05
-_NEW_YORK = ZoneInfo("America/New_York")
-_META = {"currency": "USD", "instrumentType": "ETF", "exchangeTimezoneName": _NEW_YORK.key}
+_META = {"currency": "USD", "instrumentType": "ETF", "exchangeTimezoneName": EXCHANGE.key}
 _SUNDAY, _DAY = 6, 86_400
 
 
@@ -45,7 +45,7 @@ def unknown_form(meta: Mapping[str, Any], stamps: Iterable[float]) -> str:
         if meta.get(key, expected) != expected:
             return f"{key} is {meta[key]} instead of {expected}"
     for stamp in stamps:
-        sunday = dt.datetime.fromtimestamp(stamp, _NEW_YORK).weekday() == _SUNDAY
+        sunday = dt.datetime.fromtimestamp(stamp, EXCHANGE).weekday() == _SUNDAY
         if sunday or stamp % _DAY == 0:
             return f"a row dated {_date_of(stamp, meta)}, {'a Sunday' if sunday else 'midnight in UTC'}"
     return ""
@@ -172,7 +172,7 @@ def fund_rows(
     quoted = _number(info.get("regularMarketTime"))
     if not quoted:
         return [], [], ["fund facts (the quote has no time)"]
-    day = pd.Timestamp(dt.datetime.fromtimestamp(quoted, _NEW_YORK).date())
+    day = pd.Timestamp(dt.datetime.fromtimestamp(quoted, EXCHANGE).date())
     facts, missing = _facts(ticker, info, day, completed)
     multiples: list[Multiple] = []
     for key, metric, limits, scale in (("trailingPE", "pe", _PE, 1.0), ("yield", "yield", _YIELD, 100.0)):
@@ -214,7 +214,7 @@ def company_quotes(rows: Iterable[Any], session: pd.Timestamp) -> dict[str, Comp
         if not isinstance(row, dict) or not isinstance(symbol := row.get("symbol"), str):
             continue
         quoted = _number(row.get("regularMarketTime"))
-        later = quoted and dt.datetime.fromtimestamp(quoted, _NEW_YORK).date() > session.date()
+        later = quoted and dt.datetime.fromtimestamp(quoted, EXCHANGE).date() > session.date()
         at_close = row | ({"regularMarketPrice": row.get("regularMarketPreviousClose")} if later else {})
         numbers = (_number(at_close.get(key)) for key in _NUMBERS.values())
         texts = (row[key] if isinstance(row.get(key), str) else None for key in _TEXTS.values())
