@@ -8,6 +8,7 @@ import datetime as dt
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from bot.alerts.grammar import nearest_rule, parse_rule, reads_percent_as_points
 from bot.alerts.presets import Preset, preset_of
@@ -80,16 +81,10 @@ async def explain(ask: Ask, number: int, _: str) -> Answer:
     return await asyncio.to_thread(explanation, shown.alert, fire, shown.context, remark)
 
 
-async def more(ask: Ask, number: int, _: str) -> Answer:
-    """Show all buttons."""
+async def show_buttons(ask: Ask, number: int, _: str, *, more: bool) -> Answer:
+    """Show all buttons, or the usual ones only."""
     shown = await alert_views.show(ask.caller, number)
-    return await asyncio.to_thread(buttons_answer, shown.alert, shown.context, more=True)
-
-
-async def less(ask: Ask, number: int, _: str) -> Answer:
-    """Show the usual buttons only."""
-    shown = await alert_views.show(ask.caller, number)
-    return await asyncio.to_thread(buttons_answer, shown.alert, shown.context, more=False)
+    return await asyncio.to_thread(buttons_answer, shown.alert, shown.context, more=more)
 
 
 async def chart(ask: Ask, number: int, _: str) -> Answer:
@@ -112,8 +107,8 @@ LOOKS: dict[str, Action] = {
     "why": explain,
     "chart": chart,
     "history": history,
-    "more": more,
-    "less": less,
+    "more": partial(show_buttons, more=True),
+    "less": partial(show_buttons, more=False),
 }
 CHANGES: dict[str, Action] = {
     "edit": alert_edit.edit,

@@ -24,7 +24,7 @@ from bot.alerts.grammar import parse_rule
 from bot.alerts.lexer import tokenize
 from bot.alerts.rule import ABOVE, AMOUNT, CROSSES, OPS, Condition, Rule, Target
 from bot.analytics.metrics import Metric
-from bot.analytics.windows import parse_date
+from bot.analytics.windows import named_dates, parse_date
 from bot.chat.access import Ask
 from bot.errors import BadInput
 from bot.messages.alerts.card import alert_page, new_alert_page, snooze_menu
@@ -44,7 +44,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 _NUMBER = re.compile(r"[-\u2212]?[0-9]+(?:\.[0-9]+)?")
 _SPAN = re.compile(r"(?:for\s+)?(\d{1,4})\s*(h|hours?|d|days?|w|weeks?|m|months?)", re.IGNORECASE)
-_UNTIL = re.compile(r"until\s+(\S+)", re.IGNORECASE)
+_UNTIL = re.compile(r"until\s+(.+)", re.IGNORECASE)
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24, "m": 30 * 24}
 _AT_THE_END = "What fires meanwhile comes as one message at its end."
 _LONGEST = dt.timedelta(days=366)  # past it the alert itself has ended
@@ -163,7 +163,7 @@ def snooze_end(text: str, now: dt.datetime, zone: ZoneInfo, command: str) -> dt.
     if span := _SPAN.fullmatch(words):
         end = now + dt.timedelta(hours=int(span[1]) * _HOURS[span[2][0].lower()])
     elif until := _UNTIL.fullmatch(words):
-        end = dt.datetime.combine(parse_date(until[1], f"{command} 1d"), dt.time(), zone)
+        end = dt.datetime.combine(parse_date(named_dates(until[1]), f"{command} 1d"), dt.time(), zone)
     else:
         sentence = f"“{words}” is not a time to snooze until; use 2h, 1d, 1w, until DATE or off."
         raise BadInput(sentence, f"{command} 1d")

@@ -362,8 +362,9 @@ def test_a_snooze_lasts_a_span_or_until_a_local_midnight_or_ends_now() -> None:
     for words, hours in HOURS.items():
         assert snooze_end(words, NOW, NEW_YORK, "x") == NOW + dt.timedelta(hours=hours), words
     for zone, hours in MIDNIGHTS.items():
-        end = snooze_end("until 2020-12-24", NOW, ZoneInfo(zone), "x")
-        assert end == dt.datetime(2020, 12, 24, tzinfo=dt.UTC) + dt.timedelta(hours=hours), zone
+        for date in ("2020-12-24", "24 Dec 2020", "24.12.2020"):
+            end = snooze_end(f"until {date}", NOW, ZoneInfo(zone), "x")
+            assert end == dt.datetime(2020, 12, 24, tzinfo=dt.UTC) + dt.timedelta(hours=hours), (zone, date)
     for words in ("off", "OFF", "end", "stop", "no"):
         assert snooze_end(words, NOW, NEW_YORK, "x") is None
 
