@@ -109,21 +109,22 @@ def test_what_is_due(row: SourceStatus | None, now: str, *, due: bool) -> None:
     assert _due(row, dt.datetime.fromisoformat(f"{now}+00:00")) == due
 
 
-@pytest.mark.parametrize(("wait", "minutes"), [(None, 15), (0.0, 15), (60.0, 15), (1200.0, 20), (9e9, 24 * 60)])
-def test_a_request_to_slow_down_is_kept_a_quarter_of_an_hour(wait: float | None, minutes: int) -> None:
-    assert schedule.breaker_until(RateLimited(wait), NOW) == NOW + dt.timedelta(minutes=minutes)
-
-
-@pytest.mark.parametrize("outcome", [Empty(), NetworkDown("x"), SchemaChanged("x"), AccessRefused("x")])
-def test_no_other_outcome_closes_the_source(outcome: FetchOutcome) -> None:
-    assert schedule.breaker_until(outcome, NOW) is None
-
-
-def test_only_what_is_refused_to_programs_rests() -> None:
-    refused = AccessRefused("HTTP 403")
-    assert schedule.rest_until(refused, "daily-csv", NOW) == NOW + dt.timedelta(hours=6)
-    assert schedule.rest_until(refused, "issuer", NOW) == NOW + dt.timedelta(hours=24)
-    assert schedule.rest_until(NetworkDown("x"), "issuer", NOW) is None
+@pytest.mark.parametrize(
+    ("outcome", "source", "breaker", "rest"),  # minutes
+    [
+        *((RateLimited(wait), "yahoo", 15, None) for wait in (None, 0.0, 60.0)),
+        (RateLimited(1200.0), "yahoo", 20, None),
+        (RateLimited(9e9), "yahoo", 24 * 60, None),
+        *((outcome, "issuer", None, None) for outcome in (Empty(), NetworkDown("x"), SchemaChanged("x"))),
+        (AccessRefused("HTTP 403"), "daily-csv", None, 6 * 60),
+        (AccessRefused("HTTP 403"), "issuer", None, 24 * 60),
+    ],
+)
+def test_which_outcomes_close_a_source_or_let_a_subject_rest(
+    outcome: FetchOutcome, source: str, breaker: int | None, rest: int | None
+) -> None:
+    until = [minutes and NOW + dt.timedelta(minutes=minutes) for minutes in (breaker, rest)]
+    assert [schedule.breaker_until(outcome, NOW), schedule.rest_until(outcome, source, NOW)] == until
 
 
 def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:
@@ -137,51 +138,40 @@ def test_the_latest_breaker_of_a_source_counts_until_it_is_over() -> None:
 # The next try
 
 
-def _next(row: SourceStatus, *others: SourceStatus, asked: tuple[str, ...] | None = None) -> str:
-    instant = schedule.next_try(row, (row, *others), SESSIONS, NOW, asked)
-    return f"{instant:%Y-%m-%d %H:%M}" if instant else "never"
+HELD_UP: dict[str, Any] = {"breaker_until": "2020-12-11T21:45:00Z"}
+CSV: dict[str, Any] = {"source": "daily-csv", "last_session": "2020-12-04"}
 
 
 @pytest.mark.parametrize(
-    ("row", "expected"),
+    ("row", "other", "asked", "expected"),
     [
-        (_row(60, last_session=LAST), "2020-12-14 21:15"),  # after the next close
-        (_row(2), "2020-12-11 21:33"),
-        (_row(2, failures=3), "2020-12-11 21:48"),
-        (_row(60), "2020-12-11 21:30"),
-        (_row(-60), "2020-12-11 21:30"),
-        (_row(2, failures=1, rests_until="2020-12-12T03:28:00Z"), "2020-12-12 03:28"),
-        (_row(2, last_session=LAST, missing="2020-12-10"), "2020-12-12 03:28"),
+        # what is not had is asked again after the pause
+        (_row(60, last_session=LAST), None, None, "2020-12-14 21:15"),  # after the next close
+        (_row(2), None, None, "2020-12-11 21:33"),
+        (_row(2, failures=3), None, None, "2020-12-11 21:48"),
+        (_row(60), None, None, "2020-12-11 21:30"),
+        (_row(-60), None, None, "2020-12-11 21:30"),
+        (_row(2, failures=1, rests_until="2020-12-12T03:28:00Z"), None, None, "2020-12-12 03:28"),
+        (_row(2, last_session=LAST, missing="2020-12-10"), None, None, "2020-12-12 03:28"),
+        # a source that rests is asked for nothing until then
+        (_row(60), _row(1, **HELD_UP), None, "2020-12-11 21:45"),
+        (_row(60), _row(1, source="issuer", **HELD_UP), None, "2020-12-11 21:30"),
+        (_row(1, last_session=LAST), _row(1, **HELD_UP), None, "2020-12-14 21:15"),  # it is over by then
+        # nobody asks for what a file brought, or of a source that is switched off
+        (_row(9999, outcome=IMPORTED), None, None, "never"),
+        (_row(60), None, ("issuer",), "never"),
+        (_row(60), None, ("yahoo",), "2020-12-11 21:30"),
+        # a source that stands by follows the first one
+        (_row(8640, **CSV), _row(1, last_session=LAST), None, "2020-12-15 00:15"),  # once Monday's close would be stale
+        (_row(8640, **CSV), _row(1, last_session=LAST), ("daily-csv",), "2020-12-11 21:30"),
+        (_row(8640, **CSV), _row(1, last_session="2020-12-09", failures=1), None, "2020-12-11 21:30"),
     ],
 )
-def test_what_is_not_had_is_asked_again_after_the_pause(row: SourceStatus, expected: str) -> None:
-    assert _next(row) == expected
-
-
-def test_a_source_that_rests_is_asked_for_nothing_until_then() -> None:
-    for source, due in (("yahoo", "21:45"), ("issuer", "21:30")):
-        resting = _row(1, breaker_until="2020-12-11T21:45:00Z", source=source)
-        assert _next(_row(60), resting) == f"2020-12-11 {due}"
-
-
-def test_a_breaker_that_is_over_by_the_next_close_changes_nothing() -> None:
-    had = _row(1, last_session=LAST)
-    assert _next(had, _row(1, breaker_until="2020-12-11T21:45:00Z")) == "2020-12-14 21:15"
-
-
-def test_nobody_asks_for_what_a_file_brought_or_of_a_source_that_is_switched_off() -> None:
-    assert _next(_row(9999, outcome=IMPORTED)) == "never"
-    assert _next(_row(60), asked=("issuer",)) == "never"
-    assert _next(_row(60), asked=("yahoo",)) == "2020-12-11 21:30"
-
-
-def test_a_source_that_stands_by_follows_the_first_one() -> None:
-    csv = _row(6 * 24 * 60, source="daily-csv", last_session="2020-12-04")
-    sound = _row(1, last_session=LAST)
-    assert _next(csv, sound) == "2020-12-15 00:15"  # once Monday's close would be stale
-    assert _next(csv, sound, asked=("daily-csv",)) == "2020-12-11 21:30"
-    late = _row(1, last_session="2020-12-09", failures=1)
-    assert _next(csv, late) == "2020-12-11 21:30"
+def test_when_a_subject_is_tried_next(
+    row: SourceStatus, other: SourceStatus | None, asked: tuple[str, ...] | None, expected: str
+) -> None:
+    instant = schedule.next_try(row, (row, other) if other else (row,), SESSIONS, NOW, asked)
+    assert (f"{instant:%Y-%m-%d %H:%M}" if instant else "never") == expected
 
 
 # A source that stands by
