@@ -143,6 +143,9 @@ class Answer:
         if self.quote is None:
             return self.html, [], []
         body, sentences = self.html.split("\n"), self.quote.split("\n") if self.quote else []
+        # Two rows of a wrapped line have more characters than one holds, so that short bodies need no wrapping.
+        if self.draw is None and self.quote and sum(2 * (len(line) // _COLUMNS) + 1 for line in body) <= _MOST_ROWS:
+            return self.html, [self.quote], []
         rows = accumulate(max(len(textwrap.wrap(strip_html(line), _COLUMNS)), 1) for line in body)
         table_end = max((at for at, line in enumerate(body, start=1) if "</pre>" in line), default=1)
         fitting = max(bisect_right(list(rows), _MOST_ROWS), table_end)

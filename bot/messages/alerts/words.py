@@ -7,7 +7,7 @@ else about the alert is in the quote of `details`.
 import datetime as dt
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from textwrap import shorten
 from zoneinfo import ZoneInfo
 
@@ -61,6 +61,7 @@ def rule_words(rule: Rule, pair: Pair) -> str:
     return rule.joined([f"{subject_words(c, pair)} {_SIDES[c.op]} {target_words(c.target)}" for c in rule.conditions])
 
 
+@lru_cache(1024)  # many alerts fire on the same
 def subject_words(condition: Condition, pair: Pair) -> str:
     """Return the metric of a condition with its arguments in words: "IWM's flow over 20d"."""
     return common.metric_phrase(METRICS[condition.metric], dict(condition.arguments), pair)
@@ -191,10 +192,10 @@ def details(alert: AlertView, context: EvaluationContext, *sentences: Html | str
     """Return the quote of a message about an alert: its name, number and rule, the sentences, the source."""
     rule, market = alert.rule, context.market
     name = name_of(rule, market)
-    sessions = [shown_session(condition, context) for condition in rule.conditions]
-    newest = max((session for session in sessions if session is not None), default=None)
-    if not source and newest is not None and not market.is_sample:
-        source = common.rule_sources(rule, market, newest)
+    if not source and not market.is_sample:
+        sessions = [shown_session(condition, context) for condition in rule.conditions]
+        newest = max((session for session in sessions if session is not None), default=None)
+        source = common.rule_sources(rule, market, newest) if newest is not None else ""
     return lines(
         (f"“{name}” " if name else "") + f"#{alert.number}: " + code(str(rule)), *filter(None, (*sentences, source))
     )
