@@ -99,7 +99,8 @@ def _parse_message(message: Message, text: str) -> CommandRequest | None:
         return None  # an inline result
     if _is_forwarded(message):
         return CommandRequest("", "", forwarded=True) if private else None
-    match = _LINE.fullmatch(text)
+    mention = f"@{message.get_bot().username} /"  # is in front of a line that a button put into the input field
+    match = _LINE.fullmatch(text[len(mention) - 1 :] if text.lower().startswith(mention.lower()) else text)
     if match is None:
         name, *words = text.split(maxsplit=1) or [""]
         return CommandRequest(name, "".join(words).strip(), plain=True) if private and name else None
@@ -364,7 +365,7 @@ class Dispatcher:
         results: list[InlineQueryResultArticle] = []
         user_id = query.from_user.id
         stored = chats.standing(self._services, user_id, user_id, update.update_id)
-        if stored.admitted:
+        if stored.admitted and not query.query.startswith("/"):  # which is such a line
             offers, numbers = await self._cards(query.query, stored.settings), stored.settings.numbers
             results = [_inline_result(number, card, numbers) for number, card in enumerate(offers)]
         try:

@@ -81,6 +81,11 @@ async def test_the_buttons_of_edit_change_it_step_by_step_in_place(october: Talk
     assert len(await october.rows("alerts")) == 1
 
 
+async def test_the_line_that_a_button_puts_into_the_input_field_is_a_command(october: Talk) -> None:
+    (answer,) = await october.ask("@Small_Large_Bot /alert 1 edit ratio > sma 150")
+    assert answer.text.startswith("Alert #1 is changed: IWM/SPY above its 150-day average.")
+
+
 MISTAKES = {
     f"/alert 1 edit {RULE}": "Alert #1 has this rule already.\nExample: /alert 1 edit",
     "/alert 1 edit excess 3m > 50pp": "Alert #2 has this rule already (active).\nSee: /alert 2",

@@ -215,6 +215,7 @@ async def test_without_a_word_the_usual_windows_are_offered(talk: Talk) -> None:
     offers = await offered(talk, "")
     assert [card["title"].split(", ")[1] for card in offers] == ["1m", "6m", "ytd", "1y"]
     assert [card["id"] for card in offers] == ["0", "1", "2", "3"]
+    assert await offered(talk, "/alert 1 edit ratio > 0.9") == []  # a line to be changed and sent
 
 
 @pytest.mark.parametrize(
