@@ -109,7 +109,7 @@ class Answer:
     @property
     def text(self) -> Html:
         """The text of the message, or of its first page: the body and what of the quote fits a caption."""
-        body, shown, _ = self._parts()
+        body, shown, _ = _parts(self.html, self.quote, is_caption=self.draw is not None)
         return lines(body, expandable(lines(*shown)) if shown else None)
 
     def page(self, line: str, number: int = 1, *, owner: bool = False) -> "Answer":
@@ -120,7 +120,7 @@ class Answer:
         """
         if owner and self.steps:
             return replace(self, quote=lines(*self.steps, self.quote), steps=()).page(line, number)
-        rest = split_html(lines(*self._parts()[2]), _PAGE)
+        rest = split_html(lines(*_parts(self.html, self.quote, is_caption=self.draw is not None)[2]), _PAGE)
         if not rest:
             return self
         if number > 1:
@@ -134,31 +134,33 @@ class Answer:
             return replace(self, quote=lines(self.quote, "The rest: " + code(more)))
         return replace(self, buttons=(*self.buttons, (("More", more),)))
 
-    def _parts(self) -> tuple[Html, list[Html], list[Html]]:
-        """Return the body, the sentences of the quote that are shown, and those that a caption has no room for.
-
-        The body has at most _MOST_ROWS rows: what stands below its table and exceeds them begins the quote. Of a
-        quote that is too long the last sentence, which names the sources, is shown first.
-        """
-        if self.quote is None:
-            return self.html, [], []
-        body, sentences = self.html.split("\n"), self.quote.split("\n") if self.quote else []
-        # Two rows of a wrapped line have more characters than one holds, so that short bodies need no wrapping.
-        if self.draw is None and self.quote and sum(2 * (len(line) // _COLUMNS) + 1 for line in body) <= _MOST_ROWS:
-            return self.html, [self.quote], []
-        rows = accumulate(max(len(textwrap.wrap(strip_html(line), _COLUMNS)), 1) for line in body)
-        table_end = max((at for at, line in enumerate(body, start=1) if "</pre>" in line), default=1)
-        fitting = max(bisect_right(list(rows), _MOST_ROWS), table_end)
-        html, quote = Html("\n".join(body[:fitting])), list(map(Html, [*body[fitting:], *sentences]))
-        if self.draw is None or not quote:
-            return html, quote, []
-        room = CAPTION_LIMIT - len(strip_html(html)) - len(strip_html(quote[-1])) - 2
-        kept = bisect_right(list(accumulate(len(strip_html(sentence)) + 1 for sentence in quote[:-1])), room)
-        return html, [*quote[:kept], quote[-1]], quote[kept:-1]
-
     def rows(self, prefix: str) -> list[list[tuple[str, str]]]:
         """Return label and data of each button."""
         return button_rows(self.buttons, prefix)
+
+
+@lru_cache(256)  # many ask the same
+def _parts(html: Html, quote: Html | None, *, is_caption: bool) -> tuple[Html, list[Html], list[Html]]:
+    """Return the parts of an answer.
+
+    The body has at most _MOST_ROWS rows: what stands below its table and exceeds them begins the quote. Of a
+    quote that is too long the last sentence, which names the sources, is shown first.
+    """
+    if quote is None:
+        return html, [], []
+    body, sentences = html.split("\n"), quote.split("\n") if quote else []
+    # Two rows of a wrapped line have more characters than one holds, so that short bodies need no wrapping.
+    if not is_caption and quote and sum(2 * (len(line) // _COLUMNS) + 1 for line in body) <= _MOST_ROWS:
+        return html, [quote], []
+    rows = accumulate(max(len(textwrap.wrap(strip_html(line), _COLUMNS)), 1) for line in body)
+    table_end = max((at for at, line in enumerate(body, start=1) if "</pre>" in line), default=1)
+    fitting = max(bisect_right(list(rows), _MOST_ROWS), table_end)
+    shown, below = Html("\n".join(body[:fitting])), list(map(Html, [*body[fitting:], *sentences]))
+    if not is_caption or not below:
+        return shown, below, []
+    room = CAPTION_LIMIT - len(strip_html(shown)) - len(strip_html(below[-1])) - 2
+    kept = bisect_right(list(accumulate(len(strip_html(sentence)) + 1 for sentence in below[:-1])), room)
+    return shown, [*below[:kept], below[-1]], below[kept:-1]
 
 
 def in_rows(buttons: Sequence[Button], width: int) -> tuple[tuple[Button, ...], ...]:
